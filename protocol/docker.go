@@ -1,0 +1,208 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Docker is the protocol of docker's credential helpers (docker/docker-credential-helpers), which podman, skopeo,
+// helm, oras and others share.
+type Docker struct {
+	// Program is the name that version and errors give: docker-credential-clerk.
+	Program string
+	// Version is the version of this build.
+	Version string
+}
+
+const (
+	dockerMaxURL   = 64 << 10 // get and erase: the server's name
+	dockerMaxStore = 1 << 20  // store: a JSON object
+
+	// dockerNotFound must be the whole of stdout: clients compare it to tell "no credentials" from a failure.
+	dockerNotFound = "credentials not found in native keychain"
+	// dockerToken is the user name that makes clients use the secret as an identity token.
+	dockerToken = "<token>"
+)
+
+// These two texts are part of the protocol: clients compare the whole of stdout with them.
+var (
+	errNoServerURL = errors.New("no credentials server URL")
+	errNoUsername  = errors.New("no credentials username")
+)
+
+// dockerCredential is the JSON object of get's answer and store's question.
+type dockerCredential struct {
+	ServerURL string
+	Username  string
+	Secret    string
+}
+
+// ReadRequest reads the server's name for get and erase (64 KiB at most), or the JSON object of store (1 MiB at most),
+// up to the end of r. For all other verbs nothing is read; list's callers write a word that means nothing.
+func (Docker) ReadRequest(verb Verb, r io.Reader) (Request, error) {
+	req := Request{Verb: verb}
+	switch verb {
+	case Get, Erase:
+		raw, err := readAll(r, dockerMaxURL)
+		if err != nil {
+			return req, err
+		}
+		// A person's echo ends the line; on Windows with CRLF.
+		if cut, ok := strings.CutSuffix(raw, "\n"); ok {
+			raw = strings.TrimSuffix(cut, "\r")
+		}
+		server, err := dockerServer(strings.Trim(raw, " "))
+		if err != nil {
+			return req, err
+		}
+		server.Verb = verb
+		return server, nil
+	case Store:
+		raw, err := readAll(r, dockerMaxStore)
+		if err != nil {
+			return req, err
+		}
+		var c dockerCredential
+		if !utf8.ValidString(raw) || json.Unmarshal([]byte(raw), &c) != nil { // Its error may quote the input.
+			return req, errors.New(`want a JSON object with ServerURL, Username and Secret`)
+		}
+		server, err := dockerServer(strings.Trim(c.ServerURL, " "))
+		if err != nil {
+			return req, err
+		}
+		if c.Username == "" {
+			return req, errNoUsername
+		}
+		if hasControl(c.Username) {
+			return req, errors.New("there is a control character in the user name")
+		}
+		server.Verb, server.Username, server.Secret = verb, c.Username, c.Secret
+		return server, nil
+	}
+	return req, nil
+}
+
+// dockerServer takes a server's name apart: host[:port], host/repository, or a URL. User information stays in the host,
+// which then matches nothing.
+func dockerServer(server string) (Request, error) {
+	if server == "" {
+		return Request{}, errNoServerURL
+	}
+	if hasControl(server) || !utf8.ValidString(server) {
+		return Request{}, errors.New("want one server URL without control characters")
+	}
+	if len(server) > dockerMaxURL {
+		return Request{}, fmt.Errorf("the server URL is longer than %d bytes", dockerMaxURL)
+	}
+	req := Request{ServerURL: server, Host: server}
+	if scheme, rest, ok := strings.Cut(server, "://"); ok {
+		req.Scheme, req.Host = scheme, rest
+		if scheme == "" {
+			req.Host = server // Not a URL, and not a host either.
+		}
+	}
+	if i := strings.IndexAny(req.Host, "/?#"); i >= 0 {
+		req.Host, req.Path = req.Host[:i], strings.TrimPrefix(req.Host[i:], "/")
+	}
+	return req, nil
+}
+
+// WriteReply writes what a docker client is to know. Nothing found and failures go to stdout with status 1, since
+// clients read the reason there. Nothing goes to stderr beside an answer or a failure, because some clients read both
+// as one; words beside a store, an erase and "nothing found" do.
+func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
+	switch req.Verb {
+	case Get, Store, Erase, List:
+	case Version:
+		return write(stdout, 0, fmt.Appendf(nil, "%s (clerk-credential-helper) %s\n", d.Program, d.Version))
+	default:
+		return write(stdout, 1, fmt.Appendf(nil, "%s: unknown action: %q\n", d.Program, string(req.Verb)))
+	}
+	if reply.Outcome == Failed || reply.Outcome == Refused {
+		return write(stdout, 1, []byte(dockerFailure(reply)+"\n"))
+	}
+	switch req.Verb {
+	case Get:
+		if reply.Outcome != Found {
+			Words(stderr, reply.Err, reply.Hint)
+			return write(stdout, 1, []byte(dockerNotFound+"\n"))
+		}
+		c := dockerCredential{ServerURL: req.ServerURL, Username: reply.Credential.Username, Secret: reply.Credential.Token}
+		if reply.Credential.IdentityToken {
+			c.Username = dockerToken
+		}
+		if c.Username == "" || c.Secret == "" {
+			return 1, errors.New("there is no user name or no token to write")
+		}
+		if !utf8.ValidString(c.Secret) {
+			return 1, errors.New("the token cannot be written: it is not UTF-8, and JSON would change it")
+		}
+		return writeJSON(stdout, c, c.ServerURL, c.Username)
+	case List:
+		entries := reply.Entries
+		if entries == nil {
+			entries = map[string]string{}
+		}
+		var names []string
+		for server, user := range entries {
+			names = append(names, server, user)
+		}
+		return writeJSON(stdout, entries, names...)
+	}
+	Words(stderr, reply.Err, reply.Hint)
+	return 0, nil
+}
+
+// dockerFailure is one line: what happened and what helps.
+func dockerFailure(reply Reply) string {
+	for _, exact := range []error{errNoServerURL, errNoUsername} {
+		if errors.Is(reply.Err, exact) {
+			return exact.Error()
+		}
+	}
+	// The prefix also keeps an error from being taken for dockerNotFound.
+	text := "clerk-credential-helper: "
+	if reply.Err != nil {
+		text += Escape(reply.Err.Error())
+	} else {
+		text += "failed"
+	}
+	if reply.Hint != "" {
+		text += "; hint: " + Escape(reply.Hint)
+	}
+	return text
+}
+
+// writeJSON writes v on one line. The names are the parts of v that clients print or put into headers; a secret may
+// hold newlines (a key file of a cloud's registry), which JSON escapes.
+func writeJSON(stdout io.Writer, v any, names ...string) (int, error) {
+	for _, name := range names {
+		if hasControl(name) || !utf8.ValidString(name) {
+			return 1, errors.New("a server or user name cannot be written: it holds a control character or is not UTF-8")
+		}
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return 1, fmt.Errorf("encode the reply: %w", err)
+	}
+	return write(stdout, 0, out.Bytes())
+}
+
+// readAll reads r to its end, limit bytes at most.
+func readAll(r io.Reader, limit int64) (string, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return "", fmt.Errorf("read the request: %w", err)
+	}
+	if int64(len(raw)) > limit {
+		return "", fmt.Errorf("the request is larger than %d bytes", limit)
+	}
+	return string(raw), nil
+}

@@ -1,0 +1,276 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Git is git's credential protocol (git-credential(1), gitcredentials(7)): key=value lines, one verb per process.
+type Git struct{}
+
+const (
+	// gitMaxLine is git's own limit of a line with its newline (git-credential(1), "INPUT/OUTPUT FORMAT").
+	gitMaxLine = 65535
+	// gitMaxLines and gitMaxRequest are ours. A request of git has about ten lines; more come only from servers
+	// that send very many WWW-Authenticate headers.
+	gitMaxLines   = 1000
+	gitMaxRequest = 1 << 20
+)
+
+// ReadRequest reads key=value lines up to a blank line or the end of r. Lines end at LF only; a control byte anywhere
+// is an error, because other readers would see a line's end there (CVE-2020-5260, CVE-2024-50338). Unknown keys are
+// ignored. A request without a protocol or without a host comes back with an empty Host: it must match nothing
+// (CVE-2020-11008). For the verb capability, and for verbs that git may invent, nothing is read.
+func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
+	req := Request{Verb: verb}
+	if verb != Get && verb != Store && verb != Erase {
+		return req, nil
+	}
+	br := bufio.NewReaderSize(r, gitMaxLine)
+	size := 0
+	for n := 1; ; n++ {
+		line, err := br.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return Request{Verb: verb}, fmt.Errorf("line %d of the request is longer than %d bytes", n, gitMaxLine)
+		}
+		if err != nil && err != io.EOF {
+			return Request{Verb: verb}, fmt.Errorf("read the request: %w", err)
+		}
+		if size += len(line); n > gitMaxLines || size > gitMaxRequest {
+			return Request{Verb: verb}, fmt.Errorf("the request is larger than %d lines or %d bytes", gitMaxLines, gitMaxRequest)
+		}
+		end := err == io.EOF
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if len(line) == 0 {
+			break
+		}
+		if err := req.setGit(string(line)); err != nil {
+			return Request{Verb: verb}, fmt.Errorf("line %d of the request: %w", n, err)
+		}
+		if end {
+			break
+		}
+	}
+	if req.Scheme == "" {
+		req.Host = "" // An empty scheme stands for https on other wires. Not on this one.
+	}
+	return req, nil
+}
+
+// setGit takes one line into the request. Its errors never hold the value, which may be a password.
+func (req *Request) setGit(line string) error {
+	key, value, ok := strings.Cut(line, "=")
+	if !ok || key == "" {
+		return errors.New("want key=value")
+	}
+	if hasControl(key) {
+		return errors.New("there is a control character in the key")
+	}
+	checked := value
+	if key == "wwwauth[]" {
+		// A header's value may hold tabs (RFC 9110, section 5.5).
+		checked = strings.ReplaceAll(value, "\t", " ")
+	}
+	if hasControl(checked) {
+		return fmt.Errorf("there is a control character in the value of %.40q", key)
+	}
+	switch key {
+	case "protocol":
+		req.Scheme = value
+	case "host":
+		req.Host = value
+	case "path":
+		req.Path = value
+	case "username":
+		req.Username = value
+	case "password", "credential":
+		req.Secret = value
+	case "capability[]":
+		// An empty value empties the list, as in git-credential(1).
+		req.Authtype = value == "authtype" || value != "" && req.Authtype
+	case "wwwauth[]":
+		req.Challenges = append(req.Challenges, value)
+		if value == "" {
+			req.Challenges = nil
+		}
+	case "url":
+		*req = Request{Verb: req.Verb} // All that came before is forgotten, as git does.
+		return req.setGitURL(value)
+	}
+	return nil
+}
+
+// setGitURL takes scheme://[user[:password]@]host[/path] apart as git's credential_from_url does: the user ends at the
+// first "@", so that a second one stays in the host, which then matches nothing.
+func (req *Request) setGitURL(raw string) error {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || scheme == "" {
+		return errors.New("want scheme://host in the value of \"url\"")
+	}
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, path = rest[:i], strings.Trim(rest[i:], "/")
+	}
+	user, password := "", ""
+	if before, after, ok := strings.Cut(authority, "@"); ok {
+		authority = after
+		user, password, _ = strings.Cut(before, ":")
+	}
+	req.Scheme = scheme
+	for _, part := range []struct {
+		raw string
+		to  *string
+	}{{user, &req.Username}, {password, &req.Secret}, {authority, &req.Host}, {path, &req.Path}} {
+		decoded, err := url.PathUnescape(part.raw)
+		if err != nil { // Its text would repeat the raw value.
+			return errors.New("there is a bad percent-encoding in the value of \"url\"")
+		}
+		if hasControl(decoded) {
+			return errors.New("there is an encoded control character in the value of \"url\"")
+		}
+		*part.to = decoded
+	}
+	return nil
+}
+
+// WriteReply writes what git is to know. Nothing found is silence and status 0, so that git asks the next helper;
+// Refused is quit=1, which ends git's search for this host. Only Failed, and a reply that may not be written, have
+// status 1. Verbs that are not known are answered with silence and status 0.
+func (Git) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
+	var out []byte
+	switch req.Verb {
+	case Get:
+		switch reply.Outcome {
+		case Found:
+			var err error
+			if out, err = gitCredential(req, reply.Credential); err != nil {
+				return 1, err
+			}
+		case Refused:
+			out = []byte("quit=1\n")
+		}
+	case Capability:
+		// state is the other capability that git knows. We keep none.
+		out = []byte("version 0\ncapability authtype\n")
+	case Store, Erase:
+	default:
+		return 0, nil
+	}
+	Words(stderr, reply.Err, reply.Hint)
+	if reply.Outcome == Failed {
+		return 1, nil
+	}
+	return write(stdout, 0, out)
+}
+
+// gitCredential is the answer to get. There is never an oauth_refresh_token in it: git hands what it is told to every
+// other helper's store.
+func gitCredential(req Request, c Credential) ([]byte, error) {
+	if c.Token == "" {
+		return nil, errors.New("there is no token to write")
+	}
+	var lines []string
+	if c.bearer(req) {
+		// ephemeral keeps other helpers from storing it.
+		lines = []string{"capability[]=authtype", "authtype=Bearer", "credential=" + c.Token, "ephemeral=1"}
+	} else {
+		if c.Username == "" {
+			return nil, errors.New("there is no user name to write")
+		}
+		lines = []string{"username=" + c.Username, "password=" + c.Token}
+	}
+	if !c.Expires.IsZero() {
+		lines = append(lines, "password_expiry_utc="+strconv.FormatInt(c.Expires.Unix(), 10))
+	}
+	var out []byte
+	for _, line := range lines {
+		if hasControl(line) || len(line) >= gitMaxLine {
+			key, _, _ := strings.Cut(line, "=")
+			return nil, fmt.Errorf("the %s cannot be written: it is too long or holds a control character", key)
+		}
+		out = append(append(out, line...), '\n')
+	}
+	return out, nil
+}
+
+// bearer says whether git is to send the token in a Bearer header: only if git offered to (authtype), and then by
+// the credential's Auth.
+func (c Credential) bearer(req Request) bool {
+	if !req.Authtype || c.Auth == AuthBasic {
+		return false
+	}
+	if c.Auth == AuthBearer {
+		return true
+	}
+	bearer, basic := false, false
+	for _, challenge := range req.Challenges {
+		for _, scheme := range authSchemes(challenge) {
+			bearer = bearer || strings.EqualFold(scheme, "Bearer")
+			basic = basic || strings.EqualFold(scheme, "Basic")
+		}
+	}
+	return bearer && !basic
+}
+
+// authSchemes lists the schemes that a WWW-Authenticate value names. One value may hold several challenges, parted by
+// the same commas as their parameters; a parameter is a token with "=" after it (RFC 9110, sections 11.3 and 11.6.1).
+func authSchemes(value string) []string {
+	var schemes []string
+	for value != "" {
+		var element string
+		element, value = cutElement(value)
+		element = strings.Trim(element, " \t")
+		end := strings.IndexAny(element, " \t=")
+		if end < 0 {
+			end = len(element)
+		}
+		if end > 0 && !strings.HasPrefix(strings.TrimLeft(element[end:], " \t"), "=") {
+			schemes = append(schemes, element[:end])
+		}
+	}
+	return schemes
+}
+
+// cutElement cuts a list at its first comma outside a quoted string.
+func cutElement(list string) (element, rest string) {
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch {
+		case quoted && list[i] == '\\':
+			i++
+		case list[i] == '"':
+			quoted = !quoted
+		case list[i] == ',' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
+}
+
+// hasControl reports whether s holds an ASCII control character: LF ends git's lines, and CR or NUL end them for
+// careless readers.
+func hasControl(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// write writes an answer at once, so that a reader sees all of it or none, and returns status, or 1 if it cannot.
+func write(w io.Writer, status int, out []byte) (int, error) {
+	if len(out) == 0 {
+		return status, nil
+	}
+	if _, err := w.Write(out); err != nil {
+		return 1, fmt.Errorf("write the reply: %w", err)
+	}
+	return status, nil
+}
