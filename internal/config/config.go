@@ -1,0 +1,159 @@
+// Package config knows profiles and hosts: who signs in where, and which hosts may have the token.
+//
+// Bytes of configuration files and values of the environment come in; validated profiles go out, and the answer to
+// "whose host is this?". The package is pure: it never opens a file, asks the network or keeps state.
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Profile is one Clerk application and the hosts that accept its tokens.
+type Profile struct {
+	// Name is the profile's name in the configuration: [A-Za-z0-9_-]{1,64}.
+	Name string
+	// Issuer is an origin, perhaps with a path, without a trailing slash: https, or http to loopback.
+	Issuer string
+	// ClientID is the public OAuth client. Not a secret.
+	ClientID string
+	// Hosts are the patterns of the hosts that may have the token, normalised, in the order of the file.
+	Hosts []Host
+	// Scopes are the OAuth scopes asked for; sorted nowhere, kept in order.
+	Scopes []string
+	// Token is which token tools get: "access" or "id".
+	Token string
+	// Username is what tools are told to send with the token as a password.
+	Username string
+	// GitAuth is "auto", "basic" or "bearer".
+	GitAuth string
+	// DockerIdentityToken makes docker use the token as an identity token.
+	DockerIdentityToken bool
+	// Interactive is "auto", "always" or "never": whether a person may be asked.
+	Interactive string
+	// MinTTL is the life that a token handed out should have left.
+	MinTTL time.Duration
+	// CAFile is a PEM file of further roots for the issuer's TLS certificate; empty for the system's alone.
+	CAFile string
+	// Source is where the profile was defined, for people: "FILE:LINE" or "environment".
+	Source string
+}
+
+// Config is the set of profiles in force.
+type Config struct {
+	Profiles []*Profile
+}
+
+// Profile is the profile of that name, or nil.
+func (c *Config) Profile(name string) *Profile {
+	for _, p := range c.Profiles {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Match returns the profiles that name this host, usually none or one, in the configuration's order: those that name it
+// exactly, or where there are none those with a wildcard for it. More than one is possible only with different user
+// names, among which the request's user name chooses.
+//
+// The scheme is https, or empty for https; http matches only loopback (127.0.0.0/8, ::1, localhost); no other scheme
+// matches. The host is host[:port] as a tool sent it. Upper case, one trailing dot, the scheme's default port and the
+// spelling of an IPv6 literal make no difference; a host with any byte outside [a-z0-9-._:] and brackets after
+// lower-casing matches nothing, nor does an address that is not in its usual form.
+func (c *Config) Match(scheme, host string) []*Profile {
+	scheme, ok := lowerASCII(scheme)
+	if !ok {
+		return nil
+	}
+	name, port, err := splitHost(host)
+	if err != nil {
+		return nil
+	}
+	switch scheme {
+	case "":
+		scheme = "https"
+	case "https":
+	case "http":
+		if !isLoopback(name) {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if port == 0 {
+		port = defaultPort(scheme)
+	}
+	var exact, wild []*Profile
+	for _, p := range c.Profiles {
+		named := func(wildcard bool) bool {
+			return slices.ContainsFunc(p.Hosts, func(h Host) bool { return h.wildcard == wildcard && h.matches(scheme, name, port) })
+		}
+		switch {
+		case named(false):
+			exact = append(exact, p)
+		case named(true):
+			wild = append(wild, p)
+		}
+	}
+	if exact != nil {
+		return exact
+	}
+	return wild
+}
+
+// Merge makes one configuration of several, of which later ones replace earlier profiles of the same name whole:
+// the machine's file, the user's, the environment. Sources may be nil. It is an error if two profiles name one host
+// with the same user name, if one profile names a host twice, or if two names make the same CLERK_HELPER_TOKEN_NAME.
+// Every configuration must go through Merge, also a single one.
+func Merge(sources ...*Config) (*Config, error) {
+	merged := &Config{}
+	index := make(map[string]int)
+	for _, source := range sources {
+		if source == nil {
+			continue
+		}
+		for _, p := range source.Profiles {
+			if i, ok := index[p.Name]; ok {
+				merged.Profiles[i] = p
+				continue
+			}
+			index[p.Name] = len(merged.Profiles)
+			merged.Profiles = append(merged.Profiles, p)
+		}
+	}
+	variables := make(map[string]*Profile)
+	type owner struct {
+		profile *Profile
+		host    Host
+	}
+	owners := make(map[claim]owner)
+	for _, p := range merged.Profiles {
+		variable := "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(p.Name), "-", "_")
+		if other := variables[variable]; other != nil {
+			return nil, fmt.Errorf("%s: profile %q and profile %q (%s) would share the variable %s: rename one",
+				p.Source, p.Name, other.Name, other.Source, variable)
+		}
+		variables[variable] = p
+		for _, h := range p.Hosts {
+			claims := h.claims(p.Username)
+			for _, c := range claims {
+				other, taken := owners[c]
+				if taken && other.profile == p {
+					return nil, fmt.Errorf("%s: profile %q names the host %q twice (%s): remove one", h.at, p.Name, h, other.host.at)
+				}
+				if taken {
+					return nil, fmt.Errorf("%s: the host %q of profile %q belongs to profile %q already (%s): "+
+						"name it in one profile, or give each a different username", h.at, h, p.Name, other.profile.Name, other.host.at)
+				}
+			}
+			for _, c := range claims {
+				owners[c] = owner{p, h}
+			}
+		}
+	}
+	return merged, nil
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+)
+
+// FromEnvironment makes one profile of variables, for machines without a file:
+//
+//	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
+//	CLERK_HELPER_CLIENT_ID
+//	CLERK_HELPER_HOSTS        parted by commas or spaces
+//
+// and optionally CLERK_HELPER_SCOPES (a list like the hosts), _USERNAME, _GIT_AUTH, _INTERACTIVE, _MIN_TTL and
+// _CA_FILE, which take what the file's keys of those names take. Space around values is dropped; an empty variable is
+// not set. The profile's name is CLERK_HELPER_PROFILE, or "default". Without an issuer and a key there is no profile:
+// both results are nil. Errors name the variable.
+func FromEnvironment(getenv func(string) string) (*Config, error) {
+	const prefix = "CLERK_HELPER_"
+	get := func(name string) string { return strings.TrimSpace(getenv(prefix + name)) }
+	if get("ISSUER") == "" && get("PUBLISHABLE_KEY") == "" {
+		return nil, nil
+	}
+	d, err := newDraft(cmp.Or(get("PROFILE"), "default"), place{file: prefix + "PROFILE"}, "environment")
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "username", "git_auth",
+		"interactive", "min_ttl", "ca_file"} {
+		name := strings.ToUpper(key)
+		raw := get(name)
+		if raw == "" {
+			continue
+		}
+		v := value{kind: text, text: raw, at: place{file: prefix + name}}
+		if key == "hosts" || key == "scopes" {
+			v.kind = list
+			for _, word := range strings.FieldsFunc(raw, func(r rune) bool { return r == ',' || r == ' ' }) {
+				v.list = append(v.list, item{word, v.at})
+			}
+			if v.list == nil {
+				continue
+			}
+		}
+		if err := d.set(key, v); err != nil {
+			return nil, err
+		}
+	}
+	for _, required := range []string{"client_id", "hosts"} {
+		if !d.given[required] {
+			return nil, errors.New(prefix + strings.ToUpper(required) + " is not set: a profile from the environment needs it")
+		}
+	}
+	if d.given["issuer"] && d.given["publishable_key"] {
+		return nil, errors.New(prefix + "ISSUER and " + prefix + "PUBLISHABLE_KEY are both set: keep one")
+	}
+	return &Config{Profiles: []*Profile{d.Profile}}, nil
+}

@@ -1,0 +1,251 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Host is a parsed pattern of the configuration: one host, or with "*." in front any one label before a name.
+type Host struct {
+	// name is lower-case ASCII without a trailing dot; an IPv6 address in its canonical form and in brackets. For a
+	// wildcard it is what follows "*.".
+	name     string
+	wildcard bool
+	// port is 0 for the default port of the scheme.
+	port uint16
+	// at is where the pattern was read.
+	at place
+}
+
+// claim is one thing that a pattern may answer for. Two profiles must not have the same one.
+type claim struct {
+	scheme   string
+	wildcard bool
+	name     string
+	port     uint16
+	username string
+}
+
+// ParseHost parses a pattern: host, host:port, [IPv6], [IPv6]:port, or *.name, where name has two labels at least.
+// Names outside ASCII are mapped by IDNA (UTS 46, as for look-up).
+func ParseHost(pattern string) (Host, error) {
+	switch {
+	case pattern == "":
+		return Host{}, errors.New("the host is empty: write a name such as \"git.acme.dev\"")
+	case strings.Contains(pattern, "://"):
+		return Host{}, fmt.Errorf("%q is a URL: write only the host and, if it is not 443, the port", pattern)
+	case strings.Contains(pattern, "/"):
+		return Host{}, fmt.Errorf("%q has a path: tokens belong to whole hosts, write only the host", pattern)
+	case strings.Contains(pattern, "@"):
+		return Host{}, fmt.Errorf("%q has a user name: write only the host", pattern)
+	case !strings.HasPrefix(pattern, "[") && strings.Count(pattern, ":") > 1:
+		return Host{}, fmt.Errorf("%q: write an IPv6 address in brackets, such as \"[::1]:5000\"", pattern)
+	}
+	rest, wildcard := strings.CutPrefix(pattern, "*.")
+	if strings.Contains(rest, "*") {
+		return Host{}, fmt.Errorf("%q: a wildcard stands only for the whole first label, such as \"*.pkg.acme.dev\"", pattern)
+	}
+	if !isASCII(rest) {
+		name, port, hasPort := strings.Cut(rest, ":")
+		ascii, err := idna.Lookup.ToASCII(name)
+		if err != nil {
+			return Host{}, fmt.Errorf("%q is not a host name: %w", pattern, err)
+		}
+		if rest = ascii; hasPort {
+			rest += ":" + port
+		}
+	}
+	name, port, err := splitHost(rest)
+	if err != nil {
+		return Host{}, fmt.Errorf("%q is not a host: %w", pattern, err)
+	}
+	if _, isAddr := address(name); wildcard && (isAddr || !strings.Contains(name, ".")) {
+		return Host{}, fmt.Errorf("%q is too wide: a wildcard needs a name of two labels at least after it, such as \"*.pkg.acme.dev\"", pattern)
+	}
+	if port == 443 && !isLoopback(name) {
+		port = 0 // Only https is possible, so both spellings are one.
+	}
+	return Host{name: name, wildcard: wildcard, port: port}, nil
+}
+
+// String is the pattern in its normal form, such as "git.acme.dev:8443" or "*.pkg.acme.dev".
+func (h Host) String() string {
+	s := h.name
+	if h.wildcard {
+		s = "*." + s
+	}
+	if h.port != 0 {
+		s += ":" + strconv.Itoa(int(h.port))
+	}
+	return s
+}
+
+// Exact reports whether the pattern names one host and has no wildcard.
+func (h Host) Exact() bool { return !h.wildcard }
+
+// matches compares with a request's normalised name and its port, which is never 0.
+func (h Host) matches(scheme, name string, port uint16) bool {
+	own := h.port
+	if own == 0 {
+		own = defaultPort(scheme)
+	}
+	if own != port {
+		return false
+	}
+	if !h.wildcard {
+		return name == h.name
+	}
+	_, rest, ok := strings.Cut(name, ".")
+	return ok && rest == h.name
+}
+
+// claims lists what the pattern answers for: one port for https and, on loopback, one for http.
+func (h Host) claims(username string) []claim {
+	schemes := []string{"https", "http"}
+	if h.wildcard || !isLoopback(h.name) {
+		schemes = schemes[:1]
+	}
+	var claims []claim
+	for _, scheme := range schemes {
+		c := claim{scheme, h.wildcard, h.name, h.port, username}
+		if c.port == 0 {
+			c.port = defaultPort(scheme)
+		}
+		claims = append(claims, c)
+	}
+	return claims
+}
+
+func defaultPort(scheme string) uint16 {
+	if scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// splitHost takes host[:port] apart and brings the host to its normal form. The port is 0 if there is none.
+// It takes nothing that another parser could read as another host.
+func splitHost(host string) (name string, port uint16, err error) {
+	// 253 characters are DNS's limit of a name; a dot and a port may follow.
+	if len(host) > 253+len(".:65535") {
+		return "", 0, errors.New("it is too long")
+	}
+	host, ok := lowerASCII(host)
+	if !ok {
+		return "", 0, errors.New("it holds a character that is not allowed in a host")
+	}
+	var portText string
+	var hasPort bool
+	if strings.HasPrefix(host, "[") {
+		literal, rest, ok := strings.Cut(host[1:], "]")
+		addr, parseErr := netip.ParseAddr(literal)
+		if !ok || parseErr != nil || !addr.Is6() {
+			return "", 0, errors.New("it is not an IPv6 address in brackets")
+		}
+		if portText, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" {
+			return "", 0, errors.New("there is something other than a port after the brackets")
+		}
+		name = "[" + addr.String() + "]"
+	} else {
+		name, portText, hasPort = strings.Cut(host, ":")
+		name = strings.TrimSuffix(name, ".")
+		if err := checkName(name); err != nil {
+			return "", 0, err
+		}
+	}
+	if hasPort {
+		n, err := strconv.ParseUint(portText, 10, 16)
+		if err != nil || n == 0 || portText[0] < '1' || portText[0] > '9' {
+			return "", 0, errors.New("the port is not a number from 1 to 65535")
+		}
+		port = uint16(n)
+	}
+	return name, port, nil
+}
+
+// checkName holds a lower-case name to DNS's limits. A name whose last label is a number is an IPv4 address to
+// browsers and C libraries, in many spellings (WHATWG URL, "ends in a number checker"); only the usual one is taken.
+func checkName(name string) error {
+	if len(name) > 253 {
+		return errors.New("it is longer than 253 characters")
+	}
+	last := ""
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 {
+			return errors.New("a label is empty or longer than 63 characters")
+		}
+		if label[0] == '-' || label[len(label)-1] == '-' {
+			return errors.New("a label begins or ends with a hyphen")
+		}
+		if strings.ContainsAny(label, "[]") {
+			return errors.New("there is a bracket in the name")
+		}
+		last = label
+	}
+	if isNumber(last) {
+		if _, ok := address(name); !ok {
+			return errors.New("it is not an IPv4 address in its usual form, such as 127.0.0.1")
+		}
+	}
+	return nil
+}
+
+// isNumber reports whether a label is decimal, or 0x and hexadecimal.
+func isNumber(label string) bool {
+	digits := "0123456789"
+	if hex, ok := strings.CutPrefix(label, "0x"); ok {
+		label, digits = hex, "0123456789abcdef"
+	}
+	return strings.Trim(label, digits) == ""
+}
+
+// address parses a normalised name that is an IP address.
+func address(name string) (netip.Addr, bool) {
+	if literal, ok := strings.CutPrefix(name, "["); ok {
+		name = strings.TrimSuffix(literal, "]")
+	}
+	addr, err := netip.ParseAddr(name)
+	return addr, err == nil
+}
+
+// isLoopback is about a normalised name: 127.0.0.0/8, ::1 and localhost, and not addresses that merely lead there.
+func isLoopback(name string) bool {
+	if name == "localhost" {
+		return true
+	}
+	addr, ok := address(name)
+	return ok && !addr.Is4In6() && addr.IsLoopback()
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// lowerASCII lowers A to Z. It fails for any byte that no host has; strings.ToLower would turn some letters outside
+// ASCII, such as the Kelvin sign, into ASCII ones.
+func lowerASCII(s string) (string, bool) {
+	upper := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._:[]", c) >= 0:
+		case 'A' <= c && c <= 'Z':
+			upper = true
+		default:
+			return "", false
+		}
+	}
+	if upper {
+		s = strings.ToLower(s)
+	}
+	return s, true
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// maxFile is far more than a company's hosts need.
+const maxFile = 1 << 20
+
+// Parse reads one TOML file, 1 MiB at most, into profiles in the file's order. The name is for messages: each error
+// begins with FILE:LINE:COLUMN and says what to write instead. Unknown keys are errors. An empty file has no profiles.
+func Parse(file string, data []byte) (*Config, error) {
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' Notepad writes it.
+	// The decoder knows TOML's rules, duplicate keys above all; the parser's tree knows where things stand. Going
+	// over the text twice costs microseconds.
+	var checked map[string]any
+	if err := toml.Unmarshal(data, &checked); err != nil {
+		var syntax *toml.DecodeError
+		if errors.As(err, &syntax) {
+			line, column := syntax.Position()
+			return nil, fmt.Errorf("%s: %w", place{file, line, column}, err)
+		}
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	r := reader{file: file, data: data, line: 1}
+	r.parser.Reset(data)
+	if err := r.read(); err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	for _, d := range r.drafts {
+		if err := d.complete(); err != nil {
+			return nil, err
+		}
+		c.Profiles = append(c.Profiles, d.Profile)
+	}
+	return c, nil
+}
+
+// reader walks over the expressions of a file that is known to be valid TOML.
+type reader struct {
+	file   string
+	data   []byte
+	parser unstable.Parser
+	drafts []*draft
+	byName map[string]*draft
+
+	// The place that was asked for last. Places are only ever asked for in the order of the file, so that counting
+	// goes on from there.
+	offset, line, lineStart int
+}
+
+// part is one part of a dotted key.
+type part struct {
+	name   string
+	offset int
+}
+
+func (r *reader) read() error {
+	r.byName = make(map[string]*draft)
+	var table []part
+	for r.parser.NextExpression() {
+		e := r.parser.Expression()
+		var err error
+		switch e.Kind {
+		case unstable.Table:
+			table = appendKey(nil, e.Key())
+			err = r.table(table)
+		case unstable.ArrayTable:
+			first := appendKey(nil, e.Key())[0]
+			if err = r.stray(first); err == nil {
+				err = fmt.Errorf("%s: a profile is written in single brackets: [profiles.NAME]", r.at(first.offset))
+			}
+		case unstable.KeyValue:
+			err = r.assign(appendKey(slices.Clip(table), e.Key()), e.Value())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.parser.Error(); err != nil {
+		return fmt.Errorf("%s: %w", r.file, err)
+	}
+	return nil
+}
+
+func appendKey(path []part, key unstable.Iterator) []part {
+	for key.Next() {
+		n := key.Node()
+		path = append(path, part{string(n.Data), int(n.Raw.Offset)})
+	}
+	return path
+}
+
+// table opens the table of that path.
+func (r *reader) table(path []part) error {
+	if err := r.stray(path[0]); err != nil {
+		return err
+	}
+	if len(path) == 1 {
+		return nil
+	}
+	if len(path) > 2 {
+		return fmt.Errorf("%s: unknown table %.40q in profile %q", r.at(path[2].offset), path[2].name, path[1].name)
+	}
+	_, err := r.draft(path[1])
+	return err
+}
+
+// stray is an error for a name at the top that is not "profiles".
+func (r *reader) stray(p part) error {
+	if p.name == "profiles" {
+		return nil
+	}
+	if slices.Contains(keys(), p.name) {
+		return fmt.Errorf("%s: %s stands outside of a profile: write it below [profiles.NAME]", r.at(p.offset), p.name)
+	}
+	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles"}))
+}
+
+// assign takes one value into the profile that its path names. Inline tables are paths in another form.
+func (r *reader) assign(path []part, v *unstable.Node) error {
+	if err := r.stray(path[0]); err != nil {
+		return err
+	}
+	if len(path) < 3 {
+		last := path[len(path)-1]
+		if v.Kind != unstable.InlineTable {
+			return fmt.Errorf("%s: %.40q is not a profile: write settings below [profiles.NAME]", r.at(last.offset), last.name)
+		}
+		if err := r.table(path); err != nil {
+			return err
+		}
+		for children := v.Children(); children.Next(); {
+			kv := children.Node()
+			if err := r.assign(appendKey(slices.Clip(path), kv.Key()), kv.Value()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d, err := r.draft(path[1])
+	if err != nil {
+		return err
+	}
+	key := path[2]
+	for _, p := range path[3:] {
+		key.name += "." + p.name
+	}
+	if !slices.Contains(keys(), key.name) {
+		return fmt.Errorf("%s: unknown key %.40q%s", r.at(key.offset), key.name, didYouMean(key.name, keys()))
+	}
+	return d.set(key.name, r.value(key, v))
+}
+
+// draft is the profile of that name, begun here if need be.
+func (r *reader) draft(name part) (*draft, error) {
+	if d := r.byName[name.name]; d != nil {
+		return d, nil
+	}
+	at := r.at(name.offset)
+	d, err := newDraft(name.name, at, r.file+":"+strconv.Itoa(at.line))
+	if err != nil {
+		return nil, err
+	}
+	r.byName[name.name] = d
+	r.drafts = append(r.drafts, d)
+	return d, nil
+}
+
+// value translates a node. Arrays of anything but text are of the kind other. The node of an array has no place.
+func (r *reader) value(key part, n *unstable.Node) value {
+	v := value{at: r.at(key.offset)}
+	switch n.Kind {
+	case unstable.String:
+		v.kind, v.text, v.at = text, string(n.Data), r.at(int(n.Raw.Offset))
+	case unstable.Bool:
+		v.kind, v.text = flag, string(n.Data)
+	case unstable.Array:
+		v.kind = list
+		for children := n.Children(); children.Next(); {
+			child := children.Node()
+			if child.Kind != unstable.String {
+				v.kind = other
+				return v
+			}
+			v.list = append(v.list, item{string(child.Data), r.at(int(child.Raw.Offset))})
+		}
+	}
+	return v
+}
+
+// at is the place of an offset into the file, which is not before the one that was asked for last.
+func (r *reader) at(offset int) place {
+	for i := r.offset; i < offset; i++ {
+		if r.data[i] == '\n' {
+			r.line++
+			r.lineStart = i + 1
+		}
+	}
+	r.offset = offset
+	return place{r.file, r.line, offset - r.lineStart + 1}
+}

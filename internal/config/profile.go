@@ -1,0 +1,335 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxMinTTL is longer than Clerk lets an access token live.
+const maxMinTTL = 24 * time.Hour
+
+// place is where something was read: a file's line and column from 1, or a variable's name.
+type place struct {
+	file         string
+	line, column int
+}
+
+func (p place) String() string {
+	if p.line == 0 {
+		return p.file
+	}
+	return p.file + ":" + strconv.Itoa(p.line) + ":" + strconv.Itoa(p.column)
+}
+
+// value is a setting's value as it was read.
+type value struct {
+	kind kind
+	text string // of a text, and "true" or "false" of a flag
+	list []item
+	at   place
+}
+
+type item struct {
+	text string
+	at   place
+}
+
+type kind int
+
+const (
+	other kind = iota
+	text
+	flag
+	list
+)
+
+// draft is a profile that is being read.
+type draft struct {
+	*Profile
+	at    place
+	given map[string]bool
+}
+
+func newDraft(name string, at place, source string) (*draft, error) {
+	if err := checkProfileName(name); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	return &draft{
+		Profile: &Profile{
+			Name:        name,
+			Scopes:      []string{"openid", "profile", "email", "offline_access"},
+			Token:       "access",
+			Username:    "clerk",
+			GitAuth:     "auto",
+			Interactive: "auto",
+			MinTTL:      5 * time.Minute,
+			Source:      source,
+		},
+		at:    at,
+		given: make(map[string]bool),
+	}, nil
+}
+
+func checkProfileName(name string) error {
+	if len(name) < 1 || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-')
+	}) {
+		return fmt.Errorf("the profile name %.70q is not usable: take 1 to 64 letters, digits, - and _", name)
+	}
+	if strings.EqualFold(name, "file") {
+		return fmt.Errorf("the profile name %q is not usable: CLERK_HELPER_TOKEN_FILE has a meaning of its own, take another name", name)
+	}
+	return nil
+}
+
+// keys are the settings of a profile.
+func keys() []string {
+	return []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "token", "username", "git_auth",
+		"docker_identity_token", "interactive", "min_ttl", "ca_file"}
+}
+
+// set takes one setting, which is one of keys. Its error says where and which.
+func (d *draft) set(key string, v value) error {
+	var err error
+	at := v.at
+	switch key {
+	case "issuer":
+		err = parseText(v, &d.Issuer, parseIssuer)
+	case "publishable_key":
+		err = parseText(v, &d.Issuer, parsePublishableKey)
+	case "client_id":
+		err = parseText(v, &d.ClientID, parseClientID)
+	case "hosts":
+		at, err = d.setHosts(v)
+	case "scopes":
+		at, err = d.setScopes(v)
+	case "token":
+		err = v.oneOf(&d.Token, "access", "id")
+	case "username":
+		err = parseText(v, &d.Username, parseUsername)
+	case "git_auth":
+		err = v.oneOf(&d.GitAuth, "auto", "basic", "bearer")
+	case "docker_identity_token":
+		if v.kind != flag {
+			err = errors.New("want true or false, without quotes")
+		}
+		d.DockerIdentityToken = v.text == "true"
+	case "interactive":
+		err = v.oneOf(&d.Interactive, "auto", "always", "never")
+	case "min_ttl":
+		err = parseText(v, &d.MinTTL, parseMinTTL)
+	case "ca_file":
+		err = parseText(v, &d.CAFile, parseCAFile)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", at, key, err)
+	}
+	d.given[key] = true
+	return nil
+}
+
+// complete checks what no single setting can show.
+func (d *draft) complete() error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%s: profile %q: %w", d.at, d.Name, fmt.Errorf(format, args...))
+	}
+	switch {
+	case d.given["issuer"] && d.given["publishable_key"]:
+		return fail("both issuer and publishable_key are set: keep one")
+	case !d.given["issuer"] && !d.given["publishable_key"]:
+		return fail("issuer is missing: set it to the Frontend API URL of your Clerk application, or set publishable_key")
+	case !d.given["client_id"]:
+		return fail("client_id is missing: copy it from the OAuth application in Clerk's dashboard")
+	case !d.given["hosts"]:
+		return fail("hosts is missing: name the hosts that may have the token")
+	case d.Token == "id" && !slices.Contains(d.Scopes, "openid"):
+		return fail("token is \"id\" but the scopes lack \"openid\": add it")
+	}
+	return nil
+}
+
+func parseText[T any](v value, to *T, parse func(string) (T, error)) error {
+	if v.kind != text {
+		return errors.New("want text in quotes")
+	}
+	parsed, err := parse(v.text)
+	if err != nil {
+		return err
+	}
+	*to = parsed
+	return nil
+}
+
+func (v value) oneOf(to *string, words ...string) error {
+	if v.kind != text || !slices.Contains(words, v.text) {
+		return fmt.Errorf("want one of \"%s\"", strings.Join(words, `", "`))
+	}
+	*to = v.text
+	return nil
+}
+
+func (d *draft) setHosts(v value) (place, error) {
+	if v.kind != list || len(v.list) == 0 {
+		return v.at, errors.New(`want a list of hosts, such as ["git.acme.dev"]`)
+	}
+	for _, it := range v.list {
+		h, err := ParseHost(it.text)
+		if err != nil {
+			return it.at, err
+		}
+		h.at = it.at
+		d.Hosts = append(d.Hosts, h)
+	}
+	return v.at, nil
+}
+
+// setScopes checks the characters of RFC 6749, section 3.3.
+func (d *draft) setScopes(v value) (place, error) {
+	if v.kind != list || len(v.list) == 0 {
+		return v.at, errors.New(`want a list of scopes, such as ["openid", "offline_access"]`)
+	}
+	d.Scopes = nil
+	for _, it := range v.list {
+		if it.text == "" || strings.ContainsFunc(it.text, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+			return it.at, fmt.Errorf("%q is not a scope: write one scope in each pair of quotes", it.text)
+		}
+		if slices.Contains(d.Scopes, it.text) {
+			return it.at, fmt.Errorf("%q is named twice: remove one", it.text)
+		}
+		d.Scopes = append(d.Scopes, it.text)
+	}
+	return v.at, nil
+}
+
+// parseIssuer takes an https origin, perhaps with a path, or an http one on loopback. The scheme and the host come back
+// in lower case, without the default port, and without slashes at the end.
+func parseIssuer(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", fmt.Errorf("%q is not an issuer: write it as https://clerk.acme.dev", raw)
+	}
+	if u.User != nil || strings.ContainsAny(raw, "?#") {
+		return "", fmt.Errorf("%q has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev", raw)
+	}
+	name, port, err := splitHost(u.Host)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an issuer: its host is not usable: %w", raw, err)
+	}
+	if u.Scheme == "http" && !isLoopback(name) {
+		return "", fmt.Errorf("%q is not safe: write https (http is for loopback only)", raw)
+	}
+	base := strings.TrimRight(u.Path, "/")
+	if base != "" && (path.Clean(base) != base || u.EscapedPath() != u.Path) {
+		return "", fmt.Errorf("%q has an unusual path: write it without dots, double slashes and percent-encoding", raw)
+	}
+	if port != 0 && port != defaultPort(u.Scheme) {
+		name += ":" + strconv.Itoa(int(port))
+	}
+	return u.Scheme + "://" + name + base, nil
+}
+
+// parsePublishableKey takes the issuer out of pk_test_ or pk_live_ and base64 of the host and a "$". Its padding may
+// have been stripped. The key is public, but what people paste here by mistake is not, so that no error repeats it.
+func parsePublishableKey(key string) (string, error) {
+	if strings.HasPrefix(key, "sk_") {
+		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
+			"replace it in Clerk's dashboard, and write the publishable key (pk_...)")
+	}
+	encoded, isTest := strings.CutPrefix(key, "pk_test_")
+	encoded, isLive := strings.CutPrefix(encoded, "pk_live_")
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+	host, ok := strings.CutSuffix(string(decoded), "$")
+	if isTest == isLive || err != nil || !ok || !strings.Contains(host, ".") {
+		return "", errors.New("this is not a publishable key: copy it whole from Clerk's dashboard (pk_test_... or pk_live_...)")
+	}
+	if _, _, err := splitHost(host); err != nil {
+		return "", fmt.Errorf("this publishable key names an unusable host: %w: copy it again from Clerk's dashboard", err)
+	}
+	return parseIssuer("https://" + host)
+}
+
+// parseClientID takes the characters of RFC 6749, appendix A.1, without the space.
+func parseClientID(id string) (string, error) {
+	if strings.HasPrefix(id, "sk_") {
+		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
+			"replace it in Clerk's dashboard, and write the OAuth application's client ID")
+	}
+	if id == "" || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%q is not a client ID: copy it from the OAuth application in Clerk's dashboard", id)
+	}
+	return id, nil
+}
+
+// parseUsername takes what fits into HTTP's Basic (RFC 7617, section 2). "<token>" would be docker's mark of an
+// identity token.
+func parseUsername(name string) (string, error) {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsRune(name, ':') || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fmt.Errorf("%q is not a user name: write one without colons and control characters", name)
+	}
+	if name == "<token>" {
+		return "", errors.New(`"<token>" is not a user name: write docker_identity_token = true`)
+	}
+	return name, nil
+}
+
+func parseMinTTL(s string) (time.Duration, error) {
+	ttl, err := time.ParseDuration(s)
+	if err != nil || ttl < 0 || ttl > maxMinTTL {
+		return 0, fmt.Errorf("%q is not a time from \"0s\" to \"24h\": write it as \"5m\"", s)
+	}
+	return ttl, nil
+}
+
+// parseCAFile wants an absolute path: tools run in folders that strangers fill, such as a clone.
+func parseCAFile(name string) (string, error) {
+	if !filepath.IsAbs(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fmt.Errorf("%q is not an absolute path: write the whole path of a PEM file", name)
+	}
+	return name, nil
+}
+
+// didYouMean names the key that was probably meant, or nothing.
+func didYouMean(key string, known []string) string {
+	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")
+	best, bestDistance := "", 3
+	for _, k := range known {
+		if d := distance(key, k); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %q?", best)
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
