@@ -1,0 +1,52 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// ErrNoBrowser says that this machine has no browser that could be started here.
+var ErrNoBrowser = errors.New("no browser could be started")
+
+// OpenBrowser shows a page of our own loopback listener in the person's browser: url must be
+// http://127.0.0.1:PORT/..., because a launcher's argument list can be read by others on the machine and so must never
+// hold the authorize URL. It returns once a launcher is running or has done its work, after half a second at the
+// most; a launcher that fails within that time is followed by the next one.
+//
+// On Unix the commands of $BROWSER come first. Launchers are found by absolute path, run in a session of their own so
+// that our end does not end them, and do not get our secrets (CLERK_HELPER_TOKEN..., CLERK_MACHINE_SECRET_KEY). What
+// they print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would
+// wait for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
+// environment on.
+//
+// Errors: [ErrNoBrowser], with what each launcher said; the context's; or that the URL is refused.
+func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
+	if err := checkLoopbackURL(url); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return openBrowser(ctx, url, getenv, stderr)
+}
+
+// checkLoopbackURL also holds the URL to bytes that mean nothing to any shell or launcher.
+func checkLoopbackURL(raw string) error {
+	foreign := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(":/._~-?=", r)
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Opaque != "" || strings.ContainsFunc(raw, foreign) {
+		return fmt.Errorf("refusing to open %q, want a page of http://127.0.0.1:PORT", raw)
+	}
+	addr, err := netip.ParseAddrPort(u.Host)
+	if err != nil || addr.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr.Port() == 0 {
+		return fmt.Errorf("refusing to open %q, want a page of http://127.0.0.1:PORT", raw)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+//go:build unix
+
+package platform
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// launchGrace is how long a launcher may take to fail visibly.
+const launchGrace = 500 * time.Millisecond
+
+func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
+	failed := ErrNoBrowser
+	for _, argv := range append(namedLaunchers(getenv("BROWSER")), launchers(getenv)...) {
+		path, err := lookAbsolute(argv[0], getenv("PATH"))
+		if err != nil {
+			continue
+		}
+		err = launch(ctx, path, withURL(argv[1:], url), stderr)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		failed = fmt.Errorf("%w; %s: %v", failed, path, err)
+	}
+	return failed
+}
+
+// namedLaunchers reads $BROWSER: commands with colons between them, each a program with arguments that are split at
+// blanks, where %s stands for the URL. There is no shell and no quoting; a path with blanks is taken as it is if there
+// is such a file.
+func namedLaunchers(browser string) [][]string {
+	var all [][]string
+	for command := range strings.SplitSeq(browser, ":") {
+		if _, err := os.Stat(command); err == nil && filepath.IsAbs(command) {
+			all = append(all, []string{command})
+		} else if argv := strings.Fields(command); len(argv) > 0 {
+			all = append(all, argv)
+		}
+	}
+	return all
+}
+
+func withURL(args []string, url string) []string {
+	replaced := make([]string, 0, len(args)+1)
+	found := false
+	for _, arg := range args {
+		found = found || strings.Contains(arg, "%s")
+		replaced = append(replaced, strings.ReplaceAll(arg, "%s", url))
+	}
+	if !found {
+		replaced = append(replaced, url)
+	}
+	return replaced
+}
+
+// lookAbsolute finds a program without ever looking into the current folder, which may be somebody else's checkout.
+func lookAbsolute(name, path string) (string, error) {
+	if filepath.IsAbs(name) {
+		return exec.LookPath(name)
+	}
+	if strings.Contains(name, "/") {
+		return "", exec.ErrNotFound
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// launch starts a launcher and watches it for a moment. The context ends the watching, never the launcher.
+func launch(ctx context.Context, path string, args []string, stderr io.Writer) error {
+	cmd := exec.Command(path, args...)
+	cmd.Env = withoutSecrets(os.Environ())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if f, ok := stderr.(*os.File); ok && f != nil && term.IsTerminal(int(f.Fd())) {
+		cmd.Stdout, cmd.Stderr = f, f
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	timer := time.NewTimer(launchGrace)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func withoutSecrets(env []string) []string {
+	var kept []string
+	for _, pair := range env {
+		if !strings.HasPrefix(pair, "CLERK_HELPER_TOKEN") && !strings.HasPrefix(pair, "CLERK_MACHINE_SECRET_KEY=") {
+			kept = append(kept, pair)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,168 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const appName = "clerk-credential-helper"
+
+// MachineConfig returns the path of the machine's configuration file, which an administrator can roll out:
+// /etc/clerk-credential-helper/config.toml, on macOS below /Library/Application Support, on Windows below the
+// program data folder. The environment has no say in it.
+func MachineConfig() string { return filepath.Join(machineConfigDir(), appName, "config.toml") }
+
+// UserConfig returns the path of the user's configuration file: clerk-credential-helper/config.toml below
+// $XDG_CONFIG_HOME or ~/.config on every Unix, macOS included, and below %AppData% on Windows. A relative
+// $XDG_CONFIG_HOME is ignored, as the XDG Base Directory Specification says.
+func UserConfig(getenv func(string) string) (string, error) {
+	dir, err := userConfigDir(getenv)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, appName, "config.toml"), nil
+}
+
+// StateDir returns the folder for what the helper keeps, the file store included: clerk-credential-helper below
+// $XDG_STATE_HOME or ~/.local/state on every Unix, below %LocalAppData% on Windows. It makes nothing.
+func StateDir(getenv func(string) string) (string, error) {
+	dir, err := userStateDir(getenv)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, appName), nil
+}
+
+// LockDir returns the folder for the [Locks] of everything that belongs to this user on this machine. It comes from
+// the system and never from the environment, so that processes with different environments meet there: on Linux
+// /run/user/UID if it is ours, else the state folder below the home folder that the user database names; on macOS
+// that home folder's Library/Application Support; on Windows the local application data folder. It makes nothing.
+func LockDir() (string, error) { return lockDir() }
+
+// ReadTrusted reads a configuration file of at most limit bytes. The file and its folder must belong to this user, to
+// root or (on Windows) to Administrators or SYSTEM, and nobody else may be able to write there. Symbolic links are
+// followed first; the place where the file really is, and the folder of the path itself, must both pass.
+//
+// A missing file is [io/fs.ErrNotExist]. Every other error names the path and what is wrong with it.
+func ReadTrusted(path string, limit int64) ([]byte, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, syscall.ENOTDIR) { // the home of a service user is often /dev/null
+		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(real)} {
+		d, err := os.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(checkTrusted(d), d.Close()); err != nil {
+			return nil, err
+		}
+	}
+	f, err := openNoFollow(real, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := checkRegular(f); err != nil {
+		return nil, err
+	}
+	if err := checkTrusted(f); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is above the limit of %d bytes", path, limit)
+	}
+	return data, nil
+}
+
+// WriteFile makes or replaces a file that only this user can read: it writes a temporary file beside it (mode 0600,
+// new), flushes it to the disk and renames it, so that a reader and a power cut see the old content or the new one. A
+// missing folder is made with mode 0700. A link at path is replaced, not followed.
+func WriteFile(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp") // O_EXCL, 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := replaceFile(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// makePrivateDir makes dir if it is missing and checks that it is closed to others.
+func makePrivateDir(dir string) error {
+	err := checkPrivateDir(dir)
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return checkPrivateDir(dir)
+}
+
+// checkPrivateDir checks that dir is a folder, not a link to one, that is this user's and closed to others.
+func checkPrivateDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	return checkPrivate(dir, info)
+}
+
+// checkPrivateFile checks that f is a plain file that is this user's and closed to others.
+func checkPrivateFile(f *os.File) error {
+	if err := checkRegular(f); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return checkPrivate(f.Name(), info)
+}
+
+func checkRegular(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a plain file", f.Name())
+	}
+	return nil
+}

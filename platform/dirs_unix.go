@@ -1,0 +1,101 @@
+//go:build unix
+
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+func userConfigDir(getenv func(string) string) (string, error) {
+	return xdgDir(getenv, "XDG_CONFIG_HOME", ".config")
+}
+
+func userStateDir(getenv func(string) string) (string, error) {
+	return xdgDir(getenv, "XDG_STATE_HOME", ".local/state")
+}
+
+func xdgDir(getenv func(string) string, variable, below string) (string, error) {
+	if dir := getenv(variable); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return "", errors.New("HOME is not set to an absolute path")
+	}
+	return filepath.Join(home, below), nil
+}
+
+// passwdHome is the home folder in the user database. user.Current would fall back to $HOME.
+func passwdHome() (string, error) {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(u.HomeDir) {
+		return "", fmt.Errorf("the user database names no home folder for user %s", u.Uid)
+	}
+	return u.HomeDir, nil
+}
+
+// openNoFollow opens a file that is not a link. O_NONBLOCK keeps the open of a named pipe from waiting for ever.
+func openNoFollow(path string, flag int) (*os.File, error) {
+	return os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+}
+
+// checkTrusted checks that the file or folder is ours or root's and that nobody else may write to it.
+func checkTrusted(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	owner, err := ownerOf(f.Name(), info)
+	switch {
+	case err != nil:
+		return err
+	case owner != 0 && owner != os.Getuid():
+		return fmt.Errorf("%s belongs to another user (%d)", f.Name(), owner)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s may be written by others (mode %04o)", f.Name(), info.Mode().Perm())
+	}
+	return nil
+}
+
+// checkPrivate checks that the file or folder is ours and that nobody else may do anything with it.
+func checkPrivate(path string, info fs.FileInfo) error {
+	owner, err := ownerOf(path, info)
+	switch {
+	case err != nil:
+		return err
+	case owner != os.Getuid():
+		return fmt.Errorf("%s belongs to another user (%d)", path, owner)
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("%s is open to others (mode %04o)", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+func ownerOf(path string, info fs.FileInfo) (int, error) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, fmt.Errorf("%s: the owner is unknown", path)
+	}
+	return int(stat.Uid), nil
+}
+
+func replaceFile(from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes a rename outlast a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

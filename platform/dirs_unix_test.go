@@ -1,0 +1,328 @@
+//go:build unix
+
+package platform
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestReadTrusted(t *testing.T) {
+	type place struct{ dir, other, file string }
+	for _, row := range []struct {
+		reason string
+		spoil  func(t *testing.T, p place)
+		want   string // part of the error; empty: it is read
+	}{
+		{"ours and closed", func(*testing.T, place) {}, ""},
+		{"readable by all is no harm", func(t *testing.T, p place) { chmod(t, p.dir, 0o755); chmod(t, p.file, 0o644) }, ""},
+		{"a link to a good place", func(t *testing.T, p place) { relink(t, p.file, filepath.Join(p.other, "config.toml")) }, ""},
+		{"anybody may write the file", func(t *testing.T, p place) { chmod(t, p.file, 0o666) }, "config.toml may be written by others (mode 0666)"},
+		{"the group may write the file", func(t *testing.T, p place) { chmod(t, p.file, 0o620) }, "config.toml may be written by others (mode 0620)"},
+		{"only others may write the file", func(t *testing.T, p place) { chmod(t, p.file, 0o602) }, "may be written by others (mode 0602)"},
+		{"the group may write the folder", func(t *testing.T, p place) { chmod(t, p.dir, 0o770) }, "dir may be written by others (mode 0770)"},
+		{"a folder like /tmp", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky) }, "dir may be written by others (mode 0777)"},
+		{"a link into a folder that others may write", func(t *testing.T, p place) {
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+			chmod(t, p.other, 0o777)
+		}, "other may be written by others (mode 0777)"},
+		{"a link to a file that others may write", func(t *testing.T, p place) {
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+			chmod(t, filepath.Join(p.other, "config.toml"), 0o666)
+		}, "config.toml may be written by others (mode 0666)"},
+		{"a link that others may turn, to a good place", func(t *testing.T, p place) {
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+			chmod(t, p.dir, 0o777)
+		}, "dir may be written by others (mode 0777)"},
+		{"a folder", func(t *testing.T, p place) { remove(t, p.file); mkdir(t, p.file) }, "is not a plain file"},
+		{"a pipe must not hold us", func(t *testing.T, p place) {
+			remove(t, p.file)
+			if err := syscall.Mkfifo(p.file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "is not a plain file"},
+		{"one byte too long", func(t *testing.T, p place) {
+			if err := os.WriteFile(p.file, []byte(strings.Repeat("x", 101)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "above the limit of 100 bytes"},
+		{"somebody else's file", func(t *testing.T, p place) { chown(t, p.file) }, "config.toml belongs to another user (12345)"},
+		{"somebody else's folder", func(t *testing.T, p place) { chown(t, p.dir) }, "dir belongs to another user (12345)"},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			top := t.TempDir()
+			p := place{dir: filepath.Join(top, "dir"), other: filepath.Join(top, "other"), file: filepath.Join(top, "dir", "config.toml")}
+			for _, dir := range []string{p.dir, p.other} {
+				mkdir(t, dir)
+				if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte("content"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			row.spoil(t, p)
+			data, err := ReadTrusted(p.file, 100)
+			if row.want == "" {
+				if err != nil || string(data) != "content" {
+					t.Errorf("ReadTrusted = %q, %v", data, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), top) || data != nil {
+				t.Errorf("ReadTrusted = %q, %v; want an error with the path and %q", data, err, row.want)
+			}
+		})
+	}
+}
+
+func TestFileStoreModes(t *testing.T) {
+	old := syscall.Umask(0) // the widest: the modes must come from us
+	defer syscall.Umask(old)
+	dir := filepath.Join(t.TempDir(), "parent", "state")
+	k := fileKeychain(t, dir)
+	for range 2 {
+		if err := k.Set(t.Context(), "session-0123", "{\"a\": 1}\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "session-0123.json")
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Dir(dir): 0o700, file: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want mode %v", path, info.Mode().Perm(), err, want)
+		}
+	}
+	if data, err := os.ReadFile(file); err != nil || string(data) != "{\"a\": 1}\n" {
+		t.Errorf("the file holds %q, %v; want the secret's bytes and nothing else", data, err)
+	}
+	if err := os.WriteFile(file, []byte("edited"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.Get(t.Context(), "session-0123"); err != nil || got != "edited" {
+		t.Errorf("Get after an edit = %q, %v", got, err)
+	}
+	if want := "file " + dir; k.Describe() != want {
+		t.Errorf("Describe = %q, want %q", k.Describe(), want)
+	}
+	if locks, err := k.LockDir(); err != nil || filepath.Dir(locks) != dir {
+		t.Errorf("LockDir = %q, %v; want it beside the files", locks, err)
+	}
+}
+
+// TestFileStoreRefusals: what was open to others is refused, for reading and for writing, and left as it is.
+func TestFileStoreRefusals(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		spoil  func(t *testing.T, dir, file string)
+		reads  bool // whether only a read is refused: a write puts a new file in its place
+	}{
+		{"others may read the folder", func(t *testing.T, dir, _ string) { chmod(t, dir, 0o750) }, false},
+		{"others may enter the folder", func(t *testing.T, dir, _ string) { chmod(t, dir, 0o701) }, false},
+		{"a link in place of the folder", func(t *testing.T, dir, _ string) {
+			if err := os.Rename(dir, dir+"-moved"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(dir+"-moved", dir); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"a file in place of the folder", func(t *testing.T, dir, _ string) {
+			if err := os.Rename(dir, dir+"-moved"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(dir, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"somebody else's folder", func(t *testing.T, dir, _ string) { chown(t, dir) }, false},
+		{"others may read the file", func(t *testing.T, _, file string) { chmod(t, file, 0o640) }, true},
+		{"others may write the file", func(t *testing.T, _, file string) { chmod(t, file, 0o602) }, true},
+		{"a link in place of the file", func(t *testing.T, dir, file string) {
+			elsewhere := filepath.Join(filepath.Dir(dir), "elsewhere")
+			if err := os.WriteFile(elsewhere, []byte("elsewhere"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			relink(t, file, elsewhere)
+		}, true},
+		{"a pipe in place of the file", func(t *testing.T, _, file string) {
+			remove(t, file)
+			if err := syscall.Mkfifo(file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"somebody else's file", func(t *testing.T, _, file string) { chown(t, file) }, true},
+		{"an empty file", func(t *testing.T, _, file string) {
+			if err := os.Truncate(file, 0); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"a file above the limit", func(t *testing.T, _, file string) {
+			if err := os.Truncate(file, maxSecret+1); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			k := fileKeychain(t, dir)
+			if err := k.Set(t.Context(), "item", "before"); err != nil {
+				t.Fatal(err)
+			}
+			row.spoil(t, dir, filepath.Join(dir, "item.json"))
+			if got, err := k.Get(t.Context(), "item"); err == nil || got != "" {
+				t.Errorf("Get = %q, %v; want a refusal", got, err)
+			} else if !strings.Contains(err.Error(), dir) {
+				t.Errorf("the refusal names no path: %v", err)
+			}
+			err := k.Set(t.Context(), "item", "after")
+			if !row.reads {
+				if err == nil {
+					t.Error("Set was not refused")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("Set: %v", err)
+			}
+			if got, err := k.Get(t.Context(), "item"); err != nil || got != "after" {
+				t.Errorf("Get after Set = %q, %v", got, err)
+			}
+			if data, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "elsewhere")); err == nil && string(data) != "elsewhere" {
+				t.Errorf("Set wrote through the link: %q", data)
+			}
+		})
+	}
+}
+
+func TestLocksRefuseForeignPlaces(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		spoil  func(t *testing.T, dir string)
+	}{
+		{"others may enter", func(t *testing.T, dir string) { mkdir(t, dir); chmod(t, dir, 0o711) }},
+		{"a link", func(t *testing.T, dir string) {
+			mkdir(t, dir+"-real")
+			if err := os.Symlink(dir+"-real", dir); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"somebody else's", func(t *testing.T, dir string) { mkdir(t, dir); chown(t, dir) }},
+		{"a link as the lock file", func(t *testing.T, dir string) {
+			mkdir(t, dir)
+			if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "session.lock")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"a lock file that others may open", func(t *testing.T, dir string) {
+			mkdir(t, dir)
+			if err := os.WriteFile(filepath.Join(dir, "session.lock"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			chmod(t, filepath.Join(dir, "session.lock"), 0o666)
+		}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "locks")
+			row.spoil(t, dir)
+			if _, ok, err := (Locks{dir}).TryLock("session"); ok || err == nil {
+				t.Errorf("TryLock = %v, %v; want a refusal", ok, err)
+			}
+		})
+	}
+}
+
+func TestUserDirs(t *testing.T) {
+	for _, row := range []struct {
+		reason        string
+		env           map[string]string
+		config, state string // empty: an error
+	}{
+		{"home", map[string]string{"HOME": "/home/a"},
+			"/home/a/.config/clerk-credential-helper/config.toml", "/home/a/.local/state/clerk-credential-helper"},
+		{"XDG", map[string]string{"HOME": "/home/a", "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"},
+			"/c/clerk-credential-helper/config.toml", "/s/clerk-credential-helper"},
+		{"XDG without a home", map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"},
+			"/c/clerk-credential-helper/config.toml", "/s/clerk-credential-helper"},
+		{"a relative XDG path is ignored", map[string]string{"HOME": "/home/a", "XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "./s"},
+			"/home/a/.config/clerk-credential-helper/config.toml", "/home/a/.local/state/clerk-credential-helper"},
+		{"a relative home", map[string]string{"HOME": "a"}, "", ""},
+		{"nothing", nil, "", ""},
+	} {
+		getenv := func(name string) string { return row.env[name] }
+		config, err := UserConfig(getenv)
+		if config != row.config || (err == nil) != (row.config != "") {
+			t.Errorf("%s: UserConfig = %q, %v; want %q", row.reason, config, err, row.config)
+		}
+		state, err := StateDir(getenv)
+		if state != row.state || (err == nil) != (row.state != "") {
+			t.Errorf("%s: StateDir = %q, %v; want %q", row.reason, state, err, row.state)
+		}
+	}
+}
+
+// TestLockDirIgnoresTheEnvironment: two environments that see the same keychain must meet at the same locks.
+func TestLockDirIgnoresTheEnvironment(t *testing.T) {
+	before, err := LockDir()
+	if err != nil {
+		t.Skipf("this user has no home folder in the user database: %v", err)
+	}
+	for _, variable := range []string{"HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR"} {
+		t.Setenv(variable, filepath.Join(t.TempDir(), variable))
+	}
+	if after, err := LockDir(); err != nil || after != before {
+		t.Errorf("LockDir with another environment = %q, %v; want %q", after, err, before)
+	}
+	if !filepath.IsAbs(before) || strings.HasPrefix(before, os.TempDir()+"/") {
+		t.Errorf("LockDir = %q", before)
+	}
+}
+
+func fileKeychain(t *testing.T, dir string) *Keychain {
+	t.Helper()
+	k, err := OpenKeychain("file", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// chown gives a file to a user that there is not, which only root can.
+func chown(t *testing.T, path string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file away, not user " + strconv.Itoa(os.Getuid()))
+	}
+	if err := os.Chown(path, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func relink(t *testing.T, link, to string) {
+	t.Helper()
+	remove(t, link)
+	if err := os.Symlink(to, link); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}

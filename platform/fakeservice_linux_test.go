@@ -1,0 +1,289 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// fakeService is a Secret Service with one item on a real bus, for what gnome-keyring never answers. Each function is
+// one service's own way (measured on KeePassXC 2.7.4 and KWallet 5.103).
+type fakeService struct {
+	conn  *dbus.Conn
+	calls []string
+	mu    sync.Mutex
+
+	locked     bool                                                // the collection's property
+	found      []dbus.ObjectPath                                   // what a search finds
+	foundShut  []dbus.ObjectPath                                   // and what it finds locked
+	getSecrets func() (map[dbus.ObjectPath]secret, *dbus.Error)    // default: the item holds "secret"
+	write      func() (prompt dbus.ObjectPath, failed *dbus.Error) // CreateItem and Item.Delete
+	prompt     func()                                              // what Prompt.Prompt sets off
+}
+
+const (
+	fakeCollection = dbus.ObjectPath("/org/freedesktop/secrets/collection/main")
+	fakeItem       = fakeCollection + "/1"
+	fakePrompt     = dbus.ObjectPath("/org/freedesktop/secrets/prompt/1")
+)
+
+func (f *fakeService) called(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, name)
+}
+
+func (f *fakeService) seen() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+type fakeRoot struct{ *fakeService }
+
+// ReadAlias answers late and is noted when it does, so that a call that does not wait for the answer is noted first.
+func (f fakeRoot) ReadAlias(string) (dbus.ObjectPath, *dbus.Error) {
+	time.Sleep(50 * time.Millisecond)
+	f.called("ReadAlias")
+	return fakeCollection, nil
+}
+
+func (f fakeRoot) OpenSession(string, dbus.Variant) (dbus.Variant, dbus.ObjectPath, *dbus.Error) {
+	f.called("OpenSession")
+	return dbus.MakeVariant(""), "/org/freedesktop/secrets/session/1", nil
+}
+
+func (f fakeRoot) SearchItems(map[string]string) (open, locked []dbus.ObjectPath, failed *dbus.Error) {
+	f.called("SearchItems")
+	return f.found, f.foundShut, nil
+}
+
+func (f fakeRoot) GetSecrets([]dbus.ObjectPath, dbus.ObjectPath) (map[dbus.ObjectPath]secret, *dbus.Error) {
+	f.called("GetSecrets")
+	if f.getSecrets != nil {
+		return f.getSecrets()
+	}
+	return map[dbus.ObjectPath]secret{fakeItem: {Session: "/", Value: []byte("secret")}}, nil
+}
+
+func (f fakeRoot) Unlock([]dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
+	f.called("Unlock")
+	return nil, fakePrompt, nil
+}
+
+type fakeCollectionObject struct{ *fakeService }
+
+func (f fakeCollectionObject) CreateItem(map[string]dbus.Variant, secret, bool) (item, prompt dbus.ObjectPath, failed *dbus.Error) {
+	f.called("CreateItem")
+	prompt, failed = f.write()
+	return "/", prompt, failed
+}
+
+func (f fakeCollectionObject) Get(string, string) (dbus.Variant, *dbus.Error) {
+	return dbus.MakeVariant(f.locked), nil
+}
+
+type fakeItemObject struct{ *fakeService }
+
+func (f fakeItemObject) Delete() (dbus.ObjectPath, *dbus.Error) {
+	f.called("Delete")
+	return f.write()
+}
+
+type fakePromptObject struct{ *fakeService }
+
+func (f fakePromptObject) Prompt(string) *dbus.Error {
+	f.called("Prompt")
+	if f.prompt != nil {
+		go f.prompt()
+	}
+	return nil
+}
+
+func (f fakePromptObject) Dismiss() *dbus.Error {
+	f.called("Dismiss")
+	return nil
+}
+
+func (f *fakeService) completed(path dbus.ObjectPath, dismissed bool) {
+	f.conn.Emit(path, secretsAPI+"Prompt.Completed", dismissed, dbus.MakeVariant(fakeItem))
+}
+
+// run puts the service on a bus of its own and returns a keychain there.
+func (f *fakeService) run(t *testing.T) *Keychain {
+	t.Helper()
+	b := startBus(t)
+	f.conn = b.conn
+	if f.write == nil {
+		f.write = func() (dbus.ObjectPath, *dbus.Error) { return "/", nil }
+	}
+	for _, object := range []struct {
+		is   any
+		path dbus.ObjectPath
+		api  string
+	}{
+		{fakeRoot{f}, secretsPath, secretsAPI + "Service"},
+		{fakeCollectionObject{f}, fakeCollection, secretsAPI + "Collection"},
+		{fakeCollectionObject{f}, fakeCollection, "org.freedesktop.DBus.Properties"},
+		{fakeItemObject{f}, fakeItem, secretsAPI + "Item"},
+		{fakePromptObject{f}, fakePrompt, secretsAPI + "Prompt"},
+	} {
+		if err := b.conn.Export(object.is, object.path, object.api); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.conn.RequestName(secretsName, dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+	return keychainOn(b.address)
+}
+
+func dbusError(name string) *dbus.Error { return dbus.NewError(name, []any{"why \x1b[31m"}) }
+
+// TestSecretServiceFirstCall holds the order that keeps gnome-keyring alive; see begin.
+func TestSecretServiceFirstCall(t *testing.T) {
+	f := &fakeService{found: []dbus.ObjectPath{fakeItem}}
+	k := f.run(t)
+	for name, call := range map[string]func() error{
+		"Get":    func() error { _, err := k.Get(t.Context(), "item"); return err },
+		"Set":    func() error { return k.Set(t.Context(), "item", "secret") },
+		"Delete": func() error { return k.Delete(t.Context(), "item") },
+	} {
+		f.mu.Lock()
+		f.calls = nil
+		f.mu.Unlock()
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if calls := f.seen(); len(calls) < 2 || calls[0] != "ReadAlias" {
+			t.Errorf("%s called %q, want ReadAlias and its answer first", name, calls)
+		}
+	}
+}
+
+func TestSecretServiceGetDialects(t *testing.T) {
+	answers := func(secrets map[dbus.ObjectPath]secret, name string) func() (map[dbus.ObjectPath]secret, *dbus.Error) {
+		return func() (map[dbus.ObjectPath]secret, *dbus.Error) {
+			if name != "" {
+				return nil, dbusError(name)
+			}
+			return secrets, nil
+		}
+	}
+	item := []dbus.ObjectPath{fakeItem}
+	for _, row := range []struct {
+		reason string
+		fake   *fakeService
+		want   error
+	}{
+		{"the item is there", &fakeService{found: item}, nil},
+		{"nothing is there", &fakeService{}, ErrNotFound},
+		{"KeePassXC hides the items of a locked database", &fakeService{locked: true}, ErrLocked},
+		{"gnome-keyring and KWallet list them as locked", &fakeService{foundShut: item}, ErrLocked},
+		{"KWallet reads a locked item as empty",
+			&fakeService{found: item, getSecrets: answers(map[dbus.ObjectPath]secret{fakeItem: {Session: "/"}}, "")}, ErrLocked},
+		{"locked between search and read",
+			&fakeService{found: item, locked: true, getSecrets: answers(nil, "")}, ErrLocked},
+		{"gone between search and read", &fakeService{found: item, getSecrets: answers(nil, "")}, ErrNotFound},
+		{"the same in KWallet",
+			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.InvalidArgs")}, ErrNotFound},
+		{"the same with an unknown object",
+			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.UnknownObject")}, ErrNotFound},
+		{"locked, in the API's word",
+			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.Secret.Error.IsLocked")}, ErrLocked},
+		{"the service ends while it is asked",
+			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.NoReply")}, ErrUnavailable},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			k := row.fake.run(t)
+			if secret, err := k.Get(t.Context(), "item"); !errors.Is(err, row.want) || (err == nil) != (secret == "secret") {
+				t.Errorf("Get = %q, %v; want %v", secret, err, row.want)
+			}
+		})
+	}
+}
+
+func TestSecretServiceForeignTextIsQuoted(t *testing.T) {
+	f := &fakeService{write: func() (dbus.ObjectPath, *dbus.Error) { return "", dbusError("dev.acme.Broken") }}
+	err := f.run(t).Set(t.Context(), "item", "the secret itself")
+	if want := `secret service: "dev.acme.Broken": "why \x1b[31m"`; err == nil || err.Error() != want {
+		t.Errorf("Set: %v, want %s", err, want)
+	}
+}
+
+// TestSecretServiceWritePrompts follows KeePassXC, which does nothing before its prompt is called.
+func TestSecretServiceWritePrompts(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		prompt func(f *fakeService)
+		want   error
+	}{
+		{"no window, done at once", func(f *fakeService) { f.completed(fakePrompt, false) }, nil},
+		{"dismissed", func(f *fakeService) { f.completed(fakePrompt, true) }, ErrLocked},
+		{"another's prompt ends first", func(f *fakeService) {
+			f.completed(fakePrompt+"2", false)
+			f.completed(fakePrompt, true)
+		}, ErrLocked},
+		{"nobody answers", func(*fakeService) {}, ErrLocked},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeService{
+				found: []dbus.ObjectPath{fakeItem},
+				write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil },
+			}
+			f.prompt = func() { row.prompt(f) }
+			k := f.run(t)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				wantWithin(t, "Set", row.want, silenceBound, func() error { return k.Set(t.Context(), "item", "secret") })
+			})
+			wg.Go(func() {
+				wantWithin(t, "Delete", row.want, silenceBound, func() error { return k.Delete(t.Context(), "item") })
+			})
+			wg.Wait()
+			if !slices.Contains(f.seen(), "Prompt") {
+				t.Errorf("the prompt was not called: %q", f.seen())
+			}
+		})
+	}
+}
+
+// TestSecretServiceNeverPromptsWhenLocked: only Unlock may show a window.
+func TestSecretServiceNeverPromptsWhenLocked(t *testing.T) {
+	f := &fakeService{locked: true, write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil }}
+	f.prompt = func() { f.completed(fakePrompt, false) }
+	k := f.run(t)
+	wantAll(t, k, "item", ErrLocked)
+	for _, call := range f.seen() {
+		if call == "Prompt" || call == "CreateItem" || call == "Unlock" {
+			t.Errorf("a locked service was asked for %s", call)
+		}
+	}
+	if err := k.Unlock(t.Context()); err != nil {
+		t.Errorf("Unlock: %v", err)
+	}
+	if calls := f.seen(); calls[len(calls)-1] != "Prompt" {
+		t.Errorf("Unlock did not raise the prompt: %q", calls)
+	}
+}
+
+func TestSecretServiceUnlockEndsWithItsContext(t *testing.T) {
+	asked := make(chan struct{})
+	f := &fakeService{locked: true, prompt: func() { close(asked) }}
+	k := f.run(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if err := k.Unlock(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Unlock: %v, want Canceled", err)
+	}
+}

@@ -1,0 +1,66 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// fileStore keeps each secret in a file of its own, DIR/NAME.json, whose content is the secret's bytes and nothing
+// else. It is chosen by name only: whoever can read the person's files, a backup included, can read these.
+//
+// The folder and the files must be this user's and closed to all others (0700 and 0600); anything else is refused
+// rather than repaired, because what was open may have been read or replaced already.
+type fileStore struct{ dir string }
+
+func (s fileStore) path(name string) string { return filepath.Join(s.dir, name+".json") }
+
+func (s fileStore) get(_ context.Context, name string) (string, error) {
+	if err := checkPrivateDir(s.dir); err != nil {
+		return "", notFound(err)
+	}
+	f, err := openNoFollow(s.path(name), os.O_RDONLY)
+	if err != nil {
+		return "", notFound(err)
+	}
+	defer f.Close()
+	if err := checkPrivateFile(f); err != nil {
+		return "", err
+	}
+	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	switch {
+	case err != nil:
+		return "", err
+	case len(secret) == 0:
+		return "", fmt.Errorf("%s is empty", s.path(name))
+	case len(secret) > maxSecret:
+		return "", fmt.Errorf("%s is above the limit of %d bytes", s.path(name), maxSecret)
+	}
+	return string(secret), nil
+}
+
+func (s fileStore) set(_ context.Context, name, secret string) error {
+	if err := makePrivateDir(s.dir); err != nil {
+		return err
+	}
+	return WriteFile(s.path(name), []byte(secret))
+}
+
+func (s fileStore) delete(_ context.Context, name string) error {
+	if err := checkPrivateDir(s.dir); err != nil {
+		return notFound(err)
+	}
+	return notFound(os.Remove(s.path(name)))
+}
+
+// notFound turns "no such file" into ErrNotFound.
+func notFound(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	return err
+}

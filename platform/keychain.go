@@ -1,0 +1,156 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// The conditions of a store that its callers tell apart, with errors.Is.
+var (
+	// ErrNotFound says that there is no item of that name.
+	ErrNotFound = errors.New("no such item in the keychain")
+	// ErrLocked says that the store is there but gives nothing away now: it is locked, its prompt was dismissed, or
+	// it cannot be used in this kind of logon (both common over SSH).
+	ErrLocked = errors.New("the keychain is locked")
+	// ErrUnavailable says that there is no such store here: no service, no bus, or an operating system without one.
+	ErrUnavailable = errors.New("no keychain is available")
+)
+
+// The names and limits of the items. They are part of the frozen item schema: items written by any release are read
+// by every later one.
+const (
+	keychainService = "clerk-credential-helper"
+	maxSecret       = 64 << 10 // bytes
+	maxName         = 100      // bytes; Windows and Wine end near 255 for a whole target
+)
+
+// Keychain is one store of secrets. Use [OpenKeychain] to make one. It holds no connection between calls and is safe
+// for concurrent use.
+//
+// A name is 1 to 100 bytes of [a-z0-9-]. A secret is 1 to 65,536 bytes of UTF-8 without NUL, because some stores
+// mangle the rest (KeePassXC, KWallet) and some answer an empty secret for a locked item (KWallet).
+//
+// Apart from Unlock no call raises a prompt, and each ends when its context does or after 3 s of silence of the store.
+// On macOS, where the system alone decides about prompts, it is 60 s in a graphical session.
+type Keychain struct {
+	store    store
+	unlock   func(context.Context) error // nil where nothing can be unlocked
+	describe string
+	lockDir  func() (string, error)
+}
+
+// store is what an operating system, or a file, supplies. Names and secrets have been checked.
+type store interface {
+	get(ctx context.Context, name string) (string, error)
+	set(ctx context.Context, name, secret string) error
+	delete(ctx context.Context, name string) error
+}
+
+// OpenKeychain returns the store that choice names: "auto" or "" and "keychain" for the native one, "file" for files
+// in stateDir, "none" for a store that is always empty and refuses to keep anything. Opening does not touch the store:
+// what is wrong with it is said by the first call.
+func OpenKeychain(choice, stateDir string) (*Keychain, error) {
+	switch choice {
+	case "", "auto", "keychain":
+		return nativeKeychain(), nil
+	case "file":
+		if !filepath.IsAbs(stateDir) {
+			return nil, fmt.Errorf("the file store needs an absolute folder, not %q", stateDir)
+		}
+		return &Keychain{
+			store:    fileStore{dir: stateDir},
+			describe: "file " + stateDir,
+			lockDir:  func() (string, error) { return filepath.Join(stateDir, "locks"), nil },
+		}, nil
+	case "none":
+		return &Keychain{store: noStore{}, describe: "none", lockDir: LockDir}, nil
+	case "kernel":
+		return nil, errors.New(`the store "kernel" is not built yet`)
+	}
+	return nil, fmt.Errorf("unknown store %q, want auto, keychain, file or none", choice)
+}
+
+// Get returns the secret of an item. Errors: [ErrNotFound], [ErrLocked], [ErrUnavailable], the context's, or another.
+func (k *Keychain) Get(ctx context.Context, name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	return k.store.get(ctx, name)
+}
+
+// Set makes or replaces an item. A reader at the same time gets the old secret or the new one, never a mixture and
+// never ErrNotFound. Writers of one item exclude each other with [Locks]; see [Keychain.LockDir]. Errors: [ErrLocked],
+// [ErrUnavailable], the context's, or another.
+func (k *Keychain) Set(ctx context.Context, name, secret string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	switch {
+	case secret == "":
+		return errors.New("an empty secret cannot be kept")
+	case len(secret) > maxSecret:
+		return fmt.Errorf("a secret of %d bytes is above the limit of %d", len(secret), maxSecret)
+	case !utf8.ValidString(secret), strings.Contains(secret, "\x00"):
+		return errors.New("a secret must be UTF-8 without NUL")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return k.store.set(ctx, name, secret)
+}
+
+// Delete removes an item. Errors: as for [Keychain.Get].
+func (k *Keychain) Delete(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return k.store.delete(ctx, name)
+}
+
+// Unlock raises the store's own unlock prompt if it is locked, and waits at most 2 minutes for the person. A store
+// without a default keyring is asked to make one, which is the same kind of prompt. It does nothing where there is
+// nothing to unlock. Errors: [ErrLocked] when the person dismissed the prompt or did not answer it, [ErrUnavailable].
+func (k *Keychain) Unlock(ctx context.Context) error {
+	if k.unlock == nil {
+		return nil
+	}
+	return k.unlock(ctx)
+}
+
+// Describe names the store for people: "Secret Service", "macOS keychain", "Windows Credential Manager", "file PATH".
+func (k *Keychain) Describe() string { return k.describe }
+
+// LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].
+// It belongs to the store, so that two environments that share a store share its locks.
+func (k *Keychain) LockDir() (string, error) { return k.lockDir() }
+
+// checkName holds names of items and locks to bytes that every store and every file system keeps as they are, also
+// where letters have no case.
+func checkName(name string) error {
+	foreign := func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') }
+	if name == "" || len(name) > maxName || strings.ContainsFunc(name, foreign) {
+		return fmt.Errorf("invalid name %q, want 1 to %d of a-z, 0-9 and -", name, maxName)
+	}
+	return nil
+}
+
+// noStore is the store for machines that live on injected tokens: always empty, never written.
+type noStore struct{}
+
+func (noStore) get(context.Context, string) (string, error) { return "", ErrNotFound }
+
+func (noStore) set(context.Context, string, string) error {
+	return fmt.Errorf("%w: the store is switched off (none)", ErrUnavailable)
+}
+
+func (noStore) delete(context.Context, string) error { return ErrNotFound }

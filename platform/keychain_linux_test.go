@@ -1,0 +1,440 @@
+package platform
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// silenceBound is how long a call may take that meets silence: the limit of one reply and something for a busy machine.
+const silenceBound = replyLimit + 2*time.Second
+
+func BenchmarkSecretServiceGet(b *testing.B) {
+	s := startKeyring(b)
+	k := keychainOn(s.address)
+	if err := k.Set(b.Context(), "benchmark", strings.Repeat("x", 3000)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := k.Get(b.Context(), "benchmark"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestSecretServiceItem holds the schema of the items, which is frozen.
+func TestSecretServiceItem(t *testing.T) {
+	s := startKeyring(t)
+	k := keychainOn(s.address)
+	if err := k.Set(t.Context(), "session-0123", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	var open, locked []dbus.ObjectPath
+	wanted := map[string]string{
+		"service": "clerk-credential-helper", "account": "session-0123", "xdg:schema": "dev.clerk-credential-helper.Item",
+	}
+	if err := s.secrets(secretsPath).Call(secretsAPI+"Service.SearchItems", 0, wanted).Store(&open, &locked); err != nil {
+		t.Fatal(err)
+	}
+	if len(open) != 1 || len(locked) != 0 {
+		t.Fatalf("found %q and locked %q, want one item", open, locked)
+	}
+	var label string
+	if err := s.secrets(open[0]).StoreProperty(secretsAPI+"Item.Label", &label); err != nil {
+		t.Fatal(err)
+	}
+	if want := "clerk-credential-helper session-0123"; label != want {
+		t.Errorf("label %q, want %q", label, want)
+	}
+}
+
+func TestSecretServiceLocked(t *testing.T) {
+	s := startKeyring(t)
+	k := keychainOn(s.address)
+	if err := k.Set(t.Context(), "there", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Unlock(t.Context()); err != nil {
+		t.Errorf("Unlock of an open keyring: %v", err)
+	}
+	var collection, prompt dbus.ObjectPath
+	if err := s.secrets(secretsPath).Call(secretsAPI+"Service.ReadAlias", 0, "default").Store(&collection); err != nil {
+		t.Fatal(err)
+	}
+	var done []dbus.ObjectPath
+	if err := s.secrets(secretsPath).Call(secretsAPI+"Service.Lock", 0, []dbus.ObjectPath{collection}).Store(&done, &prompt); err != nil {
+		t.Fatal(err)
+	}
+	if len(done) != 1 || prompt != "/" {
+		t.Fatalf("locking: %q, prompt %q", done, prompt)
+	}
+	wantAll(t, k, "there", ErrLocked)
+	wantAll(t, k, "missing", ErrLocked)
+	// Nobody can answer the prompt here: it has no display, and it counts as dismissed.
+	wantWithin(t, "Unlock", ErrLocked, silenceBound, func() error { return k.Unlock(t.Context()) })
+}
+
+func TestSecretServiceNoDefaultKeyring(t *testing.T) {
+	s := startBus(t)
+	s.startKeyring(t, "")
+	wantAll(t, keychainOn(s.address), "missing", ErrLocked)
+}
+
+func TestSecretServiceUnavailable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mute := filepath.Join(dir, "mute")
+	listenMute(t, mute)
+	closed := filepath.Join(dir, "closed")
+	hangUp(t, closed)
+	for _, row := range []struct{ reason, addresses, socket string }{
+		{"no bus at all", "", filepath.Join(dir, "missing")},
+		{"the bus would have to be started", "autolaunch:", filepath.Join(dir, "missing")},
+		{"a missing socket", "unix:path=" + dir + "/missing", ""},
+		{"garbage", "garbage", ""},
+		{"a disabled bus", "disabled:", ""},
+		{"a bus over the network", "tcp:host=127.0.0.1,port=1", ""},
+		{"a program as the bus", "unixexec:path=/bin/true", ""},
+		{"no address in the list", ";;", ""},
+		{"a file that is no socket", "unix:path=/etc/passwd", ""},
+		{"an abstract socket that is not there", "unix:abstract=" + dir + "/missing", ""},
+		{"a bus that never says anything", "unix:path=" + mute, ""},
+		{"the same at the usual place", "", mute},
+		{"a bus that hangs up", "unix:path=" + closed, ""},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			t.Parallel()
+			s := secretService{addresses: row.addresses, socket: row.socket}
+			k := &Keychain{store: s, unlock: s.unlock}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				wantWithin(t, "Unlock", ErrUnavailable, silenceBound, func() error { return k.Unlock(t.Context()) })
+			})
+			wantAll(t, k, "missing", ErrUnavailable)
+			wg.Wait()
+		})
+	}
+}
+
+func TestSecretServiceNoService(t *testing.T) {
+	s := startBus(t)
+	k := keychainOn(s.address)
+	wantAll(t, k, "missing", ErrUnavailable)
+	_, err := k.Get(t.Context(), "missing")
+	if want := "the Secret Service cannot be reached"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error does not name %s: %v", want, err)
+	}
+}
+
+func TestSecretServiceHangingActivation(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	service := "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/sleep 10\n"
+	write(t, filepath.Join(dir, "secrets.service"), service, 0o600)
+	config, err := os.ReadFile("testdata/bus.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Replace(string(config), "</busconfig>", "<servicedir>"+dir+"</servicedir></busconfig>", 1)
+	write(t, filepath.Join(dir, "bus.conf"), with, 0o600)
+	s := startBusWith(t, filepath.Join(dir, "bus.conf"))
+	wantAll(t, keychainOn(s.address), "missing", ErrUnavailable)
+}
+
+// TestSecretServiceStopped has a service that owns its name and answers nothing.
+func TestSecretServiceStopped(t *testing.T) {
+	t.Parallel()
+	s := startBus(t)
+	daemon := s.startKeyring(t, "password")
+	if err := daemon.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	k := keychainOn(s.address)
+	wantAll(t, k, "missing", ErrUnavailable)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	wantWithin(t, "Get with a limit of its own", context.DeadlineExceeded, 2*time.Second, func() error {
+		_, err := k.Get(ctx, "missing")
+		return err
+	})
+}
+
+func TestNativeKeychainAddress(t *testing.T) {
+	s := startKeyring(t)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent%2ft;;"+s.address)
+	k, err := OpenKeychain("auto", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Set(t.Context(), "item", "secret"); err != nil {
+		t.Errorf("Set through the second address of the list: %v", err)
+	}
+	// A socket at the usual place is for those who set no address: whoever sets one means that bus or none.
+	_, path, _ := strings.Cut(s.address, "=")
+	path, _, _ = strings.Cut(path, ",")
+	usual := &Keychain{store: secretService{socket: path}}
+	if err := usual.Set(t.Context(), "item", "secret"); err != nil {
+		t.Errorf("Set through the usual socket: %v", err)
+	}
+	elsewhere := &Keychain{store: secretService{addresses: "unix:path=/nonexistent/bus", socket: path}}
+	wantAll(t, elsewhere, "item", ErrUnavailable)
+	if k.Describe() != "Secret Service" {
+		t.Errorf("Describe = %q", k.Describe())
+	}
+}
+
+func TestParseBusAddress(t *testing.T) {
+	for _, row := range []struct{ address, want string }{
+		{"unix:path=/run/user/1000/bus", "/run/user/1000/bus"},
+		{"unix:path=/run/user/1000/bus,guid=0123", "/run/user/1000/bus"},
+		{"unix:guid=0123,path=/tmp/a%20b%2cc", "/tmp/a b,c"},
+		{"unix:path=/tmp/a+b", "/tmp/a+b"},
+		{"unix:abstract=/tmp/dbus-x", "@/tmp/dbus-x"},
+	} {
+		if got, err := parseBusAddress(row.address); err != nil || got != row.want {
+			t.Errorf("parseBusAddress(%q) = %q, %v; want %q", row.address, got, err, row.want)
+		}
+	}
+	for _, row := range []struct{ reason, address string }{
+		{"empty", ""},
+		{"no transport", "/run/user/1000/bus"},
+		{"the network", "tcp:host=localhost,port=1"},
+		{"another kind with a path", "unixexec:path=/bin/sh"},
+		{"a transport that only begins alike", "unixx:path=/tmp/a"},
+		{"nothing to dial", "unix:guid=0123"},
+		{"for listeners only", "unix:tmpdir=/tmp"},
+		{"empty path", "unix:path="},
+		{"both", "unix:path=/a,abstract=/b"},
+		{"two paths", "unix:path=/a,path=/b"},
+		{"bad escape", "unix:path=/a%2"},
+		{"bad hex", "unix:path=/a%zz"},
+		{"escaped NUL", "unix:path=/a%00b"},
+	} {
+		if got, err := parseBusAddress(row.address); err == nil {
+			t.Errorf("parseBusAddress(%q) = %q, want an error: %s", row.address, got, row.reason)
+		}
+	}
+}
+
+func TestCheckPeer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	listenMute(t, path)
+	socket, err := dialSocket(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if err := checkPeer(socket.UnixConn, os.Geteuid()+1); err == nil {
+		t.Error("a socket of another user was accepted")
+	}
+}
+
+// bus is a private session bus.
+type bus struct {
+	address string
+	conn    *dbus.Conn // the test's own
+	env     []string
+}
+
+func (b *bus) secrets(path dbus.ObjectPath) dbus.BusObject { return b.conn.Object(secretsName, path) }
+
+func startBus(t testing.TB) *bus { return startBusWith(t, "testdata/bus.conf") }
+
+func startBusWith(t testing.TB, config string) *bus {
+	t.Helper()
+	need(t, "dbus-daemon")
+	home := t.TempDir()
+	run, err := os.MkdirTemp("", "bus") // 0700, and short enough for a socket, which t.TempDir is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	b := &bus{env: []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + home + "/data",
+	}}
+	cmd := exec.Command("dbus-daemon", "--nofork", "--config-file="+config, "--address=unix:dir="+run, "--print-address=1")
+	cmd.Env = b.env
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, cmd)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("dbus-daemon printed no address: %v", err)
+	}
+	b.address = strings.TrimSpace(line)
+	b.env = append(b.env, "DBUS_SESSION_BUS_ADDRESS="+b.address)
+	if b.conn, err = dbus.Connect(b.address); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.conn.Close() })
+	return b
+}
+
+// StartKeyring runs a gnome-keyring-daemon on a bus of its own and returns the bus's address.
+func StartKeyring(t testing.TB) string { return startKeyring(t).address }
+
+func startKeyring(t testing.TB) *bus {
+	t.Helper()
+	b := startBus(t)
+	b.startKeyring(t, "password")
+	return b
+}
+
+// startKeyring runs a gnome-keyring-daemon on the bus, without a default keyring if there is no password.
+func (b *bus) startKeyring(t testing.TB, password string) *os.Process {
+	t.Helper()
+	need(t, "gnome-keyring-daemon")
+	changes := make(chan *dbus.Signal, 16)
+	b.conn.Signal(changes)
+	err := b.conn.AddMatchSignal(dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+		dbus.WithMatchArg(0, secretsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("gnome-keyring-daemon", "--foreground", "--components=secrets")
+	if password != "" {
+		cmd.Args = append(cmd.Args, "--unlock")
+		cmd.Stdin = strings.NewReader(password)
+	}
+	cmd.Env = b.env
+	start(t, cmd)
+	timeout := time.After(20 * time.Second)
+	for owned := false; !owned; {
+		select {
+		case change := <-changes:
+			owned = change.Name == "org.freedesktop.DBus.NameOwnerChanged"
+		case <-timeout:
+			t.Fatal("gnome-keyring-daemon did not come up")
+		}
+	}
+	if err := b.secrets("/").Call("org.freedesktop.DBus.Peer.Ping", dbus.FlagNoAutoStart).Err; err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Process
+}
+
+// start runs a program until the end of the test.
+func start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+}
+
+func keychainOn(address string) *Keychain {
+	s := secretService{addresses: address}
+	return &Keychain{store: s, unlock: s.unlock, describe: "test", lockDir: LockDir}
+}
+
+// wantAll checks that Get, Set and Delete, all at once, end in time with the same condition.
+func wantAll(t *testing.T, k *Keychain, name string, want error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for what, call := range map[string]func() error{
+		"Get": func() error {
+			_, err := k.Get(t.Context(), name)
+			return err
+		},
+		"Set":    func() error { return k.Set(t.Context(), name, "secret") },
+		"Delete": func() error { return k.Delete(t.Context(), name) },
+	} {
+		wg.Go(func() { wantWithin(t, what, want, silenceBound, call) })
+	}
+	wg.Wait()
+}
+
+func wantWithin(t *testing.T, what string, want error, limit time.Duration, call func() error) {
+	t.Helper()
+	began := time.Now()
+	err := call()
+	if took := time.Since(began); took > limit {
+		t.Errorf("%s took %v, limit %v", what, took, limit)
+	}
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// listenMute accepts connections and never says a word.
+func listenMute(t *testing.T, path string) {
+	t.Helper()
+	serve(t, path, func(net.Conn) {})
+}
+
+// hangUp accepts connections and closes them.
+func hangUp(t *testing.T, path string) {
+	t.Helper()
+	serve(t, path, func(conn net.Conn) { conn.Close() })
+}
+
+func serve(t *testing.T, path string, handle func(net.Conn)) {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var conns []net.Conn
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+			handle(conn)
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range conns {
+			conn.Close()
+		}
+	})
+}
+
+func write(t *testing.T, path, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+}
+
+// need skips the test where a program is missing, and fails it in CI, where all are installed.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not installed", program)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+}
