@@ -1,0 +1,291 @@
+// Package clerk talks to Clerk, or to any OAuth 2.0 issuer that keeps the same contract.
+//
+// A profile goes in; verified tokens of a person who has signed in with the browser come out, or refreshed ones, or
+// the word that a grant has ended. What the issuer says is checked before it is believed: endpoints must have the
+// issuer's origin, redirects are never followed, answers are bounded, tokens are verified before they are handed on.
+// The package keeps nothing, and no token, code, verifier or state is ever part of an error or a trace.
+package clerk
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/loopback"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrDenied means that the person, or the issuer in their name, refused (RFC 6749 §4.1.2.1, access_denied).
+	ErrDenied = errors.New("access was denied")
+	// ErrTimeout means that nobody came back from the browser in time.
+	ErrTimeout = errors.New("nobody finished the sign-in in time")
+	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
+	ErrGrantEnded = errors.New("the grant has ended")
+)
+
+const (
+	// personTime is how long a person has for a sign-in where the Client says nothing else.
+	personTime = 5 * time.Minute
+	// registeredRedirect is the redirect URI that an application must have: Clerk ignores the port of a loopback
+	// address (RFC 8252 §7.3).
+	registeredRedirect = "http://127.0.0.1/callback"
+)
+
+// Client talks to issuers. The zero value works; the fields must not change after the first call.
+type Client struct {
+	Transport http.RoundTripper // nil means one made by NewTransport, without further roots
+	UserAgent string            // should name the program: Clerk refuses the default ones of HTTP libraries
+	Machine   string            // the machine's name, for the pages of a sign-in
+	Now       func() time.Time  // nil means time.Now
+	Timeout   time.Duration     // how long a person has; 0 means 5 min
+	// Trace, if not nil, is told of each request: method, URL without query, status, time taken. It may be called
+	// from several goroutines.
+	Trace func(format string, args ...any)
+
+	once   sync.Once
+	client *http.Client // made once; use c.httpClient
+	err    error        // why it could not be made
+}
+
+// Tokens are what a sign-in or a refresh has brought.
+type Tokens struct {
+	Subject      string    // the issuer's name of the account: 1 to 255 printable ASCII characters
+	Email        string    // for people; empty if unknown
+	AccessToken  string    // printable ASCII without spaces
+	Kind         string    // of the access token: "jwt" or "opaque"
+	RefreshToken string    // opaque, printable ASCII; empty if the issuer gave none
+	IDToken      string    // only where the profile hands out ID tokens
+	ExpiresAt    time.Time // when the token that the profile hands out ends
+	ReceivedAt   time.Time
+}
+
+// Invitation is where a person can sign in, and until when.
+type Invitation struct {
+	StartURL     string // on 127.0.0.1, good for one GET, leads to AuthorizeURL; may stand in an argv
+	AuthorizeURL string // for people's eyes: it holds the state
+	RedirectURI  string // where the browser comes back to
+	Until        time.Time
+}
+
+// SignIn asks a person to sign in with the browser: authorization code with PKCE (RFC 7636) and a listener on
+// 127.0.0.1 (RFC 8252 §7.3).
+//
+// invite is told where, and opens a browser or prints the URL. It runs beside the wait and may stay: its context ends
+// with the sign-in, and SignIn returns after it has. An error from it ends the wait, and is the sign-in's error; after
+// nil the wait goes on.
+//
+// keep is called once, with verified tokens, before the page in the browser says that the person is signed in; an error
+// from it is the sign-in's error.
+//
+// Errors: ErrDenied, ErrTimeout, a *ResponseError, or what invite, keep, the network or the verification said.
+func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+	issuer, err := c.discover(ctx, p)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(issuer.ChallengeMethods, "S256") {
+		return errors.New("the issuer does not offer PKCE with S256")
+	}
+	listener, err := loopback.Listen(ctx, loopback.Page{Profile: p.Name, Machine: c.Machine})
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	verifier, state, nonce := random(), random(), random()
+	conf := oauthConfig(p, issuer)
+	conf.RedirectURL = listener.RedirectURI()
+	authorizeURL := conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
+	startURL, err := listener.Begin(state, authorizeURL)
+	if err != nil {
+		return err
+	}
+
+	limit := c.Timeout
+	if limit == 0 {
+		limit = personTime
+	}
+	timed, release := context.WithTimeoutCause(ctx, limit, ErrTimeout)
+	waiting, giveUp := context.WithCancelCause(timed)
+	invited := make(chan struct{})
+	go func() {
+		defer close(invited)
+		err := invite(waiting, Invitation{
+			StartURL:     startURL,
+			AuthorizeURL: authorizeURL,
+			RedirectURI:  conf.RedirectURL,
+			Until:        c.now().Add(limit),
+		})
+		if err != nil {
+			giveUp(err)
+		}
+	}()
+	defer func() {
+		release()
+		<-invited
+		giveUp(nil)
+	}()
+
+	callback, err := listener.Wait(waiting)
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, limit, registeredRedirect)
+	}
+	if err != nil {
+		return err
+	}
+
+	tokens, err := c.redeem(ctx, p, issuer, conf, callback, state, verifier, nonce)
+	if err == nil {
+		err = keep(tokens)
+	}
+	listener.Finish(ctx, result(tokens, err))
+	return err
+}
+
+// redeem turns the callback into verified tokens.
+func (c *Client) redeem(ctx context.Context, p *config.Profile, issuer *metadata, conf *oauth2.Config, callback loopback.Callback, state, verifier, nonce string) (Tokens, error) {
+	// RFC 9207 §2.4: the issuer is compared before anything else in the answer is used, errors included.
+	if callback.Issuer != p.Issuer && (callback.Issuer != "" || issuer.NamesItself) {
+		return Tokens{}, fmt.Errorf("the browser came back from the issuer %q, not from %q", clip(callback.Issuer, 200), p.Issuer)
+	}
+	if callback.Error == "access_denied" {
+		return Tokens{}, ErrDenied
+	}
+	if callback.Error != "" {
+		return Tokens{}, refusal("authorize", 0, callback.Error, callback.ErrorDescription, state, verifier, nonce)
+	}
+	client, err := c.httpClient()
+	if err != nil {
+		return Tokens{}, err
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	answer, err := conf.Exchange(ctx, callback.Code, oauth2.VerifierOption(verifier))
+	if err != nil {
+		return Tokens{}, tokenError(err, callback.Code, state, verifier, nonce)
+	}
+	return c.verify(ctx, p, issuer, answer, nonce)
+}
+
+// Refresh gets new tokens for old.RefreshToken (RFC 6749 §6). old brings Subject, Email and RefreshToken, and IDToken
+// where the profile hands out ID tokens.
+//
+// Errors: ErrGrantEnded, a *ResponseError, or what the network said, with empty tokens: old stays what it was. One case
+// is different: an answer that does not fit the session, or cannot be used, comes back as an error together with tokens
+// whose AccessToken is empty and whose RefreshToken is the one to go on with. It must be kept, for the old one may have
+// been spent.
+func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (Tokens, error) {
+	if old.RefreshToken == "" {
+		return Tokens{}, errors.New("there is no refresh token")
+	}
+	issuer, err := c.discover(ctx, p)
+	if err != nil {
+		return Tokens{}, err
+	}
+	client, err := c.httpClient()
+	if err != nil {
+		return Tokens{}, err
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	// The token source has no access token, so it asks; it keeps the old refresh token if no new one comes.
+	source := oauthConfig(p, issuer).TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken})
+	answer, err := source.Token()
+	if err != nil {
+		err = tokenError(err, old.RefreshToken)
+		// Clerk says invalid_grant with 400 or 401: the code counts, not the status alone.
+		var refused *ResponseError
+		if errors.As(err, &refused) && refused.Code == "invalid_grant" &&
+			(refused.Status == 400 || refused.Status == 401) {
+			return Tokens{}, fmt.Errorf("%w: %w", ErrGrantEnded, err)
+		}
+		return Tokens{}, err
+	}
+	tokens, err := c.fit(p, answer, old)
+	if err != nil {
+		return Tokens{Subject: old.Subject, Email: old.Email, RefreshToken: answer.RefreshToken, ReceivedAt: c.now()}, err
+	}
+	return tokens, nil
+}
+
+// Revoke ends the grant of refreshToken (RFC 7009). An issuer answers the same for a token that it does not know, and
+// access tokens that are JWTs live on until they end.
+func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken string) error {
+	issuer, err := c.discover(ctx, p)
+	if err != nil {
+		return err
+	}
+	endpoint := issuer.Revocation
+	if endpoint == "" {
+		endpoint = p.Issuer + "/oauth/token/revoke"
+	}
+	form := url.Values{
+		"client_id":       {p.ClientID},
+		"token":           {refreshToken},
+		"token_type_hint": {"refresh_token"},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	_, err = c.fetch("revoke", req, refreshToken)
+	return err
+}
+
+// result is what the browser is told of a sign-in that ended with err.
+func result(tokens Tokens, err error) loopback.Result {
+	switch {
+	case err == nil:
+		return loopback.Result{Outcome: loopback.SignedIn, Account: cmp.Or(tokens.Email, tokens.Subject)}
+	case errors.Is(err, ErrDenied):
+		return loopback.Result{Outcome: loopback.Denied}
+	default:
+		return loopback.Result{Outcome: loopback.Failed}
+	}
+}
+
+func oauthConfig(p *config.Profile, issuer *metadata) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: p.ClientID,
+		Scopes:   p.Scopes,
+		Endpoint: oauth2.Endpoint{
+			AuthURL:  issuer.Authorization,
+			TokenURL: issuer.Token,
+			// Without a style the library tries two, and so sends a code or a refresh token twice.
+			AuthStyle: oauth2.AuthStyleInParams,
+		},
+	}
+}
+
+// random returns 32 random bytes in base64url: 43 characters, as RFC 7636 §4.1 recommends for a verifier.
+func random() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (c *Client) now() time.Time {
+	if c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
+}
+
+func (c *Client) tracef(format string, args ...any) {
+	if c.Trace != nil {
+		c.Trace(format, args...)
+	}
+}

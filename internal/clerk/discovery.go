@@ -1,0 +1,96 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+)
+
+// metadata is what an issuer says about itself (OpenID Connect Discovery 1.0 §3, RFC 8414 §2), checked.
+type metadata struct {
+	Issuer           string   `json:"issuer"`
+	Authorization    string   `json:"authorization_endpoint"`
+	Token            string   `json:"token_endpoint"`
+	Revocation       string   `json:"revocation_endpoint"`
+	Userinfo         string   `json:"userinfo_endpoint"`
+	Device           string   `json:"device_authorization_endpoint"`
+	Keys             string   `json:"jwks_uri"`
+	ChallengeMethods []string `json:"code_challenge_methods_supported"`
+	// NamesItself says that every authorization response has an iss parameter (RFC 9207 §3).
+	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
+}
+
+// discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere.
+func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, error) {
+	issuer, err := url.Parse(p.Issuer)
+	if err != nil {
+		return nil, errors.New("the issuer is not a URL")
+	}
+	if issuer.Scheme != "https" && !(issuer.Scheme == "http" && isLoopback(issuer.Hostname())) {
+		return nil, fmt.Errorf("the issuer %q is not https", p.Issuer)
+	}
+	var found metadata
+	for _, document := range []string{"openid-configuration", "oauth-authorization-server"} {
+		var req *http.Request
+		req, err = http.NewRequestWithContext(ctx, http.MethodGet, p.Issuer+"/.well-known/"+document, nil)
+		if err != nil {
+			return nil, fmt.Errorf("discovery: %w", err)
+		}
+		err = c.fetchJSON("discovery", req, &found)
+		var refused *ResponseError
+		if !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: identical, or another issuer could pose as this one.
+	if found.Issuer != p.Issuer {
+		return nil, fmt.Errorf("discovery: the issuer calls itself %q, not %q", clip(found.Issuer, 200), p.Issuer)
+	}
+	endpoints := []struct {
+		name, value string
+		required    bool
+	}{
+		{"authorization_endpoint", found.Authorization, true},
+		{"token_endpoint", found.Token, true},
+		{"revocation_endpoint", found.Revocation, false},
+		{"userinfo_endpoint", found.Userinfo, false},
+		{"device_authorization_endpoint", found.Device, false},
+		{"jwks_uri", found.Keys, false},
+	}
+	for _, endpoint := range endpoints {
+		if endpoint.value == "" {
+			if endpoint.required {
+				return nil, fmt.Errorf("discovery: there is no %s", endpoint.name)
+			}
+			continue
+		}
+		// The same origin means the same scheme, so that this is also the check for https.
+		u, err := url.Parse(endpoint.value)
+		if err != nil || u.User != nil || u.Fragment != "" || origin(u) != origin(issuer) {
+			return nil, fmt.Errorf("discovery: the %s %q does not have the issuer's origin", endpoint.name, clip(endpoint.value, 200))
+		}
+	}
+	return &found, nil
+}
+
+// origin returns scheme, host and port of u (RFC 6454 §4), which can be compared.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func isLoopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}

@@ -1,0 +1,229 @@
+package clerk
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	// callTime limits one request, from the dial to the last byte of the answer.
+	callTime = 30 * time.Second
+	// maxBody limits an answer, after decompression.
+	maxBody = 1 << 20
+	// maxHeaders limits the header of an answer.
+	maxHeaders = 64 << 10
+)
+
+// ResponseError is a refusal by the issuer. It never holds the body of the answer, nor anything secret of the request
+// that the answer may have quoted.
+type ResponseError struct {
+	Endpoint    string // "discovery", "authorize", "token", "userinfo", "keys" or "revoke"
+	Status      int    // of HTTP; 0 if the refusal came through the browser
+	Code        string // the error of RFC 6749 §5.2; foreign text, at most 64 bytes; may be empty
+	Description string // foreign text, at most 200 bytes; may be empty
+}
+
+func (e *ResponseError) Error() string {
+	s := e.Endpoint + " endpoint"
+	if e.Status != 0 {
+		s += fmt.Sprintf(": status %d", e.Status)
+	}
+	if e.Code != "" {
+		s += fmt.Sprintf(": %q", e.Code)
+	}
+	if e.Description != "" {
+		s += fmt.Sprintf(" (%q)", e.Description)
+	}
+	return s
+}
+
+// NewTransport returns a transport for Client, with proxies from the environment. caFile is PEM of roots that are
+// trusted besides the system's; it may be nil.
+func NewTransport(caFile []byte) (http.RoundTripper, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != nil {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool() // a system without roots: the file's are all there are
+		}
+		if !roots.AppendCertsFromPEM(caFile) {
+			return nil, errors.New("the CA file holds no certificate in PEM form")
+		}
+		config.RootCAs = roots
+	}
+	dialer := &net.Dialer{Timeout: callTime}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    callTime,
+		IdleConnTimeout:        callTime,
+		ForceAttemptHTTP2:      true,
+		MaxResponseHeaderBytes: maxHeaders,
+	}, nil
+}
+
+// httpClient returns the client that makes every request of c.
+func (c *Client) httpClient() (*http.Client, error) {
+	c.once.Do(func() {
+		base := c.Transport
+		if base == nil {
+			if base, c.err = NewTransport(nil); c.err != nil {
+				return
+			}
+		}
+		c.client = &http.Client{
+			Transport: &gate{base: base, client: c},
+			Timeout:   callTime,
+			// A redirect of a token request would take the code or the refresh token elsewhere. It becomes
+			// an answer like any other, and no answer we want has such a status.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	})
+	return c.client, c.err
+}
+
+// gate is what every request and every answer passes: it names us, reads the answer within its limit, and traces.
+type gate struct {
+	base   http.RoundTripper
+	client *Client
+}
+
+// RoundTrip implements http.RoundTripper. The body of the response is in memory.
+func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if g.client.UserAgent != "" {
+		req.Header.Set("User-Agent", g.client.UserAgent)
+	}
+	where := req.Method + " " + req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
+	began := g.client.now()
+	resp, err := g.base.RoundTrip(req)
+	if err == nil {
+		err = readAll(resp)
+	}
+	took := g.client.now().Sub(began).Round(time.Millisecond)
+	if err != nil {
+		g.client.tracef("%s: no answer (%v)", where, took) // the error says more, once it is known to hold no secret
+		return nil, err
+	}
+	g.client.tracef("%s: %d (%v)", where, resp.StatusCode, took)
+	return resp, nil
+}
+
+// readAll replaces resp's body by one that is in memory, or fails if it is longer than maxBody.
+func readAll(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	resp.Body.Close()
+	if err != nil {
+		return err
+	}
+	if len(body) > maxBody {
+		return errors.New("the answer is larger than 1 MiB")
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// fetch makes a request to the endpoint of that name and returns the body of a 200. What is secret in the request is
+// named, so that a *ResponseError does not hold it.
+func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([]byte, error) {
+	client, err := c.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, networkError(endpoint, err, secrets...)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%s endpoint: %w", endpoint, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, bodyRefusal(endpoint, resp.StatusCode, body, secrets...)
+	}
+	return body, nil
+}
+
+// fetchJSON makes a request to the endpoint of that name and decodes the JSON of a 200.
+func (c *Client) fetchJSON(endpoint string, req *http.Request, into any, secrets ...string) error {
+	body, err := c.fetch(endpoint, req, secrets...)
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(body, into) != nil {
+		// The decoder's own words may quote the answer.
+		return fmt.Errorf("%s endpoint: the answer is not the JSON that was expected", endpoint)
+	}
+	return nil
+}
+
+// tokenError makes an error of x/oauth2 presentable: its own text holds the whole body of the answer.
+func tokenError(err error, secrets ...string) error {
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) {
+		return bodyRefusal("token", refused.Response.StatusCode, refused.Body, secrets...)
+	}
+	var network *url.Error
+	if errors.As(err, &network) {
+		return networkError("token", network, secrets...)
+	}
+	return errors.New("token endpoint: the answer holds no token")
+}
+
+// networkError says that an endpoint could not be asked. net/http quotes an answer that is not HTTP, and such an answer
+// can hold anything, the request included.
+func networkError(endpoint string, err error, secrets ...string) error {
+	text := err.Error()
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(text, secret) {
+			return fmt.Errorf("%s endpoint: the answer is not HTTP", endpoint)
+		}
+	}
+	return fmt.Errorf("%s endpoint: %w", endpoint, err)
+}
+
+// bodyRefusal reads an error of RFC 6749 §5.2 from body, if there is one.
+func bodyRefusal(endpoint string, status int, body []byte, secrets ...string) *ResponseError {
+	var answer struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		answer.Code, answer.Description = "", ""
+	}
+	return refusal(endpoint, status, answer.Code, answer.Description, secrets...)
+}
+
+// refusal returns a *ResponseError whose foreign texts are short and hold none of the secrets.
+func refusal(endpoint string, status int, code, description string, secrets ...string) *ResponseError {
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		code = strings.ReplaceAll(code, secret, "[secret]")
+		description = strings.ReplaceAll(description, secret, "[secret]")
+	}
+	return &ResponseError{Endpoint: endpoint, Status: status, Code: clip(code, 64), Description: clip(description, 200)}
+}
+
+// clip returns at most n bytes of s.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "")
+}

@@ -1,0 +1,345 @@
+package clerk
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"golang.org/x/oauth2"
+
+	"clerk-credential-helper/internal/config"
+)
+
+const (
+	// leeway is how far the issuer's clock and ours may be apart, either way.
+	leeway = 30 * time.Second
+	// unknownLife is taken for an access token whose end nobody tells.
+	unknownLife = time.Hour
+)
+
+// The kinds of access token in Tokens.
+const (
+	kindJWT    = "jwt"
+	kindOpaque = "opaque"
+)
+
+// claims are what is read from an ID token or from an access token that is a JWT (RFC 9068 §2.2).
+type claims struct {
+	jwt.Claims
+	ClientID        string `json:"client_id"`
+	Nonce           string `json:"nonce"`
+	AuthorizedParty string `json:"azp"`
+	Email           string `json:"email"`
+}
+
+// verify checks the answer to a code and returns its tokens: the signature, issuer, audience, nonce and times of an ID
+// token; signature, issuer, client, subject and times of an access token that is a JWT; an opaque one by asking the
+// userinfo endpoint whose it is.
+func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token, nonce string) (Tokens, error) {
+	if err := checkAnswer(answer); err != nil {
+		return Tokens{}, err
+	}
+	received := c.now()
+	tokens := Tokens{
+		AccessToken:  answer.AccessToken,
+		Kind:         kind(answer.AccessToken),
+		RefreshToken: answer.RefreshToken,
+		ReceivedAt:   received,
+	}
+	idToken := idTokenOf(answer)
+	if idToken == "" && (p.Token == "id" || slices.Contains(p.Scopes, "openid")) {
+		return Tokens{}, errors.New("the answer holds no ID token")
+	}
+
+	var keys *oidc.StaticKeySet
+	if idToken != "" || tokens.Kind == kindJWT {
+		var err error
+		if keys, err = c.keys(ctx, issuer); err != nil {
+			return Tokens{}, err
+		}
+	}
+	var id, access claims
+	if idToken != "" {
+		var err error
+		if id, err = verifyID(ctx, p, keys, idToken, nonce, received); err != nil {
+			return Tokens{}, fmt.Errorf("ID token: %w", err)
+		}
+		tokens.Subject, tokens.Email = id.Subject, id.Email
+	}
+	if tokens.Kind == kindJWT {
+		var err error
+		if access, err = verifyAccess(ctx, p, keys, tokens.AccessToken, received); err != nil {
+			return Tokens{}, fmt.Errorf("access token: %w", err)
+		}
+		if tokens.Subject != "" && access.Subject != tokens.Subject {
+			return Tokens{}, errors.New("access token: it belongs to another account than the ID token")
+		}
+		tokens.Subject = access.Subject
+	}
+
+	if tokens.Kind == kindOpaque || (tokens.Email == "" && slices.Contains(p.Scopes, "email")) {
+		subject, email, err := c.userinfo(ctx, issuer, tokens.AccessToken)
+		switch {
+		case err != nil && tokens.Kind == kindOpaque:
+			return Tokens{}, fmt.Errorf("access token: %w", err)
+		case err != nil:
+			c.tracef("no e-mail address: %v", err) // the account is known without
+		case tokens.Subject != "" && subject != tokens.Subject:
+			return Tokens{}, errors.New("access token: the userinfo endpoint names another account")
+		default:
+			tokens.Subject = subject
+			if tokens.Email == "" {
+				tokens.Email = email
+			}
+		}
+	}
+
+	if !isSubject(tokens.Subject) {
+		return Tokens{}, errors.New("the issuer names no usable subject")
+	}
+	if !isEmail(tokens.Email) {
+		tokens.Email = ""
+	}
+	tokens.ExpiresAt = expiry(answer, received, access)
+	if p.Token == "id" {
+		tokens.IDToken, tokens.ExpiresAt = idToken, id.Expiry.Time()
+	}
+	return tokens, nil
+}
+
+// fit makes tokens of the answer to a refresh. Signatures and userinfo are not asked again: the answer came over TLS
+// from the token endpoint. What can be read must fit the session.
+func (c *Client) fit(p *config.Profile, answer *oauth2.Token, old Tokens) (Tokens, error) {
+	if err := checkAnswer(answer); err != nil {
+		return Tokens{}, err
+	}
+	tokens := Tokens{
+		Subject:      old.Subject,
+		Email:        old.Email,
+		AccessToken:  answer.AccessToken,
+		Kind:         kind(answer.AccessToken),
+		RefreshToken: answer.RefreshToken,
+		ReceivedAt:   c.now(),
+	}
+	var access claims
+	if tokens.Kind == kindJWT {
+		var err error
+		if access, err = read(tokens.AccessToken); err != nil {
+			return Tokens{}, fmt.Errorf("refreshed access token: %w", err)
+		}
+		if access.Issuer != p.Issuer || access.ClientID != p.ClientID || access.Subject != old.Subject {
+			return Tokens{}, errors.New("refreshed access token: issuer, client or subject is not the session's")
+		}
+	}
+	tokens.ExpiresAt = expiry(answer, tokens.ReceivedAt, access)
+
+	idToken := idTokenOf(answer)
+	if idToken == "" && p.Token == "id" {
+		idToken = old.IDToken // RFC 6749 §6 has no ID token, OpenID Connect Core 1.0 §12.2 lets it be left out
+	}
+	if idToken != "" {
+		id, err := read(idToken)
+		if err != nil {
+			return Tokens{}, fmt.Errorf("refreshed ID token: %w", err)
+		}
+		if id.Issuer != p.Issuer || !id.Audience.Contains(p.ClientID) || id.Subject != old.Subject {
+			return Tokens{}, errors.New("refreshed ID token: issuer, audience or subject is not the session's")
+		}
+		if p.Token == "id" {
+			if id.Expiry == nil || !id.Expiry.Time().After(tokens.ReceivedAt) {
+				return Tokens{}, errors.New("the refresh brought no ID token that is still valid")
+			}
+			tokens.IDToken, tokens.ExpiresAt = idToken, id.Expiry.Time()
+		}
+	} else if p.Token == "id" {
+		return Tokens{}, errors.New("the refresh brought no ID token")
+	}
+	return tokens, nil
+}
+
+// verifyID checks an ID token (OpenID Connect Core 1.0 §3.1.3.7).
+func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, nonce string, now time.Time) (claims, error) {
+	settings := &oidc.Config{ClientID: p.ClientID}
+	got, err := verifyJWT(ctx, p, keys, settings, raw, now, "", "JWT")
+	if err != nil {
+		return claims{}, err
+	}
+	if got.Nonce != nonce {
+		return claims{}, errors.New("the nonce is not the one that was sent")
+	}
+	if len(got.Audience) > 1 && got.AuthorizedParty != p.ClientID {
+		return claims{}, errors.New("it was made for several clients and azp does not name this one")
+	}
+	return got, nil
+}
+
+// verifyAccess checks an access token that is a JWT (RFC 9068 §4). Clerk's have no audience.
+func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw string, now time.Time) (claims, error) {
+	settings := &oidc.Config{SkipClientIDCheck: true}
+	got, err := verifyJWT(ctx, p, keys, settings, raw, now, "at+jwt", "application/at+jwt")
+	if err != nil {
+		return claims{}, err
+	}
+	if got.ClientID != p.ClientID {
+		return claims{}, fmt.Errorf("it was made for the client %q", clip(got.ClientID, 64))
+	}
+	return got, nil
+}
+
+// verifyJWT checks type, signature, issuer, audience (by settings) and times of a JWT. go-oidc looks at no type and
+// leaves no room between clocks, so these two are done here.
+func verifyJWT(ctx context.Context, p *config.Profile, keys oidc.KeySet, settings *oidc.Config, raw string, now time.Time, types ...string) (claims, error) {
+	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return claims{}, err
+	}
+	typ, _ := parsed.Headers[0].ExtraHeaders[jose.HeaderType].(string)
+	if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, typ) }) {
+		return claims{}, fmt.Errorf("its type %q is not the one of such a token", clip(typ, 64))
+	}
+	settings.SupportedSigningAlgs = []string{oidc.RS256}
+	settings.SkipExpiryCheck = true
+	token, err := oidc.NewVerifier(p.Issuer, keys, settings).Verify(ctx, raw)
+	if err != nil {
+		return claims{}, err
+	}
+	var got claims
+	if err := token.Claims(&got); err != nil {
+		return claims{}, errors.New("its claims cannot be read")
+	}
+	if got.Expiry == nil || got.Subject == "" {
+		return claims{}, errors.New("it has no end or no subject")
+	}
+	if err := got.ValidateWithLeeway(jwt.Expected{Time: now}, leeway); err != nil {
+		return claims{}, err
+	}
+	return got, nil
+}
+
+// read returns the claims of a JWT without checking its signature.
+func read(raw string) (claims, error) {
+	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return claims{}, err
+	}
+	var got claims
+	if parsed.UnsafeClaimsWithoutVerification(&got) != nil {
+		return claims{}, errors.New("its claims cannot be read")
+	}
+	return got, nil
+}
+
+// keys fetches the issuer's public keys (RFC 7517 §5). They are fetched after the tokens, so a key that is not among
+// them is not the issuer's, and nothing is kept that could grow old.
+func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet, error) {
+	if issuer.Keys == "" {
+		return nil, errors.New("discovery: there is no jwks_uri")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer.Keys, nil)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	var answer struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := c.fetchJSON("keys", req, &answer); err != nil {
+		return nil, err
+	}
+	set := &oidc.StaticKeySet{}
+	for _, raw := range answer.Keys {
+		var key jose.JSONWebKey
+		// RFC 7517 §5: keys that are not understood are passed over.
+		if json.Unmarshal(raw, &key) != nil || !key.IsPublic() || key.Use == "enc" {
+			continue
+		}
+		if key.Algorithm == "" || key.Algorithm == oidc.RS256 {
+			set.PublicKeys = append(set.PublicKeys, key.Key)
+		}
+	}
+	return set, nil
+}
+
+// userinfo asks whose an access token is (OpenID Connect Core 1.0 §5.3).
+func (c *Client) userinfo(ctx context.Context, issuer *metadata, accessToken string) (subject, email string, err error) {
+	if issuer.Userinfo == "" {
+		return "", "", errors.New("discovery: there is no userinfo_endpoint")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer.Userinfo, nil)
+	if err != nil {
+		return "", "", fmt.Errorf("userinfo: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+accessToken)
+	var answer struct {
+		Subject string `json:"sub"`
+		Email   string `json:"email"`
+	}
+	if err := c.fetchJSON("userinfo", req, &answer, accessToken); err != nil {
+		return "", "", err
+	}
+	return answer.Subject, answer.Email, nil
+}
+
+// checkAnswer checks what must hold for every token answer: RFC 6749 §7.1 lets a client not use a type that it does not
+// know, and appendix A.12 and A.17 bound the characters, so that a token can stand on a line of any tool's wire.
+func checkAnswer(answer *oauth2.Token) error {
+	if !strings.EqualFold(answer.TokenType, "bearer") {
+		return fmt.Errorf("token endpoint: the type of the token is %q, not bearer", clip(answer.TokenType, 64))
+	}
+	for _, token := range []string{answer.AccessToken, answer.RefreshToken, idTokenOf(answer)} {
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("token endpoint: a token has characters that no token may have")
+		}
+	}
+	return nil
+}
+
+func idTokenOf(answer *oauth2.Token) string {
+	token, _ := answer.Extra("id_token").(string)
+	return token
+}
+
+// kind tells a JWT by its three parts and its header. Whatever looks like one must then be verified as one.
+func kind(accessToken string) string {
+	parts := strings.Split(accessToken, ".")
+	if len(parts) != 3 {
+		return kindOpaque
+	}
+	header, err := base64.RawURLEncoding.DecodeString(parts[0])
+	if err != nil || !json.Valid(header) {
+		return kindOpaque
+	}
+	return kindJWT
+}
+
+// expiry is when an access token ends: by expires_in (RFC 6749 §5.1), which does not depend on the issuer's clock, else
+// by the token's own word, else soon.
+func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
+	switch {
+	case answer.ExpiresIn > 0:
+		return received.Add(time.Duration(answer.ExpiresIn) * time.Second)
+	case access.Expiry != nil:
+		return access.Expiry.Time()
+	default:
+		return received.Add(unknownLife)
+	}
+}
+
+// isSubject reports whether s can be a subject: OpenID Connect Core 1.0 §2 allows 255 ASCII characters.
+func isSubject(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// isEmail reports whether s can be shown to a person as an e-mail address: 320 bytes at most, nothing invisible.
+func isEmail(s string) bool {
+	return len(s) <= 320 && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' })
+}

@@ -1,0 +1,372 @@
+// Package loopback is the one-shot listener on 127.0.0.1 that a browser comes back to at the end of a sign-in.
+//
+// A state and an authorize URL go in; the parameters of the one genuine callback come out, and the browser is left on
+// a page that says how the sign-in ended (RFC 8252 §7.3, RFC 9700 §2.1). The package knows no provider and makes no
+// request of its own. It never lets a wrong request end the wait, never shows text that came from outside, and never
+// says "signed in" before its caller does.
+package loopback
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+const (
+	// listenTries is how often the OS is asked for a port: Windows can pick one inside an excluded range and then
+	// refuse it.
+	listenTries = 5
+
+	// maxConns and requestTime together keep junk from starving the person: a connection that brings no whole
+	// request is closed after requestTime, so at least maxConns places come free in that time.
+	maxConns    = 512
+	requestTime = 2 * time.Second
+
+	// maxHeaderBytes leaves room for the cookies of other programs on 127.0.0.1, which browsers send to every port.
+	maxHeaderBytes = 64 << 10
+	// maxQueryBytes is more than any authorization response needs.
+	maxQueryBytes = 8 << 10
+
+	// maxDoneWaiters bounds how many requests may wait on /done at once: the person's, and a reload or two.
+	maxDoneWaiters = 8
+	// doneTime is how long /done waits for Finish before it sends the person to the terminal.
+	doneTime = 40 * time.Second
+	// finishTime is how long Finish waits for the browser to fetch /done.
+	finishTime = time.Second
+)
+
+// Callback is the authorization response (RFC 6749 §4.1.2, RFC 9207). Either Code or Error is set, never both. All
+// values are foreign text of at most 8 KiB together.
+type Callback struct {
+	Code             string
+	Issuer           string // the iss parameter; empty if there was none
+	Error            string
+	ErrorDescription string
+}
+
+// Outcome is how a sign-in ended.
+type Outcome int
+
+const (
+	Failed   Outcome = iota // the answer could not be verified or kept
+	Denied                  // the person, or the issuer in their name, said no
+	SignedIn                // verified and kept
+)
+
+// Result is what the person is told at the end.
+type Result struct {
+	Outcome Outcome
+	Account string // whose account it is, usually an e-mail address; shown if SignedIn
+}
+
+// Listener waits for one callback. Its methods may be called from several goroutines.
+type Listener struct {
+	host   string // 127.0.0.1:PORT, the only Host that is answered
+	server *http.Server
+	pages  *pages
+
+	callback chan Callback // holds the one genuine callback
+	broken   chan error    // holds why the server ended, if it did
+	decided  chan struct{} // closed by Finish
+	served   chan struct{} // closed when /done has been answered with the result
+	waiters  chan struct{} // one element for each request that waits on /done
+
+	mu        sync.Mutex
+	start     string // the random part of the start path; empty before Begin
+	startUsed bool
+	authorize string // where /start leads
+	state     string // what the callback must bring; empty before Begin
+	arrived   bool   // whether the genuine callback has come
+	result    Result // set before decided is closed
+	finished  bool
+	fetched   bool
+}
+
+// Listen opens a port of the OS's choice on 127.0.0.1 and answers requests on it until Close. The names in page are
+// shown to the person. ctx limits only the opening of the port.
+func Listen(ctx context.Context, page Page) (*Listener, error) {
+	pages, err := newPages(page)
+	if err != nil {
+		return nil, err
+	}
+	var config net.ListenConfig
+	var listener net.Listener
+	for range listenTries {
+		if listener, err = config.Listen(ctx, "tcp4", "127.0.0.1:0"); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on 127.0.0.1: %w", err)
+	}
+	l := &Listener{
+		host:     listener.Addr().String(),
+		pages:    pages,
+		callback: make(chan Callback, 1),
+		broken:   make(chan error, 1),
+		decided:  make(chan struct{}),
+		served:   make(chan struct{}),
+		waiters:  make(chan struct{}, maxDoneWaiters),
+	}
+	l.server = &http.Server{
+		Handler:                      http.HandlerFunc(l.serve),
+		ReadHeaderTimeout:            requestTime,
+		ReadTimeout:                  requestTime,
+		WriteTimeout:                 requestTime,
+		IdleTimeout:                  requestTime,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		// The standard logger writes to stderr, and a log line may quote a request.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	go func() {
+		l.broken <- l.server.Serve(netutil.LimitListener(listener, maxConns))
+	}()
+	return l, nil
+}
+
+// RedirectURI is the address to which the issuer sends the browser: http://127.0.0.1:PORT/callback. The issuer has it
+// registered without the port (RFC 8252 §7.3).
+func (l *Listener) RedirectURI() string {
+	return "http://" + l.host + "/callback"
+}
+
+// Begin sets the state that the callback must bring, and returns a URL on this listener that leads to authorizeURL. It
+// is good for one GET and can be given to a browser's command line, where other users of the machine could read state
+// and challenge. Begin can be called once; state must not be empty.
+func (l *Listener) Begin(state, authorizeURL string) (startURL string, err error) {
+	random := make([]byte, 32)
+	rand.Read(random)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != "" || state == "" {
+		return "", errors.New("a sign-in begins once, with a state")
+	}
+	l.state = state
+	l.authorize = authorizeURL
+	l.start = base64.RawURLEncoding.EncodeToString(random)
+	return "http://" + l.host + "/start/" + l.start, nil
+}
+
+// Wait returns the genuine callback, or the cause of ctx's end.
+func (l *Listener) Wait(ctx context.Context) (Callback, error) {
+	select {
+	case callback := <-l.callback:
+		return callback, nil
+	default:
+	}
+	select {
+	case callback := <-l.callback:
+		return callback, nil
+	case err := <-l.broken:
+		return Callback{}, fmt.Errorf("listener on 127.0.0.1: %w", err)
+	case <-ctx.Done():
+		return Callback{}, context.Cause(ctx)
+	}
+}
+
+// Finish says how the sign-in ended; only the first call counts. It returns when the browser has fetched /done, after
+// one second, or when ctx ends, whichever is first; at once if no callback ever came.
+func (l *Listener) Finish(ctx context.Context, result Result) {
+	l.mu.Lock()
+	if !l.finished {
+		l.finished = true
+		l.result = result
+		close(l.decided)
+	}
+	arrived := l.arrived
+	l.mu.Unlock()
+	if !arrived {
+		return
+	}
+	limit := time.NewTimer(finishTime)
+	defer limit.Stop()
+	select {
+	case <-l.served:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+}
+
+// Close gives the port back and ends every connection.
+func (l *Listener) Close() error {
+	return l.server.Close()
+}
+
+func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
+	l.pages.setHeaders(w.Header())
+	// Only a page that knows the port by its number may talk to us: a foreign name that was made to resolve to
+	// 127.0.0.1 (DNS rebinding) arrives with its own Host.
+	if r.Host != l.host {
+		refuse(w, http.StatusBadRequest)
+		return
+	}
+	start, isStart := strings.CutPrefix(r.URL.Path, "/start/")
+	if !isStart && r.URL.Path != "/callback" && r.URL.Path != "/done" {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		refuse(w, http.StatusMethodNotAllowed)
+		return
+	}
+	switch {
+	case isStart:
+		l.serveStart(w, start)
+	case r.URL.Path == "/callback":
+		l.serveCallback(w, r.URL.RawQuery)
+	default:
+		l.serveDone(w, r)
+	}
+}
+
+func (l *Listener) serveStart(w http.ResponseWriter, start string) {
+	l.mu.Lock()
+	genuine := l.start != "" && same(start, l.start)
+	used := l.startUsed
+	if genuine {
+		l.startUsed = true
+	}
+	authorize := l.authorize
+	l.mu.Unlock()
+
+	switch {
+	case !genuine:
+		refuse(w, http.StatusNotFound)
+	case used:
+		l.pages.write(w, http.StatusGone, usedPage, "")
+	default:
+		redirect(w, authorize)
+	}
+}
+
+func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
+	callback, ok := l.accept(rawQuery)
+	if !ok {
+		refuse(w, http.StatusBadRequest)
+		return
+	}
+	l.callback <- callback // has room: accept succeeds once
+	// The code leaves the address bar, and so the history's newest entry and any screenshot (RFC 9700 §4.2.4).
+	redirect(w, "/done")
+}
+
+// accept reports whether rawQuery is the genuine callback, and takes it: a second one is refused.
+func (l *Listener) accept(rawQuery string) (Callback, bool) {
+	if len(rawQuery) > maxQueryBytes {
+		return Callback{}, false
+	}
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return Callback{}, false
+	}
+	state := query["state"]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// The state comes before everything else: without it any web page could end the sign-in with ?error=.
+	if l.state == "" || len(state) != 1 || !same(state[0], l.state) || l.arrived {
+		return Callback{}, false
+	}
+	// RFC 6749 §3.1: parameters must not be included more than once.
+	for _, values := range query {
+		if len(values) != 1 {
+			return Callback{}, false
+		}
+	}
+	callback := Callback{
+		Code:             query.Get("code"),
+		Issuer:           query.Get("iss"),
+		Error:            query.Get("error"),
+		ErrorDescription: query.Get("error_description"),
+	}
+	if (callback.Code == "") == (callback.Error == "") {
+		return Callback{}, false
+	}
+	l.arrived = true
+	return callback, true
+}
+
+// serveDone holds the browser until Finish has been called, so that it never says "signed in" too early.
+func (l *Listener) serveDone(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	arrived := l.arrived
+	l.mu.Unlock()
+	if !arrived {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	select {
+	case l.waiters <- struct{}{}:
+		defer func() { <-l.waiters }()
+	default:
+		refuse(w, http.StatusServiceUnavailable)
+		return
+	}
+
+	control := http.NewResponseController(w)
+	// The server's limits are meant for strangers. Errors here would show in the write below.
+	control.SetReadDeadline(time.Time{})
+	control.SetWriteDeadline(time.Now().Add(doneTime + requestTime))
+	limit := time.NewTimer(doneTime)
+	defer limit.Stop()
+	select {
+	case <-r.Context().Done():
+		return
+	case <-limit.C:
+		l.pages.write(w, http.StatusOK, slowPage, "")
+		return
+	case <-l.decided:
+	}
+
+	l.mu.Lock()
+	result := l.result
+	l.mu.Unlock()
+	switch result.Outcome {
+	case SignedIn:
+		l.pages.write(w, http.StatusOK, signedInPage, result.Account)
+	case Denied:
+		l.pages.write(w, http.StatusOK, deniedPage, "")
+	default:
+		l.pages.write(w, http.StatusOK, failedPage, "")
+	}
+	// Finish, and with it the process, may end once the page has left it.
+	control.Flush()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.fetched {
+		l.fetched = true
+		close(l.served)
+	}
+}
+
+// same compares in a time that does not tell where the two differ.
+func same(a, b string) bool {
+	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// redirect answers 303, so that the next request is a GET whatever this one was (RFC 9700 §4.12).
+func redirect(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// refuse answers with the status alone and ends the connection: nothing good is expected from its other end.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("Connection", "close")
+	http.Error(w, http.StatusText(status), status)
+}

@@ -1,0 +1,569 @@
+package loopback
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	testState     = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE"
+	testCode      = "code-1234567890"
+	testAuthorize = "https://clerk.acme.dev/oauth/authorize?state=" + testState
+)
+
+// good is the query of the genuine callback.
+const good = "code=" + testCode + "&state=" + testState
+
+// begin returns a listener that waits for the genuine callback, and its start URL.
+func begin(t *testing.T) (*Listener, string) {
+	t.Helper()
+	l, err := Listen(t.Context(), Page{Profile: "acme", Machine: "<thinkpad>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	start, err := l.Begin(testState, testAuthorize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, start
+}
+
+// browser is a client that follows no redirect and keeps no connection from one test to the next.
+func browser(t *testing.T) *http.Client {
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// get makes a GET request and returns the response with its body read.
+func get(t *testing.T, client *http.Client, url string) (*http.Response, string) {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+// mustStillWork sends the genuine callback and checks that it is the one that ends the wait.
+func mustStillWork(t *testing.T, l *Listener) {
+	t.Helper()
+	select {
+	case callback := <-l.callback:
+		t.Fatalf("a bad hit ended the wait: %+v", callback)
+	default:
+	}
+	resp, _ := get(t, browser(t), l.RedirectURI()+"?"+good)
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/done" {
+		t.Fatalf("the genuine callback got %d to %q, want 303 to /done", resp.StatusCode, resp.Header.Get("Location"))
+	}
+	callback, err := l.Wait(t.Context())
+	if err != nil || callback.Code != testCode {
+		t.Fatalf("Wait = %+v, %v", callback, err)
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	l, start := begin(t)
+	client := browser(t)
+
+	resp, _ := get(t, client, start)
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != testAuthorize {
+		t.Fatalf("start got %d to %q", resp.StatusCode, resp.Header.Get("Location"))
+	}
+	resp, _ = get(t, client, l.RedirectURI()+"?"+good+"&iss=https%3A%2F%2Fclerk.acme.dev")
+	if resp.Header.Get("Location") != "/done" {
+		t.Fatalf("callback leads to %q", resp.Header.Get("Location"))
+	}
+	callback, err := l.Wait(t.Context())
+	want := Callback{Code: testCode, Issuer: "https://clerk.acme.dev"}
+	if err != nil || callback != want {
+		t.Fatalf("Wait = %+v, %v; want %+v", callback, err, want)
+	}
+
+	pages := make(chan string, 1)
+	go func() {
+		resp, err := client.Get("http://" + l.host + "/done")
+		if err != nil {
+			pages <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		pages <- string(body)
+	}()
+	// The page must not come before Finish: the request that waits is seen in waiters.
+	for len(l.waiters) == 0 {
+		select {
+		case page := <-pages:
+			t.Fatalf("/done answered before Finish:\n%s", page)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	l.Finish(t.Context(), Result{Outcome: SignedIn, Account: "ada@acme.dev"})
+	select {
+	case <-l.served:
+	default:
+		t.Error("Finish returned before the page had been fetched")
+	}
+	l.Close() // as the process does, at once
+	page := <-pages
+	for _, want := range []string{"You are signed in", "ada@acme.dev", "acme", "&lt;thinkpad&gt;", "</html>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestErrorCallback(t *testing.T) {
+	l, _ := begin(t)
+	client := browser(t)
+	resp, _ := get(t, client, l.RedirectURI()+"?error=access_denied&error_description=%3Cscript%3E&state="+testState)
+	if resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	callback, err := l.Wait(t.Context())
+	if err != nil || callback.Error != "access_denied" || callback.ErrorDescription != "<script>" {
+		t.Fatalf("Wait = %+v, %v", callback, err)
+	}
+	go l.Finish(t.Context(), Result{Outcome: Denied})
+	_, page := get(t, client, "http://"+l.host+"/done")
+	if !strings.Contains(page, "Sign-in declined") {
+		t.Errorf("page:\n%s", page)
+	}
+	if strings.Contains(page, "script") || strings.Contains(page, "access_denied") {
+		t.Errorf("the page shows text of the callback:\n%s", page)
+	}
+}
+
+// TestBadHits sends one wrong request each: it must be refused, and the genuine callback must still be taken.
+func TestBadHits(t *testing.T) {
+	tests := []struct {
+		method, target, host string
+		status               int
+		reason               string
+	}{
+		{"GET", "/callback", "", 400, "no parameters at all"},
+		{"GET", "/callback?code=x", "", 400, "no state"},
+		{"GET", "/callback?code=x&state=", "", 400, "an empty state"},
+		{"GET", "/callback?code=x&state=wrong", "", 400, "another state"},
+		{"GET", "/callback?code=x&state=" + testState[1:], "", 400, "a part of the state"},
+		{"GET", "/callback?code=x&state=" + testState + "x", "", 400, "more than the state"},
+		{"GET", "/callback?code=x&STATE=" + testState, "", 400, "names of parameters have a case"},
+		{"GET", "/callback?" + good + "&state=" + testState, "", 400, "the state twice"},
+		{"GET", "/callback?" + good + "&state=wrong", "", 400, "two states, the second wrong"},
+		{"GET", "/callback?" + good + "&code=other", "", 400, "two codes"},
+		{"GET", "/callback?" + good + "&iss=a&iss=b", "", 400, "two issuers"},
+		{"GET", "/callback?" + good + "&x=1&x=2", "", 400, "any parameter twice"},
+		{"GET", "/callback?" + good + "&error=access_denied", "", 400, "code and error at once"},
+		{"GET", "/callback?state=" + testState, "", 400, "neither code nor error"},
+		{"GET", "/callback?code=&state=" + testState, "", 400, "an empty code"},
+		{"GET", "/callback?error=access_denied", "", 400, "an error without the state must not end the wait"},
+		{"GET", "/callback?error=access_denied&state=wrong", "", 400, "an error with another state"},
+		{"GET", "/callback?" + good + ";x=1", "", 400, "a query that cannot be parsed"},
+		{"GET", "/callback?" + good + "&x=%zz", "", 400, "a broken escape"},
+		{"GET", "/callback?" + good + "&x=" + strings.Repeat("x", maxQueryBytes), "", 400, "a query without end"},
+		{"GET", "/callback?" + good, "localhost:PORT", 400, "localhost is another name"},
+		{"GET", "/callback?" + good, "evil.example:PORT", 400, "DNS rebinding"},
+		{"GET", "/callback?" + good, "127.0.0.1", 400, "no port"},
+		{"GET", "/callback?" + good, "127.0.0.1:1", 400, "another port"},
+		{"GET", "/callback?" + good, "127.0.0.1.:PORT", 400, "a trailing dot"},
+		{"GET", "/callback?" + good, "user@127.0.0.1:PORT", 400, "user information in Host"},
+		{"GET", "/callback/?" + good, "", 404, "a longer path"},
+		{"GET", "//callback?" + good, "", 404, "an unclean path"},
+		{"GET", "/Callback?" + good, "", 404, "paths have a case"},
+		{"GET", "/?" + good, "", 404, "the root"},
+		{"GET", "/favicon.ico", "", 404, "browsers ask for it first"},
+		{"GET", "/done", "", 404, "nothing is done yet"},
+		{"GET", "/start/", "", 404, "no start token"},
+		{"GET", "/start/wrong", "", 404, "a wrong start token"},
+		{"POST", "/callback?" + good, "", 405, "POST"},
+		{"HEAD", "/callback?" + good, "", 405, "HEAD"},
+		{"PUT", "/callback?" + good, "", 405, "PUT"},
+		{"OPTIONS", "/callback?" + good, "", 405, "a preflight"},
+		{"TRACE", "/callback?" + good, "", 405, "TRACE"},
+	}
+	for _, test := range tests {
+		t.Run(test.reason, func(t *testing.T) {
+			l, _ := begin(t)
+			port := l.host[strings.LastIndex(l.host, ":")+1:]
+			req, err := http.NewRequest(test.method, "http://"+l.host+test.target, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = strings.ReplaceAll(test.host, "PORT", port)
+			if strings.Contains(test.host, "@") {
+				// The client would drop the user; write it by hand.
+				if status := raw(t, l, "GET "+test.target+" HTTP/1.1\r\nHost: "+req.Host+"\r\n\r\n"); status != test.status {
+					t.Errorf("status %d, want %d", status, test.status)
+				}
+				mustStillWork(t, l)
+				return
+			}
+			resp, err := browser(t).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != test.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, test.status)
+			}
+			checkHeaders(t, resp.Header)
+			for _, word := range []string{testState, testCode, "evil", "wrong"} {
+				if strings.Contains(string(body), word) {
+					t.Errorf("the answer reflects %q", word)
+				}
+			}
+			mustStillWork(t, l)
+		})
+	}
+}
+
+// raw writes bytes to the listener and returns the status of the answer, 0 if there is none.
+func raw(t *testing.T, l *Listener, request string) int {
+	t.Helper()
+	conn, err := net.Dial("tcp4", l.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, request) // the server may have closed already; the answer tells
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestRawHits(t *testing.T) {
+	tests := []struct{ request, reason string }{
+		{"", "a connection that is closed without a request"},
+		{"GET /callback?" + good + " HTTP/1.0\r\n\r\n", "HTTP/1.0 without Host"},
+		{"GET http://evil.example/callback?" + good + " HTTP/1.1\r\nHost: HOST\r\n\r\n", "an absolute target of another host"},
+		{"GET /callback?" + good + " HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\n\r\n", "two Hosts"},
+		{"GET /callback?" + good + " HTTP/1.1\r\nHost: HOST\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", "a header over the limit"},
+		{"OPTIONS * HTTP/1.1\r\nHost: HOST\r\n\r\n", "the asterisk form"},
+		{"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: HOST\r\n\r\n", "CONNECT"},
+		{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "TLS on a plain port"},
+		{"POST /callback?" + good + " HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100000\r\n\r\nx", "a body that never comes"},
+	}
+	for _, test := range tests {
+		t.Run(test.reason, func(t *testing.T) {
+			l, _ := begin(t)
+			if test.request == "" {
+				conn, err := net.Dial("tcp4", l.host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+			} else if status := raw(t, l, strings.ReplaceAll(test.request, "HOST", l.host)); status/100 == 2 || status/100 == 3 {
+				t.Errorf("status %d", status)
+			}
+			mustStillWork(t, l)
+		})
+	}
+}
+
+func TestSecondSuccessIsRefused(t *testing.T) {
+	l, _ := begin(t)
+	mustStillWork(t, l)
+	resp, _ := get(t, browser(t), l.RedirectURI()+"?code=other&state="+testState)
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("the second callback got %d, want 400", resp.StatusCode)
+	}
+	select {
+	case callback := <-l.callback:
+		t.Errorf("a second callback was taken: %+v", callback)
+	default:
+	}
+}
+
+func TestStartIsGoodOnce(t *testing.T) {
+	l, start := begin(t)
+	client := browser(t)
+	// A HEAD, as link checkers send it, does not spend it.
+	if resp, err := client.Head(start); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Fatalf("HEAD: %v, %v", resp, err)
+	}
+	if resp, _ := get(t, client, start); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("first GET: %d", resp.StatusCode)
+	}
+	resp, page := get(t, client, start)
+	if resp.StatusCode != http.StatusGone || resp.Header.Get("Location") != "" || !strings.Contains(page, "already used") {
+		t.Errorf("second GET: %d, %q", resp.StatusCode, page)
+	}
+	mustStillWork(t, l)
+}
+
+func TestBegin(t *testing.T) {
+	l, err := Listen(t.Context(), Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// Before Begin there is no state, and an empty one must not equal it.
+	for _, target := range []string{"/callback?code=x&state=", "/callback?code=x", "/start/"} {
+		if resp, _ := get(t, browser(t), "http://"+l.host+target); resp.StatusCode/100 != 4 {
+			t.Errorf("%s before Begin: %d", target, resp.StatusCode)
+		}
+	}
+	if _, err := l.Begin("", testAuthorize); err == nil {
+		t.Error("an empty state was accepted")
+	}
+	if _, err := l.Begin("one", testAuthorize); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Begin("two", testAuthorize); err == nil {
+		t.Error("a second Begin was accepted")
+	}
+}
+
+func TestWaitEnds(t *testing.T) {
+	l, _ := begin(t)
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := l.Wait(ctx); !errors.Is(err, cause) {
+		t.Errorf("Wait = %v, want the cause of the context's end", err)
+	}
+	began := time.Now()
+	l.Finish(t.Context(), Result{})
+	if took := time.Since(began); took > finishTime/2 {
+		t.Errorf("Finish waited %v for a browser that never came", took)
+	}
+	l.Close()
+	if _, err := l.Wait(t.Context()); !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Wait on a closed listener = %v", err)
+	}
+}
+
+func TestFinishDoesNotWaitLong(t *testing.T) {
+	l, _ := begin(t)
+	mustStillWork(t, l)
+	began := time.Now()
+	l.Finish(t.Context(), Result{Outcome: SignedIn}) // nobody fetches /done
+	if took := time.Since(began); took < finishTime || took > 10*finishTime {
+		t.Errorf("Finish took %v, want %v", took, finishTime)
+	}
+	// Only the first result counts.
+	l.Finish(t.Context(), Result{Outcome: Failed})
+	if _, page := get(t, browser(t), "http://"+l.host+"/done"); !strings.Contains(page, "You are signed in") {
+		t.Errorf("page:\n%s", page)
+	}
+}
+
+// TestDoneWaiters fills /done with strangers: no more than maxDoneWaiters may wait.
+func TestDoneWaiters(t *testing.T) {
+	l, _ := begin(t)
+	mustStillWork(t, l)
+	var group sync.WaitGroup
+	statuses := make(chan int, 4*maxDoneWaiters)
+	for range cap(statuses) {
+		group.Go(func() { statuses <- raw(t, l, "GET /done HTTP/1.1\r\nHost: "+l.host+"\r\n\r\n") })
+	}
+	for range cap(statuses) - maxDoneWaiters {
+		if status := <-statuses; status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", status)
+		}
+	}
+	l.Finish(t.Context(), Result{Outcome: SignedIn})
+	group.Wait()
+	for range maxDoneWaiters {
+		if status := <-statuses; status != http.StatusOK {
+			t.Errorf("status %d, want 200", status)
+		}
+	}
+}
+
+// TestJunk sends 2,000 bad requests in parallel, while 200 connections send nothing and 200 a header without end. The
+// genuine callback must be taken in the middle of it.
+func TestJunk(t *testing.T) {
+	l, start := begin(t)
+	stop := make(chan struct{})
+	var slow sync.WaitGroup
+	for i := range 400 {
+		conn, err := net.Dial("tcp4", l.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow.Go(func() {
+			defer conn.Close()
+			if i%2 == 0 {
+				<-stop
+				return
+			}
+			io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+l.host+"\r\n")
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+				if _, err := io.WriteString(conn, "X-Junk: x\r\n"); err != nil {
+					return // thrown out, as it should be
+				}
+			}
+		})
+	}
+
+	var junk sync.WaitGroup
+	queue := make(chan int)
+	for range 100 {
+		junk.Go(func() {
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+			for n := range queue {
+				resp, err := client.Get(fmt.Sprintf("%s?error=access_denied&state=%d", l.RedirectURI(), n))
+				if err != nil {
+					t.Errorf("junk %d: %v", n, err)
+					continue
+				}
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusBadRequest {
+					t.Errorf("junk %d got %d", n, resp.StatusCode)
+				}
+			}
+		})
+	}
+	for n := range 2000 {
+		if n == 1000 {
+			began := time.Now()
+			if resp, _ := get(t, browser(t), start); resp.StatusCode != http.StatusSeeOther {
+				t.Errorf("start got %d", resp.StatusCode)
+			}
+			mustStillWork(t, l)
+			t.Logf("start and callback took %v", time.Since(began))
+		}
+		queue <- n
+	}
+	close(queue)
+	junk.Wait()
+	close(stop)
+	slow.Wait()
+}
+
+// TestSlowConnectionsEnd holds every place with connections that bring no request: they must be thrown out.
+func TestSlowConnectionsEnd(t *testing.T) {
+	l, _ := begin(t)
+	for range maxConns {
+		conn, err := net.Dial("tcp4", l.host)
+		if err != nil {
+			t.Skipf("not enough files for %d connections: %v", maxConns, err)
+		}
+		defer conn.Close()
+	}
+	began := time.Now()
+	mustStillWork(t, l)
+	t.Logf("the genuine callback waited %v", time.Since(began))
+}
+
+func checkHeaders(t *testing.T, h http.Header) {
+	t.Helper()
+	want := map[string]string{
+		"Cache-Control":          "no-store",
+		"Referrer-Policy":        "no-referrer",
+		"X-Content-Type-Options": "nosniff",
+		"X-Frame-Options":        "DENY",
+	}
+	for name, value := range want {
+		if got := h.Get(name); got != value {
+			t.Errorf("%s is %q, want %q", name, got, value)
+		}
+	}
+	policy := h.Get("Content-Security-Policy")
+	if !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") {
+		t.Errorf("Content-Security-Policy is %q", policy)
+	}
+}
+
+func TestPages(t *testing.T) {
+	p, err := newPages(Page{Profile: "acme", Machine: `<img src=x>"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := map[string]bool{}
+	for _, kind := range []pageKind{signedInPage, deniedPage, failedPage, usedPage, slowPage} {
+		w := httptest.NewRecorder()
+		p.setHeaders(w.Header())
+		p.write(w, http.StatusOK, kind, "")
+		page := w.Body.String()
+		checkHeaders(t, w.Header())
+		for _, bad := range []string{"<img", "<script", "http:", "https:", "url(", "@import", "style=", "ZgotmplZ"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s: the page has %q", kind, bad)
+			}
+		}
+		if !strings.Contains(page, "<style>"+pageCSS+"</style>") {
+			t.Errorf("%s: the style is not the one whose hash the policy has", kind)
+		}
+		_, rest, _ := strings.Cut(page, "<title>")
+		title, _, _ := strings.Cut(rest, "</title>")
+		if titles[title] || !strings.HasSuffix(title, " · acme") {
+			t.Errorf("%s: title %q", kind, title)
+		}
+		titles[title] = true
+		if got, want := strings.Contains(page, "You are signed in"), kind == signedInPage; got != want {
+			t.Errorf("%s: says that the person is signed in: %v", kind, got)
+		}
+	}
+}
+
+// FuzzCallback holds that a query is taken only if it has exactly one state, ours, and exactly one of code and error.
+func FuzzCallback(f *testing.F) {
+	for _, query := range []string{good, good + "&code=x", "error=x&state=" + testState, "state=" + testState, "code=x", good + "&iss=%00", "&&=&" + good} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, rawQuery string) {
+		l := &Listener{state: testState}
+		callback, ok := l.accept(rawQuery)
+		if ok != l.arrived {
+			t.Fatalf("accepted %v but arrived %v", ok, l.arrived)
+		}
+		if !ok {
+			if callback != (Callback{}) {
+				t.Fatalf("refused, but it gave %+v", callback)
+			}
+			return
+		}
+		if (callback.Code == "") == (callback.Error == "") {
+			t.Fatalf("accepted %q as %+v", rawQuery, callback)
+		}
+		if again, ok := l.accept(rawQuery); ok {
+			t.Fatalf("accepted twice: %+v", again)
+		}
+		// Written out in canonical form it means the same.
+		canonical := url.Values{"state": {testState}}
+		for name, value := range map[string]string{"code": callback.Code, "iss": callback.Issuer, "error": callback.Error, "error_description": callback.ErrorDescription} {
+			if value != "" {
+				canonical.Set(name, value)
+			}
+		}
+		l = &Listener{state: testState}
+		if second, ok := l.accept(canonical.Encode()); (len(canonical.Encode()) <= maxQueryBytes && !ok) || (ok && second != callback) {
+			t.Fatalf("%q became %+v, %+v", rawQuery, callback, second)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package loopback
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+// Page is what the pages call things: the profile that is signed in to, and the machine that gets the session.
+type Page struct {
+	Profile, Machine string
+}
+
+// pageKind is one of the pages; page.html has the words of each.
+type pageKind string
+
+const (
+	signedInPage pageKind = "signed-in"
+	deniedPage   pageKind = "denied"
+	failedPage   pageKind = "failed"
+	usedPage     pageKind = "used"
+	slowPage     pageKind = "slow"
+)
+
+// pages renders what a person sees. No value in it comes from a request.
+type pages struct {
+	names    Page
+	template *template.Template
+	policy   string // the Content-Security-Policy
+}
+
+func newPages(names Page) (*pages, error) {
+	parsed, err := template.New("page").Parse(pageHTML)
+	if err != nil {
+		return nil, fmt.Errorf("parse page: %w", err)
+	}
+	hash := sha256.Sum256([]byte(pageCSS))
+	style := base64.StdEncoding.EncodeToString(hash[:])
+	return &pages{
+		names:    names,
+		template: parsed,
+		policy: "default-src 'none'; style-src 'sha256-" + style + "'; " +
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	}, nil
+}
+
+// setHeaders keeps every answer out of caches, frames, referrers and the reach of other origins.
+func (p *pages) setHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", p.policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+}
+
+// write answers with a page. account is shown on the page for a success.
+func (p *pages) write(w http.ResponseWriter, status int, kind pageKind, account string) {
+	var body bytes.Buffer
+	err := p.template.Execute(&body, struct {
+		Page
+		Kind    pageKind
+		Account string
+		Style   template.CSS
+	}{p.names, kind, account, template.CSS(pageCSS)})
+	if err != nil {
+		refuse(w, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(body.Bytes()) // a browser that has gone away has seen enough
+}
