@@ -1,0 +1,245 @@
+// Package broker makes the one decision: a token from the keychain, a refreshed one, or one from a sign-in.
+//
+// A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
+// The session of a profile is one record in the keychain, read without a lock and written only under one. The package
+// decides and others act: it never opens a socket, a browser or a file of its own, and it hands a token to nobody whom
+// the configuration does not name.
+package broker
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+// Keychain keeps secrets by name. Get and Delete of a missing item are platform.ErrNotFound; a store that is there but
+// closed is platform.ErrLocked. No call raises a prompt.
+type Keychain interface {
+	Get(ctx context.Context, name string) (string, error)
+	Set(ctx context.Context, name, secret string) error
+	Delete(ctx context.Context, name string) error
+}
+
+// Locker takes named locks that exclude every other process of this user. The lock of a dead holder is free.
+type Locker interface {
+	Lock(ctx context.Context, name string) (release func(), err error)
+	TryLock(name string) (release func(), ok bool, err error)
+}
+
+// Issuer talks to the issuer of a profile. [clerk.Client] documents the methods and their errors.
+type Issuer interface {
+	SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error
+	Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error)
+	Revoke(ctx context.Context, p *config.Profile, refreshToken string) error
+}
+
+// Broker answers for the profiles of one configuration. Fields that may be nil say so; all others are required.
+type Broker struct {
+	Config   *config.Config
+	Keychain Keychain
+	// Unlock asks the person to unlock the keychain. Called only where Ask allows it, under the sign-in lock. May be nil.
+	Unlock func(context.Context) error
+	Locks  Locker
+	// Outcomes keeps how sign-ins and refreshes ended, for other processes. No secret is in it.
+	Outcomes Keychain
+	Issuer   Issuer
+	Now      func() time.Time
+	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
+	// Refresh runs in this one.
+	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
+	// Ask says whether a person may be asked on behalf of the profile; the error is the reason why not.
+	Ask func(*config.Profile) error
+	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.
+	Foreground func() bool
+	// Invite brings the person to the sign-in page.
+	Invite func(context.Context, *config.Profile, clerk.Invitation) error
+	// Waiting is told, after 3 s, that another process's sign-in is waited for, and on whose behalf it asks. May be nil.
+	Waiting func(p *config.Profile, by string)
+	// Caller is the tool that we answer, for Waiting in other processes.
+	Caller string
+	// Trace is told of every decision, never of a secret. May be nil.
+	Trace func(format string, args ...any)
+}
+
+// NeedsSignIn says that only a person can help, and none may be asked here.
+type NeedsSignIn struct {
+	Profile string
+	// Reason is why nobody may be asked.
+	Reason error
+}
+
+func (e *NeedsSignIn) Error() string {
+	return fmt.Sprintf("profile %q needs a sign-in, and nobody may be asked here: %v", e.Profile, e.Reason)
+}
+
+func (e *NeedsSignIn) Unwrap() error { return e.Reason }
+
+// SignInFailed says that a person was asked, or was about to be, and that nothing came of it.
+type SignInFailed struct {
+	Profile string
+	Err     error
+}
+
+func (e *SignInFailed) Error() string {
+	return fmt.Sprintf("signing in to profile %q: %v", e.Profile, e.Err)
+}
+
+func (e *SignInFailed) Unwrap() error { return e.Err }
+
+// ErrOtherAccount is a sign-in on demand with another account than the profile's last one. It was not kept.
+var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
+
+// Answer answers one request of a tool.
+func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Reply {
+	switch req.Verb {
+	case protocol.Get:
+		return b.get(ctx, req)
+	case protocol.Store:
+		return b.store(ctx, req)
+	case protocol.Erase:
+		return b.erase(ctx, req)
+	case protocol.List:
+		return b.list(ctx)
+	}
+	return protocol.Reply{}
+}
+
+func (b *Broker) get(ctx context.Context, req protocol.Request) protocol.Reply {
+	p := b.choose(ctx, req)
+	if p == nil {
+		return protocol.Reply{}
+	}
+	s, err := b.Token(ctx, p)
+	var needs *NeedsSignIn
+	var failed *SignInFailed
+	switch {
+	case err == nil:
+		return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s, req.Username)}
+	case errors.As(err, &needs):
+		return protocol.Reply{Outcome: protocol.None, Err: err}
+	case errors.As(err, &failed):
+		return protocol.Reply{Outcome: protocol.Refused, Err: err}
+	}
+	return protocol.Reply{Outcome: protocol.Failed, Err: err}
+}
+
+func credential(p *config.Profile, s Session, asked string) protocol.Credential {
+	c := protocol.Credential{
+		Username:      p.Username,
+		Token:         s.Token(p),
+		Expires:       s.ExpiresAt,
+		IdentityToken: p.DockerIdentityToken,
+	}
+	if asked != "" {
+		c.Username = asked
+	}
+	switch p.GitAuth {
+	case "basic":
+		c.Auth = protocol.AuthBasic
+	case "bearer":
+		c.Auth = protocol.AuthBearer
+	}
+	return c
+}
+
+// choose finds the profile that a request is for. A user name must be the profile's or its account's e-mail, so that a
+// robot's URL keeps its own helper.
+func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profile {
+	if req.Host == "" {
+		return nil
+	}
+	named := b.Config.Match(req.Scheme, req.Host)
+	if len(named) == 0 {
+		b.trace("%q is the host of no profile", req.Host)
+		return nil
+	}
+	if req.Username == "" {
+		b.trace("%q is a host of profile %s", req.Host, named[0].Name)
+		return named[0]
+	}
+	for _, p := range named {
+		if req.Username == p.Username {
+			return p
+		}
+	}
+	for _, p := range named {
+		if s, err := b.read(ctx, p); err == nil && s.Email != "" && strings.EqualFold(req.Username, s.Email) {
+			return p
+		}
+	}
+	b.trace("%q is asked for another account than ours", req.Host)
+	return nil
+}
+
+// store accepts and drops: what git and docker store for a host of ours is the token they were just given.
+func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply {
+	if fromDocker(req) {
+		req.Username = "" // part of what is stored, not a question for an account
+	}
+	p := b.choose(ctx, req)
+	if p == nil {
+		if fromDocker(req) {
+			return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("%q is the host of no profile, and credentials of other hosts are not kept here", req.Host)}
+		}
+		return protocol.Reply{Outcome: protocol.Done}
+	}
+	reply := protocol.Reply{Outcome: protocol.Done}
+	if s, err := b.read(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
+		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", req.Host, p.Name)
+	}
+	return reply
+}
+
+// erase is not a logout (design §5.6): a rejected access token is forgotten, so that the next get refreshes.
+func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply {
+	p := b.choose(ctx, req)
+	if p == nil {
+		return protocol.Reply{Outcome: protocol.Done}
+	}
+	if fromDocker(req) {
+		reply := protocol.Reply{Outcome: protocol.Done}
+		if s, err := b.read(ctx, p); err == nil && s.alive() {
+			reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", p.Name, s.Account(), p.Name)
+		}
+		return reply
+	}
+	if err := b.reject(ctx, p, req.Secret); err != nil {
+		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	}
+	return protocol.Reply{Outcome: protocol.Done}
+}
+
+// list names what can be answered without asking a person: docker follows it with a get for each (design §5.7).
+func (b *Broker) list(ctx context.Context) protocol.Reply {
+	entries := map[string]string{}
+	for _, p := range b.Config.Profiles {
+		s, err := b.read(ctx, p)
+		if err != nil || !s.alive() {
+			continue
+		}
+		for _, h := range p.Hosts {
+			if h.Exact() {
+				entries[h.String()] = p.Username
+			}
+		}
+	}
+	return protocol.Reply{Outcome: protocol.Found, Entries: entries}
+}
+
+// fromDocker tells docker's requests from git's: only docker names servers by URL.
+func fromDocker(req protocol.Request) bool { return req.ServerURL != "" }
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func (b *Broker) trace(format string, args ...any) {
+	if b.Trace != nil {
+		b.Trace(format, args...)
+	}
+}

@@ -1,0 +1,1027 @@
+package broker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
+	"clerk-credential-helper/protocol"
+)
+
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// issuer is Clerk as the broker sees it: every answer is told, every call is counted.
+type issuer struct {
+	mu      sync.Mutex
+	calls   []string
+	signIn  func(keep func(clerk.Tokens) error) error
+	refresh func(old clerk.Tokens) (clerk.Tokens, error)
+	revoke  error
+}
+
+func (i *issuer) called(call string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.calls = append(i.calls, call)
+}
+
+func (i *issuer) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error {
+	i.called("sign in")
+	if err := invite(ctx, clerk.Invitation{}); err != nil {
+		return err
+	}
+	return i.signIn(keep)
+}
+
+func (i *issuer) Refresh(_ context.Context, _ *config.Profile, old clerk.Tokens) (clerk.Tokens, error) {
+	i.called("refresh " + old.RefreshToken)
+	return i.refresh(old)
+}
+
+func (i *issuer) Revoke(_ context.Context, _ *config.Profile, token string) error {
+	i.called("revoke " + token)
+	return i.revoke
+}
+
+// bench is a broker with everything that it uses within reach.
+type bench struct {
+	*broker.Broker
+	t        *testing.T
+	acme     *config.Profile
+	keychain *platformtest.Memory
+	outcomes platformtest.Memory
+	issuer   *issuer
+	now      time.Time
+	unlocks  int
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	cfg := parse(t, `
+[profiles.acme]
+issuer = "https://clerk.acme.dev"
+client_id = "client"
+hosts = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
+`)
+	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &platformtest.Memory{}, now: start}
+	b.issuer = &issuer{
+		signIn: func(keep func(clerk.Tokens) error) error { return keep(b.tokens("signed-in")) },
+		refresh: func(old clerk.Tokens) (clerk.Tokens, error) {
+			fresh := b.tokens("refreshed")
+			return fresh, nil
+		},
+	}
+	b.Broker = &broker.Broker{
+		Config:   cfg,
+		Keychain: b.keychain,
+		Locks:    platform.Locks{Dir: filepath.Join(t.TempDir(), "locks")},
+		Outcomes: &b.outcomes,
+		Issuer:   b.issuer,
+		Now:      func() time.Time { return b.now },
+		Ask:      func(*config.Profile) error { return nil },
+		Invite:   func(context.Context, *config.Profile, clerk.Invitation) error { return nil },
+	}
+	return b
+}
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("config.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// tokens are good for a day from now; their names begin with the way they came.
+func (b *bench) tokens(way string) clerk.Tokens {
+	return clerk.Tokens{
+		Subject: "user_ada", Email: "ada@acme.dev", Kind: "jwt",
+		AccessToken: way + "-access", RefreshToken: way + "-refresh",
+		ReceivedAt: b.now, ExpiresAt: b.now.Add(24 * time.Hour),
+	}
+}
+
+// have puts a session into the keychain that was received that long ago.
+func (b *bench) have(age time.Duration, change ...func(*broker.Session)) {
+	b.t.Helper()
+	s := broker.Session{
+		Version: 1, Issuer: b.acme.Issuer, ClientID: b.acme.ClientID, Scopes: b.acme.Scopes,
+		Subject: "user_ada", Email: "ada@acme.dev", Kind: "jwt",
+		AccessToken: "kept-access", RefreshToken: "kept-refresh",
+		ReceivedAt: b.now.Add(-age), ExpiresAt: b.now.Add(-age).Add(24 * time.Hour),
+	}
+	for _, c := range change {
+		c(&s)
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.keychain.Set(b.t.Context(), broker.Item(b.acme), string(text)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// kept is the session in the keychain.
+func (b *bench) kept() broker.Session {
+	b.t.Helper()
+	text, err := b.keychain.Get(b.t.Context(), broker.Item(b.acme))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var s broker.Session
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+func (b *bench) wantCalls(want ...string) {
+	b.t.Helper()
+	if !slices.Equal(b.issuer.calls, want) {
+		b.t.Errorf("the issuer was asked for %q, want %q", b.issuer.calls, want)
+	}
+}
+
+func (b *bench) get(host string) protocol.Reply {
+	return b.Answer(b.t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: host})
+}
+
+// noLocks is a Locker that must not be used.
+type noLocks struct{ t *testing.T }
+
+func (l noLocks) Lock(_ context.Context, name string) (func(), error) {
+	l.t.Errorf("the lock %s was taken", name)
+	return func() {}, nil
+}
+
+func (l noLocks) TryLock(name string) (func(), bool, error) {
+	l.t.Errorf("the lock %s was tried", name)
+	return nil, false, nil
+}
+
+// busyLocks are locks of which somebody else always has the free ones: nothing happens ahead of need.
+type busyLocks struct{ broker.Locker }
+
+func (busyLocks) TryLock(string) (func(), bool, error) { return nil, false, nil }
+
+func TestLiveTokenIsOneRead(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	b.Locks = noLocks{t}
+	var ops []string
+	b.keychain.Hook = func(op, _ string) error { ops = append(ops, op); return nil }
+	reply := b.get("git.acme.dev")
+	want := protocol.Credential{Username: "clerk", Token: "kept-access", Expires: start.Add(23 * time.Hour)}
+	if reply.Outcome != protocol.Found || reply.Credential != want {
+		t.Errorf("got %+v", reply)
+	}
+	if !slices.Equal(ops, []string{"get"}) {
+		t.Errorf("the keychain was used for %q; one read is all that the hot path may cost", ops)
+	}
+	b.wantCalls()
+}
+
+// TestFreshness holds when a token is handed out as it is: left with min_ttl, or half of its own life.
+func TestFreshness(t *testing.T) {
+	for _, row := range []struct {
+		reason      string
+		life, age   time.Duration
+		minTTL      time.Duration
+		wantRefresh bool
+	}{
+		{"new", 24 * time.Hour, 0, 5 * time.Minute, false},
+		{"exactly min_ttl left", 24 * time.Hour, 24*time.Hour - 5*time.Minute, 5 * time.Minute, false},
+		{"less than min_ttl left", 24 * time.Hour, 24*time.Hour - 5*time.Minute + time.Second, 5 * time.Minute, true},
+		{"a token of one minute is good for its first half", time.Minute, 30 * time.Second, 5 * time.Minute, false},
+		{"and not in its second", time.Minute, 31 * time.Second, 5 * time.Minute, true},
+		{"min_ttl 0 uses it up to its end", time.Hour, time.Hour - time.Second, 0, false},
+		{"but not at its end", time.Hour, time.Hour, 0, true},
+		{"expired long ago", time.Hour, 100 * time.Hour, 5 * time.Minute, true},
+		{"received in the future: the clock was wrong then, or is now", 24 * time.Hour, -time.Hour, 5 * time.Minute, true},
+		{"min_ttl above the token's life asks for half of it", time.Hour, 29 * time.Minute, 2 * time.Hour, false},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.acme.MinTTL = row.minTTL
+			b.Locks = busyLocks{b.Locks}
+			b.have(row.age, func(s *broker.Session) { s.ExpiresAt = s.ReceivedAt.Add(row.life) })
+			if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+				t.Fatalf("got %+v", reply)
+			}
+			if refreshed := len(b.issuer.calls) > 0; refreshed != row.wantRefresh {
+				t.Errorf("refreshed: %v, want %v", refreshed, row.wantRefresh)
+			}
+		})
+	}
+}
+
+// TestRefreshAhead: past half of its life a good token is refreshed by the way, and what goes wrong then costs nothing.
+func TestRefreshAhead(t *testing.T) {
+	b := newBench(t)
+	b.have(12 * time.Hour)
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "refreshed-access" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls("refresh kept-refresh")
+
+	b = newBench(t)
+	b.have(12*time.Hour - time.Second)
+	b.get("git.acme.dev")
+	b.wantCalls()
+
+	b = newBench(t)
+	b.have(13 * time.Hour)
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) {
+		return clerk.Tokens{}, &clerk.ResponseError{Endpoint: "token", Status: 500}
+	}
+	for range 3 { // the first failure is enough for five minutes
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+			t.Errorf("got %+v", reply)
+		}
+	}
+	b.wantCalls("refresh kept-refresh")
+	b.now = b.now.Add(5*time.Minute + time.Second)
+	b.get("git.acme.dev")
+	b.wantCalls("refresh kept-refresh", "refresh kept-refresh")
+
+	// An issuer that does not answer costs the caller two seconds, and the refresh goes on without it.
+	b = newBench(t)
+	b.have(13 * time.Hour)
+	finish, finished := make(chan struct{}), make(chan struct{})
+	b.Renew = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+		go func() {
+			<-finish
+			if err := b.Refresh(context.Background(), p, seen); err != nil {
+				t.Error(err)
+			}
+			close(finished)
+		}()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+		t.Errorf("got %+v", reply)
+	}
+	close(finish)
+	<-finished
+	if s := b.kept(); s.AccessToken != "refreshed-access" {
+		t.Errorf("the refresh was abandoned: %+v", s)
+	}
+}
+
+// TestSharedRefreshFailure: who waited for a refresh that failed does not send another.
+func TestSharedRefreshFailure(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	waiting := make(chan struct{})
+	var once sync.Once
+	b.Now = func() time.Time { return time.Now() }
+	b.have(25*time.Hour, func(s *broker.Session) {
+		s.ReceivedAt, s.ExpiresAt = time.Now().Add(-25*time.Hour), time.Now().Add(-time.Hour)
+	})
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) {
+		once.Do(func() { <-waiting })
+		return clerk.Tokens{}, &clerk.ResponseError{Endpoint: "token", Status: 503}
+	}
+	var begun, wg sync.WaitGroup
+	for range 20 {
+		begun.Add(1)
+		wg.Go(func() {
+			reads := sync.OnceFunc(begun.Done)
+			reads()
+			reply := b.get("git.acme.dev")
+			if reply.Outcome != protocol.Failed || !strings.Contains(reply.Err.Error(), "503") {
+				t.Errorf("got %+v", reply)
+			}
+		})
+	}
+	begun.Wait()
+	time.AfterFunc(100*time.Millisecond, func() { close(waiting) })
+	wg.Wait()
+	if n := len(b.issuer.calls); n > 2 {
+		t.Errorf("%d refreshes were sent for one failure", n)
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "refreshed-access" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls("refresh kept-refresh")
+	if s := b.kept(); s.RefreshToken != "refreshed-refresh" || s.AccessToken != "refreshed-access" {
+		t.Errorf("kept %+v", s)
+	}
+}
+
+// TestRefreshLooksAgain: what another process refreshed while we waited for the lock is used as it is.
+func TestRefreshLooksAgain(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	reads := 0
+	b.keychain.Hook = func(op, _ string) error {
+		if op == "get" {
+			if reads++; reads == 2 {
+				b.keychain.Hook = nil
+				b.have(0, func(s *broker.Session) { s.AccessToken = "theirs" })
+			}
+		}
+		return nil
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "theirs" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls()
+}
+
+// TestFailedRefresh holds that nothing is lost by one: what is kept, what is answered, and whether a person is asked.
+func TestFailedRefresh(t *testing.T) {
+	refused := &clerk.ResponseError{Endpoint: "token", Status: 500}
+	for _, row := range []struct {
+		reason      string
+		age         time.Duration
+		refresh     func(clerk.Tokens) (clerk.Tokens, error)
+		wantOutcome protocol.Outcome
+		wantToken   string
+		wantRefresh string // the refresh token that is kept
+		wantCalls   []string
+	}{
+		{"the issuer is down, the token is dead: an error, and everything stays", 25 * time.Hour,
+			func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, refused },
+			protocol.Failed, "", "kept-refresh", []string{"refresh kept-refresh"}},
+		{"the issuer is down, the token lives for another minute: it is served", 24*time.Hour - time.Minute,
+			func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, refused },
+			protocol.Found, "kept-access", "kept-refresh", []string{"refresh kept-refresh"}},
+		{"the answer does not fit the session: its refresh token is kept all the same", 25 * time.Hour,
+			func(clerk.Tokens) (clerk.Tokens, error) {
+				return clerk.Tokens{RefreshToken: "rotated"}, errors.New("another subject")
+			},
+			protocol.Failed, "", "rotated", []string{"refresh kept-refresh"}},
+		{"the grant has ended: the person is asked", 25 * time.Hour,
+			func(clerk.Tokens) (clerk.Tokens, error) {
+				return clerk.Tokens{}, fmt.Errorf("%w: invalid_grant", clerk.ErrGrantEnded)
+			},
+			protocol.Found, "signed-in-access", "signed-in-refresh", []string{"refresh kept-refresh", "sign in"}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.have(row.age)
+			b.issuer.refresh = row.refresh
+			reply := b.get("git.acme.dev")
+			if reply.Outcome != row.wantOutcome || reply.Credential.Token != row.wantToken {
+				t.Errorf("got %+v", reply)
+			}
+			if s := b.kept(); s.RefreshToken != row.wantRefresh {
+				t.Errorf("the refresh token kept is %q, want %q", s.RefreshToken, row.wantRefresh)
+			}
+			b.wantCalls(row.wantCalls...)
+		})
+	}
+}
+
+// TestGrantEndedMeanwhile: a process without our lock has rotated the token; its session wins over invalid_grant.
+func TestGrantEndedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) {
+		b.have(0, func(s *broker.Session) { s.AccessToken, s.RefreshToken = "theirs", "their-refresh" })
+		return clerk.Tokens{}, clerk.ErrGrantEnded
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "theirs" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls("refresh kept-refresh")
+}
+
+func TestSignInOnDemand(t *testing.T) {
+	b := newBench(t)
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls("sign in")
+	if names := b.keychain.Names(); !slices.Equal(names, []string{broker.Item(b.acme)}) {
+		t.Errorf("the keychain holds %q: the probe must not stay", names)
+	}
+}
+
+func TestNobodyMayBeAsked(t *testing.T) {
+	b := newBench(t)
+	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	b.Locks = noLocks{t}
+	reply := b.get("git.acme.dev")
+	var needs *broker.NeedsSignIn
+	if reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) || needs.Profile != "acme" {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls()
+	if names := b.keychain.Names(); len(names) != 0 {
+		t.Errorf("the keychain holds %q", names)
+	}
+}
+
+// TestOneSignIn: however many ask at once, one page opens.
+func TestOneSignIn(t *testing.T) {
+	b := newBench(t)
+	asked := make(chan struct{})
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		<-asked
+		return keep(b.tokens("signed-in"))
+	}
+	var wg sync.WaitGroup
+	var answered atomic.Int32
+	for range 50 {
+		wg.Go(func() {
+			if reply := b.get("git.acme.dev"); reply.Credential.Token == "signed-in-access" {
+				answered.Add(1)
+			}
+		})
+	}
+	close(asked)
+	wg.Wait()
+	if answered.Load() != 50 {
+		t.Errorf("%d of 50 were answered", answered.Load())
+	}
+	b.wantCalls("sign in")
+}
+
+// TestSharedRefusal: the person says no once, and everybody who waited hears it; no further page opens.
+func TestSharedRefusal(t *testing.T) {
+	b := newBench(t)
+	b.Now = time.Now
+	decide := make(chan struct{})
+	b.issuer.signIn = func(func(clerk.Tokens) error) error { <-decide; return clerk.ErrDenied }
+	var begun, ended sync.WaitGroup
+	for range 50 {
+		begun.Add(1)
+		ended.Go(func() {
+			p := *b.acme
+			ask := *b.Broker
+			ask.Ask = func(*config.Profile) error { begun.Done(); return nil } // asked after the call's begin
+			if _, err := ask.Token(t.Context(), &p); !errors.Is(err, clerk.ErrDenied) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	begun.Wait()
+	close(decide)
+	ended.Wait()
+	b.wantCalls("sign in")
+}
+
+// TestCoolDown: who said no, or did not come, is left in peace for a minute, then two, up to an hour.
+func TestCoolDown(t *testing.T) {
+	b := newBench(t)
+	answer := clerk.ErrDenied
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		if answer != nil {
+			return answer
+		}
+		return keep(b.tokens("signed-in"))
+	}
+	asked := func() bool {
+		t.Helper()
+		before := len(b.issuer.calls)
+		b.now = b.now.Add(time.Millisecond) // a call begun later
+		reply := b.get("git.acme.dev")
+		if answer != nil && (reply.Outcome != protocol.Refused || !errors.Is(reply.Err, answer)) {
+			t.Errorf("got %+v; the words must be the same with and without a page", reply)
+		}
+		return len(b.issuer.calls) > before
+	}
+	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, time.Hour, time.Hour} {
+		if !asked() {
+			t.Fatalf("nobody was asked, %v", b.now)
+		}
+		if asked() {
+			t.Fatalf("asked again at once; the pause is %v", pause)
+		}
+		b.now = b.now.Add(pause - time.Second)
+		if asked() {
+			t.Fatalf("asked again before %v", pause)
+		}
+		b.now = b.now.Add(2 * time.Second)
+	}
+
+	// A person at a terminal may ask again at any time, and login always does.
+	if asked(); asked() {
+		t.Fatal("no cool-down")
+	}
+	b.Foreground = func() bool { return true }
+	if !asked() {
+		t.Error("not asked at a terminal")
+	}
+	b.Foreground = nil
+	answer = nil
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Error(err)
+	}
+	if until, _ := b.CoolDown(t.Context(), b.acme); !until.IsZero() {
+		t.Errorf("a cool-down until %v after a login", until)
+	}
+
+	// Other failures leave none.
+	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, &clerk.ResponseError{Status: 500}} {
+		b = newBench(t)
+		b.issuer.signIn = func(func(clerk.Tokens) error) error { return failure }
+		b.get("git.acme.dev")
+		if until, _ := b.CoolDown(t.Context(), b.acme); !until.IsZero() {
+			t.Errorf("%v left a cool-down", failure)
+		}
+	}
+}
+
+// TestOutcomeIsNotTrusted: a file that a broken clock or a stranger left cannot keep people from signing in for long.
+func TestOutcomeIsNotTrusted(t *testing.T) {
+	for reason, text := range map[string]string{
+		"of the future":        `{"code":"denied","at":"2026-11-23T13:00:00Z","until":"2026-11-23T13:30:00Z"}`,
+		"too old":              `{"code":"denied","at":"2026-11-22T11:00:00Z","until":"2026-11-30T13:30:00Z"}`,
+		"a pause of years":     `{"code":"denied","at":"2026-11-23T10:59:00Z","until":"2036-11-23T13:30:00Z"}`,
+		"not JSON":             `denied`,
+		"no time":              `{"code":"denied","until":"2026-11-23T13:30:00Z"}`,
+		"a code of our future": `{"code":"zzz","at":"2026-11-23T11:59:00Z"}`,
+	} {
+		b := newBench(t)
+		if err := b.outcomes.Set(t.Context(), strings.Replace(broker.Item(b.acme), "session", "signin", 1), text); err != nil {
+			t.Fatal(err)
+		}
+		if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+			t.Errorf("%s: got %+v", reason, reply)
+		}
+	}
+}
+
+// TestWaitingIsSaid: whoever waits for another's sign-in hears after a while what for.
+func TestWaitingIsSaid(t *testing.T) {
+	b := newBench(t)
+	b.Caller = "git"
+	said := make(chan string)
+	b.Waiting = func(_ *config.Profile, by string) { said <- by }
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		var by string
+		select {
+		case by = <-said:
+		case <-time.After(time.Minute):
+		}
+		if by != "git" {
+			t.Errorf("the sign-in is said to be for %q", by)
+		}
+		return keep(b.tokens("signed-in"))
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { b.get("git.acme.dev") })
+	}
+	wg.Wait()
+	b.wantCalls("sign in")
+}
+
+// TestSignInFails holds what is left behind by a sign-in that comes to nothing: nothing.
+func TestSignInFails(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		spoil  func(*bench)
+		want   error
+		calls  []string
+	}{
+		{"the person says no", func(b *bench) {
+			b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+		}, clerk.ErrDenied, []string{"sign in"}},
+		{"there is no browser", func(b *bench) {
+			b.Invite = func(context.Context, *config.Profile, clerk.Invitation) error { return platform.ErrNoBrowser }
+		}, platform.ErrNoBrowser, []string{"sign in"}},
+		{"the keychain takes nothing: the person is not bothered", func(b *bench) {
+			b.keychain.Hook = func(op, _ string) error {
+				if op == "set" {
+					return platform.ErrUnavailable
+				}
+				return nil
+			}
+		}, platform.ErrUnavailable, nil},
+		{"the keychain fails between probe and session", func(b *bench) {
+			b.keychain.Hook = func(op, name string) error {
+				if op == "set" && name == broker.Item(b.acme) {
+					return platform.ErrLocked
+				}
+				return nil
+			}
+		}, platform.ErrLocked, []string{"sign in"}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			row.spoil(b)
+			reply := b.get("git.acme.dev")
+			if reply.Outcome != protocol.Refused || !errors.Is(reply.Err, row.want) {
+				t.Errorf("got %+v", reply)
+			}
+			b.wantCalls(row.calls...)
+			if names := b.keychain.Names(); len(names) != 0 {
+				t.Errorf("the keychain holds %q", names)
+			}
+		})
+	}
+}
+
+// TestOtherAccount: on demand only the account that was there before is kept; a login takes any.
+func TestOtherAccount(t *testing.T) {
+	b := newBench(t)
+	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		other := b.tokens("eve")
+		other.Subject = "user_eve"
+		return keep(other)
+	}
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, broker.ErrOtherAccount) {
+		t.Errorf("on demand: got %+v", reply)
+	}
+	if s := b.kept(); s.Subject != "user_ada" {
+		t.Errorf("kept %+v", s)
+	}
+	if s, err := b.Login(t.Context(), b.acme); err != nil || s.Subject != "user_eve" {
+		t.Errorf("login: %+v, %v", s, err)
+	}
+}
+
+// TestOtherAccountAfterTheEnd: the session's end does not make the profile forget whose it was.
+func TestOtherAccountAfterTheEnd(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrGrantEnded }
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		other := b.tokens("eve")
+		other.Subject = "user_eve"
+		return keep(other)
+	}
+	if reply := b.get("git.acme.dev"); !errors.Is(reply.Err, broker.ErrOtherAccount) {
+		t.Errorf("got %+v", reply)
+	}
+}
+
+// TestOlderGrantIsRevoked: after the new session is kept, never before.
+func TestOlderGrantIsRevoked(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	b.wantCalls("sign in", "revoke kept-refresh")
+
+	b = newBench(t)
+	b.have(time.Hour)
+	b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+	if _, err := b.Login(t.Context(), b.acme); !errors.Is(err, clerk.ErrDenied) {
+		t.Errorf("got %v", err)
+	}
+	b.wantCalls("sign in")
+	if s := b.kept(); s.RefreshToken != "kept-refresh" {
+		t.Errorf("a refused login lost the session: %+v", s)
+	}
+}
+
+func TestLockedKeychain(t *testing.T) {
+	lock := func(b *bench) {
+		b.have(time.Hour)
+		locked := true
+		b.keychain.Hook = func(string, string) error {
+			if locked {
+				return platform.ErrLocked
+			}
+			return nil
+		}
+		b.Unlock = func(context.Context) error { b.unlocks++; locked = false; return nil }
+	}
+	b := newBench(t)
+	lock(b)
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" || b.unlocks != 1 {
+		t.Errorf("got %+v after %d prompts", reply, b.unlocks)
+	}
+	b.wantCalls()
+
+	b = newBench(t)
+	lock(b)
+	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
+		t.Errorf("with nobody to ask: got %+v after %d prompts", reply, b.unlocks)
+	}
+}
+
+func TestUnreadableSession(t *testing.T) {
+	for reason, text := range map[string]string{
+		"not JSON":               "kept-access",
+		"of a newer release":     `{"v":2,"issuer":"https://clerk.acme.dev"}`,
+		"JSON of something else": `[]`,
+	} {
+		b := newBench(t)
+		if err := b.keychain.Set(t.Context(), broker.Item(b.acme), text); err != nil {
+			t.Fatal(err)
+		}
+		reply := b.get("git.acme.dev")
+		if reply.Outcome != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || strings.Contains(reply.Err.Error(), "kept") {
+			t.Errorf("%s: got %+v", reason, reply)
+		}
+		if got, _ := b.keychain.Get(t.Context(), broker.Item(b.acme)); got != text {
+			t.Errorf("%s: the item was changed", reason)
+		}
+		if _, err := b.Login(t.Context(), b.acme); err != nil {
+			t.Errorf("%s: login: %v", reason, err)
+		}
+	}
+}
+
+// TestWhoseSession: a session belongs to issuer, client and scopes. Another profile never sees it, whatever its name.
+func TestWhoseSession(t *testing.T) {
+	base := newBench(t)
+	for _, row := range []struct {
+		reason string
+		change func(*config.Profile)
+		same   bool
+	}{
+		{"another name", func(p *config.Profile) { p.Name = "other" }, true},
+		{"other hosts", func(p *config.Profile) { p.Username = "x" }, true},
+		{"another issuer", func(p *config.Profile) { p.Issuer = "https://clerk.evil.dev" }, false},
+		{"the issuer with a path", func(p *config.Profile) { p.Issuer += "/x" }, false},
+		{"another client", func(p *config.Profile) { p.ClientID = "client2" }, false},
+		{"another scope", func(p *config.Profile) { p.Scopes = append(slices.Clone(p.Scopes), "x") }, false},
+		{"another order of scopes", func(p *config.Profile) {
+			p.Scopes = slices.Clone(p.Scopes)
+			slices.Reverse(p.Scopes)
+		}, false},
+		{"the border between issuer and client moved", func(p *config.Profile) {
+			p.Issuer, p.ClientID = p.Issuer+"c", strings.TrimPrefix(p.ClientID, "c")
+		}, false},
+	} {
+		p := *base.acme
+		row.change(&p)
+		if same := broker.Item(&p) == broker.Item(base.acme); same != row.same {
+			t.Errorf("%s: the same item: %v, want %v", row.reason, same, row.same)
+		}
+	}
+
+	// A record that sits under our name and is not ours is no session, and is not touched while nobody signs in.
+	b := newBench(t)
+	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	b.have(time.Hour, func(s *broker.Session) { s.Issuer = "https://clerk.evil.dev" })
+	before, _ := b.keychain.Get(t.Context(), broker.Item(b.acme))
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None {
+		t.Errorf("got %+v", reply)
+	}
+	if after, _ := b.keychain.Get(t.Context(), broker.Item(b.acme)); after != before {
+		t.Error("the record was changed")
+	}
+}
+
+func TestErase(t *testing.T) {
+	for _, row := range []struct {
+		reason  string
+		req     protocol.Request
+		age     time.Duration
+		dropped bool
+		hint    bool
+	}{
+		{"the token in force", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, time.Hour, true, false},
+		{"none named", protocol.Request{Host: "git.acme.dev"}, time.Hour, true, false},
+		{"an older token", protocol.Request{Host: "git.acme.dev", Secret: "older"}, time.Hour, false, false},
+		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false},
+		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, false},
+		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false},
+		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false},
+		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false},
+		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000"}, time.Hour, false, true},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.have(row.age)
+			row.req.Verb, row.req.Scheme = protocol.Erase, "https"
+			reply := b.Answer(t.Context(), row.req)
+			if reply.Outcome != protocol.Done || (reply.Hint != "") != row.hint {
+				t.Errorf("got %+v", reply)
+			}
+			s := b.kept()
+			if dropped := s.AccessToken == ""; dropped != row.dropped {
+				t.Errorf("dropped: %v, want %v", dropped, row.dropped)
+			}
+			if s.RefreshToken != "kept-refresh" {
+				t.Error("the refresh token is gone: erase is not a logout")
+			}
+			b.wantCalls()
+		})
+	}
+}
+
+func TestStore(t *testing.T) {
+	for _, row := range []struct {
+		reason  string
+		req     protocol.Request
+		outcome protocol.Outcome
+		hint    bool
+	}{
+		{"git brings our token back", protocol.Request{Host: "git.acme.dev", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
+		{"something else for our host", protocol.Request{Host: "git.acme.dev", Secret: "hunter2"}, protocol.Done, true},
+		{"git stores for a foreign host", protocol.Request{Host: "github.com", Secret: "hunter2"}, protocol.Done, false},
+		{"docker brings our token back", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
+		{"docker stores another account for our host", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "robot", Secret: "hunter2"}, protocol.Done, true},
+		{"docker stores for a foreign host: silence would be a lie", protocol.Request{Host: "ghcr.io", ServerURL: "ghcr.io", Username: "x", Secret: "hunter2"}, protocol.Failed, false},
+	} {
+		b := newBench(t)
+		b.have(time.Hour)
+		before := b.kept()
+		row.req.Verb, row.req.Scheme = protocol.Store, "https"
+		reply := b.Answer(t.Context(), row.req)
+		if reply.Outcome != row.outcome || (reply.Hint != "") != row.hint {
+			t.Errorf("%s: got %+v", row.reason, reply)
+		}
+		if after := b.kept(); !reflect.DeepEqual(after, before) || len(b.keychain.Names()) != 1 {
+			t.Errorf("%s: the keychain changed", row.reason)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	b := newBench(t)
+	b.Ask = func(*config.Profile) error { t.Error("list must not ask a person"); return nil }
+	list := func() map[string]string {
+		return b.Answer(t.Context(), protocol.Request{Verb: protocol.List}).Entries
+	}
+	if got := list(); len(got) != 0 {
+		t.Errorf("signed out: %v", got)
+	}
+	b.have(25 * time.Hour)
+	want := map[string]string{"git.acme.dev": "clerk", "registry.acme.dev:5000": "clerk"}
+	if got := list(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v: hosts named exactly, and no refresh yet", got, want)
+	}
+	b.wantCalls()
+}
+
+func TestUserName(t *testing.T) {
+	for _, row := range []struct {
+		reason, username string
+		want             protocol.Outcome
+	}{
+		{"none", "", protocol.Found},
+		{"the profile's", "clerk", protocol.Found},
+		{"the account's e-mail", "Ada@acme.dev", protocol.Found},
+		{"a robot's", "ci-bot", protocol.None},
+		{"another account's", "eve@acme.dev", protocol.None},
+		{"the profile's in other letters", "Clerk", protocol.None},
+	} {
+		b := newBench(t)
+		b.have(time.Hour)
+		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: row.username})
+		if reply.Outcome != row.want {
+			t.Errorf("%s: got %+v", row.reason, reply)
+		}
+		if row.want == protocol.Found && row.username != "" && reply.Credential.Username != row.username {
+			t.Errorf("%s: answered for %q", row.reason, reply.Credential.Username)
+		}
+	}
+	b := newBench(t) // no session: whether the name is the account's cannot be known
+	reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: "ada@acme.dev"})
+	if reply.Outcome != protocol.None {
+		t.Errorf("another name, signed out: got %+v", reply)
+	}
+	b.wantCalls()
+}
+
+// TestForeign: whoever is not named gets nothing, and nothing is started or read for them.
+func TestForeign(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	b.Ask = func(*config.Profile) error { t.Error("a person would have been asked"); return nil }
+	b.Locks = noLocks{t}
+	b.keychain.Hook = func(op, name string) error { t.Errorf("the keychain was asked: %s", op); return nil }
+	for _, req := range []protocol.Request{
+		{Scheme: "https", Host: "git.acme.dev.evil.com"},
+		{Scheme: "https", Host: "evilgit.acme.dev"},
+		{Scheme: "http", Host: "git.acme.dev"},
+		{Scheme: "https", Host: "git.acme.dev:8443"},
+		{Scheme: "https", Host: "a.b.pkg.acme.dev"},
+		{Scheme: "ssh", Host: "git.acme.dev"},
+		{Scheme: "https", Host: ""},
+		{},
+	} {
+		req.Verb = protocol.Get
+		if reply := b.Answer(t.Context(), req); !reflect.DeepEqual(reply, protocol.Reply{}) {
+			t.Errorf("%s://%s: got %+v", req.Scheme, req.Host, reply)
+		}
+	}
+}
+
+func TestTwoAccountsOnOneHost(t *testing.T) {
+	b := newBench(t)
+	b.Config = parse(t, `
+[profiles.person]
+issuer = "https://clerk.acme.dev"
+client_id = "client"
+hosts = ["git.acme.dev"]
+[profiles.robot]
+issuer = "https://clerk.robots.dev"
+client_id = "client"
+hosts = ["git.acme.dev"]
+username = "robot"
+`)
+	asked := ""
+	b.Ask = func(p *config.Profile) error { asked = p.Name; return errors.New("not now") }
+	for username, want := range map[string]string{"": "person", "clerk": "person", "robot": "robot"} {
+		b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: username})
+		if asked != want {
+			t.Errorf("the user name %q chose %s, want %s", username, asked, want)
+		}
+	}
+}
+
+func TestLogout(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	out, err := b.Logout(t.Context(), b.acme)
+	if err != nil || !out.Revoked || out.Session.Email != "ada@acme.dev" {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	b.wantCalls("revoke kept-refresh")
+	if s := b.kept(); s.AccessToken != "" || s.RefreshToken != "" || s.Subject != "" || !s.SignedOut {
+		t.Errorf("kept %+v", s)
+	}
+
+	// Nobody is asked on demand until the person runs login.
+	var needs *broker.NeedsSignIn
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+		t.Errorf("after a logout: got %+v", reply)
+	}
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+		t.Errorf("after a login: got %+v", reply)
+	}
+
+	// Offline: the session is gone all the same, and the failure is told.
+	b.issuer.revoke = errors.New("no network")
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Revoked || out.RevokeErr == nil {
+		t.Errorf("offline: got %+v, %v", out, err)
+	}
+	if s := b.kept(); s.RefreshToken != "" {
+		t.Error("offline: the session stayed")
+	}
+
+	b = newBench(t)
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Subject != "" {
+		t.Errorf("signed out already: got %+v, %v", out, err)
+	}
+	b.wantCalls()
+}
+
+// TestRecord freezes the form of the item: what any release has written, every later one reads.
+func TestRecord(t *testing.T) {
+	const golden = `{"v":1,"issuer":"https://clerk.acme.dev","client_id":"client","scopes":["openid","profile","email","offline_access"],` +
+		`"sub":"user_ada","email":"ada@acme.dev","access_token":"signed-in-access","kind":"jwt","refresh_token":"signed-in-refresh",` +
+		`"received_at":"2026-11-23T12:00:00Z","expires_at":"2026-11-24T12:00:00Z"}`
+	const item = "session-7a5b6c93537311a0469f8b640c09da3d"
+	b := newBench(t)
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.keychain.Get(t.Context(), item)
+	if err != nil {
+		t.Errorf("the item is %q now: sessions of earlier releases are lost", b.keychain.Names())
+	} else if got != golden {
+		t.Errorf("wrote %s", got)
+	}
+
+	b = newBench(t)
+	b.now = start.Add(time.Hour)
+	if err := b.keychain.Set(t.Context(), broker.Item(b.acme), golden); err != nil {
+		t.Fatal(err)
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
+		t.Errorf("a record of release 1 is not read: %+v", reply)
+	}
+}
+
+func TestIDTokenProfile(t *testing.T) {
+	b := newBench(t)
+	b.acme.Token = "id"
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		tokens := b.tokens("signed-in")
+		tokens.IDToken = "the-id-token"
+		return keep(tokens)
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "the-id-token" {
+		t.Errorf("got %+v", reply)
+	}
+}

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+const (
+	// The cool-down after a refusal begins with coolDownFirst, doubles each time, and ends at coolDownMost.
+	coolDownFirst = time.Minute
+	coolDownMost  = time.Hour
+	// refusalsKept is how long refusals are counted together: a machine left alone for a night opens few tabs.
+	refusalsKept = 24 * time.Hour
+	// aheadPause follows a refresh ahead of need that came to nothing.
+	aheadPause = 5 * time.Minute
+)
+
+// code says how a sign-in or a refresh ended, in the file that other processes read. It holds no text to print.
+type code string
+
+const (
+	asking     code = "asking" // a person is being asked: not an end
+	ok         code = "ok"
+	denied     code = "denied"
+	timeout    code = "timeout"
+	cancelled  code = "cancelled"
+	noBrowser  code = "no-browser"
+	network    code = "network"
+	refused    code = "refused" // by the issuer, with Status
+	grantEnded code = "grant-ended"
+	keychain   code = "keychain"
+	otherUser  code = "other-account"
+	unfit      code = "unfit" // the answer could not be used
+)
+
+// outcome is what a process leaves for those that wait, and for those that come later.
+type outcome struct {
+	Code   code      `json:"code"`
+	Status int       `json:"status,omitempty"`
+	By     string    `json:"by,omitempty"` // the tool on whose behalf a person is being asked
+	At     time.Time `json:"at"`
+	// Until is the end of the cool-down, zero for none; Refusals is how many came in a row.
+	Until    time.Time `json:"until,omitzero"`
+	Refusals int       `json:"refusals,omitempty"`
+}
+
+// codeOf finds the code of an error of a sign-in or a refresh.
+func codeOf(err error) (code, int) {
+	var response *clerk.ResponseError
+	var unreachable net.Error
+	switch {
+	case err == nil:
+		return ok, 0
+	case errors.Is(err, clerk.ErrDenied):
+		return denied, 0
+	case errors.Is(err, clerk.ErrTimeout):
+		return timeout, 0
+	case errors.Is(err, context.Canceled):
+		return cancelled, 0
+	case errors.Is(err, platform.ErrNoBrowser):
+		return noBrowser, 0
+	case errors.Is(err, ErrOtherAccount):
+		return otherUser, 0
+	case errors.Is(err, clerk.ErrGrantEnded):
+		return grantEnded, 0
+	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, errKeychain):
+		return keychain, 0
+	case errors.As(err, &response):
+		return refused, response.Status
+	case errors.As(err, &unreachable):
+		return network, 0
+	}
+	return unfit, 0
+}
+
+// errKeychain marks what a keychain could not do, where platform has no sentinel for it.
+var errKeychain = errors.New("the keychain failed")
+
+// Err is the outcome in words, equal for all who share it; nil for a success.
+func (o outcome) err() error {
+	switch o.Code {
+	case ok, asking:
+		return nil
+	case denied:
+		return clerk.ErrDenied
+	case timeout:
+		return clerk.ErrTimeout
+	case cancelled:
+		return errors.New("it was cancelled")
+	case noBrowser:
+		return platform.ErrNoBrowser
+	case network:
+		return errors.New("the issuer cannot be reached")
+	case refused:
+		return fmt.Errorf("the issuer answered with status %d", o.Status)
+	case grantEnded:
+		return clerk.ErrGrantEnded
+	case keychain:
+		return errKeychain
+	case otherUser:
+		return ErrOtherAccount
+	}
+	return errors.New("the issuer's answer could not be used")
+}
+
+// recall reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. What is missing, not
+// readable, of the future or too old is no outcome.
+func (b *Broker) recall(ctx context.Context, kind string, p *config.Profile) outcome {
+	text, err := b.Outcomes.Get(ctx, kind+"-"+identity(p))
+	var o outcome
+	if err != nil || json.Unmarshal([]byte(text), &o) != nil {
+		return outcome{}
+	}
+	now := b.Now()
+	if o.At.After(now) || now.Sub(o.At) > refusalsKept {
+		return outcome{}
+	}
+	if o.Until.Sub(o.At) > coolDownMost {
+		o.Until = o.At.Add(coolDownMost)
+	}
+	return o
+}
+
+// record leaves an outcome. Its loss costs others a question, so a failure is only traced.
+func (b *Broker) record(ctx context.Context, kind string, p *config.Profile, o outcome) {
+	o.At = b.Now().UTC()
+	text, err := json.Marshal(o)
+	if err == nil {
+		err = b.Outcomes.Set(ctx, kind+"-"+identity(p), string(text))
+	}
+	if err != nil {
+		b.trace("profile %s: the outcome of the %s could not be left for others: %v", p.Name, kind, err)
+	}
+}
+
+// settle records the end of a sign-in. A person who said no, or did not come, is left in peace for a while.
+func (b *Broker) settle(ctx context.Context, p *config.Profile, before outcome, err error) {
+	o := outcome{}
+	o.Code, o.Status = codeOf(err)
+	if o.Code == denied || o.Code == timeout {
+		o.Refusals = before.Refusals + 1
+		pause := coolDownFirst
+		for range before.Refusals {
+			pause = min(2*pause, coolDownMost)
+		}
+		o.Until = b.Now().UTC().Add(pause)
+	}
+	b.record(context.WithoutCancel(ctx), "signin", p, o)
+}
+
+// CoolDown is the time before which nobody is asked to sign in to the profile on demand, because of what happened when
+// it was last tried. It is the zero time if there is none.
+func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {
+	o := b.recall(ctx, "signin", p)
+	if !o.Until.After(b.Now()) {
+		return time.Time{}, nil
+	}
+	return o.Until, o.err()
+}

@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// recordVersion is the schema of [Session]. A field may be added; none may change its meaning or go.
+const recordVersion = 1
+
+// Session is the record of one sign-in: one keychain item, always written whole. Its JSON form is frozen: an item
+// written by any release is read by every later one.
+type Session struct {
+	Version  int      `json:"v"`
+	Issuer   string   `json:"issuer"`
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scopes"`
+
+	Subject string `json:"sub,omitempty"`
+	Email   string `json:"email,omitempty"`
+
+	AccessToken string `json:"access_token,omitempty"`
+	// Kind is the access token's: "jwt" or "opaque".
+	Kind         string `json:"kind,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	// ReceivedAt and ExpiresAt bound the life of the token that tools get.
+	ReceivedAt time.Time `json:"received_at,omitzero"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+
+	// SignedOut is set by logout: nobody is asked on demand until the person runs login.
+	SignedOut bool `json:"signed_out,omitempty"`
+}
+
+// Token is what tools get: the access token, or the ID token where the profile says so. Empty if there is none.
+func (s Session) Token(p *config.Profile) string {
+	if p.Token == "id" {
+		return s.IDToken
+	}
+	return s.AccessToken
+}
+
+// Account is the e-mail, else the subject.
+func (s Session) Account() string {
+	if s.Email != "" {
+		return s.Email
+	}
+	return s.Subject
+}
+
+// alive says that the session can answer, perhaps after a refresh.
+func (s Session) alive() bool { return s.AccessToken != "" || s.RefreshToken != "" }
+
+// tokens is the part of the record that the issuer's answer replaces.
+func (s Session) tokens() clerk.Tokens {
+	return clerk.Tokens{
+		Subject: s.Subject, Email: s.Email, AccessToken: s.AccessToken, Kind: s.Kind,
+		RefreshToken: s.RefreshToken, IDToken: s.IDToken, ReceivedAt: s.ReceivedAt, ExpiresAt: s.ExpiresAt,
+	}
+}
+
+func newSession(p *config.Profile, t clerk.Tokens) Session {
+	s := Session{
+		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,
+		Subject: t.Subject, Email: t.Email, AccessToken: t.AccessToken, Kind: t.Kind,
+		RefreshToken: t.RefreshToken, ReceivedAt: t.ReceivedAt.UTC(), ExpiresAt: t.ExpiresAt.UTC(),
+	}
+	if p.Token == "id" {
+		s.IDToken = t.IDToken
+	}
+	return s
+}
+
+// good says that the token may be handed out without asking anybody: it is left with min_ttl or half of its own life,
+// whichever is shorter, and was not received in the future.
+func (s Session) good(p *config.Profile, now time.Time) bool {
+	return s.Token(p) != "" && !s.ReceivedAt.After(now) &&
+		s.ExpiresAt.Sub(now) >= min(p.MinTTL, s.ExpiresAt.Sub(s.ReceivedAt)/2) && s.ExpiresAt.After(now)
+}
+
+// usable says that the token has not expired yet.
+func (s Session) usable(p *config.Profile, now time.Time) bool {
+	return s.Token(p) != "" && s.ExpiresAt.After(now)
+}
+
+// errNoSession is a profile without a session, or with a record of another issuer, client or set of scopes.
+var errNoSession = errors.New("no session")
+
+// ErrUnreadable is a keychain item of ours that this release cannot read. It is left as it is; a login replaces it.
+var ErrUnreadable = errors.New("the session in the keychain is not readable")
+
+// Item is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
+// profile is called.
+func Item(p *config.Profile) string { return "session-" + identity(p) }
+
+func identity(p *config.Profile) string {
+	// A NUL cannot occur in any part, so no two identities have the same bytes.
+	sum := sha256.Sum256([]byte(p.Issuer + "\x00" + p.ClientID + "\x00" + strings.Join(p.Scopes, " ")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// read reads the profile's record. A record that is not this profile's is errNoSession, and is left alone.
+func (b *Broker) read(ctx context.Context, p *config.Profile) (Session, error) {
+	text, err := b.Keychain.Get(ctx, Item(p))
+	if errors.Is(err, platform.ErrNotFound) {
+		return Session{}, errNoSession
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("reading the session of profile %q: %w", p.Name, err)
+	}
+	var s Session
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		// The decoder's message may quote the record.
+		return Session{}, fmt.Errorf("profile %q: %w", p.Name, ErrUnreadable)
+	}
+	if s.Version != recordVersion {
+		return Session{}, fmt.Errorf("profile %q: %w: it has format %d, this release knows %d", p.Name, ErrUnreadable, s.Version, recordVersion)
+	}
+	if s.Issuer != p.Issuer || s.ClientID != p.ClientID || !slices.Equal(s.Scopes, p.Scopes) {
+		return Session{}, errNoSession
+	}
+	return s, nil
+}
+
+func (b *Broker) write(ctx context.Context, p *config.Profile, s Session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encoding the session of profile %q: %w", p.Name, err)
+	}
+	if err := b.Keychain.Set(ctx, Item(p), string(text)); err != nil {
+		return fmt.Errorf("keeping the session of profile %q: %w: %w", p.Name, errKeychain, err)
+	}
+	return nil
+}
+
+// ended is the record without its tokens: what a session leaves behind, so that the next sign-in on demand can tell
+// whether it is the same person's.
+func (s Session) ended() Session {
+	return Session{Version: s.Version, Issuer: s.Issuer, ClientID: s.ClientID, Scopes: s.Scopes, Subject: s.Subject, Email: s.Email}
+}
