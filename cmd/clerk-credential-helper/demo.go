@@ -1,0 +1,480 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
+
+	"golang.org/x/term"
+)
+
+// demoBrowser is the name under which this program follows the sign-in in place of a browser.
+const demoBrowser = "clerk-demo-browser"
+
+// demoLifetime is short, so that the demo can wait for a token's end.
+const demoLifetime = 5 * time.Second
+
+type demoCommand struct {
+	Browser bool `help:"Sign in with your own browser instead of following the redirects."`
+	Keep    bool `help:"Keep the folder with the configuration, the clones and the trace, and say where it is."`
+}
+
+// demo is the world of one run: a folder that holds everything, and three servers on loopback.
+type demo struct {
+	sys      *system
+	program  string // this program's file
+	dir      string
+	env      []string
+	issuer   string
+	clerk    *sandbox.Server
+	git      string // host:port of the git server
+	registry string // host:port of the registry
+	roots    *x509.CertPool
+	stop     []func()
+	seen     int       // how many of the sandbox's requests were told already
+	traced   int64     // how much of the trace was told already
+	step     time.Time // when the step began, waiting not counted
+	colour   bool
+}
+
+// Run shows the product at work. It touches neither the keychain nor the configuration of the person who runs it.
+func (c demoCommand) Run(ctx context.Context, sys *system) error {
+	began := time.Now()
+	d, err := newDemo(ctx, sys, c)
+	if err != nil {
+		return fmt.Errorf("setting up the demo: %w", err)
+	}
+	defer d.close(c.Keep)
+	d.title("clerk-credential-helper demo", "A stand-in for Clerk, a git server and an OCI registry run on this machine for a moment.\nYour keychain, your configuration and your git are not touched.")
+
+	browser := ""
+	if !c.Browser {
+		browser = "\n  Here a script is the browser; with --browser it is yours."
+	}
+	steps := []struct {
+		title, text string
+		run         func(context.Context) (string, error)
+	}{
+		{"git clone, signed out", "git asks git-credential-clerk, which signs the person in through the browser." + browser, d.clone("first")},
+		{"git clone again", "The token comes from the keychain. Clerk is not asked.", d.clone("second")},
+		{"a docker client reads a manifest", "The registry sends it to its token service; docker-credential-clerk answers.", d.manifest},
+		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", demoLifetime), d.cloneAfterExpiry},
+		{"a stranger asks", "A host that only looks like ours gets nothing, and nobody is asked to sign in.", d.stranger},
+		{"logout", "The session is gone from this machine, and the refresh token is revoked.", d.logout},
+	}
+	for i, step := range steps {
+		d.heading(i+1, step.title, step.text)
+		d.step = time.Now()
+		result, err := step.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.title, err)
+		}
+		d.result(result, time.Since(d.step))
+	}
+	d.title(fmt.Sprintf("Done in %.1f s.", time.Since(began).Seconds()), "For your own hosts: README.md shows the OAuth application in Clerk's dashboard and the two lines for git and docker.")
+	return nil
+}
+
+func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "clerk-demo-")
+	if err != nil {
+		return nil, err
+	}
+	d = &demo{sys: sys, program: program, dir: dir}
+	defer func() {
+		if err != nil {
+			d.close(false)
+		}
+	}()
+	if f, ok := sys.stdout.(*os.File); ok {
+		d.colour = term.IsTerminal(int(f.Fd())) && sys.getenv("NO_COLOR") == ""
+	}
+	issuer, clerk, stop, err := startSandbox(0, sandbox.Options{Auto: !c.Browser, AccessLifetime: demoLifetime})
+	if err != nil {
+		return nil, err
+	}
+	d.issuer, d.clerk, d.stop = issuer, clerk, append(d.stop, stop)
+
+	certificate, ca, err := sandbox.Certificate("127.0.0.1", "localhost")
+	if err != nil {
+		return nil, err
+	}
+	d.roots = x509.NewCertPool()
+	d.roots.AppendCertsFromPEM(ca)
+	repositories := filepath.Join(dir, "repositories")
+	if d.git, err = d.serveTLS(certificate, clerk.Git(repositories)); err != nil {
+		return nil, err
+	}
+	if d.registry, err = d.serveTLS(certificate, clerk.Registry(sandbox.RegistryToken)); err != nil {
+		return nil, err
+	}
+	if err := d.furnish(ca, c.Browser); err != nil {
+		return nil, err
+	}
+	if _, err := exec.LookPath("git"); err == nil {
+		err = sandbox.NewRepository(ctx, filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello from a private repository\n"})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// furnish writes the throw-away home: configuration, links to this program, and an environment that leads nowhere else.
+func (d *demo) furnish(ca []byte, ownBrowser bool) error {
+	bin := filepath.Join(d.dir, "bin")
+	home := filepath.Join(d.dir, "home")
+	for _, folder := range []string{bin, home} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk", demoBrowser} {
+		if err := link(d.program, d.ownPath(name)); err != nil {
+			return err
+		}
+	}
+	files := map[string]string{
+		"config.toml": fmt.Sprintf("[profiles.demo]\nissuer = %q\nclient_id = %q\nhosts = [%q, %q]\ninteractive = \"always\"\n",
+			d.issuer, sandboxClient, d.git, d.registry),
+		"gitconfig": "[credential]\n\thelper =\n\thelper = clerk\n",
+		"ca.pem":    string(ca),
+	}
+	for name, text := range files {
+		if err := platform.WriteFile(d.path(name), []byte(text)); err != nil {
+			return err
+		}
+	}
+	// The caller's variables may hold another configuration, another browser or another git.
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		keepBrowser := ownBrowser && name == "BROWSER"
+		if !keepBrowser && (strings.HasPrefix(name, "CLERK_") || strings.HasPrefix(name, "GIT_") || strings.HasPrefix(name, "XDG_") && !ownBrowser || name == "BROWSER") {
+			continue
+		}
+		d.env = append(d.env, v)
+	}
+	d.env = append(d.env,
+		"HOME="+home,
+		"XDG_CONFIG_HOME="+filepath.Join(home, "config"),
+		"XDG_STATE_HOME="+filepath.Join(home, "state"),
+		"LOCALAPPDATA="+filepath.Join(home, "local"), // Windows
+		"PATH="+bin+string(os.PathListSeparator)+d.sys.getenv("PATH"),
+		"CLERK_HELPER_CONFIG="+d.path("config.toml"),
+		"CLERK_HELPER_STORE=file",
+		"CLERK_HELPER_TRACE="+d.path("trace"),
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL="+d.path("gitconfig"),
+		"GIT_SSL_CAINFO="+d.path("ca.pem"),
+		"GIT_TERMINAL_PROMPT=0",
+	)
+	if !ownBrowser {
+		d.env = append(d.env, "BROWSER="+d.ownPath(demoBrowser))
+	}
+	return nil
+}
+
+func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *demo) close(keep bool) {
+	for _, stop := range d.stop {
+		stop()
+	}
+	if keep {
+		d.title("Kept in "+d.dir, "")
+		return
+	}
+	os.RemoveAll(d.dir)
+}
+
+func (d *demo) serveTLS(certificate tls.Certificate, h http.Handler) (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	d.stop = append(d.stop, serveOn(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}}), h))
+	return l.Addr().String(), nil
+}
+
+// own runs this program under one of its names; see command.
+func (d *demo) own(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	return d.command(ctx, stdin, d.ownPath(name), args...)
+}
+
+func (d *demo) ownPath(name string) string {
+	return filepath.Join(d.dir, "bin", name+filepath.Ext(d.program))
+}
+
+// command runs a program in the demo's world and gives its standard output.
+func (d *demo) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin = d.env, d.dir, strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", filepath.Base(name), err, bytes.TrimSpace(errs.Bytes()))
+	}
+	return out.String(), nil
+}
+
+func (d *demo) clone(into string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if _, err := exec.LookPath("git"); err != nil {
+			d.say("SKIP git is not installed; asking git-credential-clerk as git would")
+			out, err := d.own(ctx, "protocol=https\nhost="+d.git+"\n", "git-credential-clerk", "get")
+			return fmt.Sprintf("a credential of %d lines", strings.Count(out, "\n")), err
+		}
+		url := "https://" + d.git + "/hello.git"
+		d.say("$ git clone " + url)
+		if _, err := d.command(ctx, "", "git", "clone", "--quiet", url, into); err != nil {
+			return "", err
+		}
+		text, err := os.ReadFile(filepath.Join(d.dir, into, "hello.txt"))
+		return fmt.Sprintf("cloned; hello.txt says %q", strings.TrimSpace(string(text))), err
+	}
+}
+
+func (d *demo) cloneAfterExpiry(ctx context.Context) (string, error) {
+	d.say("waiting for the token's end ...")
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(demoLifetime):
+	}
+	d.step = time.Now()
+	return d.clone("third")(ctx)
+}
+
+func (d *demo) stranger(ctx context.Context) (string, error) {
+	host := strings.Replace(d.git, ":", ".evil.example:", 1)
+	d.say("$ printf 'protocol=https\\nhost=" + host + "\\n' | git-credential-clerk get")
+	out, err := d.own(ctx, "protocol=https\nhost="+host+"\n", "git-credential-clerk", "get")
+	if err == nil && out != "" {
+		err = errors.New("the stranger got an answer")
+	}
+	return "silence", err
+}
+
+func (d *demo) logout(ctx context.Context) (string, error) {
+	d.say("$ clerk-credential-helper logout")
+	_, err := d.own(ctx, "", "clerk-credential-helper", "logout")
+	return "signed out", err
+}
+
+// manifest does what a docker client does: ask the registry, be sent to the token service, ask the helper, ask again.
+func (d *demo) manifest(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.roots}}}
+	get := func(url string, authorize func(*http.Request)) (*http.Response, []byte, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		if authorize != nil {
+			authorize(req)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		return res, body, err
+	}
+	image := "https://" + d.registry + "/v2/demo/hello/manifests/latest"
+	d.say("as in: docker manifest inspect " + d.registry + "/demo/hello")
+	res, _, err := get(image, nil)
+	if err != nil {
+		return "", err
+	}
+	challenge := res.Header.Get("WWW-Authenticate")
+	realm := parameter(challenge, "realm")
+	if res.StatusCode != http.StatusUnauthorized || realm == "" {
+		return "", fmt.Errorf("the registry answered %s", res.Status)
+	}
+	out, err := d.own(ctx, d.registry, "docker-credential-clerk", "get")
+	if err != nil {
+		return "", err
+	}
+	var credential struct{ Username, Secret string }
+	if err := json.Unmarshal([]byte(out), &credential); err != nil {
+		return "", err
+	}
+	_, body, err := get(realm+"?service="+parameter(challenge, "service")+"&scope="+parameter(challenge, "scope"),
+		func(r *http.Request) { r.SetBasicAuth(credential.Username, credential.Secret) })
+	if err != nil {
+		return "", err
+	}
+	var pass struct{ Token string }
+	if err := json.Unmarshal(body, &pass); err != nil {
+		return "", fmt.Errorf("the token service: %w", err)
+	}
+	res, body, err = get(image, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+pass.Token) })
+	if err != nil {
+		return "", err
+	}
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the registry answered %s", res.Status)
+	}
+	return fmt.Sprintf("manifest of %d bytes, sha256:%x", len(body), sha256.Sum256(body))[:60] + "...", nil
+}
+
+// parameter gives one quoted parameter of a WWW-Authenticate value, as the demo's own registry writes it.
+func parameter(challenge, name string) string {
+	_, rest, _ := strings.Cut(challenge, name+`="`)
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
+
+// demoBrowse is the browser of the demo: it follows the redirects of a sign-in that asks nothing.
+func demoBrowse(ctx context.Context, sys *system) int {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	jar, err := cookiejar.New(nil)
+	if err != nil || len(sys.args) != 2 {
+		return exitUsage
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sys.args[1], nil)
+	if err != nil {
+		return exitUsage
+	}
+	res, err := (&http.Client{Jar: jar}).Do(req)
+	if err != nil {
+		return exitFailed
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20)); err != nil || res.StatusCode != http.StatusOK {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// link makes name another name of the program: a symbolic link, or a copy where the system allows none.
+func link(program, name string) error {
+	if os.Symlink(program, name) == nil || os.Link(program, name) == nil {
+		return nil
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, text, 0o700)
+}
+
+func noLog() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// What follows prints.
+
+func (d *demo) style(code, text string) string {
+	if !d.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (d *demo) title(title, text string) {
+	fmt.Fprintf(d.sys.stdout, "\n%s\n", d.style("1", title))
+	if text != "" {
+		fmt.Fprintln(d.sys.stdout, text)
+	}
+}
+
+func (d *demo) heading(n int, title, text string) {
+	fmt.Fprintf(d.sys.stdout, "\n%s %s\n", d.style("1;36", fmt.Sprintf("%d", n)), d.style("1", title))
+	fmt.Fprintf(d.sys.stdout, "  %s\n", d.style("2", text))
+}
+
+func (d *demo) say(line string) { fmt.Fprintf(d.sys.stdout, "  %s\n", line) }
+
+// result closes a step: what came out, what the helper decided, and what Clerk was asked.
+func (d *demo) result(text string, took time.Duration) {
+	fmt.Fprintf(d.sys.stdout, "  %s %s %s\n", d.style("32", "ok"), text, d.style("2", fmt.Sprintf("(%d ms)", took.Milliseconds())))
+	for _, line := range d.decisions() {
+		fmt.Fprintf(d.sys.stdout, "     %s %s\n", d.style("2", "helper:"), line)
+	}
+	fmt.Fprintf(d.sys.stdout, "     %s %s\n", d.style("2", "clerk: "), d.asked())
+}
+
+// decisions are what the helper decided since the last step, from its trace; the requests in it asked tells.
+func (d *demo) decisions() []string {
+	f, err := os.Open(d.path("trace"))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if _, err := f.Seek(d.traced, io.SeekStart); err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return nil
+	}
+	d.traced += int64(len(text))
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		_, what, _ := strings.Cut(strings.TrimSpace(line), "] ")
+		decision := strings.HasPrefix(what, "profile ") || strings.Contains(what, "no profile")
+		if decision && !slices.Contains(lines, what) {
+			lines = append(lines, what)
+		}
+	}
+	return lines
+}
+
+// asked tells the requests that reached the stand-in for Clerk since the last step.
+func (d *demo) asked() string {
+	all := d.clerk.Requests()
+	var names []string
+	for _, r := range all[d.seen:] {
+		name := map[string]string{
+			"/oauth/authorize":                        "sign-in page",
+			"/oauth/token":                            "token request",
+			"/oauth/token/revoke":                     "revocation",
+			"/oauth/userinfo":                         "account",
+			"/.well-known/jwks.json":                  "keys",
+			"/.well-known/openid-configuration":       "discovery",
+			"/.well-known/oauth-authorization-server": "discovery",
+		}[r.Path]
+		switch r.Grant {
+		case "authorization_code":
+			name = "code for tokens"
+		case "refresh_token":
+			name = "refresh"
+		}
+		if name == "" {
+			name = r.Path
+		}
+		names = append(names, name)
+	}
+	d.seen = len(all)
+	if len(names) == 0 {
+		return "not asked"
+	}
+	return "asked for " + strings.Join(names, ", ")
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestInstall runs install.sh in a clean home, calls what it has installed by every name, and takes it back.
+func TestInstall(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		missing(t, "sh")
+	}
+	script, err := filepath.Abs(filepath.Join("..", "..", "install.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	bin := filepath.Join(home, ".local", "bin")
+	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS"} {
+		// The go command would fetch and build everything anew in a clean home.
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, name+"="+strings.TrimSpace(string(value)))
+	}
+	run := func(want int, name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Fatalf("%s %q: exit status %d (%v)\n%s", filepath.Base(name), args, got, err, out)
+		}
+		return string(out)
+	}
+
+	out := run(0, "sh", script)
+	if !strings.Contains(out, "put it in the PATH") || !strings.Contains(out, bin) {
+		t.Errorf("the folder is not in the PATH, and it does not say so:\n%s", out)
+	}
+	run(0, filepath.Join(bin, "clerk-credential-helper"), "version")
+	if out := run(0, filepath.Join(bin, "git-credential-clerk"), "capability"); !strings.HasPrefix(out, "version 0\n") {
+		t.Errorf("git-credential-clerk answered %q", out)
+	}
+	if out := run(0, filepath.Join(bin, "docker-credential-clerk"), "version"); !strings.HasPrefix(out, "docker-credential-clerk ") {
+		t.Errorf("docker-credential-clerk answered %q", out)
+	}
+	run(0, "sh", script) // again, over itself
+
+	// What is not ours stays, when installing and when taking back.
+	other := filepath.Join(bin, "other")
+	if err := os.WriteFile(other, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(0, "sh", script, "--uninstall")
+	left, err := os.ReadDir(bin)
+	if err != nil || len(left) != 1 || left[0].Name() != "other" {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	run(0, "sh", script, "--uninstall")
+	foreign := filepath.Join(home, "prefix", "bin", "git-credential-clerk")
+	if err := os.MkdirAll(filepath.Dir(foreign), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(foreign, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(1, "sh", script, "--prefix", filepath.Join(home, "prefix")); !strings.Contains(out, "is not ours") {
+		t.Errorf("a foreign file in the way: %s", out)
+	}
+	run(0, "sh", script, "--uninstall", "--prefix", filepath.Join(home, "prefix"))
+	if text, err := os.ReadFile(foreign); err != nil || string(text) != "mine" {
+		t.Errorf("a foreign file was touched: %q, %v", text, err)
+	}
+	run(1, "sh", script, "--frobnicate")
+}
+
+// missing ends a test that needs a program: visibly skipped on a person's machine, a failure where all must be there.
+func missing(t *testing.T, program string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing", program)
+	}
+	t.Skipf("%s is not installed", program)
+}

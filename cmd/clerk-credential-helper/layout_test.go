@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "clerk-credential-helper"
+
+// rooms is a statement of policy: which of our packages each may import directly, and what it must never import. A
+// change here is a change of the design.
+var rooms = map[string]struct {
+	may     []string
+	never   []string
+	program bool // owns its streams and its exit
+	reason  string
+}{
+	"cmd/clerk-credential-helper": {
+		may:     []string{"internal/broker", "internal/clerk", "internal/config", "internal/sandbox", "platform", "protocol"},
+		never:   []string{"testing"},
+		program: true,
+		reason:  "it puts the parts together, and ships no test code",
+	},
+	"internal/broker": {
+		may:    []string{"protocol", "internal/config", "internal/clerk", "platform"},
+		never:  []string{"net/http", "os/exec"},
+		reason: "it decides, others act",
+	},
+	"internal/clerk": {
+		may:    []string{"internal/config", "internal/loopback"},
+		never:  []string{"os/exec"},
+		reason: "it speaks to the issuer and knows neither tools nor keychains",
+	},
+	"internal/loopback": {never: []string{"os/exec"}, reason: "it knows no provider and starts nothing"},
+	"internal/config":   {never: []string{"os", "os/exec", "net/http"}, reason: "bytes in, values out"},
+	"internal/sandbox":  {reason: "a stand-in that shared the client's code would prove nothing"},
+	"protocol":          {never: []string{"os", "os/exec", "net/http", "log"}, reason: "a wire is a reader and a writer"},
+	"platform":          {never: []string{"net/http"}, reason: "it knows operating systems and nothing else"},
+	"platform/platformtest": {
+		may:    []string{"platform"},
+		reason: "the contract names platform's sentinels",
+	},
+	"bench": {program: true, reason: "it measures the built program from outside"},
+}
+
+type listed struct {
+	ImportPath, Dir string
+	Imports         []string
+	GoFiles         []string
+	CgoFiles        []string
+}
+
+func listPackages(t *testing.T, goos string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,Imports,GoFiles,CgoFiles", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	cgo := "0"
+	if goos == "darwin" {
+		cgo = "1" // the keychain's file is a cgo one
+	}
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED="+cgo)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list for %s: %v", goos, err)
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestRooms(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		packages := listPackages(t, goos)
+		if len(packages) > 12 {
+			t.Errorf("%s: %d packages; twelve are the limit", goos, len(packages))
+		}
+		for _, p := range packages {
+			room := strings.TrimPrefix(p.ImportPath, module+"/")
+			rule, ok := rooms[room]
+			if !ok {
+				t.Errorf("%s: package %s has no row in the table", goos, room)
+			}
+			for _, path := range p.Imports {
+				ours, isOurs := strings.CutPrefix(path, module+"/")
+				if isOurs && !slices.Contains(rule.may, ours) || slices.Contains(rule.never, path) {
+					t.Errorf("%s: %s imports %s: %s", goos, room, path, rule.reason)
+				}
+				if room == "protocol" && strings.Contains(path, ".") {
+					t.Errorf("%s: protocol imports %s: the standard library is enough for a wire", goos, path)
+				}
+			}
+		}
+	}
+}
+
+// TestPlaces holds what must stay in one room: operating systems in platform, the standard streams and the exit in cmd.
+// It also asks every package for one doc comment, in the file named after it.
+func TestPlaces(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		for _, p := range listPackages(t, goos) {
+			room := strings.TrimPrefix(p.ImportPath, module+"/")
+			docs := 0
+			for _, name := range append(p.GoFiles, p.CgoFiles...) {
+				file := filepath.Join(p.Dir, name)
+				f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.Doc != nil {
+					docs++
+					if base := filepath.Base(room) + ".go"; name != base && name != "main.go" {
+						t.Errorf("%s: the package comment stands in %s, not in %s", room, name, base)
+					}
+				}
+				if room != "platform" {
+					for _, g := range f.Comments {
+						if strings.HasPrefix(g.List[0].Text, "//go:build") {
+							t.Errorf("%s/%s has a build tag: what differs by system belongs into platform", room, name)
+						}
+					}
+				}
+				ast.Inspect(f, func(n ast.Node) bool {
+					s, ok := n.(*ast.SelectorExpr)
+					if !ok {
+						return true
+					}
+					x, ok := s.X.(*ast.Ident)
+					if !ok {
+						return true
+					}
+					switch use := x.Name + "." + s.Sel.Name; {
+					case use == "runtime.GOOS" && room != "platform":
+						t.Errorf("%s/%s uses runtime.GOOS: what differs by system belongs into platform", room, name)
+					case !rooms[room].program && (use == "os.Stdout" || use == "os.Exit" ||
+						x.Name == "fmt" && strings.HasPrefix(s.Sel.Name, "Print")):
+						t.Errorf("%s/%s uses %s: only cmd touches the standard streams and the exit", room, name, use)
+					}
+					return true
+				})
+				for _, d := range f.Decls {
+					if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+						t.Errorf("%s/%s has an init function: work at start-up slows every get", room, name)
+					}
+				}
+			}
+			if docs != 1 {
+				t.Errorf("%s (%s) has %d package comments, not one", room, goos, docs)
+			}
+		}
+	}
+}

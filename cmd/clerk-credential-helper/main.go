@@ -1,0 +1,68 @@
+// Command clerk-credential-helper hands Clerk-issued tokens to developer tools.
+//
+// It is called by git as git-credential-clerk, by docker and its kin as docker-credential-clerk, and by people and
+// scripts under its own name. This package is the only one that touches the arguments, the standard streams, the
+// environment and the exit status; what is decided is decided in internal/broker, and no token is printed but in the
+// answer to whoever may have it.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// system is the process as the rest of the program sees it.
+type system struct {
+	args   []string // args[0] is the name we were called by
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	caller string // the tool that we answer, for people
+}
+
+// Exit statuses of our own commands; a wire has its own.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2 // the command line or the configuration is wrong
+	exitSignIn      = 4 // a sign-in is needed, and nobody may be asked here
+	exitInterrupted = 130
+)
+
+func main() {
+	// A reader that goes away must not end us between an answer of Clerk and the keychain.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(run(&system{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}))
+}
+
+func run(sys *system) int {
+	if sys.name() == demoBrowser {
+		return demoBrowse(context.Background(), sys)
+	}
+	if len(sys.args) == 4 && sys.args[1] == renewVerb {
+		return renew(sys, sys.args[2], sys.args[3])
+	}
+	if call, ok := toolCall(sys); ok {
+		return serve(sys, call)
+	}
+	return people(sys)
+}
+
+// interruptible is a context that Ctrl-C ends. A second Ctrl-C ends the program at once, also in the middle of a
+// refresh.
+func interruptible() context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx
+}
+
+// name is the one we were called by, without folder and ".exe".
+func (sys *system) name() string {
+	return strings.TrimSuffix(filepath.Base(sys.args[0]), ".exe")
+}

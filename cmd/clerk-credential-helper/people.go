@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+
+	"github.com/alecthomas/kong"
+)
+
+// What is printed for people: lower case, no full stop, what happened, then a hint line with the command that helps.
+
+// commands is the grammar of the command line for people.
+type commands struct {
+	Login   loginCommand   `cmd:"" help:"Sign in through the browser."`
+	Logout  logoutCommand  `cmd:"" help:"Sign out: forget the session and have Clerk revoke it."`
+	Status  statusCommand  `cmd:"" help:"Show the profiles and who is signed in."`
+	Token   tokenCommand   `cmd:"" help:"Print a live token, for scripts."`
+	Demo    demoCommand    `cmd:"" help:"Watch it work: a throw-away Clerk, git server and registry on this machine."`
+	Sandbox sandboxCommand `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+
+	// The verbs of the wires never reach kong (see toolCall); they stand here for --help.
+	Get   toolCommand `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
+	Store toolCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
+	Erase toolCommand `cmd:"" group:"For tools:" help:"Note that a server refused the token."`
+	List  toolCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
+}
+
+// toolCommand stands for a verb of a wire in the help text.
+type toolCommand struct {
+	URL      string `arg:"" optional:"" help:"For get: the URL or host to answer for, instead of standard input."`
+	Protocol string `enum:"git,docker," default:"" help:"Which wire to speak; told from standard input if not given."`
+	Format   string `enum:"json,token" default:"json" help:"For get URL: docker's JSON, or the bare token."`
+}
+
+func (toolCommand) Run() error {
+	return errors.New("a verb of a wire reached the command line for people")
+}
+
+// people runs a command of a person. It returns the exit status.
+func people(sys *system) int {
+	ctx := interruptible()
+	status := -1
+	parser, err := kong.New(&commands{},
+		kong.Name("clerk-credential-helper"),
+		kong.Description("One sign-in with Clerk for git, docker and every other tool."),
+		kong.Writers(sys.stdout, sys.stderr),
+		kong.Exit(func(code int) { status = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(sys),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		protocol.Words(sys.stderr, err, "")
+		return exitFailed
+	}
+	args := sys.args[1:]
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	sys.caller = "clerk-credential-helper"
+	parsed, err := parser.Parse(args)
+	if status >= 0 { // --help has printed its page
+		return status
+	}
+	if err != nil {
+		protocol.Words(sys.stderr, err, "clerk-credential-helper --help lists the commands")
+		return exitUsage
+	}
+	if err := parsed.Run(); err != nil {
+		protocol.Words(sys.stderr, err, hint(err))
+		return exitStatus(ctx, err)
+	}
+	return exitOK
+}
+
+// usageError is a command line that says something impossible.
+type usageError struct{ error }
+
+func exitStatus(ctx context.Context, err error) int {
+	var usage *usageError
+	var configuration *configurationError
+	var needs *broker.NeedsSignIn
+	switch {
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &usage), errors.As(err, &configuration), errors.Is(err, errNoConfiguration):
+		return exitUsage
+	case errors.As(err, &needs):
+		return exitSignIn
+	}
+	return exitFailed
+}
+
+// hint is the advice that goes with an error: one line, with the command that helps.
+func hint(err error) string {
+	var needs *broker.NeedsSignIn
+	var failed *broker.SignInFailed
+	switch {
+	case errors.As(err, &needs):
+		return "run: clerk-credential-helper login " + needs.Profile
+	case errors.Is(err, platform.ErrLocked):
+		return "unlock the keychain, or sign in to the desktop, and try again"
+	case errors.Is(err, platform.ErrUnavailable):
+		return "CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
+	case errors.Is(err, clerk.ErrTimeout):
+		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
+	case errors.Is(err, platform.ErrNoBrowser):
+		return "run clerk-credential-helper login in a terminal on a machine with a browser"
+	case errors.As(err, &failed), errors.Is(err, broker.ErrUnreadable):
+		profile := ""
+		if failed != nil {
+			profile = " " + failed.Profile
+		}
+		return "run: clerk-credential-helper login" + profile
+	case errors.Is(err, errNoConfiguration):
+		return "write a [profiles.NAME] table with issuer, client_id and hosts into the configuration file; see README.md"
+	}
+	return ""
+}
+
+// pick finds the profile that a person means: by name, by a URL or host of it, or the only one there is.
+func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, error) {
+	if target == "" {
+		target = sys.getenv("CLERK_HELPER_PROFILE")
+	}
+	if target == "" {
+		if len(cfg.Profiles) == 1 {
+			return cfg.Profiles[0], nil
+		}
+		return nil, &usageError{fmt.Errorf("several profiles are configured: name one of %s", names(cfg))}
+	}
+	if p := cfg.Profile(target); p != nil {
+		return p, nil
+	}
+	req, err := docker().ReadRequest(protocol.Get, strings.NewReader(target))
+	if err == nil {
+		if named := cfg.Match(req.Scheme, req.Host); len(named) > 0 {
+			return named[0], nil
+		}
+	}
+	return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", target, names(cfg))}
+}
+
+func names(cfg *config.Config) string {
+	var all []string
+	for _, p := range cfg.Profiles {
+		all = append(all, p.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// session opens what most commands need: the broker and the profile that the person means.
+func (sys *system) session(target string) (*broker.Broker, *config.Profile, error) {
+	cfg, err := sys.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := sys.pick(cfg, target)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := sys.broker(cfg)
+	return b, p, err
+}
+
+func (sys *system) printJSON(v any) error {
+	e := json.NewEncoder(sys.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+type versionCommand struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c versionCommand) Run(sys *system) error {
+	if c.JSON {
+		return sys.printJSON(map[string]string{"version": programVersion()})
+	}
+	_, err := fmt.Fprintf(sys.stdout, "clerk-credential-helper %s\n", programVersion())
+	return err
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/sandbox"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary be called by every name that the program answers to, so that real clients start it.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"clerk-credential-helper": main,
+		"git-credential-clerk":    main,
+		"docker-credential-clerk": main,
+		demoBrowser:               main,
+	})
+}
+
+// world is what a script runs against: a stand-in for Clerk, and servers that its tokens open.
+type world struct {
+	clerk *sandbox.Server
+	told  map[string]int // what "asked" has counted so far
+}
+
+// TestScripts runs the program as tools and people do. Each script has a home of its own, the file store, and a
+// browser that follows the sign-in by itself; "asked" counts what reached Clerk.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setup,
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"asked":   asked,
+			"age":     age,
+			"fault":   fault,
+			"clerk":   second,
+			"secrets": secrets,
+			"within":  within,
+		},
+	})
+}
+
+type worldKey struct{}
+
+func setup(env *testscript.Env) error {
+	w, vars, err := newWorld(env.WorkDir, env.Defer)
+	if err != nil {
+		return err
+	}
+	env.Values[worldKey{}] = w
+	for name, value := range vars {
+		env.Setenv(name, value)
+	}
+	return nil
+}
+
+// newWorld starts the servers and furnishes a home below dir. It gives the environment to run programs in.
+func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error) {
+	w := &world{clerk: sandbox.New(sandbox.Options{Auto: true}), told: map[string]int{}}
+	server := httptest.NewServer(w.clerk)
+	atEnd(server.Close)
+	w.clerk.SetIssuer(server.URL)
+
+	certificate, ca, err := sandbox.Certificate("127.0.0.1", "localhost")
+	if err != nil {
+		return nil, nil, err
+	}
+	home, repositories, roots := filepath.Join(dir, "home"), filepath.Join(dir, "repositories"), filepath.Join(dir, "ca.pem")
+	for _, folder := range []string{home, repositories} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := os.WriteFile(roots, ca, 0o600); err != nil {
+		return nil, nil, err
+	}
+	if _, err := exec.LookPath("git"); err == nil {
+		err := sandbox.NewRepository(context.Background(), filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello\n"})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	serve := func(h http.Handler) string {
+		s := httptest.NewUnstartedServer(h)
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		s.Config.ErrorLog = noLog()
+		s.StartTLS()
+		atEnd(s.Close)
+		return s.Listener.Addr().String()
+	}
+	git, foreign := serve(w.clerk.Git(repositories)), serve(w.clerk.Git(repositories))
+	basic, token := serve(w.clerk.Registry(sandbox.RegistryBasic)), serve(w.clerk.Registry(sandbox.RegistryToken))
+	if err := furnish(home, server.URL, []string{git, basic, token}); err != nil {
+		return nil, nil, err
+	}
+	browser, err := exec.LookPath(demoBrowser)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w, map[string]string{
+		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "",
+		"DBUS_SESSION_BUS_ADDRESS": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "CI": "", "DOCKER_CONFIG": "",
+		"BROWSER":                  browser,
+		"CLERK_HELPER_STORE":       "file",
+		"CLERK_HELPER_INTERACTIVE": "always", // a script has no terminal
+		"GIT_CONFIG_NOSYSTEM":      "1",
+		"GIT_TERMINAL_PROMPT":      "0",
+		"GIT_SSL_CAINFO":           roots,
+		"SSL_CERT_FILE":            roots, // docker, skopeo
+		"ISSUER":                   server.URL,
+		"GIT":                      git,
+		"FOREIGN":                  foreign,
+		"BASIC":                    basic,
+		"REGISTRY":                 token,
+	}, nil
+}
+
+// furnish writes what a person has set up after reading the README.
+func furnish(home, issuer string, hosts []string) error {
+	quoted, err := json.Marshal(append(hosts, "git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev"))
+	if err != nil {
+		return err
+	}
+	docker, err := json.Marshal(map[string]any{"credHelpers": map[string]string{hosts[1]: "clerk", hosts[2]: "clerk"}})
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		".config/clerk-credential-helper/config.toml": fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = %s\n", issuer, quoted),
+		".gitconfig":          "[credential]\n\thelper =\n\thelper = clerk\n",
+		".docker/config.json": string(docker),
+	} {
+		file := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// condition answers [has:PROGRAM]: whether the machine has it. Where everything must be there, a missing one fails.
+func condition(cond string) (bool, error) {
+	program, ok := strings.CutPrefix(cond, "has:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && os.Getenv("CI") == "true" && program != "docker" {
+		return false, fmt.Errorf("%s is missing", program)
+	}
+	return err == nil, nil
+}
+
+func of(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+// asked NOTHING | KIND N ...: since the last "asked", Clerk got exactly these requests; kinds not named count too.
+func asked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("asked has no negative form: say what was asked")
+	}
+	w := of(ts)
+	want := map[string]int{}
+	if len(args) == 1 && args[0] == "nothing" {
+		args = nil
+	}
+	for i := 0; i+1 < len(args); i += 2 {
+		n, err := strconv.Atoi(args[i+1])
+		ts.Check(err)
+		want[args[i]] = n
+	}
+	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
+	free := want["authorize"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
+	for _, kind := range []string{"authorize", "token:authorization_code", "token:refresh_token", "revoke", "userinfo", "discovery", "jwks"} {
+		n := w.clerk.Count(kind)
+		got := n - w.told[kind]
+		w.told[kind] = n
+		if free && (kind == "discovery" || kind == "jwks" || kind == "userinfo") {
+			continue
+		}
+		if got != want[kind] {
+			ts.Fatalf("Clerk was asked for %s %d times, not %d", kind, got, want[kind])
+		}
+	}
+}
+
+// age DURATION makes the session that much older in the store. Clerk's clock stands: what it issues must stay
+// verifiable by the helper's.
+func age(ts *testscript.TestScript, neg bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	files := sessions(ts)
+	if len(files) != 1 {
+		ts.Fatalf("%d sessions in the store, not one", len(files))
+	}
+	text, err := os.ReadFile(files[0])
+	ts.Check(err)
+	var record map[string]any
+	ts.Check(json.Unmarshal(text, &record))
+	for _, name := range []string{"received_at", "expires_at"} {
+		at, err := time.Parse(time.RFC3339Nano, record[name].(string))
+		ts.Check(err)
+		record[name] = at.Add(-d).Format(time.RFC3339Nano)
+	}
+	text, err = json.Marshal(record)
+	ts.Check(err)
+	ts.Check(os.WriteFile(files[0], text, 0o600))
+}
+
+// sessions are the files of the file store that hold one.
+func sessions(ts *testscript.TestScript) []string {
+	var files []string
+	ts.Check(filepath.WalkDir(ts.Getenv("HOME"), func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() && strings.HasPrefix(e.Name(), "session-") && !strings.HasSuffix(e.Name(), ".lock") {
+			files = append(files, path)
+		}
+		return err
+	}))
+	return files
+}
+
+// fault NAME... makes Clerk misbehave from now on; without a name it behaves again.
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	of(ts).clerk.SetFaults(func(f *sandbox.Faults) {
+		*f = sandbox.Faults{}
+		for _, name := range args {
+			switch name {
+			case "denied":
+				f.DenyConsent = true
+			case "token-500":
+				f.TokenStatus = http.StatusInternalServerError
+			case "revoke-500":
+				f.RevokeStatus = http.StatusInternalServerError
+			case "other-person":
+				f.OtherSubject = true
+			case "foreign-token-endpoint":
+				f.ForeignTokenEndpoint = "https://evil.example/oauth/token"
+			default:
+				ts.Fatalf("unknown fault %q", name)
+			}
+		}
+	})
+}
+
+// clerk NAME starts a second stand-in and sets $NAME to its issuer.
+func second(ts *testscript.TestScript, neg bool, args []string) {
+	s := sandbox.New(sandbox.Options{Auto: true, Person: sandbox.Person{Email: "eve@other.dev"}})
+	server := httptest.NewServer(s)
+	ts.Defer(server.Close)
+	s.SetIssuer(server.URL)
+	ts.Setenv(args[0], server.URL)
+}
+
+// secrets FILE...: no secret that Clerk has issued or was sent stands in these files, nor in any URL that Clerk got,
+// but for the code that a browser carries to the callback.
+func secrets(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	issued := w.clerk.Issued()
+	if len(issued) < 6 {
+		ts.Fatalf("only %d secrets were issued: the scenario proves nothing", len(issued))
+	}
+	texts := map[string]string{}
+	for _, name := range args {
+		text, err := os.ReadFile(ts.MkAbs(name))
+		ts.Check(err)
+		if len(text) == 0 {
+			ts.Fatalf("%s is empty: it proves nothing", name)
+		}
+		texts[name] = string(text)
+	}
+	for _, r := range w.clerk.Requests() {
+		texts["the URLs that Clerk got"] += r.URL + "\n"
+	}
+	for name, text := range texts {
+		for i, secret := range issued {
+			if strings.Contains(text, secret) {
+				ts.Fatalf("%s holds secret %d of %d (%d bytes)", name, i, len(issued), len(secret))
+			}
+		}
+	}
+}
+
+// within DURATION COMMAND...: the command ends in time, with status 0, or with another one if negated.
+func within(ts *testscript.TestScript, neg bool, args []string) {
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	start := time.Now()
+	err = ts.Exec(args[1], args[2:]...)
+	if took := time.Since(start); took > limit {
+		ts.Fatalf("it took %v, the limit is %v", took, limit)
+	}
+	if (err != nil) != neg {
+		ts.Fatalf("unexpected outcome: %v", err)
+	}
+}

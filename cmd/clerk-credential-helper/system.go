@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+// configLimit bounds a configuration file.
+const configLimit = 1 << 20
+
+// errNoConfiguration says that neither a file nor the environment names a profile.
+var errNoConfiguration = errors.New("no profile is configured")
+
+func noProfiles() *config.Config { return &config.Config{} }
+
+// config reads the machine's file, the user's file and the environment; a later source replaces an earlier one's
+// profile of the same name.
+func (sys *system) config() (*config.Config, error) {
+	user := sys.getenv("CLERK_HELPER_CONFIG")
+	if user == "" {
+		var err error
+		if user, err = platform.UserConfig(sys.getenv); err != nil {
+			return nil, fmt.Errorf("finding the configuration: %w", err)
+		}
+	}
+	var sources []*config.Config
+	for _, file := range []string{platform.MachineConfig(), user} {
+		data, err := platform.ReadTrusted(file, configLimit)
+		if errors.Is(err, fs.ErrNotExist) && (file != user || sys.getenv("CLERK_HELPER_CONFIG") == "") {
+			continue
+		}
+		if err != nil {
+			return nil, &configurationError{err}
+		}
+		c, err := config.Parse(file, data)
+		if err != nil {
+			return nil, &configurationError{err}
+		}
+		sources = append(sources, c)
+	}
+	env, err := config.FromEnvironment(sys.getenv)
+	if err != nil {
+		return nil, &configurationError{err}
+	}
+	merged, err := config.Merge(append(sources, env)...)
+	if err != nil {
+		return nil, &configurationError{err}
+	}
+	if err := sys.overrideMinTTL(merged); err != nil {
+		return nil, &configurationError{err}
+	}
+	if len(merged.Profiles) == 0 {
+		return nil, errNoConfiguration
+	}
+	return merged, nil
+}
+
+// overrideMinTTL puts CLERK_HELPER_MIN_TTL before what the profiles say: a long build needs a token that outlives it.
+func (sys *system) overrideMinTTL(cfg *config.Config) error {
+	text := sys.getenv("CLERK_HELPER_MIN_TTL")
+	if text == "" {
+		return nil
+	}
+	ttl, err := time.ParseDuration(text)
+	if err != nil || ttl < 0 {
+		return fmt.Errorf("CLERK_HELPER_MIN_TTL is %q: write a time such as 45m", text)
+	}
+	for _, p := range cfg.Profiles {
+		p.MinTTL = ttl
+	}
+	return nil
+}
+
+// configurationError marks what the person has to mend in a file or the environment.
+type configurationError struct{ error }
+
+func (e *configurationError) Unwrap() error { return e.error }
+
+// broker puts the parts together. Nothing is opened until it is used: the hot path is one read of the keychain.
+func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
+	keychain, err := sys.keychain()
+	if err != nil {
+		return nil, err
+	}
+	locks, err := keychain.LockDir()
+	if err != nil {
+		return nil, fmt.Errorf("finding a place for locks: %w", err)
+	}
+	outcomes, err := platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+	if err != nil {
+		return nil, fmt.Errorf("finding a place for outcomes: %w", err)
+	}
+	trace := sys.tracer()
+	return &broker.Broker{
+		Config:     cfg,
+		Keychain:   keychain,
+		Unlock:     keychain.Unlock,
+		Locks:      platform.Locks{Dir: locks},
+		Outcomes:   outcomes,
+		Issuer:     issuer{sys, trace},
+		Now:        time.Now,
+		Renew:      renewDetached,
+		Ask:        sys.mayAsk,
+		Foreground: foreground,
+		Invite:     sys.invite,
+		Waiting:    sys.sayWaiting,
+		Caller:     sys.caller,
+		Trace:      trace,
+	}, nil
+}
+
+func (sys *system) keychain() (*platform.Keychain, error) {
+	state, err := platform.StateDir(sys.getenv)
+	if err != nil {
+		return nil, fmt.Errorf("finding the state folder: %w", err)
+	}
+	k, err := platform.OpenKeychain(sys.getenv("CLERK_HELPER_STORE"), state)
+	if err != nil {
+		return nil, &configurationError{fmt.Errorf("CLERK_HELPER_STORE: %w", err)}
+	}
+	return k, nil
+}
+
+// tracer writes decisions to standard error (CLERK_HELPER_TRACE=1) or to the end of a file. Nil when not asked for.
+func (sys *system) tracer() func(string, ...any) {
+	var w io.Writer
+	switch to := sys.getenv("CLERK_HELPER_TRACE"); to {
+	case "", "0":
+		return nil
+	case "1":
+		w = sys.stderr
+	default:
+		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			protocol.Words(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
+			return nil
+		}
+		w = f // ends with the process
+	}
+	return func(format string, args ...any) {
+		line := protocol.Escape(fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "%s clerk-credential-helper[%d] %s\n", time.Now().UTC().Format("15:04:05.000"), os.Getpid(), line)
+	}
+}
+
+// issuer makes a client for each profile: a profile may bring its own roots for TLS.
+type issuer struct {
+	sys   *system
+	trace func(string, ...any)
+}
+
+func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
+	var roots []byte
+	if p.CAFile != "" {
+		var err error
+		if roots, err = platform.ReadTrusted(p.CAFile, configLimit); err != nil {
+			return nil, &configurationError{fmt.Errorf("reading ca_file of profile %q: %w", p.Name, err)}
+		}
+	}
+	transport, err := clerk.NewTransport(roots)
+	if err != nil {
+		return nil, &configurationError{fmt.Errorf("ca_file of profile %q: %w", p.Name, err)}
+	}
+	return &clerk.Client{
+		Transport: transport,
+		UserAgent: "clerk-credential-helper/" + programVersion(),
+		Machine:   platform.Hostname(),
+		Now:       time.Now,
+		Trace:     i.trace,
+	}, nil
+}
+
+func (i issuer) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error {
+	c, err := i.client(p)
+	if err != nil {
+		return err
+	}
+	return c.SignIn(ctx, p, invite, keep)
+}
+
+func (i issuer) Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error) {
+	c, err := i.client(p)
+	if err != nil {
+		return clerk.Tokens{}, err
+	}
+	return c.Refresh(ctx, p, old)
+}
+
+func (i issuer) Revoke(ctx context.Context, p *config.Profile, refreshToken string) error {
+	c, err := i.client(p)
+	if err != nil {
+		return err
+	}
+	return c.Revoke(ctx, p, refreshToken)
+}
+
+// programVersion is the module's version as the go command recorded it, or "devel".
+func programVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return strings.TrimPrefix(info.Main.Version, "v")
+}

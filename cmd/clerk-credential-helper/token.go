@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+type tokenCommand struct {
+	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
+	Format string `enum:"bare,bearer,header,json" default:"bare" help:"bare, bearer (\"Bearer TOKEN\"), header (\"Authorization: Bearer TOKEN\") or json."`
+}
+
+// Run prints a live token and nothing else. If it takes a person and none may be asked, the exit status is 4.
+func (c tokenCommand) Run(ctx context.Context, sys *system) error {
+	b, p, err := sys.session(c.Target)
+	if err != nil {
+		return err
+	}
+	s, err := b.Token(ctx, p)
+	if err != nil {
+		return err
+	}
+	token := s.Token(p)
+	switch c.Format {
+	case "bearer":
+		token = "Bearer " + token
+	case "header":
+		token = "Authorization: Bearer " + token
+	case "json":
+		return sys.printJSON(struct {
+			Profile string    `json:"profile"`
+			Account string    `json:"account"`
+			Token   string    `json:"token"`
+			Expires time.Time `json:"expires"`
+		}{p.Name, s.Account(), token, s.ExpiresAt})
+	}
+	_, err = fmt.Fprintln(sys.stdout, token)
+	return err
+}
