@@ -1,0 +1,116 @@
+#!/bin/sh
+# Installs clerk-credential-helper from this checkout, with the names by which git and docker call it.
+#
+#   ./install.sh [--prefix DIR]      builds and installs to DIR/bin (default: ~/.local/bin)
+#   ./install.sh --uninstall [--prefix DIR]
+#
+# It writes nothing outside that folder, and takes back only what it put there.
+set -eu
+
+program=clerk-credential-helper
+links="git-credential-clerk docker-credential-clerk"
+
+main() {
+	bin=
+	action=install
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--prefix)
+			[ $# -ge 2 ] && [ -n "$2" ] || fail "--prefix wants a folder"
+			bin=$2/bin
+			shift 2
+			;;
+		--prefix=?*)
+			bin=${1#--prefix=}/bin
+			shift
+			;;
+		--uninstall)
+			action=uninstall
+			shift
+			;;
+		-h | --help)
+			sed -n '2,7s/^# \{0,1\}//p' "$0"
+			return
+			;;
+		*) fail "unknown option: $1 (--help lists them)" ;;
+		esac
+	done
+	if [ -z "$bin" ]; then
+		[ -n "${HOME:-}" ] || fail "HOME is not set; give --prefix DIR"
+		bin=$HOME/.local/bin
+	fi
+	case $bin in
+	/*) ;;
+	*) bin=$(pwd)/$bin ;;
+	esac
+	"$action"
+}
+
+install() {
+	source=$(cd "$(dirname "$0")" && pwd)
+	[ -f "$source/go.mod" ] || fail "run this script from a checkout of the project"
+	command -v go >/dev/null 2>&1 || fail "Go is needed to build (https://go.dev/dl); the version is in go.mod"
+
+	for name in $links; do
+		if { [ -e "$bin/$name" ] || [ -L "$bin/$name" ]; } && ! ours "$bin/$name"; then
+			fail "$bin/$name is there already and is not ours; nothing was changed"
+		fi
+	done
+	mkdir -p "$bin"
+
+	# macOS keeps its keychain behind cgo. Elsewhere a static binary starts faster.
+	case $(uname -s) in
+	Darwin) cgo=1 ;;
+	*) cgo=0 ;;
+	esac
+	new=$bin/.$program.$$
+	trap 'rm -f "$new"' EXIT
+	(cd "$source" && CGO_ENABLED=$cgo go build -trimpath -ldflags='-s -w' -o "$new" ./cmd/$program)
+	mv -f "$new" "$bin/$program"
+	trap - EXIT
+	for name in $links; do
+		ln -sf "$program" "$bin/$name"
+	done
+
+	echo "installed $("$bin/$program" version) in $bin"
+	case :${PATH:-}: in
+	*:"$bin":*) ;;
+	*)
+		echo "put it in the PATH, for instance in ~/.profile:"
+		echo "  export PATH=\"$bin:\$PATH\""
+		;;
+	esac
+	echo "next: $program demo"
+}
+
+uninstall() {
+	removed=
+	for name in $links; do
+		if ours "$bin/$name"; then
+			rm -f "$bin/$name"
+			removed=yes
+		fi
+	done
+	if [ -f "$bin/$program" ]; then
+		rm -f "$bin/$program"
+		removed=yes
+	fi
+	if [ -n "$removed" ]; then
+		echo "removed $program and its links from $bin"
+		echo "sessions stay in the keychain; '$program logout' before removing takes them away"
+	else
+		echo "nothing of $program is in $bin"
+	fi
+}
+
+# ours tells a link that this script made from anything else of that name.
+ours() {
+	[ -L "$1" ] && [ "$(readlink "$1")" = "$program" ]
+}
+
+fail() {
+	echo "install.sh: $1" >&2
+	exit 1
+}
+
+main "$@"
