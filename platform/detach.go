@@ -1,0 +1,28 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+)
+
+// StartDetached starts a program that goes on when we end, however we end: in a session of its own, so that Ctrl-C and a
+// closed terminal do not reach it, and with no streams. It inherits environment and folder. wait gives the program's end:
+// nil for status 0, or the context's error, which leaves the program running.
+func StartDetached(program string, args ...string) (wait func(context.Context) error, err error) {
+	cmd := exec.Command(program, args...)
+	cmd.SysProcAttr = detached()
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s in the background: %w", appName, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return func(ctx context.Context) error {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}, nil
+}
