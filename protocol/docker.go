@@ -114,7 +114,7 @@ func dockerServer(server string) (Request, error) {
 
 // WriteReply writes what a docker client is to know. Nothing found and failures go to stdout with status 1, since
 // clients read the reason there. Nothing goes to stderr beside an answer or a failure, because some clients read both
-// as one; words beside a store, an erase and "nothing found" do.
+// as one; words beside a store, an erase, a list and "nothing found" do.
 func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	switch req.Verb {
 	case Get, Store, Erase, List:
@@ -144,6 +144,7 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 		}
 		return writeJSON(stdout, c, c.ServerURL, c.Username)
 	case List:
+		Words(stderr, reply.Err, reply.Hint) // something is missing from the list
 		entries := reply.Entries
 		if entries == nil {
 			entries = map[string]string{}
@@ -158,12 +159,22 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 	return 0, nil
 }
 
+// Verbatim is what another docker helper said on its standard output when it failed. It is passed on word for word:
+// clients know some of these texts.
+type Verbatim struct{ Text string }
+
+func (v *Verbatim) Error() string { return v.Text }
+
 // dockerFailure is one line: what happened and what helps.
 func dockerFailure(reply Reply) string {
 	for _, exact := range []error{errNoServerURL, errNoUsername} {
 		if errors.Is(reply.Err, exact) {
 			return exact.Error()
 		}
+	}
+	var verbatim *Verbatim
+	if errors.As(reply.Err, &verbatim) {
+		return verbatim.Text
 	}
 	// The prefix also keeps an error from being taken for dockerNotFound.
 	text := "clerk-credential-helper: "

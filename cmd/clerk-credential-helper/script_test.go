@@ -106,6 +106,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	}
 	git, foreign := serve(w.clerk.Git(repositories)), serve(w.clerk.Git(repositories))
 	basic, token := serve(w.clerk.Registry(sandbox.RegistryBasic)), serve(w.clerk.Registry(sandbox.RegistryToken))
+	other := serve(w.clerk.Registry(sandbox.RegistryBasic))
 	if err := furnish(home, server.URL, []string{git, basic, token}); err != nil {
 		return nil, nil, err
 	}
@@ -128,6 +129,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 		"FOREIGN":                  foreign,
 		"BASIC":                    basic,
 		"REGISTRY":                 token,
+		"OTHER":                    other, // a registry of no profile
 	}, nil
 }
 

@@ -105,6 +105,10 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		return nil, fmt.Errorf("finding a place for outcomes: %w", err)
 	}
 	trace := sys.tracer()
+	var fallback func(context.Context, protocol.Request) protocol.Reply
+	if cfg.DockerFallback != "" {
+		fallback = sys.fallback(cfg.DockerFallback)
+	}
 	return &broker.Broker{
 		Config:     cfg,
 		Keychain:   keychain,
@@ -114,6 +118,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Issuer:     issuer{sys, trace},
 		Now:        time.Now,
 		Renew:      renewDetached,
+		Fallback:   fallback,
 		Ask:        sys.mayAsk,
 		Foreground: foreground,
 		Invite:     sys.invite,

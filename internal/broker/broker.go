@@ -54,6 +54,8 @@ type Broker struct {
 	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
 	// Refresh runs in this one.
 	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
+	// Fallback answers docker for hosts of no profile, in place of our keychain. May be nil.
+	Fallback func(context.Context, protocol.Request) protocol.Reply
 	// Ask says whether a person may be asked on behalf of the profile; the error is the reason why not.
 	Ask func(*config.Profile) error
 	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.
@@ -114,7 +116,7 @@ func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Repl
 func (b *Broker) get(ctx context.Context, req protocol.Request) protocol.Reply {
 	p := b.choose(ctx, req)
 	if p == nil {
-		return protocol.Reply{}
+		return b.notOurs(ctx, req, protocol.Reply{})
 	}
 	s, err := b.Token(ctx, p)
 	var needs *NeedsSignIn
@@ -180,15 +182,13 @@ func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profi
 
 // store accepts and drops: what git and docker store for a host of ours is the token they were just given.
 func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply {
+	asked := req
 	if fromDocker(req) {
-		req.Username = "" // part of what is stored, not a question for an account
+		asked.Username = "" // part of what is stored, not a question for an account
 	}
-	p := b.choose(ctx, req)
+	p := b.choose(ctx, asked)
 	if p == nil {
-		if fromDocker(req) {
-			return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("%q is the host of no profile, and credentials of other hosts are not kept here", req.Host)}
-		}
-		return protocol.Reply{Outcome: protocol.Done}
+		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
 	}
 	reply := protocol.Reply{Outcome: protocol.Done}
 	if s, err := b.read(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
@@ -201,7 +201,7 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply {
 	p := b.choose(ctx, req)
 	if p == nil {
-		return protocol.Reply{Outcome: protocol.Done}
+		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
 	}
 	if fromDocker(req) {
 		reply := protocol.Reply{Outcome: protocol.Done}
@@ -216,9 +216,26 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	return protocol.Reply{Outcome: protocol.Done}
 }
 
-// list names what can be answered without asking a person: docker follows it with a get for each (design §5.7).
+// notOurs answers for a host of no profile: docker as of any helper, others with silence.
+func (b *Broker) notOurs(ctx context.Context, req protocol.Request, silence protocol.Reply) protocol.Reply {
+	// docker also says http://HOST for a host of ours, which is no place for a token and none of a fallback's business.
+	if fromDocker(req) && len(b.Config.Match("https", req.Host)) == 0 {
+		return b.foreign(ctx, req)
+	}
+	return silence
+}
+
+// list names what can be answered without asking a person: docker follows it with a get for each (design §5.7). What
+// the keychain or the fallback cannot list is missing, with a word about it.
 func (b *Broker) list(ctx context.Context) protocol.Reply {
+	reply := b.foreign(ctx, protocol.Request{Verb: protocol.List})
+	reply.Outcome = protocol.Found
 	entries := map[string]string{}
+	for server, username := range reply.Entries {
+		if !b.ours(server) {
+			entries[server] = username
+		}
+	}
 	for _, p := range b.Config.Profiles {
 		s, err := b.read(ctx, p)
 		if err != nil || !s.alive() {
@@ -230,7 +247,14 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 			}
 		}
 	}
-	return protocol.Reply{Outcome: protocol.Found, Entries: entries}
+	reply.Entries = entries
+	return reply
+}
+
+// ours says that a server, as docker names it, is the host of a profile.
+func (b *Broker) ours(server string) bool {
+	req, err := protocol.Docker{}.ReadRequest(protocol.Get, strings.NewReader(server))
+	return err == nil && len(b.Config.Match(req.Scheme, req.Host)) > 0
 }
 
 // fromDocker tells docker's requests from git's: only docker names servers by URL.

@@ -44,6 +44,9 @@ type Profile struct {
 // Config is the set of profiles in force.
 type Config struct {
 	Profiles []*Profile
+	// DockerFallback is the docker helper that keeps the credentials of hosts of no profile: an absolute path, or a name
+	// such as "osxkeychain" for docker-credential-osxkeychain. Empty if we keep them.
+	DockerFallback string
 }
 
 // Profile is the profile of that name, or nil.
@@ -115,6 +118,9 @@ func Merge(sources ...*Config) (*Config, error) {
 	for _, source := range sources {
 		if source == nil {
 			continue
+		}
+		if source.DockerFallback != "" {
+			merged.DockerFallback = source.DockerFallback
 		}
 		for _, p := range source.Profiles {
 			if i, ok := index[p.Name]; ok {

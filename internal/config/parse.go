@@ -37,7 +37,7 @@ func Parse(file string, data []byte) (*Config, error) {
 	if err := r.read(); err != nil {
 		return nil, err
 	}
-	c := &Config{}
+	c := &Config{DockerFallback: r.dockerFallback}
 	for _, d := range r.drafts {
 		if err := d.complete(); err != nil {
 			return nil, err
@@ -54,6 +54,8 @@ type reader struct {
 	parser unstable.Parser
 	drafts []*draft
 	byName map[string]*draft
+
+	dockerFallback string
 
 	// The place that was asked for last. Places are only ever asked for in the order of the file, so that counting
 	// goes on from there.
@@ -110,6 +112,9 @@ func (r *reader) table(path []part) error {
 	if len(path) == 1 {
 		return nil
 	}
+	if path[0].name == dockerTable {
+		return fmt.Errorf("%s: unknown table %.40q in [docker]", r.at(path[1].offset), path[1].name)
+	}
 	if len(path) > 2 {
 		return fmt.Errorf("%s: unknown table %.40q in profile %q", r.at(path[2].offset), path[2].name, path[1].name)
 	}
@@ -117,21 +122,27 @@ func (r *reader) table(path []part) error {
 	return err
 }
 
-// stray is an error for a name at the top that is not "profiles".
+// dockerTable is the one table at the top that is not about profiles.
+const dockerTable = "docker"
+
+// stray is an error for a name at the top that is neither "profiles" nor "docker".
 func (r *reader) stray(p part) error {
-	if p.name == "profiles" {
+	if p.name == "profiles" || p.name == dockerTable {
 		return nil
 	}
 	if slices.Contains(keys(), p.name) {
 		return fmt.Errorf("%s: %s stands outside of a profile: write it below [profiles.NAME]", r.at(p.offset), p.name)
 	}
-	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles"}))
+	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable}))
 }
 
 // assign takes one value into the profile that its path names. Inline tables are paths in another form.
 func (r *reader) assign(path []part, v *unstable.Node) error {
 	if err := r.stray(path[0]); err != nil {
 		return err
+	}
+	if path[0].name == dockerTable && len(path) > 1 {
+		return r.assignDocker(path[1:], v)
 	}
 	if len(path) < 3 {
 		last := path[len(path)-1]
@@ -161,6 +172,19 @@ func (r *reader) assign(path []part, v *unstable.Node) error {
 		return fmt.Errorf("%s: unknown key %.40q%s", r.at(key.offset), key.name, didYouMean(key.name, keys()))
 	}
 	return d.set(key.name, r.value(key, v))
+}
+
+// assignDocker takes a setting of [docker], of which there is one.
+func (r *reader) assignDocker(path []part, n *unstable.Node) error {
+	key := path[0]
+	if key.name != "fallback" || len(path) > 1 {
+		return fmt.Errorf("%s: unknown key %.40q in [docker]%s", r.at(key.offset), key.name, didYouMean(key.name, []string{"fallback"}))
+	}
+	v := r.value(key, n)
+	if err := parseText(v, &r.dockerFallback, parseFallback); err != nil {
+		return fmt.Errorf("%s: fallback: %w", v.at, err)
+	}
+	return nil
 }
 
 // draft is the profile of that name, begun here if need be.

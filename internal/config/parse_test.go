@@ -117,6 +117,12 @@ func TestParseRefuses(t *testing.T) {
 		{"an unknown table", "[servers.a]\n", `c.toml:1:2: unknown key "servers"`},
 		{"an unknown table, close", "[profile.acme]\n", `c.toml:1:2: unknown key "profile": did you mean "profiles"?`},
 		{"an unknown list of tables", "[[profile]]\n", `c.toml:1:3: unknown key "profile": did you mean "profiles"?`},
+		{"an unknown key of docker", "[docker]\nfallbak = \"x\"\n", `c.toml:2:1: unknown key "fallbak" in [docker]: did you mean "fallback"?`},
+		{"a table below docker", "[docker.fallback]\n", `c.toml:1:9: unknown table "fallback" in [docker]`},
+		{"a fallback by a relative path", "[docker]\nfallback = \"./helper\"\n", `c.toml:2:12: fallback: "./helper" is neither a helper's name, such as "osxkeychain", nor its whole path`},
+		{"a fallback with arguments", "[docker]\nfallback = \"pass --x\"\n", `c.toml:2:12: fallback: "pass --x" is neither a helper's name, such as "osxkeychain", nor its whole path`},
+		{"an empty fallback", "[docker]\nfallback = \"\"\n", `c.toml:2:12: fallback: "" is neither a helper's name, such as "osxkeychain", nor its whole path`},
+		{"a fallback that is no text", "[docker]\nfallback = true\n", `c.toml:2:1: fallback: want text in quotes`},
 		{"an unknown key at the top", "debug = true\n", `c.toml:1:1: unknown key "debug"`},
 		{"a setting at the top", "issuer = \"https://clerk.acme.dev\"\n", "c.toml:1:1: issuer stands outside of a profile: write it below [profiles.NAME]"},
 		{"a setting below [profiles]", "[profiles]\nissuer = \"https://clerk.acme.dev\"\n", `c.toml:2:1: "issuer" is not a profile: write settings below [profiles.NAME]`},
@@ -378,4 +384,33 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("got %s\nthen %s", encode(c), encode(again))
 		}
 	})
+}
+
+func TestDockerFallback(t *testing.T) {
+	machine, err := Parse("machine.toml", []byte("[docker]\nfallback = \"/usr/bin/docker-credential-pass\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := Parse("user.toml", []byte("docker = { fallback = \"osxkeychain\" }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, err := Parse("none.toml", []byte("[docker]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		why     string
+		sources []*Config
+		want    string
+	}{
+		{"none", []*Config{none}, ""},
+		{"the machine's", []*Config{machine, none}, "/usr/bin/docker-credential-pass"},
+		{"the user's goes before the machine's", []*Config{machine, user}, "osxkeychain"},
+	} {
+		c, err := Merge(row.sources...)
+		if err != nil || c.DockerFallback != row.want {
+			t.Errorf("%s: got %q, %v", row.why, c.DockerFallback, err)
+		}
+	}
 }

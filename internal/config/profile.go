@@ -298,6 +298,18 @@ func parseCAFile(name string) (string, error) {
 	return name, nil
 }
 
+// parseFallback takes the absolute path of a docker helper, or what docker's own configuration calls it: "osxkeychain"
+// for docker-credential-osxkeychain.
+func parseFallback(name string) (string, error) {
+	foreign := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
+	}
+	if filepath.IsAbs(name) && !strings.ContainsFunc(name, unicode.IsControl) || name != "" && !strings.ContainsFunc(name, foreign) {
+		return name, nil
+	}
+	return "", fmt.Errorf("%q is neither a helper's name, such as \"osxkeychain\", nor its whole path", name)
+}
+
 // didYouMean names the key that was probably meant, or nothing.
 func didYouMean(key string, known []string) string {
 	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/protocol"
+)
+
+const (
+	// fallbackLimit is for a helper that asks the person to unlock its store.
+	fallbackLimit = 2 * time.Minute
+	// fallbackMost bounds what is read of its answer.
+	fallbackMost = 1 << 20
+	// fallbackDepth says, in the environment of a fallback, that it was called by us: whoever calls us back from there,
+	// also by way of a third helper, would go round in circles.
+	fallbackDepth = "CLERK_HELPER_FALLBACK_DEPTH"
+)
+
+// fallback answers docker for hosts that are not ours by asking the helper that was there before us.
+func (sys *system) fallback(name string) func(context.Context, protocol.Request) protocol.Reply {
+	return func(ctx context.Context, req protocol.Request) protocol.Reply {
+		program, err := sys.findFallback(name)
+		if err != nil {
+			return protocol.Reply{Outcome: protocol.Failed, Err: &configurationError{fmt.Errorf("docker's fallback %q: %w", name, err)}}
+		}
+		out, err := sys.callFallback(ctx, program, req)
+		if err != nil {
+			return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		}
+		reply, err := readFallback(req.Verb, out)
+		if err != nil {
+			return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
+		}
+		return reply
+	}
+}
+
+// findFallback gives the program's absolute path. It is never looked for in the current folder, which may be
+// somebody else's checkout, and it is never this program under another name.
+func (sys *system) findFallback(name string) (string, error) {
+	if sys.getenv(fallbackDepth) != "" {
+		return "", errors.New("it leads back to this program")
+	}
+	program := name
+	if !filepath.IsAbs(name) {
+		var err error
+		// LookPath refuses what it finds only by way of the current folder.
+		if program, err = exec.LookPath("docker-credential-" + name); err != nil {
+			return "", err
+		}
+		if program, err = filepath.Abs(program); err != nil {
+			return "", err
+		}
+	}
+	there, err := os.Stat(program)
+	if err != nil {
+		return "", err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if here, err := os.Stat(self); err == nil && os.SameFile(here, there) {
+		return "", errors.New("it is this program")
+	}
+	return program, nil
+}
+
+// callFallback runs the helper as docker would. A failure's words are passed on as they are.
+func (sys *system) callFallback(ctx context.Context, program string, req protocol.Request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, fallbackLimit)
+	defer cancel()
+	stdin := []byte(req.ServerURL)
+	if req.Verb == protocol.Store {
+		var err error
+		stdin, err = json.Marshal(map[string]string{"ServerURL": req.ServerURL, "Username": req.Username, "Secret": req.Secret})
+		if err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, program, string(req.Verb))
+	cmd.Env = append(os.Environ(), fallbackDepth+"=1")
+	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.WaitDelay = time.Second // its children may keep the pipe open
+	var out limitedBuffer
+	cmd.Stdout = &out
+	cmd.Stderr = sys.stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s did not answer within %v", program, fallbackLimit)
+	case errors.As(err, &exit):
+		return nil, &protocol.Verbatim{Text: strings.TrimSpace(out.String())}
+	case err != nil:
+		return nil, fmt.Errorf("running docker's fallback: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// limitedBuffer takes fallbackMost bytes and refuses more.
+type limitedBuffer struct{ bytes.Buffer }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > fallbackMost {
+		return 0, io.ErrShortBuffer
+	}
+	return b.Buffer.Write(p)
+}
+
+func readFallback(verb protocol.Verb, out []byte) (protocol.Reply, error) {
+	switch verb {
+	case protocol.Get:
+		var c struct{ Username, Secret string }
+		if json.Unmarshal(out, &c) != nil {
+			// The decoder's words may quote the secret.
+			return protocol.Reply{}, errors.New("its answer is not the JSON of a credential")
+		}
+		return protocol.Reply{Outcome: protocol.Found, Credential: protocol.Credential{Username: c.Username, Token: c.Secret}}, nil
+	case protocol.List:
+		var entries map[string]string
+		if json.Unmarshal(out, &entries) != nil {
+			return protocol.Reply{}, errors.New("its answer is not the JSON of a list")
+		}
+		return protocol.Reply{Outcome: protocol.Found, Entries: entries}, nil
+	}
+	return protocol.Reply{Outcome: protocol.Done}, nil
+}

@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+// docker and its kin, with us as credsStore, keep the credentials of every other registry here as well, as they would
+// with any helper. Each is an item of its own; one more item lists them, since a keychain of ours lists nothing.
+
+// foreignVersion is the schema of both items. It is frozen like the session's.
+const foreignVersion = 1
+
+// foreignIndex is the name of the item that lists the others.
+const foreignIndex = "docker-index"
+
+// foreignItem is one registry's credential.
+type foreignItem struct {
+	Version   int    `json:"v"`
+	ServerURL string `json:"server"` // exactly as the client said it
+	Username  string `json:"username"`
+	Secret    string `json:"secret"`
+}
+
+type foreignList struct {
+	Version int               `json:"v"`
+	Servers map[string]string `json:"servers"` // server to user name
+}
+
+func foreignName(server string) string {
+	sum := sha256.Sum256([]byte(server))
+	return "docker-" + hex.EncodeToString(sum[:16])
+}
+
+// foreign answers docker for hosts of no profile: from the helper that was there before us, if the person has named it,
+// else from our keychain. Nobody is ever asked, and no host of ours gets here.
+func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Reply {
+	if b.Fallback != nil {
+		b.trace("%q goes to the fallback", req.Host)
+		return b.Fallback(ctx, req)
+	}
+	switch req.Verb {
+	case protocol.Get:
+		return b.foreignGet(ctx, req)
+	case protocol.Store:
+		return done(b.foreignStore(ctx, req))
+	case protocol.Erase:
+		return done(b.foreignErase(ctx, req))
+	}
+	list, err := b.foreignServers(ctx)
+	if err != nil {
+		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	}
+	return protocol.Reply{Outcome: protocol.Found, Entries: list.Servers}
+}
+
+func done(err error) protocol.Reply {
+	if err != nil {
+		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	}
+	return protocol.Reply{Outcome: protocol.Done}
+}
+
+func (b *Broker) foreignGet(ctx context.Context, req protocol.Request) protocol.Reply {
+	text, err := b.Keychain.Get(ctx, foreignName(req.ServerURL))
+	// Where there is no keychain at all, nothing can have been kept, and a public image needs no credential.
+	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
+		return protocol.Reply{}
+	}
+	if err != nil {
+		return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Host, err)}
+	}
+	var item foreignItem
+	if json.Unmarshal([]byte(text), &item) != nil || item.Version != foreignVersion || item.ServerURL != req.ServerURL {
+		return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Host)}
+	}
+	return protocol.Reply{Outcome: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
+}
+
+func (b *Broker) foreignStore(ctx context.Context, req protocol.Request) error {
+	text, err := json.Marshal(foreignItem{foreignVersion, req.ServerURL, req.Username, req.Secret})
+	if err != nil {
+		return fmt.Errorf("encoding the credential of %q: %w", req.Host, err)
+	}
+	return b.changeForeign(ctx, req, func(servers map[string]string) error {
+		servers[req.ServerURL] = req.Username
+		return b.Keychain.Set(ctx, foreignName(req.ServerURL), string(text))
+	})
+}
+
+func (b *Broker) foreignErase(ctx context.Context, req protocol.Request) error {
+	return b.changeForeign(ctx, req, func(servers map[string]string) error {
+		delete(servers, req.ServerURL)
+		if err := b.Keychain.Delete(ctx, foreignName(req.ServerURL)); !errors.Is(err, platform.ErrNotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+// changeForeign changes an item and then the list of them, so that what is listed can be got.
+func (b *Broker) changeForeign(ctx context.Context, req protocol.Request, change func(servers map[string]string) error) error {
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err := b.Locks.Lock(limited, foreignIndex)
+	if err != nil {
+		return fmt.Errorf("locking docker's credentials: %w", err)
+	}
+	defer release()
+	list, err := b.foreignServers(ctx)
+	if err != nil {
+		return err
+	}
+	before := maps.Clone(list.Servers)
+	if err := change(list.Servers); err != nil {
+		return fmt.Errorf("%s of the credential of %q: %w", req.Verb, req.Host, err)
+	}
+	if maps.Equal(before, list.Servers) {
+		return nil
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("encoding the list of docker's credentials: %w", err)
+	}
+	if err := b.Keychain.Set(ctx, foreignIndex, string(text)); err != nil {
+		return fmt.Errorf("keeping the list of docker's credentials: %w", err)
+	}
+	return nil
+}
+
+func (b *Broker) foreignServers(ctx context.Context) (foreignList, error) {
+	list := foreignList{Version: foreignVersion, Servers: map[string]string{}}
+	text, err := b.Keychain.Get(ctx, foreignIndex)
+	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
+		return list, nil
+	}
+	if err != nil {
+		return list, fmt.Errorf("reading the list of docker's credentials: %w", err)
+	}
+	if json.Unmarshal([]byte(text), &list) != nil || list.Version != foreignVersion || list.Servers == nil {
+		return list, errors.New("the list of docker's credentials in the keychain is not readable")
+	}
+	return list, nil
+}
