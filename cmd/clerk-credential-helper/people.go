@@ -105,7 +105,10 @@ func exitStatus(ctx context.Context, err error) int {
 func hint(err error) string {
 	var needs *broker.NeedsSignIn
 	var failed *broker.SignInFailed
+	var injected *broker.InjectedError
 	switch {
+	case errors.As(err, &injected):
+		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
 	case errors.As(err, &needs):
 		return "run: clerk-credential-helper login " + needs.Profile
 	case errors.Is(err, platform.ErrLocked):

@@ -28,6 +28,8 @@ type profileStatus struct {
 	Expires     time.Time `json:"expires,omitzero"`
 	Refreshable bool      `json:"refreshable"`
 	StoredIn    string    `json:"stored_in"`
+	// Injected is the variable that brings a token, which goes before the session.
+	Injected string `json:"injected,omitempty"`
 	// AskedAgain is when a tool may next ask the person to sign in, after a refusal.
 	AskedAgain time.Time `json:"asked_again,omitzero"`
 	Error      string    `json:"error,omitempty"`
@@ -56,6 +58,10 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		}
 		st := describe(p, s, ok, err, keychain.Describe())
 		st.AskedAgain, _ = b.CoolDown(ctx, p)
+		_, st.Injected, err = b.Injected(p)
+		if err != nil {
+			failed = append(failed, err)
+		}
 		all = append(all, st)
 	}
 	if c.JSON {
@@ -117,6 +123,9 @@ func (s profileStatus) print(w io.Writer) {
 		token += "; refreshed when needed"
 	}
 	row("token", token)
+	if s.Injected != "" {
+		row("injected", s.Injected+" goes before the session")
+	}
 	if !s.AskedAgain.IsZero() {
 		row("sign-in", "was refused; tools ask again after "+s.AskedAgain.Local().Format(time.TimeOnly)+", or run: clerk-credential-helper login "+s.Profile)
 	}

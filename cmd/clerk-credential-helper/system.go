@@ -117,6 +117,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Outcomes:   outcomes,
 		Issuer:     issuer{sys, trace},
 		Now:        time.Now,
+		Injected:   sys.injected(cfg),
 		Renew:      renewDetached,
 		Fallback:   fallback,
 		Ask:        sys.mayAsk,

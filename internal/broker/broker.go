@@ -51,6 +51,9 @@ type Broker struct {
 	Outcomes Keychain
 	Issuer   Issuer
 	Now      func() time.Time
+	// Injected gives a token that the environment brings for the profile, and where from; no source means none. It goes
+	// before every other. May be nil.
+	Injected func(*config.Profile) (token, source string, err error)
 	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
 	// Refresh runs in this one.
 	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
@@ -191,7 +194,7 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
 	}
 	reply := protocol.Reply{Outcome: protocol.Done}
-	if s, err := b.read(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
+	if s, err := b.current(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", req.Host, p.Name)
 	}
 	return reply
@@ -202,6 +205,13 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	p := b.choose(ctx, req)
 	if p == nil {
 		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
+	}
+	if s, ok, err := b.injected(p); ok || err != nil {
+		reply := protocol.Reply{Outcome: protocol.Done}
+		if ok && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
+			reply.Hint = fmt.Sprintf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
+		}
+		return reply
 	}
 	if fromDocker(req) {
 		reply := protocol.Reply{Outcome: protocol.Done}
@@ -237,7 +247,7 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 		}
 	}
 	for _, p := range b.Config.Profiles {
-		s, err := b.read(ctx, p)
+		s, err := b.current(ctx, p)
 		if err != nil || !s.alive() {
 			continue
 		}

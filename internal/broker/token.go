@@ -28,9 +28,13 @@ const (
 // errSignedOut is why nobody is asked after a logout.
 var errSignedOut = errors.New("you signed out of it")
 
-// Token gives a live session of the profile: from the keychain, refreshed, or from a sign-in. The errors are
-// [*NeedsSignIn], [*SignInFailed], platform.ErrLocked, platform.ErrUnavailable, or what kept a refresh from an answer.
+// Token gives a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
+// errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], platform.ErrLocked, platform.ErrUnavailable, or what
+// kept a refresh from an answer.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
+	if s, ok, err := b.injected(p); ok || err != nil {
+		return s, err
+	}
 	began := b.Now()
 	s, err := b.read(ctx, p)
 	switch {
@@ -435,6 +439,14 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		out.Revoked = out.RevokeErr == nil
 	}
 	return out, nil
+}
+
+// current is what would answer now without a refresh or a sign-in.
+func (b *Broker) current(ctx context.Context, p *config.Profile) (Session, error) {
+	if s, ok, err := b.injected(p); ok || err != nil {
+		return s, err
+	}
+	return b.read(ctx, p)
 }
 
 // Look reads the session of a profile as it is, for people. ok is false where there is none.

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+)
+
+// InjectedError is a token from the environment that cannot be used. It never holds the token.
+type InjectedError struct {
+	// Source is where the token came from, such as "CLERK_HELPER_TOKEN".
+	Source string
+	Err    error
+}
+
+func (e *InjectedError) Error() string { return fmt.Sprintf("the token in %s %v", e.Source, e.Err) }
+
+func (e *InjectedError) Unwrap() error { return e.Err }
+
+// maxInjected bounds an injected token, in bytes.
+const maxInjected = 16 << 10
+
+// injected is the session of a token that the environment brings, which goes before every other source: ok is false if
+// it brings none for this profile. It is bound to the hosts of the profile like any token. It cannot be refreshed, so
+// what is wrong with it is said before a server refuses it.
+func (b *Broker) injected(p *config.Profile) (s Session, ok bool, err error) {
+	if b.Injected == nil {
+		return Session{}, false, nil
+	}
+	token, source, err := b.Injected(p)
+	if err != nil || source == "" {
+		return Session{}, false, err
+	}
+	s, err = CheckInjected(p, token, b.Now())
+	if err != nil {
+		return Session{}, false, &InjectedError{source, err}
+	}
+	b.trace("profile %s: token from %s", p.Name, source)
+	return s, true, nil
+}
+
+// CheckInjected makes a session of a token that somebody has handed to us, or says what is wrong with it. The words go
+// on from "the token ...".
+func CheckInjected(p *config.Profile, token string, now time.Time) (Session, error) {
+	switch {
+	case token == "":
+		return Session{}, errors.New("is empty")
+	case len(token) > maxInjected:
+		return Session{}, fmt.Errorf("is longer than %d bytes", maxInjected)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return Session{}, errors.New("holds a character that no token has")
+	case strings.HasPrefix(token, "sk_"):
+		return Session{}, errors.New("is a secret key of Clerk's Backend API, which must never reach a tool: replace it in Clerk's dashboard, and use an access token, an API key or an M2M token")
+	case strings.HasPrefix(token, "pk_"):
+		return Session{}, errors.New("is a publishable key, which opens nothing")
+	}
+	s := Session{
+		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,
+		Kind: "opaque", AccessToken: token, ReceivedAt: now.UTC(),
+	}
+	issuer, subject, expires, jwt := clerk.Inspect(token)
+	if jwt {
+		s.Kind, s.Subject, s.ExpiresAt = "jwt", subject, expires.UTC()
+		if issuer != p.Issuer {
+			return Session{}, fmt.Errorf("was issued by %.200q, not by %q", issuer, p.Issuer)
+		}
+		if !expires.IsZero() && !expires.After(now) {
+			return Session{}, fmt.Errorf("expired at %s", expires.UTC().Format(time.RFC3339))
+		}
+	}
+	if p.Token == "id" {
+		s.IDToken, s.AccessToken = token, ""
+	}
+	return s, nil
+}

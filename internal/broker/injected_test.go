@@ -1,0 +1,91 @@
+package broker_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+// jwt is a token that says so much of itself; nobody checks its signature.
+func jwt(claims string) string {
+	encode := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	return encode(`{"alg":"RS256"}`) + "." + encode(claims) + "." + encode("signature")
+}
+
+func TestInjected(t *testing.T) {
+	const issuer = `"iss":"https://clerk.acme.dev"`
+	live := jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Add(time.Hour).Unix()))
+	for _, row := range []struct {
+		reason, token, want string // want is a part of the error; empty for an answer
+	}{
+		{"a live JWT of the issuer", live, ""},
+		{"an opaque access token", "oat_123", ""},
+		{"an API key", "ak_123", ""},
+		{"an M2M token", "mt_123", ""},
+		{"a JWT without an end", jwt("{" + issuer + "}"), ""},
+		{"a JWT that has expired", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Add(-time.Second).Unix())), "expired at 2026-11-23T11:59:59Z"},
+		{"a JWT that ends now", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), "expired at"},
+		{"a JWT of another issuer", jwt(`{"iss":"https://clerk.evil.dev"}`), `was issued by "https://clerk.evil.dev"`},
+		{"a JWT of an issuer that begins alike", jwt(`{"iss":"https://clerk.acme.dev.evil.dev"}`), "was issued by"},
+		{"a JWT of nobody", jwt(`{}`), "was issued by"},
+		{"a secret key", "sk_live_123", "secret key"},
+		{"a publishable key", "pk_live_123", "publishable key"},
+		{"a line break", "oat_1\n23", "holds a character"},
+		{"a carriage return at its end", "oat_123\r", "holds a character"},
+		{"a blank", "Bearer oat_123", "holds a character"},
+		{"letters outside ASCII", "oat_é", "holds a character"},
+		{"too long", strings.Repeat("x", 16<<10+1), "longer than"},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.have(time.Hour)
+			b.Injected = func(*config.Profile) (string, string, error) { return row.token, "CLERK_HELPER_TOKEN", nil }
+			reply := b.get("git.acme.dev")
+			if row.want == "" {
+				if reply.Outcome != protocol.Found || reply.Credential.Token != row.token {
+					t.Errorf("got %+v", reply)
+				}
+			} else {
+				var injected *broker.InjectedError
+				if reply.Outcome != protocol.Failed || !errors.As(reply.Err, &injected) || !strings.Contains(reply.Err.Error(), row.want) {
+					t.Errorf("got %+v, want an error with %q", reply, row.want)
+				} else if strings.Contains(reply.Err.Error(), row.token) {
+					t.Error("the error holds the token")
+				}
+			}
+			b.wantCalls()
+
+			// A host that only looks like ours gets it no more than any other token.
+			if reply := b.get("git.acme.dev.evil.dev"); reply.Outcome != protocol.None {
+				t.Errorf("a foreign host: got %+v", reply)
+			}
+			if s := b.kept(); s.AccessToken != "kept-access" {
+				t.Error("the session was touched")
+			}
+		})
+	}
+}
+
+// TestInjectedIsNotErased: it would come again; the person is told instead.
+func TestInjectedIsNotErased(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	b.Injected = func(*config.Profile) (string, string, error) { return "oat_123", "CLERK_HELPER_TOKEN", nil }
+	for secret, hint := range map[string]bool{"oat_123": true, "": true, "another": false} {
+		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: secret})
+		if reply.Outcome != protocol.Done || (reply.Hint != "") != hint {
+			t.Errorf("%q: got %+v", secret, reply)
+		}
+	}
+	if s := b.kept(); s.AccessToken != "kept-access" {
+		t.Error("the session was touched")
+	}
+	b.wantCalls()
+}
