@@ -7,11 +7,12 @@ import (
 )
 
 // StartDetached starts a program that goes on when we end, however we end: in a session of its own, so that Ctrl-C and a
-// closed terminal do not reach it, and with no streams. It inherits environment and folder. wait gives the program's end:
-// nil for status 0, or the context's error, which leaves the program running.
-func StartDetached(program string, args ...string) (wait func(context.Context) error, err error) {
-	cmd := exec.Command(program, args...)
-	cmd.SysProcAttr = detached()
+// closed terminal do not reach it, and with no streams. It inherits environment and folder; argv begins with the name
+// that it is called by. wait gives the program's end: nil for status 0, or the context's error, which leaves the program
+// running.
+func StartDetached(program string, argv ...string) (wait func(context.Context) error, err error) {
+	cmd := &exec.Cmd{Path: program, Args: argv}
+	OwnSession(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s in the background: %w", appName, err)
 	}
@@ -26,3 +27,7 @@ func StartDetached(program string, args ...string) (wait func(context.Context) e
 		}
 	}, nil
 }
+
+// OwnSession makes a command that is not started yet run in a session of its own, without a controlling terminal: what
+// is typed at ours, Ctrl-C included, does not reach it.
+func OwnSession(cmd *exec.Cmd) { cmd.SysProcAttr = detached() }

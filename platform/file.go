@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // fileStore keeps each secret in a file of its own, DIR/NAME.json, whose content is the secret's bytes and nothing
@@ -47,6 +48,9 @@ func (s fileStore) set(_ context.Context, name, secret string) error {
 	if err := makePrivateDir(s.dir); err != nil {
 		return err
 	}
+	if err := s.sweep(name); err != nil {
+		return err
+	}
 	return WriteFile(s.path(name), []byte(secret))
 }
 
@@ -54,7 +58,25 @@ func (s fileStore) delete(_ context.Context, name string) error {
 	if err := checkPrivateDir(s.dir); err != nil {
 		return notFound(err)
 	}
-	return notFound(os.Remove(s.path(name)))
+	return errors.Join(s.sweep(name), notFound(os.Remove(s.path(name))))
+}
+
+// sweep removes what killed writers of the item have left: a secret would stay in a file that nobody knows of. Writers of
+// one item exclude each other (see [Keychain.Set]), so none of these files is being written.
+func (s fileStore) sweep(name string) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "."+name+".json.") || !strings.HasSuffix(e.Name(), ".tmp") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // notFound turns "no such file" into ErrNotFound.

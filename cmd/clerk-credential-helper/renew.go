@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
@@ -11,9 +13,9 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// renewVerb makes this program refresh one session, named by its keychain item and the time it was received. Nobody
-// but renewDetached says it.
-const renewVerb = "renew-session"
+// renewName is the name under which this program refreshes one session: that of the profile given, if its keychain item
+// is the one given and was received at the time given. Nobody but renewDetached calls it so.
+const renewName = "clerk-renew-session"
 
 // renewDetached refreshes in a copy of this program that outlives us: once sent, a refresh must end in the keychain,
 // whatever Ctrl-C or a tool's time limit does to the caller.
@@ -22,7 +24,7 @@ func renewDetached(ctx context.Context, p *config.Profile, seen time.Time) error
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	wait, err := platform.StartDetached(program, renewVerb, broker.Item(p), seen.Format(time.RFC3339Nano))
+	wait, err := platform.StartDetached(program, renewName, p.Name, broker.Item(p), seen.Format(time.RFC3339Nano))
 	if err != nil {
 		return err
 	}
@@ -30,8 +32,15 @@ func renewDetached(ctx context.Context, p *config.Profile, seen time.Time) error
 }
 
 // renew is the copy's part. It has no streams: the outcome that the broker leaves is what callers read.
-func renew(sys *system, item, seen string) int {
-	at, err := time.Parse(time.RFC3339Nano, seen)
+func renew(sys *system) int {
+	// The end of a terminal or of a desktop session must not end us between Clerk's answer and the keychain. We have a
+	// limit of our own.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	if len(sys.args) != 4 {
+		return exitUsage
+	}
+	profile, item := sys.args[1], sys.args[2]
+	seen, err := time.Parse(time.RFC3339Nano, sys.args[3])
 	if err != nil {
 		return exitUsage
 	}
@@ -43,13 +52,12 @@ func renew(sys *system, item, seen string) int {
 	if err != nil {
 		return exitFailed
 	}
-	for _, p := range cfg.Profiles {
-		if broker.Item(p) == item {
-			if b.Refresh(context.Background(), p, at) != nil {
-				return exitFailed
-			}
-			return exitOK
-		}
+	p := cfg.Profile(profile)
+	if p == nil || broker.Item(p) != item { // the configuration has changed meanwhile
+		return exitUsage
 	}
-	return exitUsage
+	if b.Refresh(context.Background(), p, seen) != nil {
+		return exitFailed
+	}
+	return exitOK
 }

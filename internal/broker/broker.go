@@ -54,6 +54,9 @@ type Broker struct {
 	// Injected gives a token that the environment brings for the profile, and where from; no source means none. It goes
 	// before every other. May be nil.
 	Injected func(*config.Profile) (token, source string, err error)
+	// Machine is the secret key of the machine whose tokens a profile with machine = true hands out, and Mint gets one.
+	Machine string
+	Mint    func(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error)
 	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
 	// Refresh runs in this one.
 	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
@@ -69,6 +72,9 @@ type Broker struct {
 	Waiting func(p *config.Profile, by string)
 	// Caller is the tool that we answer, for Waiting in other processes.
 	Caller string
+	// Command is the process that called us. At a terminal, too, it is not asked again after a refusal: docker's classic
+	// builder asks for each of its hosts. Zero is nobody in particular.
+	Command int
 	// Trace is told of every decision, never of a secret. May be nil.
 	Trace func(format string, args ...any)
 }
@@ -119,7 +125,7 @@ func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Repl
 func (b *Broker) get(ctx context.Context, req protocol.Request) protocol.Reply {
 	p := b.choose(ctx, req)
 	if p == nil {
-		return b.notOurs(ctx, req, protocol.Reply{})
+		return b.notOurs(ctx, req)
 	}
 	s, err := b.Token(ctx, p)
 	var needs *NeedsSignIn
@@ -191,10 +197,10 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 	}
 	p := b.choose(ctx, asked)
 	if p == nil {
-		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
+		return b.notOurs(ctx, req)
 	}
 	reply := protocol.Reply{Outcome: protocol.Done}
-	if s, err := b.current(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
+	if s, err := b.Current(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", req.Host, p.Name)
 	}
 	return reply
@@ -204,7 +210,7 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply {
 	p := b.choose(ctx, req)
 	if p == nil {
-		return b.notOurs(ctx, req, protocol.Reply{Outcome: protocol.Done})
+		return b.notOurs(ctx, req)
 	}
 	if s, ok, err := b.injected(p); ok || err != nil {
 		reply := protocol.Reply{Outcome: protocol.Done}
@@ -220,19 +226,23 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 		}
 		return reply
 	}
-	if err := b.reject(ctx, p, req.Secret); err != nil {
+	reject := b.reject
+	if p.Machine {
+		reject = b.rejectMachine
+	}
+	if err := reject(ctx, p, req.Secret); err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
 	return protocol.Reply{Outcome: protocol.Done}
 }
 
 // notOurs answers for a host of no profile: docker as of any helper, others with silence.
-func (b *Broker) notOurs(ctx context.Context, req protocol.Request, silence protocol.Reply) protocol.Reply {
+func (b *Broker) notOurs(ctx context.Context, req protocol.Request) protocol.Reply {
 	// docker also says http://HOST for a host of ours, which is no place for a token and none of a fallback's business.
 	if fromDocker(req) && len(b.Config.Match("https", req.Host)) == 0 {
 		return b.foreign(ctx, req)
 	}
-	return silence
+	return protocol.Reply{}
 }
 
 // list names what can be answered without asking a person: docker follows it with a get for each (design §5.7). What
@@ -247,8 +257,8 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 		}
 	}
 	for _, p := range b.Config.Profiles {
-		s, err := b.current(ctx, p)
-		if err != nil || !s.alive() {
+		s, err := b.Current(ctx, p)
+		if err != nil || s.Token(p) == "" && s.RefreshToken == "" {
 			continue
 		}
 		for _, h := range p.Hosts {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -537,13 +538,35 @@ func TestCoolDown(t *testing.T) {
 	}
 
 	// Other failures leave none.
-	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, &clerk.ResponseError{Status: 500}} {
+	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, &net.OpError{Op: "dial", Err: errors.New("no route")}} {
 		b = newBench(t)
 		b.issuer.signIn = func(func(clerk.Tokens) error) error { return failure }
 		b.get("git.acme.dev")
 		if until, _ := b.CoolDown(t.Context(), b.acme); !until.IsZero() {
 			t.Errorf("%v left a cool-down", failure)
 		}
+	}
+}
+
+// TestCoolDownStays: neither a page that came to nothing in between, nor a refusal by the issuer, takes it away.
+func TestCoolDownStays(t *testing.T) {
+	b := newBench(t)
+	answer := error(clerk.ErrDenied)
+	b.issuer.signIn = func(func(clerk.Tokens) error) error { return answer }
+	b.get("git.acme.dev")
+	until, _ := b.CoolDown(t.Context(), b.acme)
+	b.Foreground = func() bool { return true }
+	answer = context.Canceled
+	b.now = b.now.Add(time.Second)
+	b.get("git.acme.dev")
+	if after, _ := b.CoolDown(t.Context(), b.acme); !after.Equal(until) {
+		t.Errorf("after Ctrl-C the cool-down ends at %v, not %v", after, until)
+	}
+	answer = &clerk.ResponseError{Endpoint: "token", Status: 400, Code: "invalid_client"}
+	b.now = b.now.Add(time.Second)
+	b.get("git.acme.dev")
+	if after, _ := b.CoolDown(t.Context(), b.acme); !after.Equal(b.now.Add(2 * time.Minute)) {
+		t.Errorf("after a second refusal the cool-down ends at %v", after)
 	}
 }
 
@@ -621,7 +644,7 @@ func TestSignInFails(t *testing.T) {
 				}
 				return nil
 			}
-		}, platform.ErrLocked, []string{"sign in"}},
+		}, platform.ErrLocked, []string{"sign in", "revoke signed-in-refresh"}},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
@@ -762,6 +785,7 @@ func TestWhoseSession(t *testing.T) {
 			p.Scopes = slices.Clone(p.Scopes)
 			slices.Reverse(p.Scopes)
 		}, false},
+		{"the other kind of token", func(p *config.Profile) { p.Token = "id" }, false},
 		{"the border between issuer and client moved", func(p *config.Profile) {
 			p.Issuer, p.ClientID = p.Issuer+"c", strings.TrimPrefix(p.ClientID, "c")
 		}, false},
@@ -793,23 +817,28 @@ func TestErase(t *testing.T) {
 		age     time.Duration
 		dropped bool
 		hint    bool
+		foreign bool
 	}{
-		{"the token in force", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, time.Hour, true, false},
-		{"none named", protocol.Request{Host: "git.acme.dev"}, time.Hour, true, false},
-		{"an older token", protocol.Request{Host: "git.acme.dev", Secret: "older"}, time.Hour, false, false},
-		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false},
-		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, false},
-		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false},
-		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false},
-		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false},
-		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000"}, time.Hour, false, true},
+		{"the token in force", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, time.Hour, true, false, false},
+		{"none named", protocol.Request{Host: "git.acme.dev"}, time.Hour, true, false, false},
+		{"an older token", protocol.Request{Host: "git.acme.dev", Secret: "older"}, time.Hour, false, false, false},
+		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false, false},
+		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, false, false},
+		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false, true},
+		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
+		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false, true},
+		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000"}, time.Hour, false, true, false},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
 			b.have(row.age)
 			row.req.Verb, row.req.Scheme = protocol.Erase, "https"
 			reply := b.Answer(t.Context(), row.req)
-			if reply.Outcome != protocol.Done || (reply.Hint != "") != row.hint {
+			want := protocol.Done
+			if row.foreign {
+				want = protocol.None
+			}
+			if reply.Outcome != want || (reply.Hint != "") != row.hint {
 				t.Errorf("got %+v", reply)
 			}
 			s := b.kept()
@@ -833,10 +862,10 @@ func TestStore(t *testing.T) {
 	}{
 		{"git brings our token back", protocol.Request{Host: "git.acme.dev", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
 		{"something else for our host", protocol.Request{Host: "git.acme.dev", Secret: "hunter2"}, protocol.Done, true},
-		{"git stores for a foreign host", protocol.Request{Host: "github.com", Secret: "hunter2"}, protocol.Done, false},
+		{"git stores for a foreign host", protocol.Request{Host: "github.com", Secret: "hunter2"}, protocol.None, false},
 		{"docker brings our token back", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
 		{"docker stores another account for our host", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "robot", Secret: "hunter2"}, protocol.Done, true},
-		{"docker's http spelling of our host", protocol.Request{Scheme: "http", Host: "registry.acme.dev:5000", ServerURL: "http://registry.acme.dev:5000", Username: "x", Secret: "hunter2"}, protocol.Done, false},
+		{"docker's http spelling of our host", protocol.Request{Scheme: "http", Host: "registry.acme.dev:5000", ServerURL: "http://registry.acme.dev:5000", Username: "x", Secret: "hunter2"}, protocol.None, false},
 	} {
 		b := newBench(t)
 		b.have(time.Hour)
@@ -984,7 +1013,7 @@ func TestLogout(t *testing.T) {
 
 	b = newBench(t)
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Subject != "" {
-		t.Errorf("signed out already: got %+v, %v", out, err)
+		t.Errorf("not signed in: got %+v, %v", out, err)
 	}
 	b.wantCalls()
 }
@@ -1014,6 +1043,97 @@ func TestRecord(t *testing.T) {
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
 		t.Errorf("a record of release 1 is not read: %+v", reply)
 	}
+}
+
+// TestSignedOutMeanwhile: a logout that comes while a tool waits, or that a locked keychain hid, counts.
+func TestSignedOutMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	reads := 0
+	b.keychain.Hook = func(op, _ string) error {
+		if op == "get" {
+			if reads++; reads == 2 { // the lock of the refresh has been waited for
+				b.keychain.Hook = nil
+				b.have(time.Hour, func(s *broker.Session) { s.AccessToken, s.RefreshToken, s.SignedOut = "", "", true })
+			}
+		}
+		return nil
+	}
+	var needs *broker.NeedsSignIn
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+		t.Errorf("while it waited: got %+v", reply)
+	}
+
+	b = newBench(t)
+	b.have(time.Hour, func(s *broker.Session) { s.AccessToken, s.RefreshToken, s.SignedOut = "", "", true })
+	locked := true
+	b.keychain.Hook = func(string, string) error {
+		if locked {
+			return platform.ErrLocked
+		}
+		return nil
+	}
+	b.Unlock = func(context.Context) error { locked = false; return nil }
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+		t.Errorf("behind a lock: got %+v", reply)
+	}
+
+	b = newBench(t) // without a session before it
+	if _, err := b.Logout(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if reply := b.get("git.acme.dev"); !errors.As(reply.Err, &needs) {
+		t.Errorf("never signed in: got %+v", reply)
+	}
+	b.wantCalls()
+}
+
+// TestStoppedHolder: somebody with the turn to refresh is stopped, and what they have refreshed is used all the same.
+func TestStoppedHolder(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	b.Locks = stoppedHolder{b.Locks, func() { b.have(0, func(s *broker.Session) { s.AccessToken = "theirs" }) }}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "theirs" {
+		t.Errorf("got %+v", reply)
+	}
+}
+
+// stoppedHolder is a Locker whose lock for a refresh never comes; meanwhile is what happens in the time.
+type stoppedHolder struct {
+	broker.Locker
+	meanwhile func()
+}
+
+func (l stoppedHolder) Lock(ctx context.Context, name string) (func(), error) {
+	if strings.HasPrefix(name, "refresh-") {
+		l.meanwhile()
+		return nil, context.DeadlineExceeded
+	}
+	return l.Locker.Lock(ctx, name)
+}
+
+// TestGrantsThatNobodyKeeps are revoked: one that was refused on this side, and the one that is replaced, as it is then.
+func TestGrantsThatNobodyKeeps(t *testing.T) {
+	b := newBench(t)
+	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		other := b.tokens("eve")
+		other.Subject = "user_eve"
+		return keep(other)
+	}
+	b.get("git.acme.dev")
+	b.wantCalls("sign in", "revoke eve-refresh")
+
+	b = newBench(t)
+	b.have(time.Hour)
+	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+		b.have(0, func(s *broker.Session) { s.RefreshToken = "rotated meanwhile" })
+		return keep(b.tokens("signed-in"))
+	}
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	b.wantCalls("sign in", "revoke rotated meanwhile")
 }
 
 func TestIDTokenProfile(t *testing.T) {

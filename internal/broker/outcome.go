@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -50,6 +51,8 @@ type outcome struct {
 	// Until is the end of the cool-down, zero for none; Refusals is how many came in a row.
 	Until    time.Time `json:"until,omitzero"`
 	Refusals int       `json:"refusals,omitempty"`
+	// Command is the process on whose behalf the cool-down came, see Broker.Command.
+	Command int `json:"command,omitempty"`
 }
 
 // codeOf finds the code of an error of a sign-in or a refresh.
@@ -65,7 +68,7 @@ func codeOf(err error) (code, int) {
 		return timeout, 0
 	case errors.Is(err, context.Canceled):
 		return cancelled, 0
-	case errors.Is(err, platform.ErrNoBrowser):
+	case errors.Is(err, platform.ErrNoBrowser), errors.Is(err, clerk.ErrOtherFlow):
 		return noBrowser, 0
 	case errors.Is(err, ErrOtherAccount):
 		return otherUser, 0
@@ -81,6 +84,12 @@ func codeOf(err error) (code, int) {
 	return unfit, 0
 }
 
+// errEarlier is why nobody is asked while an older refusal counts.
+var errEarlier = errors.New("an earlier sign-in came to nothing")
+
+// errCancelled is Ctrl-C, in the words of all who shared the sign-in.
+var errCancelled = errors.New("it was cancelled")
+
 // errKeychain marks what a keychain could not do, where platform has no sentinel for it.
 var errKeychain = errors.New("the keychain failed")
 
@@ -94,7 +103,7 @@ func (o outcome) err() error {
 	case timeout:
 		return clerk.ErrTimeout
 	case cancelled:
-		return errors.New("it was cancelled")
+		return errCancelled
 	case noBrowser:
 		return platform.ErrNoBrowser
 	case network:
@@ -129,29 +138,37 @@ func (b *Broker) recall(ctx context.Context, kind string, p *config.Profile) out
 	return o
 }
 
-// record leaves an outcome. Its loss costs others a question, so a failure is only traced.
-func (b *Broker) record(ctx context.Context, kind string, p *config.Profile, o outcome) {
+// record leaves an outcome. At the end of a sign-in or a refresh there is nothing to be done about a failure, which is
+// traced.
+func (b *Broker) record(ctx context.Context, kind string, p *config.Profile, o outcome) error {
 	o.At = b.Now().UTC()
 	text, err := json.Marshal(o)
 	if err == nil {
 		err = b.Outcomes.Set(ctx, kind+"-"+identity(p), string(text))
 	}
 	if err != nil {
-		b.trace("profile %s: the outcome of the %s could not be left for others: %v", p.Name, kind, err)
+		err = fmt.Errorf("no outcome can be left for those who wait: %w", err)
+		b.trace("profile %s: %v", p.Name, err)
 	}
+	return err
 }
 
-// settle records the end of a sign-in. A person who said no, or did not come, is left in peace for a while.
+// settle records the end of a sign-in. A person who said no, or did not come, is left in peace for a while, and so is
+// one whose sign-ins come to nothing: each would open a page. Ctrl-C, no network and a failing keychain leave what was
+// before; only a success takes it away.
 func (b *Broker) settle(ctx context.Context, p *config.Profile, before outcome, err error) {
-	o := outcome{}
+	o := outcome{Refusals: before.Refusals, Until: before.Until, Command: b.Command}
 	o.Code, o.Status = codeOf(err)
-	if o.Code == denied || o.Code == timeout {
-		o.Refusals = before.Refusals + 1
-		pause := coolDownFirst
-		for range before.Refusals {
-			pause = min(2*pause, coolDownMost)
-		}
-		o.Until = b.Now().UTC().Add(pause)
+	var response *clerk.ResponseError
+	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
+	switch {
+	case unopened: // no page was opened
+	case o.Code == ok:
+		o.Refusals, o.Until = 0, time.Time{}
+	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, o.Code):
+		pause := coolDownFirst << max(0, min(before.Refusals, 6))
+		o.Refusals++
+		o.Until = b.Now().UTC().Add(min(pause, coolDownMost))
 	}
 	b.record(context.WithoutCancel(ctx), "signin", p, o)
 }
@@ -163,5 +180,13 @@ func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Ti
 	if !o.Until.After(b.Now()) {
 		return time.Time{}, nil
 	}
-	return o.Until, o.err()
+	return o.Until, o.words()
+}
+
+// words is err for a cool-down, which outlasts a page that was opened in it and came to nothing.
+func (o outcome) words() error {
+	if err := o.err(); err != nil {
+		return err
+	}
+	return errEarlier
 }

@@ -39,6 +39,9 @@ type Session struct {
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
+	// Rejected counts a machine's tokens that servers have refused, in a row.
+	Rejected int `json:"rejected,omitempty"`
+
 	// SignedOut is set by logout: nobody is asked on demand until the person runs login.
 	SignedOut bool `json:"signed_out,omitempty"`
 }
@@ -101,12 +104,16 @@ var errNoSession = errors.New("no session")
 var ErrUnreadable = errors.New("the session in the keychain is not readable")
 
 // Item is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
-// profile is called.
+// profile is called, and to the kind of token that it hands out. A machine's token has an item of its own for each secret key; see machineItem.
 func Item(p *config.Profile) string { return "session-" + identity(p) }
 
 func identity(p *config.Profile) string {
 	// A NUL cannot occur in any part, so no two identities have the same bytes.
-	sum := sha256.Sum256([]byte(p.Issuer + "\x00" + p.ClientID + "\x00" + strings.Join(p.Scopes, " ")))
+	text := p.Issuer + "\x00" + p.ClientID + "\x00" + strings.Join(p.Scopes, " ")
+	if p.Token == "id" {
+		text += "\x00id" // its record holds the ID token and that token's end
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 

@@ -21,6 +21,10 @@ const (
 	// rejectionGrace keeps a token that is rejected soon after it was received: the server refuses the person then,
 	// and no refresh would help.
 	rejectionGrace = time.Minute
+	// signInLimit bounds the wait for another command's sign-in: longer than a person has for one.
+	signInLimit = 6 * time.Minute
+	// revokeLimit bounds what is only tidied up.
+	revokeLimit = 5 * time.Second
 	// waitingAfter is when somebody who waits for another's sign-in is told so.
 	waitingAfter = 3 * time.Second
 )
@@ -34,6 +38,9 @@ var errSignedOut = errors.New("you signed out of it")
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
 	if s, ok, err := b.injected(p); ok || err != nil {
 		return s, err
+	}
+	if p.Machine {
+		return b.machine(ctx, p)
 	}
 	began := b.Now()
 	s, err := b.read(ctx, p)
@@ -66,7 +73,7 @@ func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) 
 // It costs aheadLimit at most and never fails: the token that is there goes on living.
 func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session, began time.Time) Session {
 	half := s.ReceivedAt.Add(s.ExpiresAt.Sub(s.ReceivedAt) / 2)
-	if s.RefreshToken == "" || began.Before(half) || b.recall(ctx, "refresh", p).Until.After(began) {
+	if s.RefreshToken == "" || began.Before(half) {
 		return s
 	}
 	release, free, err := b.Locks.TryLock("refresh-" + identity(p))
@@ -74,6 +81,9 @@ func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session,
 		return s
 	}
 	defer release()
+	if b.recall(ctx, "refresh", p).Until.After(began) {
+		return s
+	}
 	limited, cancel := context.WithTimeout(ctx, aheadLimit)
 	defer cancel()
 	fresh, err := b.renew(limited, p, s, began)
@@ -108,11 +118,10 @@ func (b *Broker) refresh(ctx context.Context, p *config.Profile, s Session, bega
 func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time.Time, limit time.Duration) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	release, err := b.Locks.Lock(limited, "refresh-"+identity(p))
-	if err != nil {
-		return Session{}, fmt.Errorf("waiting for the refresh of profile %q: %w", p.Name, err)
+	release, lockErr := b.Locks.Lock(limited, "refresh-"+identity(p))
+	if lockErr == nil {
+		defer release()
 	}
-	defer release()
 	s, err := b.read(ctx, p)
 	switch {
 	case err != nil:
@@ -120,6 +129,8 @@ func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time
 	case s.good(p, b.Now()):
 		b.trace("profile %s: refreshed by another process meanwhile", p.Name)
 		return s, nil
+	case lockErr != nil: // its holder may be stopped
+		return Session{}, fmt.Errorf("waiting for the refresh of profile %q: %w", p.Name, lockErr)
 	case s.RefreshToken == "":
 		return Session{}, errNoSession
 	}
@@ -137,6 +148,9 @@ func (b *Broker) renew(limited context.Context, p *config.Profile, seen Session,
 		err = b.Renew(limited, p, seen.ReceivedAt)
 	} else {
 		err = b.Refresh(limited, p, seen.ReceivedAt)
+	}
+	if limited.Err() != nil && seen.usable(p, b.Now()) {
+		return Session{}, refreshError(p, limited.Err()) // the live token is served, without another read
 	}
 	// What there is to be known is in the keychain, also if we gave up waiting.
 	ctx := context.WithoutCancel(limited)
@@ -163,6 +177,7 @@ func refreshError(p *config.Profile, err error) error {
 // Refresh is one refresh from the lock to the write, unless the session is not the one received at seen any more. It
 // does not end with ctx once the issuer is asked. Its outcome is left for those who wait.
 func (b *Broker) Refresh(ctx context.Context, p *config.Profile, seen time.Time) error {
+	began := b.Now()
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
 		return err
@@ -175,6 +190,11 @@ func (b *Broker) Refresh(ctx context.Context, p *config.Profile, seen time.Time)
 	if !s.ReceivedAt.Equal(seen) || s.RefreshToken == "" {
 		b.trace("profile %s: the session is another one already", p.Name)
 		return nil
+	}
+	// Each caller that was interrupted leaves one of us. They do not all ask an issuer that has failed the first.
+	if o := b.recall(ctx, "refresh", p); o.At.After(began) && o.err() != nil {
+		b.trace("profile %s: the refresh that was waited for failed: %s", p.Name, o.Code)
+		return o.err()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshLimit)
 	defer cancel()
@@ -250,7 +270,7 @@ func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began ti
 		return Session{}, &NeedsSignIn{p.Name, err}
 	}
 	// Who stands before a terminal and asks again means it.
-	if until, why := b.CoolDown(ctx, p); why != nil && !b.foreground() {
+	if until, why := b.CoolDown(ctx, p); why != nil && !b.again(b.recall(ctx, "signin", p)) {
 		b.trace("profile %s: nobody is asked before %s", p.Name, until.Format(time.RFC3339))
 		return Session{}, &SignInFailed{p.Name, why}
 	}
@@ -259,6 +279,9 @@ func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began ti
 
 // Login asks the person to sign in, whatever the keychain holds and whatever was refused before. Any account may come.
 func (b *Broker) Login(ctx context.Context, p *config.Profile) (Session, error) {
+	if p.Machine {
+		return Session{}, fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and nobody signs in to it", p.Name)
+	}
 	return b.signIn(ctx, p, b.Now(), false)
 }
 
@@ -266,7 +289,12 @@ func (b *Broker) Login(ctx context.Context, p *config.Profile) (Session, error) 
 // waited for another's sign-in shares how it ended: its session, or its failure and no page of their own. A holder that
 // was killed leaves no end, and the next one asks.
 func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time, onDemand bool) (Session, error) {
-	failed := func(err error) (Session, error) { return Session{}, &SignInFailed{p.Name, err} }
+	failed := func(err error) (Session, error) {
+		if errors.Is(err, context.Canceled) {
+			err = errCancelled
+		}
+		return Session{}, &SignInFailed{p.Name, err}
+	}
 	release, err := b.awaitSignIn(ctx, p)
 	if err != nil {
 		return failed(err)
@@ -287,7 +315,10 @@ func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time,
 	case onDemand && err == nil && last.good(p, b.Now()):
 		b.trace("profile %s: signed in by another process meanwhile", p.Name)
 		return last, nil
-	case onDemand && before.At.After(began) && before.err() != nil:
+	case onDemand && err == nil && last.SignedOut:
+		return Session{}, &NeedsSignIn{p.Name, errSignedOut}
+	case onDemand && before.err() != nil && (before.At.After(began) || before.Until.After(b.Now()) && !b.again(before)):
+		// The cool-down is looked at again: its outcome may have been on its way to the disk when we began.
 		b.trace("profile %s: the sign-in that was waited for failed: %s", p.Name, before.Code)
 		return failed(before.err())
 	case onDemand && err == nil && last.RefreshToken != "":
@@ -298,36 +329,41 @@ func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time,
 		}
 	}
 
-	refusals := before.Refusals
 	if !onDemand {
-		refusals = 0
+		before = outcome{}
 	}
-	b.record(ctx, "signin", p, outcome{Code: asking, By: b.Caller, Refusals: refusals})
-	s, err := b.ask(ctx, p, last, onDemand)
-	b.settle(ctx, p, outcome{Refusals: refusals}, err)
+	// Where no outcome can be left, a thousand who wait would open a thousand pages, one after the other.
+	now := outcome{Code: asking, By: b.Caller, Refusals: before.Refusals, Until: before.Until}
+	if err := b.record(ctx, "signin", p, now); err != nil && onDemand {
+		return failed(err)
+	}
+	s, err := b.ask(ctx, p, last.Subject, onDemand)
+	b.settle(ctx, p, before, err)
 	if err != nil {
 		return failed(err)
 	}
 	b.trace("profile %s: signed in as %q, good until %s", p.Name, s.Account(), s.ExpiresAt.Format(time.RFC3339))
-	if last.RefreshToken != "" && last.RefreshToken != s.RefreshToken {
-		if err := b.Issuer.Revoke(ctx, p, last.RefreshToken); err != nil {
-			b.trace("profile %s: the earlier grant could not be revoked: %v", p.Name, err)
-		}
-	}
 	return s, nil
 }
 
-// awaitSignIn takes the sign-in lock, and says after a while what is waited for.
+// awaitSignIn takes the sign-in lock, and says after a while what is waited for. Its holder may have been stopped
+// (Ctrl-Z), so that the wait ends when nobody can be at a page any more.
 func (b *Broker) awaitSignIn(ctx context.Context, p *config.Profile) (release func(), err error) {
+	limited, cancel := context.WithTimeout(ctx, signInLimit)
+	defer cancel()
 	if b.Waiting != nil {
 		timer := time.AfterFunc(waitingAfter, func() { b.Waiting(p, b.recall(ctx, "signin", p).By) })
 		defer timer.Stop()
 	}
-	return b.Locks.Lock(ctx, "signin-"+identity(p))
+	release, err = b.Locks.Lock(limited, "signin-"+identity(p))
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("another command's sign-in has not ended within %v", signInLimit)
+	}
+	return release, err
 }
 
 // ask has the person sign in and keeps the session. The keychain proves itself first: nobody is bothered in vain.
-func (b *Broker) ask(ctx context.Context, p *config.Profile, last Session, onDemand bool) (Session, error) {
+func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string, onDemand bool) (Session, error) {
 	if err := b.probe(ctx, p); err != nil {
 		return Session{}, err
 	}
@@ -336,25 +372,53 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, last Session, onDem
 	err := b.Issuer.SignIn(ctx, p,
 		func(ctx context.Context, i clerk.Invitation) error { return b.Invite(ctx, p, i) },
 		func(t clerk.Tokens) error {
-			if onDemand && last.Subject != "" && last.Subject != t.Subject {
+			if onDemand && lastSubject != "" && lastSubject != t.Subject {
+				b.revoke(ctx, p, t.RefreshToken)
 				return ErrOtherAccount
 			}
 			s = newSession(p, t)
-			return b.keep(ctx, p, s)
+			replaced, err := b.keep(ctx, p, s)
+			if err != nil {
+				b.revoke(ctx, p, t.RefreshToken)
+				return err
+			}
+			if replaced != s.RefreshToken {
+				b.revoke(ctx, p, replaced)
+			}
+			return nil
 		})
 	return s, err
 }
 
-func (b *Broker) foreground() bool { return b.Foreground != nil && b.Foreground() }
+// revoke ends a grant that nobody keeps any more, also if the caller is leaving. That it could not is only traced.
+func (b *Broker) revoke(ctx context.Context, p *config.Profile, refreshToken string) {
+	if refreshToken == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
+	defer cancel()
+	if err := b.Issuer.Revoke(ctx, p, refreshToken); err != nil {
+		b.trace("profile %s: a grant that is not needed could not be revoked: %v", p.Name, err)
+	}
+}
 
-// keep writes a new session under the session lock, so that no refresh of the old one overwrites it.
-func (b *Broker) keep(ctx context.Context, p *config.Profile, s Session) error {
+// again says whether a person may be asked in spite of a cool-down: at a terminal, by another command than the refused one.
+func (b *Broker) again(before outcome) bool {
+	return (b.Command == 0 || b.Command != before.Command) && b.Foreground != nil && b.Foreground()
+}
+
+// keep writes a new session under the session lock, so that no refresh of the old one overwrites it, and gives the
+// refresh token that it replaces.
+func (b *Broker) keep(ctx context.Context, p *config.Profile, s Session) (replaced string, err error) {
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
-	return b.write(ctx, p, s)
+	if old, err := b.read(ctx, p); err == nil {
+		replaced = old.RefreshToken
+	}
+	return replaced, b.write(ctx, p, s)
 }
 
 // probe proves that the keychain keeps what it is given, before a person is bothered.
@@ -362,17 +426,17 @@ func (b *Broker) probe(ctx context.Context, p *config.Profile) error {
 	const text = "probe"
 	name := "probe-" + identity(p)
 	if err := b.Keychain.Set(ctx, name, text); err != nil {
-		return fmt.Errorf("the keychain takes nothing: %w", err)
+		return fmt.Errorf("%w: it takes nothing: %w", errKeychain, err)
 	}
 	got, err := b.Keychain.Get(ctx, name)
 	if err != nil {
-		return fmt.Errorf("the keychain does not give back what it took: %w", err)
+		return fmt.Errorf("%w: it does not give back what it took: %w", errKeychain, err)
 	}
 	if got != text {
-		return errors.New("the keychain gives back something else than it took")
+		return fmt.Errorf("%w: it gives back something else than it took", errKeychain)
 	}
 	if err := b.Keychain.Delete(ctx, name); err != nil {
-		return fmt.Errorf("the keychain does not delete: %w", err)
+		return fmt.Errorf("%w: it does not delete: %w", errKeychain, err)
 	}
 	return nil
 }
@@ -413,8 +477,8 @@ type SignOut struct {
 	RevokeErr error
 }
 
-// Logout forgets the session, leaves "signed out by the person", and asks the issuer to end the grant. Without a
-// session it does nothing.
+// Logout forgets the session, leaves "signed out by the person" also where there was none, and asks the issuer to end
+// the grant.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
@@ -422,14 +486,11 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	}
 	defer release()
 	s, err := b.read(ctx, p)
-	if errors.Is(err, errNoSession) {
-		return SignOut{}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoSession) {
 		return SignOut{}, err
 	}
-	gone := s.ended()
-	gone.Subject, gone.Email, gone.SignedOut = "", "", true
+	gone := newSession(p, clerk.Tokens{})
+	gone.SignedOut = true
 	if err := b.write(ctx, p, gone); err != nil {
 		return SignOut{}, err
 	}
@@ -441,10 +502,14 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	return out, nil
 }
 
-// current is what would answer now without a refresh or a sign-in.
-func (b *Broker) current(ctx context.Context, p *config.Profile) (Session, error) {
+// Current is what would answer now, without a refresh or a sign-in: a token that the environment brings, the machine's,
+// or the session, whether it is still alive or not. It is an error if there is nothing.
+func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
 	if s, ok, err := b.injected(p); ok || err != nil {
 		return s, err
+	}
+	if p.Machine {
+		return b.readMachine(ctx, machineItem(p, b.Machine))
 	}
 	return b.read(ctx, p)
 }

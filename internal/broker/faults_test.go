@@ -1,0 +1,513 @@
+package broker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
+	"clerk-credential-helper/protocol"
+)
+
+// ring is a broker with a real client before a stand-in for Clerk. Only the keychain and the clock are not real, and the
+// copy of the program that refreshes is a function: like a copy, it leaves nothing but an outcome and a status.
+type ring struct {
+	*broker.Broker
+	t         *testing.T
+	p         *config.Profile
+	clerk     *sandbox.Server
+	keychain  *platformtest.Memory
+	outcomes  *platformtest.Memory
+	skew      time.Duration // of this machine's clock
+	transport *http.Transport
+}
+
+// newClerk starts a stand-in for Clerk, and gives its origin.
+func newClerk(t *testing.T) (*sandbox.Server, string) {
+	t.Helper()
+	s := sandbox.New(sandbox.Options{Auto: true})
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	t.Cleanup(server.Close)
+	s.SetIssuer(server.URL)
+	return s, server.URL
+}
+
+func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
+	t.Helper()
+	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, outcomes: &platformtest.Memory{}, transport: &http.Transport{}}
+	t.Cleanup(r.transport.CloseIdleConnections)
+	cfg := parse(t, fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\"]\n%s", issuer, more))
+	r.p = cfg.Profiles[0]
+	now := func() time.Time { return time.Now().Add(r.skew) }
+	r.Broker = &broker.Broker{
+		Config:   cfg,
+		Keychain: r.keychain,
+		Locks:    platform.Locks{Dir: filepath.Join(t.TempDir(), "locks")},
+		Outcomes: r.outcomes,
+		Issuer: &clerk.Client{
+			Transport: r.transport,
+			UserAgent: "clerk-credential-helper/test",
+			Now:       now,
+		},
+		Now: now,
+		Ask: func(*config.Profile) error { return nil },
+		Invite: func(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
+			jar, err := cookiejar.New(nil)
+			if err != nil {
+				return err
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, i.StartURL, nil)
+			if err != nil {
+				return err
+			}
+			go func() { // as a browser does, that nobody waits for
+				if resp, err := (&http.Client{Jar: jar}).Do(req); err == nil {
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			}()
+			<-ctx.Done()
+			return nil
+		},
+	}
+	r.Renew = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+		if r.Refresh(context.WithoutCancel(ctx), p, seen) != nil {
+			return errors.New("exit status 1")
+		}
+		return nil
+	}
+	return r
+}
+
+func (r *ring) get() protocol.Reply {
+	return r.Answer(r.t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"})
+}
+
+// session is the record that is kept; ok is false for none.
+func (r *ring) session() (s broker.Session, ok bool) {
+	r.t.Helper()
+	s, ok, err := r.Look(r.t.Context(), r.p)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s, ok
+}
+
+// signIn gives the profile a session that was received that long ago.
+func (r *ring) signIn(age time.Duration) broker.Session {
+	r.t.Helper()
+	s, err := r.Login(r.t.Context(), r.p)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s.ReceivedAt, s.ExpiresAt = s.ReceivedAt.Add(-age), s.ExpiresAt.Add(-age)
+	text, err := json.Marshal(s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.keychain.Set(r.t.Context(), broker.Item(r.p), string(text)); err != nil {
+		r.t.Fatal(err)
+	}
+	return s
+}
+
+// What is kept, in words.
+const (
+	keptNothing = "nothing"
+	keptOld     = "the session as it was"
+	keptNew     = "the new session"
+	keptRotated = "the session, with the new refresh token"
+	keptToken   = "the session, with the new token"
+	keptName    = "whose session it was"
+)
+
+func (r *ring) kept(before broker.Session) string {
+	s, ok := r.session()
+	switch {
+	case !ok:
+		return keptNothing
+	case reflect.DeepEqual(s, before):
+		return keptOld
+	case s.AccessToken == "" && s.RefreshToken == "" && s.Subject == before.Subject:
+		return keptName
+	case s.AccessToken == before.AccessToken && s.RefreshToken != before.RefreshToken:
+		return keptRotated
+	case s.AccessToken != before.AccessToken && s.RefreshToken == before.RefreshToken:
+		return keptToken
+	case s.AccessToken != before.AccessToken:
+		return keptNew
+	}
+	return fmt.Sprintf("%+v", s)
+}
+
+// What the next get does, the fault being over, in words.
+const (
+	nextStore   = "answers from the store"
+	nextRefresh = "refreshes"
+	nextSignIn  = "asks for one sign-in"
+	nextPeace   = "hears so for a minute without a page; login asks"
+	nextVain    = "hears that the grant has ended, and asks for one sign-in"
+)
+
+func (r *ring) next() string {
+	refreshes, signIns := r.clerk.Count("token:refresh_token"), r.clerk.Count("token:authorization_code")
+	if until, _ := r.CoolDown(r.t.Context(), r.p); !until.IsZero() {
+		return nextPeace
+	}
+	reply := r.get()
+	refreshes, signIns = r.clerk.Count("token:refresh_token")-refreshes, r.clerk.Count("token:authorization_code")-signIns
+	what, ok := map[[2]int]string{{0, 0}: nextStore, {1, 0}: nextRefresh, {0, 1}: nextSignIn, {1, 1}: nextVain}[[2]int{refreshes, signIns}]
+	if reply.Outcome != protocol.Found || !ok {
+		return fmt.Sprintf("%d refreshes, %d sign-ins: %v", refreshes, signIns, reply.Err)
+	}
+	return what
+}
+
+// silent is an issuer whose answer is a minute away. The client waits for it for 30 s; here it is less patient.
+func silent(status int) func(*ring) {
+	return func(r *ring) {
+		r.transport.ResponseHeaderTimeout = 200 * time.Millisecond
+		r.clerk.SetFaults(func(f *sandbox.Faults) { f.TokenStatus, f.Delay = status, time.Minute })
+	}
+}
+
+// errFull is a full disk.
+var errFull = &os.PathError{Op: "open", Path: "signin.lock", Err: syscall.ENOSPC}
+
+// fullLocks are locks in a folder where no file can be made.
+type fullLocks struct{}
+
+func (fullLocks) Lock(context.Context, string) (func(), error) { return nil, errFull }
+func (fullLocks) TryLock(string) (func(), bool, error)         { return nil, false, errFull }
+func answers(f func(*sandbox.Faults)) func(*ring)              { return func(r *ring) { r.clerk.SetFaults(f) } }
+func status(n int, body string) func(*ring) {
+	return answers(func(f *sandbox.Faults) { f.TokenStatus, f.TokenBody = n, body })
+}
+func (r *ring) failWrites(from int, item string, failures int) {
+	n := 0
+	r.keychain.Hook = func(op, name string) error {
+		if op != "set" || !strings.HasPrefix(name, item) {
+			return nil
+		}
+		if n++; n >= from && n < from+failures {
+			return errors.New("no")
+		}
+		return nil
+	}
+}
+
+// faults is the table of docs/reliability.md: what goes wrong, what a tool hears (nothing for a token), what is kept, and
+// what the next get does when the fault is over. The access token has expired, or there is no session yet.
+func faults() []fault {
+	const refreshing = `refreshing the session of profile "acme": `
+	return []fault{
+		{"500", expired, status(500, ""), refreshing + "the issuer answered with status 500", keptOld, nextRefresh},
+		{"429 with Retry-After", expired, answers(func(f *sandbox.Faults) {
+			f.TokenStatus, f.TokenHeader = 429, http.Header{"Retry-After": {"120"}}
+		}), refreshing + "the issuer answered with status 429", keptOld, nextRefresh},
+		{"403 without a body", expired, status(403, ""), refreshing + "the issuer answered with status 403", keptOld, nextRefresh},
+		{"302 to somewhere", expired, answers(func(f *sandbox.Faults) {
+			f.TokenStatus, f.TokenHeader = 302, http.Header{"Location": {"https://evil.example/"}}
+		}), refreshing + "the issuer answered with status 302", keptOld, nextRefresh},
+		{"200 with HTML", expired, status(200, "<html>sign in to the wireless network</html>"), refreshing + "the issuer's answer could not be used", keptOld, nextRefresh},
+		{"10 MiB", expired, status(200, strings.Repeat("x", 10<<20)), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
+		{"half a body", expired, answers(func(f *sandbox.Faults) { f.TokenTruncate = true }), refreshing + "the issuer cannot be reached", keptOld, nextVain},
+		{"silence, and the token is not rotated", expired, silent(500), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
+		{"silence, and the token is rotated", expired, silent(0), refreshing + "the issuer cannot be reached", keptOld, nextVain},
+		{"the connection is closed, and the token is not rotated", expired, answers(func(f *sandbox.Faults) { f.TokenDrop = true }), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
+		{"the connection is closed, and the token is rotated", expired, answers(func(f *sandbox.Faults) { f.TokenLose = true }), refreshing + "the issuer cannot be reached", keptOld, nextVain},
+		{"token_type in other letters", expired, answers(func(f *sandbox.Faults) { f.TokenType = "BeArEr" }), "", keptNew, nextStore},
+		{"token_type mac", expired, answers(func(f *sandbox.Faults) { f.TokenType = "mac" }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
+		{"no refresh_token", expired, answers(func(f *sandbox.Faults) { f.OmitRefreshToken = true }), "", keptToken, nextStore},
+		{"no expires_in", expired, answers(func(f *sandbox.Faults) { f.OmitExpiresIn = true }), "", keptNew, nextStore},
+		{`no id_token with token = "id"`, expiredID, answers(func(f *sandbox.Faults) { f.OmitIDToken = true }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
+		{"another account in the refreshed token", expired, answers(func(f *sandbox.Faults) { f.OtherSubject = true }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
+		{"the key set is down at a refresh", expired, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), "", keptNew, nextStore},
+		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextPeace},
+		{"the token endpoint answers 500 at a sign-in", none, status(500, ""), `signing in to profile "acme": token endpoint: status 500`, keptNothing, nextPeace},
+		{"discovery answers 503", expired, answers(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 }), refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
+		{"the keychain takes nothing", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
+		{"the keychain takes nothing after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextVain},
+		{"the keychain fails once after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1) }, "", keptNew, nextStore},
+		{"the keychain takes nothing before a sign-in", none, func(r *ring) { r.failWrites(1, "", 1000) }, `signing in to profile "acme": the keychain failed: it takes nothing: no`, keptNothing, nextSignIn},
+		{"the keychain takes nothing after a sign-in", none, func(r *ring) { r.failWrites(1, "session", 1000) }, `signing in to profile "acme": keeping the session of profile "acme": the keychain failed: no`, keptNothing, nextSignIn},
+		{"the clock is 10 min fast at a refresh", expired, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
+		{"the clock is 10 min slow at a refresh", expired, func(r *ring) { r.skew = -10 * time.Minute }, "", keptNew, nextStore},
+		{"the clock is 10 min fast at a sign-in", none, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
+		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: go-jose/go-jose/jwt: validation failed, token issued in the future (iat)`, keptNothing, nextSignIn},
+		{"no lock can be made at a refresh", expired, func(r *ring) { r.Locks = fullLocks{} }, `waiting for the refresh of profile "acme": open signin.lock: no space left on device`, keptOld, nextRefresh},
+		{"no lock can be made at a sign-in", none, func(r *ring) { r.Locks = fullLocks{} }, `signing in to profile "acme": open signin.lock: no space left on device`, keptNothing, nextSignIn},
+		{"no outcome can be left at a refresh", expired, func(r *ring) { r.outcomes.Hook = full }, "", keptNew, nextStore},
+		{"no outcome can be left at a sign-in", none, func(r *ring) { r.outcomes.Hook = full }, `signing in to profile "acme": no outcome can be left for those who wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
+	}
+}
+
+func full(op, _ string) error {
+	if op == "set" {
+		return errFull
+	}
+	return nil
+}
+
+type fault struct {
+	name, session     string
+	begin             func(*ring)
+	hears, kept, next string
+}
+
+// The sessions that a fault meets.
+const (
+	none      = "none"
+	expired   = "expired"
+	expiredID = "expired ID token"
+)
+
+func (f fault) row() string {
+	hears := f.hears
+	if hears == "" {
+		hears = "the token"
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s |", f.name, hears, f.kept, f.next)
+}
+
+// during begins a fault, and gives its end.
+func (r *ring) during(f fault) (over func()) {
+	locks := r.Locks
+	f.begin(r)
+	return func() {
+		r.keychain.Hook, r.outcomes.Hook, r.Locks, r.skew, r.transport.ResponseHeaderTimeout = nil, nil, locks, 0, 0
+		r.clerk.SetFaults(func(f *sandbox.Faults) { *f = sandbox.Faults{} })
+	}
+}
+
+// TestFaults breaks one thing at a time.
+func TestFaults(t *testing.T) {
+	s, issuer := newClerk(t)
+	for _, f := range faults() {
+		t.Run(f.name, func(t *testing.T) {
+			more := ""
+			if f.session == expiredID {
+				more = `token = "id"`
+			}
+			r := newRing(t, s, issuer, more)
+			var before broker.Session
+			switch f.session {
+			case expired:
+				before = r.signIn(25 * time.Hour)
+			case expiredID: // the token itself says so
+				r.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = time.Second })
+				before = r.signIn(0)
+				r.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = 0 })
+				time.Sleep(time.Until(before.ExpiresAt))
+			}
+			over := r.during(f)
+			reply := r.get()
+			got := f
+			got.hears = ""
+			if reply.Outcome != protocol.Found {
+				got.hears = reply.Err.Error()
+			} else if _, err := r.clerk.Verify(reply.Credential.Token); err != nil && f.session != expiredID {
+				t.Errorf("the token is not good: %v", err)
+			}
+			over()
+			got.kept = r.kept(before)
+			got.next = r.next()
+			if got.row() != f.row() {
+				t.Errorf("got\n%s\nwant\n%s", got.row(), f.row())
+			}
+		})
+	}
+}
+
+// TestFaultsUnderALiveToken: while the token lives, a tool gets it, or the fresh one, whatever goes wrong.
+func TestFaultsUnderALiveToken(t *testing.T) {
+	s, issuer := newClerk(t)
+	for _, f := range faults() {
+		if f.session != expired {
+			continue
+		}
+		for when, age := range map[string]time.Duration{"min_ttl": 24*time.Hour - 4*time.Minute, "ahead of need": 13 * time.Hour} {
+			t.Run(f.name+", "+when, func(t *testing.T) {
+				r := newRing(t, s, issuer, "")
+				r.signIn(age)
+				over := r.during(f)
+				if r.skew > 0 && when == "min_ttl" {
+					t.Skip("by a clock that is 10 min fast the token does not live any more")
+				}
+				reply := r.get()
+				over()
+				if _, err := r.clerk.Verify(reply.Credential.Token); reply.Outcome != protocol.Found || err != nil {
+					t.Errorf("got %+v, %v", reply, err)
+				}
+			})
+		}
+	}
+}
+
+// TestFaultsAreDocumented: docs/reliability.md has the rows of the table, and no others.
+func TestFaultsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| fault | a tool hears | kept | the next get, the fault being over, |\n|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, f := range faults() {
+		want = append(want, f.row())
+	}
+	if got := strings.Split(table, "\n"); !slices.Equal(got, want) {
+		t.Errorf("the table is not this one:\n%s", strings.Join(want, "\n"))
+	}
+}
+
+// TestLiveTokenIsNotHeldUp: whoever has a token that lives waits 2 s for a better one, and not for a keychain then.
+func TestLiveTokenIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	for when, age := range map[string]time.Duration{"min_ttl": 24*time.Hour - 4*time.Minute, "ahead of need": 13 * time.Hour} {
+		b := newBench(t)
+		b.have(age)
+		b.Renew = func(ctx context.Context, _ *config.Profile, _ time.Time) error {
+			if end, ok := ctx.Deadline(); !ok || time.Until(end) > 2*time.Second {
+				t.Errorf("%s: the caller waits until %v", when, end)
+			}
+			<-ctx.Done()
+			b.keychain.Hook = func(op, _ string) error {
+				t.Errorf("%s: %s of the keychain when the time is up", when, op)
+				return nil
+			}
+			return ctx.Err()
+		}
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+			t.Errorf("%s: got %+v", when, reply)
+		}
+
+		// The lock of another process's refresh is not waited for any longer either.
+		b = newBench(t)
+		b.have(age)
+		release, err := b.Locks.Lock(t.Context(), strings.Replace(broker.Item(b.acme), "session", "refresh", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+			t.Errorf("%s, locked: got %+v", when, reply)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s, locked: it took %v", when, took)
+		}
+		release()
+		b.wantCalls()
+	}
+}
+
+// countedLocks tells of each call that is about to wait.
+type countedLocks struct {
+	broker.Locker
+	calls chan struct{}
+}
+
+func (l countedLocks) Lock(ctx context.Context, name string) (func(), error) {
+	l.calls <- struct{}{}
+	return l.Locker.Lock(ctx, name)
+}
+
+// TestQueuedRefreshes: callers that were interrupted leave refreshes behind that wait for each other. The first failure
+// is every one's; a success is, too.
+func TestQueuedRefreshes(t *testing.T) {
+	for _, failure := range []error{nil, &clerk.ResponseError{Endpoint: "token", Status: 503}} {
+		b := newBench(t)
+		b.Now = time.Now
+		seen := time.Now().UTC().Add(-25 * time.Hour)
+		b.have(0, func(s *broker.Session) { s.ReceivedAt, s.ExpiresAt = seen, seen.Add(24*time.Hour) })
+		b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) {
+			if failure != nil {
+				return clerk.Tokens{}, failure
+			}
+			return b.tokens("refreshed"), nil
+		}
+		release, err := b.Locks.Lock(t.Context(), broker.Item(b.acme))
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := make(chan struct{})
+		b.Locks = countedLocks{b.Locks, calls}
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if err := b.Refresh(t.Context(), b.acme, seen); (err == nil) != (failure == nil) {
+					t.Errorf("got %v", err)
+				}
+			})
+			<-calls
+		}
+		release()
+		wg.Wait()
+		b.wantCalls("refresh kept-refresh")
+	}
+}
+
+// TestNoOutcomeNoPage: where nothing can be left for those who wait, nobody is asked on demand. A login asks.
+func TestNoOutcomeNoPage(t *testing.T) {
+	b := newBench(t)
+	b.outcomes.Hook = full
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, syscall.ENOSPC) {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls()
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Error(err)
+	}
+}
+
+// lateLocks lets an outcome arrive while the sign-in lock is waited for.
+type lateLocks struct {
+	broker.Locker
+	arrive func()
+}
+
+func (l lateLocks) Lock(ctx context.Context, name string) (func(), error) {
+	l.arrive()
+	return l.Locker.Lock(ctx, name)
+}
+
+// TestRefusalArrivesLate: a refusal takes its time to the disk. Who begins meanwhile does not open another page.
+func TestRefusalArrivesLate(t *testing.T) {
+	b := newBench(t)
+	b.Locks = lateLocks{b.Locks, func() {
+		denied := `{"code":"denied","at":"2026-11-23T11:59:59.999Z","until":"2026-11-23T12:00:59.999Z","refusals":1}`
+		if err := b.outcomes.Set(t.Context(), strings.Replace(broker.Item(b.acme), "session", "signin", 1), denied); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, clerk.ErrDenied) {
+		t.Errorf("got %+v", reply)
+	}
+	b.wantCalls()
+	b.Foreground = func() bool { return true } // a person at a terminal means it
+	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+		t.Errorf("at a terminal: got %+v", reply)
+	}
+}

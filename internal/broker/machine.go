@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// ErrNoMachineKey is a profile with machine = true where no usable key of a machine is at hand.
+var ErrNoMachineKey = errors.New("no machine's secret key")
+
+// machineItem is the item of a machine's token. It belongs to the key, so that a rotated key never meets the old
+// key's token, and to the form of token; the key itself cannot be told from it.
+func machineItem(p *config.Profile, secretKey string) string {
+	sum := sha256.Sum256([]byte("machine\x00" + p.Issuer + "\x00" + p.MachineToken + "\x00" + secretKey))
+	return "machine-" + hex.EncodeToString(sum[:16])
+}
+
+// machine gives the machine's token: the one that was minted last, or, near its end, a new one. Minting costs money, so
+// that one process mints for all who wait. Where nothing can be kept it mints for each.
+func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error) {
+	switch {
+	case b.Machine == "":
+		return Session{}, fmt.Errorf("profile %q: %w", p.Name, ErrNoMachineKey)
+	case strings.HasPrefix(b.Machine, "sk_"):
+		return Session{}, fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", p.Name, ErrNoMachineKey)
+	}
+	item := machineItem(p, b.Machine)
+	s, err := b.readMachine(ctx, item)
+	if err == nil && s.good(p, b.Now()) {
+		b.trace("profile %s: the machine's token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
+		return s, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err := b.Locks.Lock(limited, item)
+	if err != nil {
+		return Session{}, fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+	}
+	defer release()
+	s, err = b.readMachine(ctx, item)
+	if err == nil && s.good(p, b.Now()) {
+		return s, nil
+	}
+	if err == nil && s.Token(p) == "" && b.Now().Before(s.ReceivedAt.Add(mintPause(s.Rejected))) {
+		return Session{}, fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
+			p.Name, s.ReceivedAt.Add(mintPause(s.Rejected)).Format(time.RFC3339))
+	}
+	t, mintErr := b.Mint(limited, p, b.Machine)
+	if mintErr != nil {
+		if err == nil && s.usable(p, b.Now()) {
+			b.trace("profile %s: no new machine token, the last one still lives: %v", p.Name, mintErr)
+			return s, nil
+		}
+		return Session{}, fmt.Errorf("getting a machine's token for profile %q: %w", p.Name, mintErr)
+	}
+	fresh := newSession(p, t)
+	if err == nil && s.Token(p) == "" {
+		fresh.Rejected = s.Rejected // one that lived to its end has ended the row
+	}
+	b.trace("profile %s: minted a machine's token, good until %s", p.Name, fresh.ExpiresAt.Format(time.RFC3339))
+	if err := b.writeMachine(ctx, item, fresh); err != nil {
+		b.trace("profile %s: the machine's token was not kept: %v", p.Name, err)
+	}
+	return fresh, nil
+}
+
+// mintPause is how long a token that servers refuse stands in for the next: a minute after the first rejection, twice
+// as long after each further one.
+func mintPause(rejected int) time.Duration {
+	pause := coolDownFirst
+	for range min(rejected, 10) - 1 {
+		pause = min(2*pause, coolDownMost)
+	}
+	return pause
+}
+
+// rejectMachine forgets a machine's token that a server refused.
+func (b *Broker) rejectMachine(ctx context.Context, p *config.Profile, secret string) error {
+	item := machineItem(p, b.Machine)
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err := b.Locks.Lock(limited, item)
+	if err != nil {
+		return fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+	}
+	defer release()
+	s, err := b.readMachine(ctx, item)
+	if errors.Is(err, platform.ErrNotFound) || err == nil && (s.AccessToken == "" || secret != "" && !equal(secret, s.AccessToken)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.AccessToken, s.ExpiresAt = "", time.Time{}
+	s.Rejected++
+	return b.writeMachine(ctx, item, s)
+}
+
+func (b *Broker) readMachine(ctx context.Context, item string) (Session, error) {
+	text, err := b.Keychain.Get(ctx, item)
+	if err != nil {
+		return Session{}, err
+	}
+	var s Session
+	if json.Unmarshal([]byte(text), &s) != nil || s.Version != recordVersion {
+		return Session{}, ErrUnreadable
+	}
+	return s, nil
+}
+
+func (b *Broker) writeMachine(ctx context.Context, item string, s Session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return b.Keychain.Set(ctx, item, string(text))
+}

@@ -1,0 +1,428 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
+)
+
+// trial is one end of one process in a world of its own.
+type trial struct {
+	transaction string        // of a victim, or of the built program
+	step        int           // of a victim
+	deed        string        // "kill" (SIGKILL), "interrupt" (SIGINT for the group) or "terminate" (SIGTERM)
+	after       time.Duration // of the built program: when it is killed
+	inFlight    bool          // the built program: while the token endpoint works
+	delay       time.Duration // of the token endpoint
+}
+
+// name is the same for all trials that are counted together.
+func (t trial) name() string {
+	if t.inFlight {
+		return t.transaction + ", " + t.deed + " in flight"
+	}
+	return t.transaction + ", " + t.deed
+}
+
+func (t trial) String() string {
+	switch {
+	case t.inFlight:
+		return t.name()
+	case t.step == 0:
+		return fmt.Sprintf("%s after %v", t.name(), t.after)
+	}
+	return fmt.Sprintf("%s at step %d", t.name(), t.step)
+}
+
+// What is ended. A victim refreshes in its own process, but for throughACopy; so it is the refresh itself that is ended.
+const (
+	signInAlone  = "sign-in"
+	refreshAlone = "refresh"
+	eraseAlone   = "erase"
+	loginAlone   = "login"
+	logoutAlone  = "logout"
+	throughACopy = "caller of a refresh"
+	builtSignIn  = "built program, sign-in"
+	builtGet     = "built program, get"
+	builtRefresh = "built program, refresh in the background"
+)
+
+// getsAfterwards is how many look at what is left.
+const getsAfterwards = 10
+
+// tally is what the ends of one transaction came to.
+type tally struct {
+	name                                    string
+	ends                                    int
+	old, renewed, signedIn, signedOut, lost int
+	reuses, temporary                       int
+}
+
+const tallyHead = `| what was ended | ends | then 10 gets: old session | new session | one new sign-in | signed out | wrong | reuses | temporary files with tokens left |
+|---|---|---|---|---|---|---|---|---|`
+
+func (t tally) String() string {
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |", t.name, t.ends, t.old, t.renewed, t.signedIn, t.signedOut, t.lost, t.reuses, t.temporary)
+}
+
+// killSteps kills victims at their steps, and the built program at random times: at least n times. All steps are among
+// them if there is room; otherwise chance chooses.
+func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, error) {
+	chance := rand.New(rand.NewPCG(seed, 0))
+	var trials []trial
+	for _, transaction := range []string{signInAlone, refreshAlone, eraseAlone, loginAlone, logoutAlone} {
+		count, err := countSteps(ctx, p, transaction)
+		if err != nil {
+			return nil, err
+		}
+		for step := range count {
+			trials = append(trials, trial{transaction: transaction, step: step + 1, deed: "kill"})
+		}
+	}
+	chance.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
+	trials = trials[:min(len(trials), n*2/3)]
+	built := []string{builtSignIn, builtGet, builtRefresh}
+	for i := 0; len(trials) < n || i < n/3; i++ {
+		// A sign-in and a refresh take some 50 ms; on a busy machine the end comes early in them, on an idle one late.
+		after := time.Duration(chance.Int64N(int64(80 * time.Millisecond)))
+		trials = append(trials, trial{transaction: built[i%len(built)], deed: "kill", after: after})
+	}
+	return runTrials(ctx, p, trials, 2)
+}
+
+// interruptSteps ends callers, by SIGINT to their group and by SIGKILL, at every step of a refresh that a copy of the
+// program makes in the background, with a token endpoint that takes its time. Nothing may be lost.
+func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]tally, error) {
+	count, err := countSteps(ctx, p, throughACopy)
+	if err != nil {
+		return nil, err
+	}
+	var trials []trial
+	for _, deed := range []string{"interrupt", "kill"} {
+		for step := range count {
+			trials = append(trials, trial{transaction: throughACopy, step: step + 1, deed: deed, delay: delay})
+		}
+		trials = append(trials, trial{transaction: builtGet, inFlight: true, deed: deed, delay: delay})
+	}
+	// The end of a session of the desktop terminates what is left of it, the copy included.
+	trials = append(trials, trial{transaction: builtRefresh, inFlight: true, deed: "terminate", delay: delay})
+	return runTrials(ctx, p, trials, 6) // they sleep most of the time
+}
+
+// countSteps runs a victim to its end.
+func countSteps(ctx context.Context, p *programs, transaction string) (int, error) {
+	w, err := newWorld(p)
+	if err != nil {
+		return 0, err
+	}
+	defer w.close()
+	t := trial{transaction: transaction}
+	if err := w.prepare(ctx, t); err != nil {
+		return 0, err
+	}
+	r, err := w.victim(ctx, t)
+	if err != nil || r.status != 0 {
+		return 0, fmt.Errorf("%s without an end: %w: %s", transaction, err, r.errs)
+	}
+	return strings.Count(r.out, "\n"), nil
+}
+
+// runTrials tries all, in that many worlds at once.
+func runTrials(ctx context.Context, p *programs, trials []trial, worlds int) ([]tally, error) {
+	queue := make(chan trial, len(trials))
+	for _, t := range trials {
+		queue <- t
+	}
+	close(queue)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var failed []error
+	tallies := map[string]*tally{}
+	var order []string
+	for _, t := range trials {
+		if name := t.name(); tallies[name] == nil {
+			tallies[name] = &tally{name: name}
+			order = append(order, name)
+		}
+	}
+	for range worlds {
+		wg.Go(func() {
+			var w *world
+			defer func() {
+				if w != nil {
+					w.close()
+				}
+			}()
+			for t := range queue {
+				var err error
+				if w == nil {
+					w, err = newWorld(p)
+				}
+				var e end
+				if err == nil {
+					e, err = w.try(ctx, t)
+				}
+				mu.Lock()
+				tallies[t.name()].add(e, err)
+				if err != nil {
+					failed = append(failed, fmt.Errorf("%v (%s): %w", t, e.step, err))
+				}
+				mu.Unlock()
+				if err != nil && w != nil { // what is left of it would spoil the next trial
+					w.close()
+					w = nil
+				}
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(order)
+	var all []tally
+	for _, name := range order {
+		all = append(all, *tallies[name])
+	}
+	return all, errors.Join(failed...)
+}
+
+// end is what a trial has come to.
+type end struct {
+	step      string // at which the victim ended
+	state     string // "old", "new", "sign-in" or "out"
+	reuses    int
+	temporary int
+}
+
+func (t *tally) add(e end, err error) {
+	t.ends++
+	t.reuses += e.reuses
+	t.temporary += e.temporary
+	switch {
+	case err != nil:
+		t.lost++
+	case e.state == "old":
+		t.old++
+	case e.state == "new":
+		t.renewed++
+	case e.state == "sign-in":
+		t.signedIn++
+	case e.state == "out":
+		t.signedOut++
+	}
+}
+
+// prepare gives the transaction of a trial the session that it needs.
+func (w *world) prepare(ctx context.Context, t trial) error {
+	w.newPhase()
+	s, ok, err := w.session(ctx)
+	if err != nil {
+		return err
+	}
+	if t.transaction == signInAlone || t.transaction == builtSignIn {
+		if ok {
+			return w.keychain.Delete(ctx, broker.Item(w.acme))
+		}
+		return nil
+	}
+	if !ok || s.SignedOut {
+		if err := w.signIn(ctx); err != nil {
+			return err
+		}
+	}
+	switch t.transaction {
+	case refreshAlone, throughACopy, builtGet, builtRefresh:
+		return w.age(ctx, 25*time.Hour)
+	}
+	return w.age(ctx, 2*time.Hour) // old enough for an erase
+}
+
+// victim runs a victim to its end.
+func (w *world) victim(ctx context.Context, t trial) (reply, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return reply{}, err
+	}
+	return w.run(ctx, task{program: self, args: []string{victimWord, t.transaction, strconv.Itoa(t.step), t.deed, w.helper}})
+}
+
+// try ends a process and looks what ten gets make of what it left.
+func (w *world) try(ctx context.Context, t trial) (e end, err error) {
+	if err := w.prepare(ctx, t); err != nil {
+		return e, fmt.Errorf("preparing: %w", err)
+	}
+	before, _, err := w.session(ctx)
+	if err != nil {
+		return e, err
+	}
+	start := w.counts()
+	w.clerk.SetFaults(func(f *sandbox.Faults) { f.Delay = t.delay })
+	r, err := w.endOne(ctx, t, before)
+	w.clerk.SetFaults(func(f *sandbox.Faults) { f.Delay = 0 })
+	if err != nil {
+		return e, err
+	}
+	passed := strings.Split(strings.TrimSpace(r.out), "\n")
+	e.step = passed[len(passed)-1]
+	if t.step > 0 && t.step <= len(passed) {
+		e.step = passed[t.step-1]
+	}
+
+	w.newPhase()
+	atEnd := w.counts()
+	replies, err := w.storm(ctx, getsAfterwards, w.get())
+	if err != nil {
+		return e, err
+	}
+	since := w.counts().minus(atEnd)
+	e.reuses = w.counts().reuses - start.reuses
+	e.temporary, err = w.sweep()
+	if err != nil {
+		return e, err
+	}
+	if err := w.locksAreFree(ctx); err != nil {
+		return e, err
+	}
+	after, ok, err := w.session(ctx)
+	if err != nil {
+		return e, err
+	}
+	if ok && after.SignedOut {
+		e.state = "out"
+		for _, r := range replies {
+			if r.out != "" || !strings.Contains(r.errs, "you signed out of it") {
+				return e, fmt.Errorf("signed out: %q, %q", r.out, r.errs)
+			}
+		}
+		if t.transaction != logoutAlone || since != (counts{}) {
+			return e, fmt.Errorf("signed out by nobody; afterwards %+v", since)
+		}
+		return e, nil
+	}
+	if _, _, err := w.right(replies); err != nil {
+		return e, err
+	}
+	if since.browsers > 1 || since.refreshes > 1 {
+		return e, fmt.Errorf("a loop: afterwards %+v", since)
+	}
+	e.state = "old"
+	if after.RefreshToken != before.RefreshToken && since.refreshes == 0 {
+		e.state = "new"
+	}
+	if since.browsers == 1 {
+		e.state = "sign-in"
+	}
+	if e.reuses == 0 && since.browsers > 0 && before.RefreshToken != "" {
+		return e, errors.New("a session was lost")
+	}
+	if e.reuses > 1 || e.reuses == 1 && (since.browsers != 1 || !t.mayLose(passed)) {
+		return e, fmt.Errorf("%d reuses, afterwards %+v", e.reuses, since)
+	}
+	return e, nil
+}
+
+// mayLose says that the end hit the refresh itself, between the issuer's rotation and the write of the new token.
+func (t trial) mayLose(passed []string) bool {
+	switch t.transaction {
+	case builtRefresh:
+		return t.deed == "kill" // at a time, not at a step; it ignores the signals that can be ignored
+	case refreshAlone:
+		last := passed[len(passed)-1]
+		before := strings.Join(passed[:len(passed)-1], "\n")
+		return strings.HasSuffix(last, "after POST /oauth/token") ||
+			strings.HasSuffix(last, "before writing the keychain") && strings.HasSuffix(before, "after POST /oauth/token")
+	}
+	return false
+}
+
+// endOne starts what the trial is about, and sees it end.
+func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, error) {
+	if t.step > 0 {
+		r, err := w.victim(ctx, t)
+		if err == nil && t.deed == "kill" && r.status != -1 {
+			err = fmt.Errorf("the victim lives: status %d: %s", r.status, r.errs)
+		}
+		return r, err
+	}
+	command := w.get()
+	if t.transaction == builtRefresh {
+		command = task{program: w.renew, args: []string{w.acme.Name, broker.Item(w.acme), s.ReceivedAt.Format(time.RFC3339Nano)}}
+	}
+	asked := w.clerk.Count("token:refresh_token")
+	p, err := w.start(ctx, command)
+	if err != nil {
+		return reply{}, err
+	}
+	p.release()
+	if t.inFlight {
+		err = until(ctx, "the token endpoint is asked", func() bool { return w.clerk.Count("token:refresh_token") > asked })
+	} else {
+		time.Sleep(t.after) // chance, not synchronisation
+	}
+	switch t.deed {
+	case "interrupt":
+		err = errors.Join(err, p.interrupt())
+	case "terminate":
+		err = errors.Join(err, p.cmd.Process.Signal(syscall.SIGTERM))
+	default:
+		p.cmd.Process.Kill() // it may have ended already
+	}
+	r, failed := p.wait()
+	return r, errors.Join(err, failed)
+}
+
+// locksAreFree takes every lock of the session once.
+func (w *world) locksAreFree(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, kind := range []string{"session", "refresh", "signin"} {
+		release, err := w.lock(ctx, kind)
+		if err != nil {
+			return fmt.Errorf("the lock %s is stale: %w", kind, err)
+		}
+		release()
+	}
+	return nil
+}
+
+func (w *world) lock(ctx context.Context, kind string) (release func(), err error) {
+	dir, err := w.keychain.LockDir()
+	if err != nil {
+		return nil, err
+	}
+	return platform.Locks{Dir: dir}.Lock(ctx, kind+strings.TrimPrefix(broker.Item(w.acme), "session"))
+}
+
+// sweep removes the temporary files that killed writers have left, and counts those of sessions, which hold tokens.
+func (w *world) sweep() (sessions int, err error) {
+	dir, err := w.keychain.LockDir()
+	if err != nil {
+		return 0, err
+	}
+	for _, pattern := range []string{"../.*.tmp", "outcomes/.*.tmp"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return 0, err
+		}
+		for _, file := range files {
+			if strings.HasPrefix(filepath.Base(file), ".session-") {
+				sessions++
+			}
+			if err := os.Remove(file); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return sessions, nil
+}

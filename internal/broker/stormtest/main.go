@@ -1,0 +1,121 @@
+// Command stormtest shows that many processes at once share one sign-in and one refresh, and that a process which is
+// killed at any instant loses nothing.
+//
+// It builds the program, starts the stand-in for Clerk and throw-away homes, lets loose storms and kills on the built
+// program, and prints what came of them as Markdown. It ends with status 1 if anything was not as it must be. Nothing of
+// the person who runs it is touched, but for lock files on the gnome-keyring storm, which are removed.
+//
+//	go run ./internal/broker/stormtest [-n 1000] [-keyring 100] [-kills 200] [-delay 5s] [-seed N]
+//
+// It runs on Unix; gnome-keyring-daemon and dbus-daemon are used where they are installed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == victimWord {
+		os.Exit(playVictim(os.Args[2:]))
+	}
+	var o options
+	flag.IntVar(&o.processes, "n", 1000, "processes in a storm on the file store")
+	flag.IntVar(&o.keyring, "keyring", 100, "processes in a storm on gnome-keyring")
+	flag.IntVar(&o.kills, "kills", 200, "kills, at the least; every step of every transaction is among them if it is 200 or more")
+	flag.DurationVar(&o.delay, "delay", 5*time.Second, "how long the token endpoint takes while callers are interrupted")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the random kills")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "stormtest:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	processes, keyring, kills int
+	delay                     time.Duration
+	seed                      uint64
+}
+
+func run(ctx context.Context, o options) error {
+	p, err := build(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.remove()
+
+	fmt.Println(rowHead)
+	var failed []error
+	show := func(store string, w *world, s storm) {
+		rows, err := s.run(ctx, w, s.n)
+		for _, r := range rows {
+			r.name += store
+			fmt.Println(r)
+		}
+		w.close()
+		failed = append(failed, err)
+	}
+	for _, s := range fileStorms(o.processes) {
+		w, err := newWorld(p)
+		if err != nil {
+			return err
+		}
+		show("", w, s)
+	}
+	for _, s := range keyringStorms(o.keyring) {
+		w, err := newKeyringWorld(ctx, p)
+		if errors.Is(err, errNoKeyring) {
+			fmt.Println("SKIP gnome-keyring:", err)
+			break
+		}
+		if err != nil {
+			return err
+		}
+		show(", gnome-keyring", w, s)
+	}
+
+	w, err := newWorld(p)
+	if err != nil {
+		return err
+	}
+	lines, err := notHeldUp(ctx, w)
+	w.close()
+	failed = append(failed, err)
+	fmt.Println("\nWhile a sign-in waits for a person in one profile:")
+	for _, line := range lines {
+		fmt.Println("-", line)
+	}
+	if w, err = newWorld(p); err != nil {
+		return err
+	}
+	lines, err = interrupted(ctx, w)
+	w.close()
+	failed = append(failed, err)
+	fmt.Println("\nCtrl-C while five wait for the sign-in of a sixth:")
+	for _, line := range lines {
+		fmt.Println("-", line)
+	}
+
+	fmt.Printf("\nSeed %d.\n\n", o.seed)
+	fmt.Println(tallyHead)
+	all, err := killSteps(ctx, p, o.kills, o.seed)
+	for _, t := range all {
+		fmt.Println(t)
+	}
+	failed = append(failed, err)
+	all, err = interruptSteps(ctx, p, o.delay)
+	for _, t := range all {
+		fmt.Println(t)
+	}
+	failed = append(failed, err)
+	return errors.Join(failed...)
+}

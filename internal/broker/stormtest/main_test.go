@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+)
+
+// TestMain lets the test binary be its own victim.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == victimWord {
+		os.Exit(playVictim(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// size is that of the storms: all of it where the machine is there for it, a tenth on a person's.
+func size(t *testing.T, all int) int {
+	if os.Getenv("CI") == "true" && !testing.Short() {
+		return all
+	}
+	return all / 10
+}
+
+func programsFor(t *testing.T) *programs {
+	t.Helper()
+	need(t, "sh")
+	need(t, "kill")
+	p, err := build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.remove)
+	return p
+}
+
+// need skips the test where a program is missing, but not where everything must be there.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing", program)
+	}
+	t.Skipf("%s is not installed", program)
+}
+
+func worldFor(t *testing.T, p *programs) *world {
+	t.Helper()
+	w, err := newWorld(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	return w
+}
+
+func TestStorms(t *testing.T) {
+	p := programsFor(t)
+	for _, s := range fileStorms(size(t, 1000)) {
+		t.Run(s.name, func(t *testing.T) { letLoose(t, worldFor(t, p), s) })
+	}
+}
+
+func TestStormsOnKeyring(t *testing.T) {
+	need(t, "dbus-daemon")
+	need(t, "gnome-keyring-daemon")
+	p := programsFor(t)
+	for _, s := range keyringStorms(size(t, 100)) {
+		t.Run(s.name, func(t *testing.T) {
+			w, err := newKeyringWorld(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.close)
+			letLoose(t, w, s)
+		})
+	}
+}
+
+func letLoose(t *testing.T, w *world, s storm) {
+	t.Helper()
+	rows, err := s.run(t.Context(), w, s.n)
+	for _, r := range rows {
+		t.Log(r)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotHeldUp(t *testing.T) {
+	lines, err := notHeldUp(t.Context(), worldFor(t, programsFor(t)))
+	for _, line := range lines {
+		t.Log(line)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	lines, err := interrupted(t.Context(), worldFor(t, programsFor(t)))
+	for _, line := range lines {
+		t.Log(line)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKills(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	all, err := killSteps(t.Context(), programsFor(t), 60, seed)
+	for _, tally := range all {
+		t.Log(tally)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInterrupts(t *testing.T) {
+	all, err := interruptSteps(t.Context(), programsFor(t), time.Second)
+	for _, tally := range all {
+		t.Log(tally)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTorn: what the storms and kills rely on sees a difference when there is one.
+func TestTorn(t *testing.T) {
+	w := worldFor(t, programsFor(t))
+	if err := w.signIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, ok, err := w.session(t.Context())
+	if err != nil || !ok {
+		t.Fatal(s, ok, err)
+	}
+	if err := w.keychain.Set(t.Context(), broker.Item(w.acme), `{"v":1,"issuer":"`); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.session(t.Context()); err == nil {
+		t.Error("a torn record was not seen")
+	}
+	if _, _, err := w.right([]reply{{out: "password=a\n"}, {out: "password=b\n"}}); err == nil {
+		t.Error("two different answers were not seen")
+	}
+	release, err := w.lock(t.Context(), "session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := w.locksAreFree(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a lock that is held was not seen: %v", err)
+	}
+}
