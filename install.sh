@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs clerk-credential-helper from this checkout, with the names by which git and docker call it.
+# Installs clerk-credential-helper from this checkout, with the names by which git, docker, cargo and bazel call it.
 #
 #   ./install.sh [--prefix DIR]      builds and installs to DIR/bin (default: ~/.local/bin)
 #   ./install.sh --uninstall [--prefix DIR]
@@ -8,7 +8,8 @@
 set -eu
 
 program=clerk-credential-helper
-links="git-credential-clerk docker-credential-clerk"
+# terraform-credentials-clerk and keyring are not among them: see docs/tools/terraform.md and docs/tools/pip.md.
+links="git-credential-clerk docker-credential-clerk cargo-credential-clerk bazel-credential-clerk"
 
 main() {
 	bin=

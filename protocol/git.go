@@ -208,14 +208,19 @@ func (c Credential) bearer(req Request) bool {
 	if c.Auth == AuthBearer {
 		return true
 	}
-	bearer, basic := false, false
+	bearer, basic := req.challenged()
+	return bearer && !basic
+}
+
+// challenged says which of the two schemes the server has asked for.
+func (req Request) challenged() (bearer, basic bool) {
 	for _, challenge := range req.Challenges {
 		for _, scheme := range authSchemes(challenge) {
 			bearer = bearer || strings.EqualFold(scheme, "Bearer")
 			basic = basic || strings.EqualFold(scheme, "Basic")
 		}
 	}
-	return bearer && !basic
+	return bearer, basic
 }
 
 // authSchemes lists the schemes that a WWW-Authenticate value names. One value may hold several challenges, parted by

@@ -2,21 +2,26 @@
 //
 // A tool's bytes come in through [Wire.ReadRequest] and leave as a [Request], in the words that all wires share. What
 // was decided comes back as a [Reply] and goes out through [Wire.WriteReply], which also knows how "none" and "failed"
-// look on that wire and which exit status the tool expects. One file per wire: git.go, docker.go.
+// look on that wire and which exit status the tool expects. One file per wire: git.go, docker.go, cargo.go and so on.
+// What a tool says in its arguments or in the environment is a field of its wire, for the caller to fill in.
 //
 // The package is pure. It never opens a file, looks at the environment, starts a program, or decides who may have a
 // token; it only reads and writes, within limits, and refuses what the wires' own rules refuse.
 package protocol
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Verb is what a tool asks for. Values that are none of these constants stand for verbs that a wire does not know.
 type Verb string
 
-// The verbs of the git and docker wires.
+// The verbs of the wires.
 const (
 	Get        Verb = "get"
 	Store      Verb = "store"
@@ -24,6 +29,11 @@ const (
 	List       Verb = "list"
 	Version    Verb = "version"
 	Capability Verb = "capability"
+	// Live asks for every token that is alive now, by host: no network, no refresh, nobody is asked.
+	Live Verb = "live"
+	// Login and Logout are what a tool has of its own for what only our commands do.
+	Login  Verb = "login"
+	Logout Verb = "logout"
 )
 
 // Request is one question of a tool.
@@ -43,8 +53,13 @@ type Request struct {
 	ServerURL string
 	// Authtype says that git can send what it is told to in an Authorization header (capability "authtype", git 2.46).
 	Authtype bool
-	// Challenges are the WWW-Authenticate values that git got from the server (git 2.41), in order.
+	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.
 	Challenges []string
+	// Profile is the profile whose token is asked for, where the person named one in the tool's configuration. Beside
+	// a host it narrows the choice; only on wires without hosts does it stand for one.
+	Profile string
+	// NeverAsk says that the tool does not want a person to be asked for this request.
+	NeverAsk bool
 }
 
 // Auth is how git is to present a token.
@@ -76,7 +91,7 @@ type Outcome int
 const (
 	// None: not ours, or nothing to be had without asking a person. The tool may ask elsewhere.
 	None Outcome = iota
-	// Found: Reply.Credential, or for list Reply.Entries, is the answer.
+	// Found: Reply.Credential, for list Reply.Entries, for Live Reply.Tokens, is the answer.
 	Found
 	// Done: a store or erase was taken care of.
 	Done
@@ -92,6 +107,8 @@ type Reply struct {
 	Credential Credential
 	// Entries answers list: server to user name.
 	Entries map[string]string
+	// Tokens answers Live: host to credential.
+	Tokens map[string]Credential
 	// Err is what happened, for Failed and Refused. It holds no secret. A None may carry one too, for the person.
 	Err error
 	// Hint is one line of advice for a person, with the command that helps. Empty for none.
@@ -106,4 +123,69 @@ type Wire interface {
 	// WriteReply writes reply for the tool to stdout and its words for people to stderr, and returns the exit
 	// status. Nothing is written to stdout if any value could break the wire; that is an error too.
 	WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error)
+}
+
+// Conversation is a wire on which a tool asks several times in one process. ReadRequest returns io.EOF when the tool has
+// no more questions.
+type Conversation interface {
+	Wire
+	// Hello writes what the tool waits for before it asks.
+	Hello(stdout io.Writer) error
+}
+
+// maxTarget is far more than any URL that a tool can send.
+const maxTarget = 64 << 10
+
+// readTarget reads a URL or host[:port], as tools write the place that a token is for. User information stays in the
+// host, which then matches nothing.
+func readTarget(raw string) (Request, error) {
+	switch {
+	case raw == "":
+		return Request{}, errors.New("the URL is empty")
+	case len(raw) > maxTarget:
+		return Request{}, fmt.Errorf("the URL is longer than %d bytes", maxTarget)
+	case hasControl(raw) || !utf8.ValidString(raw):
+		return Request{}, errors.New("there is a control character in the URL, or it is not UTF-8")
+	}
+	req := Request{Verb: Get, Host: raw}
+	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
+		if scheme == "" || rest == "" {
+			return Request{}, errors.New("the URL has no scheme or no host")
+		}
+		req.Scheme, req.Host = scheme, rest
+	}
+	if i := strings.IndexAny(req.Host, "/?#"); i >= 0 {
+		req.Host, req.Path = req.Host[:i], strings.TrimPrefix(req.Host[i:], "/")
+	}
+	if req.Host == "" {
+		return Request{}, errors.New("the URL has no host")
+	}
+	return req, nil
+}
+
+// authorization is the value of an Authorization header. Tools put it on lines and into headers of their own, so a token
+// of anything but visible ASCII is refused.
+func authorization(c Credential) (string, error) {
+	if c.Token == "" {
+		return "", errors.New("there is no token to write")
+	}
+	for i := 0; i < len(c.Token); i++ {
+		if c.Token[i] <= ' ' || c.Token[i] >= 0x7f {
+			return "", errors.New("the token cannot be written: it holds a byte that a header may not have")
+		}
+	}
+	return "Bearer " + c.Token, nil
+}
+
+// failure is why a request that has no token got none, for the wires on which that is an error.
+func failure(req Request, reply Reply) error {
+	switch {
+	case reply.Err != nil:
+		return reply.Err
+	case req.Host == "":
+		return errors.New("there is no host to go by: say whose token is meant with --profile NAME")
+	case req.Profile != "":
+		return fmt.Errorf("%q is not a host of profile %q", req.Host, req.Profile)
+	}
+	return fmt.Errorf("%q is the host of no profile", req.Host)
 }

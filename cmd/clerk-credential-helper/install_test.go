@@ -50,6 +50,12 @@ func TestInstall(t *testing.T) {
 	if out := run(0, filepath.Join(bin, "docker-credential-clerk"), "version"); !strings.HasPrefix(out, "docker-credential-clerk ") {
 		t.Errorf("docker-credential-clerk answered %q", out)
 	}
+	if out := run(1, filepath.Join(bin, "bazel-credential-clerk")); !strings.Contains(out, "only get is known") {
+		t.Errorf("bazel-credential-clerk answered %q", out)
+	}
+	if out := run(0, filepath.Join(bin, "cargo-credential-clerk"), "--cargo-plugin"); out != "{\"v\":[1]}\n" {
+		t.Errorf("cargo-credential-clerk answered %q", out)
+	}
 	run(0, "sh", script) // again, over itself
 
 	// What is not ours stays, when installing and when taking back.

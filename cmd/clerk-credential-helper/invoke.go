@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"clerk-credential-helper/protocol"
 
@@ -16,38 +19,95 @@ import (
 
 // call is one exchange with a tool: in which wire, and what is asked.
 type call struct {
-	wire protocol.Wire
-	tool string // who asks, for people
-	verb protocol.Verb
-	in   io.Reader
+	tool
+	wire    protocol.Wire
+	verb    protocol.Verb
+	profile string // what the person has written into the tool's configuration
+	in      io.Reader
 	// err is what is wrong with the call itself; it is answered on the wire.
 	err error
+}
+
+// tool is a row of the table: how one tool calls us, and what it can bear.
+type tool struct {
+	name string // the program's name that the tool calls, or
+	word string // the first word after our own name
+	who  string // for people
+
+	verb     place // where the verb stands among the arguments that are no options
+	operands int   // how many more arguments there may be
+	wire     func(operands []string) protocol.Wire
+
+	// waits is how long the tool waits for an answer, 0 for as long as it takes.
+	waits time.Duration
+	// unwatched says that no person sits before it who would see a page open and know why.
+	unwatched bool
+	// hostless says that the wire may have no host, so that --profile stands for one.
+	hostless bool
+	// next is the program that is asked for what is not ours. Empty for none: the tool asks elsewhere by itself.
+	next string
+}
+
+type place int
+
+const (
+	noVerb place = iota
+	only         // the verb is the one argument that the tool can give
+	last
+	secondToLast
+	freeForm // the wire reads the whole command line
+)
+
+// tools is the table of wires. A new one is a file in protocol, its test, and a row here.
+func tools(sys *system) []tool {
+	fixed := func(w protocol.Wire) func([]string) protocol.Wire {
+		return func([]string) protocol.Wire { return w }
+	}
+	return []tool{
+		{name: "git-credential-clerk", who: "git", verb: last, wire: fixed(protocol.Git{})},
+		{name: "docker-credential-clerk", who: "docker", verb: only, wire: func([]string) protocol.Wire { return docker() }},
+		{name: "cargo-credential-clerk", word: "cargo", who: "cargo", verb: only, wire: fixed(&protocol.Cargo{})},
+		{name: "terraform-credentials-clerk", word: "terraform", who: "terraform", verb: secondToLast, operands: 1,
+			wire: func(o []string) protocol.Wire { return protocol.Terraform{Host: operand(o)} }},
+		{name: "bazel-credential-clerk", word: "bazel", who: "bazel", verb: only, waits: 10 * time.Second, wire: fixed(protocol.Bazel{})},
+		{name: "keyring", who: "the keyring command of pip and uv", verb: freeForm, unwatched: true, next: "keyring",
+			wire: func(o []string) protocol.Wire { return protocol.Keyring{Args: o} }},
+		{word: "goauth", who: "go", operands: 1, wire: func(o []string) protocol.Wire { return protocol.GOAUTH{URL: operand(o)} }},
+		{word: "kube", who: "kubectl", hostless: true, wire: fixed(protocol.Kube{Info: sys.getenv("KUBERNETES_EXEC_INFO")})},
+		{word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, wire: fixed(protocol.PNPM{})},
+		{word: "gcp", who: "Google's client", waits: 30 * time.Second, hostless: true, wire: fixed(protocol.GCP{
+			TokenType: sys.getenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"), Interactive: sys.getenv("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE")})},
+		{word: "headers", who: "headers", operands: 1, hostless: true, wire: func(o []string) protocol.Wire {
+			// The variable is that of Claude Code's headersHelper.
+			return protocol.Headers{Target: protocol.Target(cmp.Or(operand(o), sys.getenv("CLAUDE_CODE_MCP_SERVER_URL")))}
+		}},
+		{word: "curl-config", who: "curl", operands: 1, hostless: true,
+			wire: func(o []string) protocol.Wire { return protocol.CurlConfig{Target: protocol.Target(operand(o))} }},
+		{word: "netrc", who: "netrc", operands: 1,
+			wire: func(o []string) protocol.Wire { return protocol.Netrc{Target: protocol.Target(operand(o))} }},
+	}
+}
+
+func operand(operands []string) string {
+	if len(operands) == 0 {
+		return ""
+	}
+	return operands[0]
 }
 
 // toolCall tells who called, in which wire: by the name we were called by, by the first word, or by the first bytes on
 // standard input. It is false for a person's command. kong never stands between a tool and its wire: its errors and
 // its exit status would not be the wire's.
 func toolCall(sys *system) (call, bool) {
-	args := sys.args[1:]
-	switch sys.name() {
-	case "git-credential-clerk":
-		// git appends the verb to whatever the configuration says (gitcredentials(7)).
-		c := call{wire: protocol.Git{}, tool: "git", in: sys.stdin}
-		if len(args) > 0 {
-			c.verb = protocol.Verb(args[len(args)-1])
+	name, args := sys.name(), sys.args[1:]
+	for _, t := range tools(sys) {
+		if t.name == name {
+			return t.call(sys, args), true
 		}
-		if len(args) > 1 {
-			c.err = fmt.Errorf("unknown option %q", args[0])
+		if len(args) > 0 && t.word != "" && t.word == args[0] {
+			help := t.verb != freeForm && (slices.Contains(args, "--help") || slices.Contains(args, "-h"))
+			return t.call(sys, args[1:]), !help
 		}
-		return c, true
-	case "docker-credential-clerk":
-		c := call{wire: docker(), tool: "docker", in: sys.stdin}
-		if len(args) == 1 {
-			c.verb = protocol.Verb(args[0])
-		} else {
-			c.err = errors.New("expects exactly one of get, store, erase, list, version")
-		}
-		return c, true
 	}
 	if len(args) == 0 {
 		return call{}, false
@@ -59,10 +119,53 @@ func toolCall(sys *system) (call, bool) {
 	return call{}, false
 }
 
+// call takes a tool's arguments apart. Where the person can write some of them, --profile NAME may be among them.
+func (t tool) call(sys *system, args []string) call {
+	c := call{tool: t, in: sys.stdin}
+	if t.verb == freeForm {
+		c.wire = t.wire(args)
+		return c
+	}
+	var words []string
+	if t.verb == only {
+		words, args = slices.Clone(args), nil
+	}
+	for len(args) > 0 {
+		word, rest := args[0], args[1:]
+		value, given := strings.CutPrefix(word, "--profile=")
+		switch {
+		case given:
+			c.profile = value
+		case word == "--profile" && len(rest) > 0:
+			c.profile, rest, given = rest[0], rest[1:], true
+		default:
+			words = append(words, word)
+		}
+		if given && c.profile == "" {
+			c.err = errors.New("--profile wants a name")
+		}
+		args = rest
+	}
+	at := map[place]int{noVerb: -1, only: 0, last: len(words) - 1, secondToLast: len(words) - 2}[t.verb]
+	if at >= 0 && at < len(words) {
+		c.verb = protocol.Verb(words[at])
+		words = slices.Delete(words, at, at+1)
+	}
+	if len(words) > t.operands {
+		c.err = fmt.Errorf("unexpected argument %q", words[0])
+		words = nil
+	}
+	c.wire = t.wire(words)
+	if _, ok := c.wire.(protocol.Netrc); ok && isTerminal(sys.stdout) {
+		c.err = errors.New("a token for a netrc file is not shown on a terminal: send it to a pipe or a file")
+	}
+	return c
+}
+
 // ownCall reads "get [--protocol git|docker] [URL]" and its like. "get --format token" is the person's command "token"
 // under another name, and --help is kong's.
 func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
-	c := call{wire: docker(), tool: "a script", verb: verb, in: sys.stdin}
+	c := call{tool: tool{who: "a script"}, wire: docker(), verb: verb, in: sys.stdin}
 	flags := flag.NewFlagSet(string(verb), flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	wire := flags.String("protocol", "", "")
@@ -94,7 +197,7 @@ func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
 }
 
 func sniff(verb protocol.Verb, stdin io.Reader) (protocol.Wire, io.Reader, error) {
-	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) && verb != protocol.List && verb != protocol.Capability {
+	if isTerminal(stdin) && verb != protocol.List && verb != protocol.Capability {
 		return docker(), stdin, fmt.Errorf("%s reads its request from standard input, and that is a terminal", verb)
 	}
 	r := bufio.NewReader(stdin)
@@ -103,6 +206,11 @@ func sniff(verb protocol.Verb, stdin io.Reader) (protocol.Wire, io.Reader, error
 		return protocol.Git{}, r, err
 	}
 	return docker(), r, err
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func docker() protocol.Docker {

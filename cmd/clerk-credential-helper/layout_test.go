@@ -37,6 +37,12 @@ var rooms = map[string]struct {
 		never:  []string{"net/http", "os/exec"},
 		reason: "it decides, others act",
 	},
+	"internal/broker/stormtest": {
+		may:     []string{"internal/broker", "internal/clerk", "internal/config", "internal/sandbox", "platform", "protocol"},
+		never:   []string{"testing"},
+		program: true,
+		reason:  "it puts the parts together with ends between them, and does not ship",
+	},
 	"internal/clerk": {
 		may:    []string{"internal/config", "internal/loopback"},
 		never:  []string{"os/exec"},

@@ -1,51 +1,95 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
 
-// serve is the whole exchange with a tool: read the request, decide, write the reply.
+// serve is the whole exchange with a tool: read the request, decide, write the reply. All tools but one ask once.
 func serve(sys *system, c call) int {
-	var req protocol.Request
-	err := c.err
-	if err == nil {
-		req, err = c.wire.ReadRequest(c.verb, c.in)
+	ctx := interruptible()
+	talk, again := c.wire.(protocol.Conversation)
+	if again {
+		if err := talk.Hello(sys.stdout); err != nil {
+			protocol.Words(sys.stderr, err, "")
+			return exitFailed
+		}
 	}
-	reply := protocol.Reply{Outcome: protocol.Failed, Err: err}
-	if err == nil {
-		sys.caller = c.tool
-		reply = answer(interruptible(), sys, req)
+	for {
+		req, err := protocol.Request{Verb: c.verb}, c.err
+		if err == nil {
+			req, err = c.wire.ReadRequest(c.verb, c.in)
+		}
+		if again && err == io.EOF {
+			return exitOK
+		}
+		req.Profile = cmp.Or(req.Profile, c.profile)
+		reply := protocol.Reply{Outcome: protocol.Failed, Err: err}
+		if err == nil {
+			reply = answer(ctx, sys, c.tool, req)
+		}
+		if c.tool.who == "git" && reply.Outcome == protocol.None && reply.Err != nil && suspendable() {
+			reply.Outcome = protocol.Refused // git would ask at the terminal, and be stopped there for ever
+		}
+		if c.next != "" && reply.Outcome == protocol.None && reply.Err == nil {
+			return handOver(ctx, sys, c.next)
+		}
+		if reply.Err != nil && reply.Hint == "" {
+			reply.Hint = hint(reply.Err)
+		}
+		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
+		if err != nil {
+			protocol.Words(sys.stderr, err, "")
+		}
+		if !again || c.err != nil {
+			return status
+		}
 	}
-	if reply.Err != nil && reply.Hint == "" {
-		reply.Hint = hint(reply.Err)
-	}
-	req.Verb = c.verb
-	status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
-	if err != nil {
-		protocol.Words(sys.stderr, err, "")
-	}
-	return status
 }
 
 // answer asks the broker. Without a configuration nothing is ours, and a tool hears what it would without us.
-func answer(ctx context.Context, sys *system, req protocol.Request) protocol.Reply {
-	needsHost := req.Verb == protocol.Get || req.Verb == protocol.Store || req.Verb == protocol.Erase
-	if needsHost && req.Host == "" || !needsHost && req.Verb != protocol.List {
+func answer(ctx context.Context, sys *system, t tool, req protocol.Request) protocol.Reply {
+	if !t.complete(req) {
 		return protocol.Reply{}
 	}
 	cfg, err := sys.config()
 	if errors.Is(err, errNoConfiguration) {
 		cfg, err = noProfiles(), nil
 	}
+	if err == nil && req.Profile != "" {
+		cfg, err = narrow(cfg, req.Profile)
+	}
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
+	sys.caller = t.who
 	b, err := sys.broker(cfg)
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	}
+	if req.NeverAsk || t.waits > 0 || t.unwatched {
+		b.Ask = func(*config.Profile) error { return fmt.Errorf("%s does not wait for a person", t.who) }
+	}
+	if t.waits > 0 {
+		limited, cancel := context.WithTimeout(ctx, t.waits*4/5) // the rest is for the tool to read the answer
+		defer cancel()
+		ctx = limited
+	}
+	switch {
+	case req.Verb == protocol.Live:
+		return live(ctx, b, cfg)
+	case req.Verb == protocol.List:
+		return b.Answer(ctx, req)
+	case req.Host == "":
+		return ofProfile(ctx, b, cfg.Profiles[0])
+	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
+		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
 	}
 	return b.Answer(ctx, req)
 }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"clerk-credential-helper/protocol"
+)
+
+// handedOver is set in the environment of a program that is asked in our place, so that two of us never ask each other.
+const handedOver = "CLERK_HELPER_HANDED_OVER"
+
+// handOver runs the next program of that name in the PATH, with our arguments and streams, for what is not ours, and
+// gives its exit status. Without one there is nothing to be had.
+func handOver(ctx context.Context, sys *system, name string) int {
+	if sys.getenv(handedOver) != "" {
+		return exitFailed
+	}
+	program := nextProgram(sys.getenv("PATH"), name)
+	if program == "" {
+		return exitFailed
+	}
+	cmd := exec.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
+	cmd.Env = append(os.Environ(), handedOver+"=1")
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		return exit.ExitCode()
+	}
+	protocol.Words(sys.stderr, err, "")
+	return exitFailed
+}
+
+// nextProgram is the absolute path of the first program of that name that is not this one, by whatever name.
+func nextProgram(path, name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	own, err := os.Stat(self)
+	if err != nil {
+		return ""
+	}
+	for _, folder := range filepath.SplitList(path) {
+		if !filepath.IsAbs(folder) {
+			continue
+		}
+		program, err := exec.LookPath(filepath.Join(folder, name))
+		if err != nil {
+			continue
+		}
+		if info, err := os.Stat(program); err == nil && !os.SameFile(info, own) {
+			return program
+		}
+	}
+	return ""
+}

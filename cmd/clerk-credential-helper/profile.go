@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+// What tools ask that is about a profile and not about one host.
+
+// complete says that a request is one that can be answered: it has a host, or asks for more than one, or names its
+// profile on a wire that has no hosts. All others get nothing and start nothing.
+func (t tool) complete(req protocol.Request) bool {
+	switch req.Verb {
+	case protocol.List, protocol.Live:
+		return true
+	case protocol.Get:
+		return req.Host != "" || t.hostless && req.Profile != ""
+	case protocol.Store, protocol.Erase, protocol.Login, protocol.Logout:
+		return req.Host != ""
+	}
+	return false
+}
+
+// narrow leaves only the profile that the person named in the tool's configuration.
+func narrow(cfg *config.Config, name string) (*config.Config, error) {
+	p := cfg.Profile(name)
+	if p == nil {
+		return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", name, names(cfg))}
+	}
+	return &config.Config{Profiles: []*config.Profile{p}}, nil
+}
+
+// ofProfile answers a wire that has no host.
+func ofProfile(ctx context.Context, b *broker.Broker, p *config.Profile) protocol.Reply {
+	s, err := b.Token(ctx, p)
+	if err != nil {
+		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	}
+	return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s)}
+}
+
+// live gives the tokens that are alive now to the hosts that are named exactly. It reads the keychain and does nothing
+// else. What cannot be read is left out: the go command asks again for the host that it needs.
+func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Reply {
+	tokens := map[string]protocol.Credential{}
+	for _, p := range cfg.Profiles {
+		s, err := b.Current(ctx, p)
+		if err != nil || s.Token(p) == "" || !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()) {
+			continue
+		}
+		for _, h := range p.Hosts {
+			// Of two profiles for one host the first is meant where no user name chooses.
+			if h.Exact() && cfg.Match("https", h.String())[0] == p {
+				tokens[h.String()] = credential(p, s)
+			}
+		}
+	}
+	return protocol.Reply{Outcome: protocol.Found, Tokens: tokens}
+}
+
+func credential(p *config.Profile, s broker.Session) protocol.Credential {
+	return protocol.Credential{Username: p.Username, Token: s.Token(p), Expires: s.ExpiresAt}
+}
+
+// ownCommand says what to run in place of a tool's own login and logout.
+func ownCommand(verb protocol.Verb, named []*config.Profile) protocol.Reply {
+	if len(named) == 0 {
+		return protocol.Reply{}
+	}
+	return protocol.Reply{
+		Outcome: protocol.Failed,
+		Err:     fmt.Errorf("this %s changes nothing here: one session serves every tool", verb),
+		Hint:    fmt.Sprintf("run: clerk-credential-helper %s %s", verb, named[0].Name),
+	}
+}

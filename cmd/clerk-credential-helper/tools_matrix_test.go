@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestMatrix holds docs/tools/matrix.md to the scripts: a script that begins with
+//
+//	# matrix: TOOL | PAGE | SET-UP | CLIENT
+//
+// is a row of the table. CLIENT is the command that prints the client's version, or "golden:" and what was compared with
+// where no client can be had. The set-up must stand on the page as it does here. Versions are those of the machine
+// where the file was written last, by
+//
+//	UPDATE_MATRIX=1 go test ./cmd/clerk-credential-helper -run TestMatrix
+//
+// and where everything must be there, the clients' major versions must still be those.
+func TestMatrix(t *testing.T) {
+	const file = "matrix.md"
+	docs := filepath.Join("..", "..", "docs", "tools")
+	before, err := os.ReadFile(filepath.Join(docs, file))
+	if err != nil {
+		t.Error(err)
+	}
+	update := os.Getenv("UPDATE_MATRIX") != ""
+	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	out.WriteString("# Tools\n\nWritten by TestMatrix from the scripts that it names; do not edit.\n\n| tool | set up | proven by |\n|---|---|---|\n")
+	var pages []string
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		row, ok := strings.CutPrefix(line, "# matrix: ")
+		if !ok {
+			continue
+		}
+		cells := strings.Split(row, " | ")
+		if len(cells) != 4 {
+			t.Errorf("%s: %d cells in %q, not 4", script, len(cells), line)
+			continue
+		}
+		tool, page, setUp, client := cells[0], cells[1], cells[2], cells[3]
+		pages = append(pages, page)
+		if shown, err := os.ReadFile(filepath.Join(docs, page)); err != nil || !strings.Contains(string(shown), setUp) {
+			t.Errorf("%s does not say %q (%v)", page, setUp, err)
+		}
+		if !strings.Contains(string(text), "\nasked token:refresh_token 1\n") {
+			t.Errorf("%s does not show one refresh after the token's end", script)
+		}
+		head := fmt.Sprintf("| [%s](%s) | `%s` | ", tool, page, setUp)
+		proof := client
+		if !strings.HasPrefix(client, "golden: ") {
+			program, _, _ := strings.Cut(client, " ")
+			if !strings.Contains(string(text), program+" ") {
+				t.Errorf("%s never calls %s", script, program)
+			}
+			proof = recorded(string(before), head)
+			if update || os.Getenv("CI") == "true" {
+				now := versions(t, client)
+				if update && now != "" {
+					proof = now
+				}
+				if now != "" && majors(now) != majors(proof) {
+					t.Errorf("%s: %s says version %s, the table %s", tool, client, now, proof)
+				}
+			}
+		}
+		fmt.Fprintf(&out, "%s%s |\n", head, proof)
+	}
+	all, err := filepath.Glob(filepath.Join(docs, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range all {
+		if page := filepath.Base(path); page != file && !slices.Contains(pages, page) {
+			t.Errorf("docs/tools/%s belongs to no script", page)
+		}
+	}
+	if update {
+		if err := os.WriteFile(filepath.Join(docs, file), []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if out.String() != string(before) {
+		t.Errorf("docs/tools/%s is not what the scripts say; run with UPDATE_MATRIX=1:\n%s", file, &out)
+	}
+}
+
+// recorded is the last cell of the row in the file that begins with head.
+func recorded(file, head string) string {
+	_, rest, _ := strings.Cut(file, head)
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSuffix(line, " |")
+}
+
+// versions runs the commands, parted by ";", and gives "COMMAND VERSION, ...", or nothing if one is missing here.
+func versions(t *testing.T, commands string) string {
+	var all []string
+	for command := range strings.SplitSeq(commands, "; ") {
+		words := strings.Fields(command)
+		if _, err := exec.LookPath(words[0]); err != nil {
+			t.Logf("SKIP: %s is not installed: its version is not compared", words[0])
+			return ""
+		}
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "CHECKPOINT_DISABLE=1")
+		for name, value := range toolchains() {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		out, err := cmd.Output()
+		version := regexp.MustCompile(`[0-9]+(\.[0-9]+)+`).FindString(string(out))
+		if err != nil || version == "" {
+			t.Errorf("%s: %v, %q", command, err, out)
+		}
+		name := words[0]
+		if i := slices.Index(words, "-m"); i > 0 {
+			name = words[i+1]
+		}
+		if name == "git" && len(words) == 3 {
+			name += "-" + words[1]
+		}
+		all = append(all, strings.TrimRight(name, "0123456789")+" "+version)
+	}
+	return strings.Join(all, ", ")
+}
+
+// majors leaves only the first number of each version.
+func majors(versions string) string {
+	return regexp.MustCompile(`([0-9]+)(\.[0-9]+)+`).ReplaceAllString(versions, "$1")
+}
