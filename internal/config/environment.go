@@ -9,7 +9,7 @@ import (
 // FromEnvironment makes one profile of variables, for machines without a file:
 //
 //	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
-//	CLERK_HELPER_CLIENT_ID
+//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY
 //	CLERK_HELPER_HOSTS        parted by commas or spaces
 //
 // and optionally CLERK_HELPER_SCOPES (a list like the hosts), _USERNAME, _GIT_AUTH, _INTERACTIVE, _MIN_TTL and
@@ -47,8 +47,13 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 			return nil, err
 		}
 	}
+	// With a machine's key and no client, nobody can be meant to sign in.
+	d.Machine = !d.given["client_id"] && strings.TrimSpace(getenv("CLERK_MACHINE_SECRET_KEY")) != ""
+	if d.Machine {
+		d.MachineToken = "jwt"
+	}
 	for _, required := range []string{"client_id", "hosts"} {
-		if !d.given[required] {
+		if !d.given[required] && !(required == "client_id" && d.Machine) {
 			return nil, errors.New(prefix + strings.ToUpper(required) + " is not set: a profile from the environment needs it")
 		}
 	}

@@ -88,6 +88,9 @@ func (h Host) String() string {
 // Exact reports whether the pattern names one host and has no wildcard.
 func (h Host) Exact() bool { return !h.wildcard }
 
+// At is where the pattern was read: FILE:LINE:COLUMN, or the name of a variable.
+func (h Host) At() string { return h.at.String() }
+
 // matches compares with a request's normalised name and its port, which is never 0.
 func (h Host) matches(scheme, name string, port uint16) bool {
 	own := h.port

@@ -47,6 +47,9 @@ func TestParse(t *testing.T) {
 	zero := defaults("acme", "c.toml:1")
 	zero.MinTTL = 0
 
+	machine := defaults("ci", "c.toml:1")
+	machine.ClientID, machine.Machine, machine.MachineToken = "", true, "opaque"
+
 	for _, tt := range []struct {
 		why, in string
 		want    []*Profile
@@ -56,6 +59,7 @@ func TestParse(t *testing.T) {
 		{"only comments", "# nothing yet\n\n", nil, nil},
 		{"an empty table of profiles", "[profiles]\n", nil, nil},
 		{"the least", profileText(), []*Profile{defaults("acme", "c.toml:1")}, []string{"git.acme.dev"}},
+		{"a machine", "[profiles.ci]\nissuer = \"https://clerk.acme.dev\"\nmachine = true\nmachine_token = \"opaque\"\nhosts = [\"git.acme.dev\"]\n", []*Profile{machine}, []string{"git.acme.dev"}},
 		{"the most", "\n# ours\n[profiles.big-Profile_2]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"abc\"\nhosts = [\n  \"Git.Acme.Dev\", # git\n  \"*.pkg.acme.dev:8443\",\n]\n" +
 			"scopes = [\"openid\", \"offline_access\"]\ntoken = \"id\"\nusername = \"jürgen\"\ngit_auth = \"bearer\"\ndocker_identity_token = true\ninteractive = \"never\"\nmin_ttl = \"1m30s\"\nca_file = '" + ca + "'\n",
 			[]*Profile{full}, []string{"git.acme.dev", "*.pkg.acme.dev:8443"}},
@@ -138,7 +142,10 @@ func TestParseRefuses(t *testing.T) {
 		{"two letters exchanged", profileText(`tokne = "id"`), `c.toml:5:1: unknown key "tokne": did you mean "token"?`},
 		{"companion is not here yet", profileText(`companion = "https://app.acme.dev"`), `c.toml:5:1: unknown key "companion"`},
 		{"legacy_page is not here yet", profileText(`legacy_page = "https://app.acme.dev"`), `c.toml:5:1: unknown key "legacy_page"`},
-		{"machine is not here yet", profileText(`machine = true`), `c.toml:5:1: unknown key "machine"`},
+		{"a machine with a client", profileText(`machine = true`), `c.toml:1:11: profile "acme": both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id`},
+		{"a machine that is text", profileText(`machine = "true"`), `c.toml:5:11: machine: want true or false, without quotes`},
+		{"a machine's token without a machine", profileText(`machine_token = "jwt"`), `c.toml:1:11: profile "acme": machine_token has a meaning only with machine = true`},
+		{"a form of token that is none", profileText(`machine_token = "JWT"`), `c.toml:5:17: machine_token: want one of "jwt", "opaque"`},
 		{"a client secret has no place", profileText(`client_secret = "hunter2"`), `c.toml:5:1: unknown key "client_secret"`},
 		{"a key below a key", profileText(`token.kind = "id"`), `c.toml:5:1: unknown key "token.kind"`},
 		{"a hostile key", profileText(`"\u001b[2J" = 1`), `c.toml:5:1: unknown key "\x1b[2J"`},
@@ -316,9 +323,17 @@ func encode(c *Config) string {
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	}
+	if c.DockerFallback != "" {
+		fmt.Fprintf(&b, "[docker]\nfallback = %s\n", tomlQuote(c.DockerFallback))
+	}
 	for _, p := range c.Profiles {
-		fmt.Fprintf(&b, "[profiles.%s]\nissuer = %s\nclient_id = %s\nhosts = %s\nscopes = %s\ntoken = %s\nusername = %s\ngit_auth = %s\n",
-			p.Name, tomlQuote(p.Issuer), tomlQuote(p.ClientID), quote(hostNames(p)), quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.Username), tomlQuote(p.GitAuth))
+		fmt.Fprintf(&b, "[profiles.%s]\nissuer = %s\nhosts = %s\nscopes = %s\ntoken = %s\nusername = %s\ngit_auth = %s\n",
+			p.Name, tomlQuote(p.Issuer), quote(hostNames(p)), quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.Username), tomlQuote(p.GitAuth))
+		if p.Machine {
+			fmt.Fprintf(&b, "machine = true\nmachine_token = %s\n", tomlQuote(p.MachineToken))
+		} else {
+			fmt.Fprintf(&b, "client_id = %s\n", tomlQuote(p.ClientID))
+		}
 		fmt.Fprintf(&b, "docker_identity_token = %t\ninteractive = %s\nmin_ttl = %s\n", p.DockerIdentityToken, tomlQuote(p.Interactive), tomlQuote(p.MinTTL.String()))
 		if p.CAFile != "" {
 			fmt.Fprintf(&b, "ca_file = %s\n", tomlQuote(p.CAFile))
@@ -341,6 +356,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(typical))
 	f.Add([]byte(profileText(`token = "id"`, `min_ttl = "1h"`, `username = "é"`, `docker_identity_token = true`)))
 	f.Add([]byte(`profiles = {a = {issuer = "http://[::1]:1/x", client_id = "x", hosts = ["*.b.c", "é.de"]}}`))
+	f.Add([]byte("[profiles.ci]\nissuer = \"https://clerk.acme.dev\"\nmachine = true\nhosts = [\"git.acme.dev\"]\n[docker]\nfallback = \"pass\"\n"))
 	f.Add([]byte("profiles.a.hosts = [\"h\"]\n[profiles]\n[[x]]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("c.toml", data)
@@ -357,7 +373,7 @@ func FuzzParse(f *testing.F) {
 					t.Fatalf("%s stands at %s", h, h.at)
 				}
 			}
-			if len(p.Hosts) == 0 || len(p.Scopes) == 0 || p.ClientID == "" || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
+			if len(p.Hosts) == 0 || len(p.Scopes) == 0 || (p.ClientID == "") != p.Machine || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
 				strings.ContainsAny(p.Username, ":\r\n\x00") || p.Username == "" {
 				t.Fatalf("accepted %+v", p)
 			}

@@ -95,7 +95,7 @@ func checkProfileName(name string) error {
 // keys are the settings of a profile.
 func keys() []string {
 	return []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "token", "username", "git_auth",
-		"docker_identity_token", "interactive", "min_ttl", "ca_file"}
+		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token"}
 }
 
 // set takes one setting, which is one of keys. Its error says where and which.
@@ -120,10 +120,11 @@ func (d *draft) set(key string, v value) error {
 	case "git_auth":
 		err = v.oneOf(&d.GitAuth, "auto", "basic", "bearer")
 	case "docker_identity_token":
-		if v.kind != flag {
-			err = errors.New("want true or false, without quotes")
-		}
-		d.DockerIdentityToken = v.text == "true"
+		err = v.flag(&d.DockerIdentityToken)
+	case "machine":
+		err = v.flag(&d.Machine)
+	case "machine_token":
+		err = v.oneOf(&d.MachineToken, "jwt", "opaque")
 	case "interactive":
 		err = v.oneOf(&d.Interactive, "auto", "always", "never")
 	case "min_ttl":
@@ -148,12 +149,21 @@ func (d *draft) complete() error {
 		return fail("both issuer and publishable_key are set: keep one")
 	case !d.given["issuer"] && !d.given["publishable_key"]:
 		return fail("issuer is missing: set it to the Frontend API URL of your Clerk application, or set publishable_key")
-	case !d.given["client_id"]:
+	case d.Machine && d.given["client_id"]:
+		return fail("both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id")
+	case d.Machine && d.Token == "id":
+		return fail("token is \"id\", which a machine does not have: remove it")
+	case d.given["machine_token"] && !d.Machine:
+		return fail("machine_token has a meaning only with machine = true")
+	case !d.given["client_id"] && !d.Machine:
 		return fail("client_id is missing: copy it from the OAuth application in Clerk's dashboard")
 	case !d.given["hosts"]:
 		return fail("hosts is missing: name the hosts that may have the token")
 	case d.Token == "id" && !slices.Contains(d.Scopes, "openid"):
 		return fail("token is \"id\" but the scopes lack \"openid\": add it")
+	}
+	if d.Machine && !d.given["machine_token"] {
+		d.MachineToken = "jwt"
 	}
 	return nil
 }
@@ -167,6 +177,14 @@ func parseText[T any](v value, to *T, parse func(string) (T, error)) error {
 		return err
 	}
 	*to = parsed
+	return nil
+}
+
+func (v value) flag(to *bool) error {
+	if v.kind != flag {
+		return errors.New("want true or false, without quotes")
+	}
+	*to = v.text == "true"
 	return nil
 }
 

@@ -1,0 +1,63 @@
+package clerk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"clerk-credential-helper/internal/config"
+)
+
+const (
+	// BackendURL is Clerk's Backend API, which mints tokens for machines.
+	BackendURL = "https://api.clerk.com"
+	// machineLife is asked for: the default of Clerk depends on the machine's settings, and may be "for ever".
+	machineLife = time.Hour
+)
+
+// Mint gets a machine-to-machine token of an hour's life for the machine whose secret key is given: POST
+// /v1/m2m_tokens of the Backend API at backend (BackendURL, or https or loopback elsewhere). Each costs the company
+// money, so that callers keep it.
+//
+// Errors: a *ResponseError, or what the network said; never with the key.
+func (c *Client) Mint(ctx context.Context, p *config.Profile, backend, secretKey string) (Tokens, error) {
+	u, err := url.Parse(backend)
+	if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return Tokens{}, fmt.Errorf("the Backend API's address %q is not https", backend)
+	}
+	question, err := json.Marshal(map[string]any{
+		"token_format":             p.MachineToken,
+		"seconds_until_expiration": int(machineLife / time.Second),
+	})
+	if err != nil {
+		return Tokens{}, fmt.Errorf("machine token: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, backend+"/v1/m2m_tokens", bytes.NewReader(question))
+	if err != nil {
+		return Tokens{}, fmt.Errorf("machine token: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+secretKey)
+	req.Header.Set("Content-Type", "application/json")
+	received := c.now()
+	var answer struct {
+		Token      string `json:"token"`
+		Subject    string `json:"subject"`
+		Expiration int64  `json:"expiration"` // milliseconds
+	}
+	if err := c.fetchJSON("machine token", req, &answer, secretKey); err != nil {
+		return Tokens{}, err
+	}
+	if answer.Token == "" {
+		return Tokens{}, errors.New("machine token endpoint: the answer holds no token")
+	}
+	t := Tokens{Subject: answer.Subject, AccessToken: answer.Token, Kind: kind(answer.Token), ReceivedAt: received, ExpiresAt: received.Add(machineLife)}
+	if at := time.UnixMilli(answer.Expiration); answer.Expiration > 0 && at.Before(t.ExpiresAt) {
+		t.ExpiresAt = at
+	}
+	return t, nil
+}
