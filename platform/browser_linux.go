@@ -1,17 +1,32 @@
 package platform
 
-// launchers are the ways to the person's own browser, the most general first. Without a graphical session they would
+import (
+	"os"
+	"slices"
+)
+
+// launchers are the ways to the person's own browser, the most general first. Without a graphical session most would
 // only find browsers for a terminal, which they do not have.
 func launchers(getenv func(string) string) [][]string {
-	var all [][]string
-	if isWSL(getenv) {
-		all = append(all, []string{"wslview"})
+	all := graphicalLaunchers(getenv)
+	if wsl(getenv, os.ReadFile, false) != "" {
+		return slices.Concat(windowsLaunchers(), all)
 	}
-	if !Graphical(getenv) {
-		return all
-	}
-	return append(all, []string{"xdg-open"}, []string{"gio", "open"}, []string{"x-www-browser"},
-		[]string{"firefox"}, []string{"chromium"}, []string{"google-chrome"})
+	return all
 }
 
-func isWSL(getenv func(string) string) bool { return getenv("WSL_DISTRO_NAME") != "" }
+func graphicalLaunchers(getenv func(string) string) [][]string {
+	if windowSystem(getenv) == "" {
+		return nil
+	}
+	return [][]string{{"xdg-open"}, {"gio", "open"}, {"x-www-browser"}, {"firefox"}, {"chromium"}, {"google-chrome"}}
+}
+
+// windowsLaunchers are the ways from WSL to the browser of Windows. PowerShell reads its arguments as a program, and
+// [checkLoopbackURL] leaves nothing in the URL that means anything to it. It is where every Windows has it.
+func windowsLaunchers() [][]string {
+	return [][]string{
+		{"wslview"},
+		{"/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe", "-NoProfile", "-NonInteractive", "-Command", "Start-Process"},
+	}
+}

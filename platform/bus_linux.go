@@ -2,56 +2,178 @@ package platform
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 )
 
-// maxBusBytes is the most that is read from a bus on one connection. One connection carries one secret.
-const maxBusBytes = 4 << 20
+const (
+	// maxBusBytes is the most that is read from a bus on one connection. One connection carries one secret.
+	maxBusBytes = 4 << 20
+	// guidDigits is the length of a bus's name for itself, hexadecimal (D-Bus Specification, UUIDs).
+	guidDigits = 32
+	// serialOffset is where a message's serial stands, four bytes.
+	serialOffset = 8
+)
 
-// busSocket is a connected bus. Writes have the limit of a reply, so that a bus that has stopped reading cannot hold us.
-type busSocket struct {
-	*net.UnixConn
-	r *bufio.Reader
+// busConn is a connection to a message bus for one goroutine. It is made for a program that reads one secret and ends:
+// what has been called goes out in one write when somebody waits for an answer, the handshake with it.
+type busConn struct {
+	socket  *busSocket
+	in      *bufio.Reader
+	out     []byte // called, and not written yet
+	serial  uint32 // the last call's
+	greeted bool   // the bus has accepted us
+	failed  error  // a call that could not be encoded
+	answers map[uint32]*dbus.Message
 }
 
-func (s *busSocket) Read(p []byte) (int, error) { return s.r.Read(p) }
-
-func (s *busSocket) Write(p []byte) (int, error) {
-	if err := s.SetWriteDeadline(time.Now().Add(replyLimit)); err != nil {
-		return 0, err
+// newBusConn begins with the handshake: EXTERNAL is the mechanism by which the kernel tells the bus who we are. BEGIN and
+// the first messages do not wait for its answer; receive looks at it before anything else.
+func newBusConn(socket *busSocket) *busConn {
+	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
+	return &busConn{
+		socket:  socket,
+		in:      bufio.NewReader(io.LimitReader(socket, maxBusBytes)),
+		out:     []byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n"),
+		answers: make(map[uint32]*dbus.Message),
 	}
-	return s.UnixConn.Write(p)
+}
+
+func (c *busConn) close() { c.socket.close() }
+
+// call prepares a method call and returns its serial, for answer.
+func (c *busConn) call(destination string, path dbus.ObjectPath, api, method string, args ...any) uint32 {
+	c.serial++
+	m := &dbus.Message{
+		Type: dbus.TypeMethodCall,
+		Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(destination),
+			dbus.FieldPath:        dbus.MakeVariant(path),
+			dbus.FieldInterface:   dbus.MakeVariant(api),
+			dbus.FieldMember:      dbus.MakeVariant(method),
+		},
+		Body: args,
+	}
+	if len(args) > 0 {
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
+	}
+	var encoded bytes.Buffer
+	if err := m.EncodeTo(&encoded, binary.LittleEndian); err != nil {
+		c.failed = errors.Join(c.failed, err)
+		return c.serial
+	}
+	text := encoded.Bytes()
+	// The library numbers the messages of its own connections only (D-Bus Specification, Message Format).
+	binary.LittleEndian.PutUint32(text[serialOffset:], c.serial)
+	c.out = append(c.out, text...)
+	return c.serial
+}
+
+// answer waits for the answer to a call. The error is a [*secretsError] if the answer is one.
+func (c *busConn) answer(serial uint32) (*dbus.Message, error) {
+	for c.answers[serial] == nil {
+		if _, err := c.receive(); err != nil {
+			return nil, err
+		}
+	}
+	m := c.answers[serial]
+	delete(c.answers, serial)
+	if m.Type == dbus.TypeError {
+		return nil, failure(m)
+	}
+	return m, nil
+}
+
+// answers is the serial of the call that a message answers, 0 for other messages.
+func answers(m *dbus.Message) uint32 {
+	serial, _ := m.Headers[dbus.FieldReplySerial].Value().(uint32)
+	return serial
+}
+
+// flush writes what has been called.
+func (c *busConn) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	_, err := c.socket.Write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+// receive reads one message, after everything has been written. Answers are also kept for answer.
+func (c *busConn) receive() (*dbus.Message, error) {
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	if err := c.flush(); err != nil {
+		return nil, err
+	}
+	if !c.greeted {
+		if err := c.readGreeting(); err != nil {
+			return nil, err
+		}
+		c.greeted = true
+	}
+	m, err := dbus.DecodeMessage(c.in)
+	if err != nil {
+		return nil, err
+	}
+	if serial := answers(m); serial != 0 {
+		c.answers[serial] = m
+	}
+	return m, nil
+}
+
+// readGreeting reads the line "OK GUID" (D-Bus Specification, Authentication Protocol). Anything else is a refusal, and
+// then the bus takes none of the messages that have been written.
+func (c *busConn) readGreeting() error {
+	line, err := c.in.ReadSlice('\n') // of 4096 bytes at most, the reader's buffer
+	if err != nil {
+		return fmt.Errorf("reading the greeting of the bus: %w", err)
+	}
+	guid, ok := strings.CutPrefix(string(line), "OK ")
+	guid, end := strings.CutSuffix(guid, "\r\n")
+	if _, err := hex.DecodeString(guid); !ok || !end || err != nil || len(guid) != guidDigits {
+		return fmt.Errorf("the bus does not accept us: %q", line)
+	}
+	return nil
 }
 
 // dialBus connects to the first bus in a list of D-Bus addresses that answers, or to the socket at path if the list is
-// empty. Only Unix sockets whose other end runs as this user are accepted: secrets cross them in the clear.
+// empty. Only Unix sockets whose other end runs as this user are accepted: secrets cross them in the clear. The error is
+// errNoService if none of the sockets is there.
 func dialBus(ctx context.Context, addresses, path string) (*busSocket, error) {
 	if addresses == "" || addresses == "autolaunch:" {
 		return dialSocket(ctx, path)
 	}
 	failed := fmt.Errorf("no bus address in %q", addresses)
+	first := true
 	for address := range strings.SplitSeq(addresses, ";") {
 		if address == "" {
 			continue
 		}
-		var socket string
-		socket, failed = parseBusAddress(address)
-		if failed != nil {
-			continue
+		socket, err := parseBusAddress(address)
+		if err == nil {
+			var conn *busSocket
+			if conn, err = dialSocket(ctx, socket); err == nil {
+				return conn, nil
+			}
 		}
-		var conn *busSocket
-		if conn, failed = dialSocket(ctx, socket); failed == nil {
-			return conn, nil
+		if first || errors.Is(failed, errNoService) {
+			first, failed = false, err
 		}
 	}
 	return nil, failed
@@ -86,35 +208,100 @@ func parseBusAddress(address string) (string, error) {
 }
 
 func dialSocket(ctx context.Context, name string) (*busSocket, error) {
-	dialer := net.Dialer{Timeout: replyLimit}
-	conn, err := dialer.DialContext(ctx, "unix", name)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, os.NewSyscallError("socket", err)
 	}
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("%q is not a unix socket", name), conn.Close())
+	s := &busSocket{fd: fd, ended: make(chan struct{})}
+	s.unwatch = context.AfterFunc(ctx, func() {
+		defer close(s.ended)
+		unix.Shutdown(fd, unix.SHUT_RDWR) // ends a wait
+	})
+	s.limit(replyLimit)
+	_, err = s.try(unix.SO_SNDTIMEO, "connect", func() (int, error) { return 0, unix.Connect(fd, &unix.SockaddrUnix{Name: name}) })
+	if err == nil {
+		err = checkPeer(fd, os.Geteuid())
 	}
-	if err := checkPeer(socket, os.Geteuid()); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		err = fmt.Errorf("%w: %w", errNoService, err)
 	}
-	return &busSocket{socket, bufio.NewReader(io.LimitReader(socket, maxBusBytes))}, nil
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("bus at %q: %w", name, err)
+	}
+	return s, nil
+}
+
+// busSocket is a connected socket that blocks its thread: the runtime's poller would cost a process that waits three
+// times in its life two changes of threads for each.
+type busSocket struct {
+	fd       int
+	deadline time.Time
+	unwatch  func() bool
+	ended    chan struct{} // closed when the context's end has been carried out
+}
+
+// limit bounds the waiting from now on.
+func (s *busSocket) limit(d time.Duration) { s.deadline = time.Now().Add(d) }
+
+func (s *busSocket) Read(p []byte) (int, error) {
+	n, err := s.try(unix.SO_RCVTIMEO, "read", func() (int, error) { return unix.Read(s.fd, p) })
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (s *busSocket) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		n, err := s.try(unix.SO_SNDTIMEO, "write", func() (int, error) { return unix.Write(s.fd, p[written:]) })
+		if err != nil {
+			return written, err
+		}
+		written += n
+	}
+	return written, nil
+}
+
+// try makes a system call with what is left of the limit as the socket's own, which option says.
+func (s *busSocket) try(option int, name string, call func() (int, error)) (int, error) {
+	for {
+		left := time.Until(s.deadline)
+		if left < time.Microsecond { // zero would mean no limit
+			return 0, os.ErrDeadlineExceeded
+		}
+		timeout := unix.NsecToTimeval(left.Nanoseconds())
+		if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, option, &timeout); err != nil {
+			return 0, os.NewSyscallError("setsockopt", err)
+		}
+		switch n, err := call(); err {
+		case nil:
+			return n, nil
+		case unix.EINTR: // by one of the runtime's own signals
+		case unix.EAGAIN:
+			return 0, os.ErrDeadlineExceeded
+		default:
+			return 0, os.NewSyscallError(name, err)
+		}
+	}
+}
+
+func (s *busSocket) close() {
+	if !s.unwatch() {
+		<-s.ended // the number must not be another file's by then
+	}
+	unix.Close(s.fd)
 }
 
 // checkPeer asks the kernel who listens at the other end.
-func checkPeer(socket *net.UnixConn, uid int) error {
-	raw, err := socket.SyscallConn()
+func checkPeer(fd, uid int) error {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return err
-	}
-	var peer *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(err, failed); err != nil {
-		return err
+		return os.NewSyscallError("getsockopt", err)
 	}
 	if int(peer.Uid) != uid {
-		return fmt.Errorf("the bus belongs to another user (%d)", peer.Uid)
+		return fmt.Errorf("it belongs to another user (%d)", peer.Uid)
 	}
 	return nil
 }

@@ -15,4 +15,5 @@ func TestMacKeychainContract(t *testing.T) {
 		t.Skip("it would write to this user's login keychain; runs with CI=true")
 	}
 	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 }

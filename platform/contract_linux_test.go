@@ -1,6 +1,8 @@
 package platform_test
 
 import (
+	"os"
+	"syscall"
 	"testing"
 
 	"clerk-credential-helper/platform"
@@ -9,5 +11,28 @@ import (
 
 func TestSecretServiceContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", platform.StartKeyring(t))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "auto", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
+}
+
+func TestKeePassXCContract(t *testing.T) {
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", platform.StartKeePassXC(t))
 	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
+}
+
+// TestKernelKeyringContract chooses the kernel's keyring once by name and once by having no bus.
+func TestKernelKeyringContract(t *testing.T) {
+	platform.NeedKernelKeyring(t)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+	for _, choice := range []string{"kernel", "auto"} {
+		t.Run(choice, func(t *testing.T) {
+			platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, choice, "") })
+		})
+	}
+	if os.Geteuid() == 0 {
+		t.Run("a normal user", func(t *testing.T) {
+			platform.Rerun(t, "TestKernelKeyringContract", &syscall.SysProcAttr{Credential: platform.NormalUser})
+		})
+	}
 }

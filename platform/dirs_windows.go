@@ -62,12 +62,14 @@ func replaceFile(from, to string) error {
 // syncDir has nothing to do: NTFS journals the rename.
 func syncDir(string) error { return nil }
 
-// patiently repeats what fails only because somebody has the file open or is just replacing it, for a second at most.
+// patiently repeats what fails only because somebody has the file open or is just replacing it, for 2 s at most. The
+// pauses stay short: between readers who come and go the file is free for moments only.
 func patiently(call func() error) error {
-	for wait := time.Millisecond; ; wait *= 2 {
+	wait := time.Millisecond
+	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
 		err := call()
 		busy := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
-		if !busy || wait > 512*time.Millisecond {
+		if !busy || time.Since(begun) > 2*time.Second {
 			return err
 		}
 		time.Sleep(wait)

@@ -18,12 +18,22 @@ type fakeService struct {
 	calls []string
 	mu    sync.Mutex
 
-	locked     bool                                                // the collection's property
-	found      []dbus.ObjectPath                                   // what a search finds
-	foundShut  []dbus.ObjectPath                                   // and what it finds locked
-	getSecrets func() (map[dbus.ObjectPath]secret, *dbus.Error)    // default: the item holds "secret"
-	write      func() (prompt dbus.ObjectPath, failed *dbus.Error) // CreateItem and Item.Delete
-	prompt     func()                                              // what Prompt.Prompt sets off
+	stored     []string                                             // what SetSecret was given
+	setSecret  *dbus.Error                                          // and what it answers
+	locked     bool                                                 // the collection's property
+	found      []dbus.ObjectPath                                    // what a search finds
+	foundShut  []dbus.ObjectPath                                    // and what it finds locked
+	getSecrets func() (map[dbus.ObjectPath]dbusSecret, *dbus.Error) // default: the item holds "secret"
+	write      func() (prompt dbus.ObjectPath, failed *dbus.Error)  // CreateItem and Item.Delete
+	prompt     func()                                               // what Prompt.Prompt sets off
+}
+
+// dbusSecret is the API's Secret struct as the library wants it.
+type dbusSecret struct {
+	Session     dbus.ObjectPath
+	Parameters  []byte
+	Value       []byte
+	ContentType string
 }
 
 const (
@@ -63,12 +73,12 @@ func (f fakeRoot) SearchItems(map[string]string) (open, locked []dbus.ObjectPath
 	return f.found, f.foundShut, nil
 }
 
-func (f fakeRoot) GetSecrets([]dbus.ObjectPath, dbus.ObjectPath) (map[dbus.ObjectPath]secret, *dbus.Error) {
+func (f fakeRoot) GetSecrets([]dbus.ObjectPath, dbus.ObjectPath) (map[dbus.ObjectPath]dbusSecret, *dbus.Error) {
 	f.called("GetSecrets")
 	if f.getSecrets != nil {
 		return f.getSecrets()
 	}
-	return map[dbus.ObjectPath]secret{fakeItem: {Session: "/", Value: []byte("secret")}}, nil
+	return map[dbus.ObjectPath]dbusSecret{fakeItem: {Session: "/", Value: []byte("secret")}}, nil
 }
 
 func (f fakeRoot) Unlock([]dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
@@ -78,7 +88,7 @@ func (f fakeRoot) Unlock([]dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath,
 
 type fakeCollectionObject struct{ *fakeService }
 
-func (f fakeCollectionObject) CreateItem(map[string]dbus.Variant, secret, bool) (item, prompt dbus.ObjectPath, failed *dbus.Error) {
+func (f fakeCollectionObject) CreateItem(map[string]dbus.Variant, dbusSecret, bool) (item, prompt dbus.ObjectPath, failed *dbus.Error) {
 	f.called("CreateItem")
 	prompt, failed = f.write()
 	return "/", prompt, failed
@@ -93,6 +103,17 @@ type fakeItemObject struct{ *fakeService }
 func (f fakeItemObject) Delete() (dbus.ObjectPath, *dbus.Error) {
 	f.called("Delete")
 	return f.write()
+}
+
+func (f fakeItemObject) SetSecret(s dbusSecret) *dbus.Error {
+	f.called("SetSecret")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stored = append(f.stored, string(s.Value))
+	if f.setSecret != nil {
+		return f.setSecret
+	}
+	return nil
 }
 
 type fakePromptObject struct{ *fakeService }
@@ -167,8 +188,8 @@ func TestSecretServiceFirstCall(t *testing.T) {
 }
 
 func TestSecretServiceGetDialects(t *testing.T) {
-	answers := func(secrets map[dbus.ObjectPath]secret, name string) func() (map[dbus.ObjectPath]secret, *dbus.Error) {
-		return func() (map[dbus.ObjectPath]secret, *dbus.Error) {
+	answers := func(secrets map[dbus.ObjectPath]dbusSecret, name string) func() (map[dbus.ObjectPath]dbusSecret, *dbus.Error) {
+		return func() (map[dbus.ObjectPath]dbusSecret, *dbus.Error) {
 			if name != "" {
 				return nil, dbusError(name)
 			}
@@ -186,7 +207,7 @@ func TestSecretServiceGetDialects(t *testing.T) {
 		{"KeePassXC hides the items of a locked database", &fakeService{locked: true}, ErrLocked},
 		{"gnome-keyring and KWallet list them as locked", &fakeService{foundShut: item}, ErrLocked},
 		{"KWallet reads a locked item as empty",
-			&fakeService{found: item, getSecrets: answers(map[dbus.ObjectPath]secret{fakeItem: {Session: "/"}}, "")}, ErrLocked},
+			&fakeService{found: item, getSecrets: answers(map[dbus.ObjectPath]dbusSecret{fakeItem: {Session: "/"}}, "")}, ErrLocked},
 		{"locked between search and read",
 			&fakeService{found: item, locked: true, getSecrets: answers(nil, "")}, ErrLocked},
 		{"gone between search and read", &fakeService{found: item, getSecrets: answers(nil, "")}, ErrNotFound},
@@ -233,24 +254,52 @@ func TestSecretServiceWritePrompts(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			t.Parallel()
-			f := &fakeService{
-				found: []dbus.ObjectPath{fakeItem},
-				write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil },
-			}
-			f.prompt = func() { row.prompt(f) }
-			k := f.run(t)
-			var wg sync.WaitGroup
-			wg.Go(func() {
-				wantWithin(t, "Set", row.want, silenceBound, func() error { return k.Set(t.Context(), "item", "secret") })
-			})
-			wg.Go(func() {
-				wantWithin(t, "Delete", row.want, silenceBound, func() error { return k.Delete(t.Context(), "item") })
-			})
-			wg.Wait()
-			if !slices.Contains(f.seen(), "Prompt") {
-				t.Errorf("the prompt was not called: %q", f.seen())
+			for name, f := range map[string]*fakeService{"Set": {}, "Delete": {found: []dbus.ObjectPath{fakeItem}}} {
+				f.write = func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil }
+				f.prompt = func() { row.prompt(f) }
+				k := f.run(t)
+				call := func() error { return k.Set(t.Context(), "item", "secret") }
+				if name == "Delete" {
+					call = func() error { return k.Delete(t.Context(), "item") }
+				}
+				wantWithin(t, name, row.want, silenceBound, call)
+				if !slices.Contains(f.seen(), "Prompt") {
+					t.Errorf("%s: the prompt was not called: %q", name, f.seen())
+				}
 			}
 		})
+	}
+}
+
+// TestSecretServiceReplaces gives an item its new secret without a word to the person, which KeePassXC would ask before
+// CreateItem replaces one.
+func TestSecretServiceReplaces(t *testing.T) {
+	item := []dbus.ObjectPath{fakeItem}
+	for _, row := range []struct {
+		reason string
+		fake   *fakeService
+		want   error
+		calls  []string
+	}{
+		{"an item is there", &fakeService{found: item}, nil, []string{"SetSecret"}},
+		{"none is there", &fakeService{}, nil, []string{"CreateItem"}},
+		{"a locked one is there", &fakeService{foundShut: item, locked: true}, ErrLocked, nil},
+		{"gone since the search",
+			&fakeService{found: item, setSecret: dbusError("org.freedesktop.DBus.Error.UnknownObject")}, nil, []string{"SetSecret", "CreateItem"}},
+		{"locked since the search",
+			&fakeService{found: item, setSecret: dbusError("org.freedesktop.Secret.Error.IsLocked")}, ErrLocked, []string{"SetSecret"}},
+	} {
+		k := row.fake.run(t)
+		if err := k.Set(t.Context(), "item", "secret"); !errors.Is(err, row.want) {
+			t.Errorf("%s: Set: %v, want %v", row.reason, err, row.want)
+		}
+		writes := slices.DeleteFunc(row.fake.seen(), func(call string) bool { return call != "SetSecret" && call != "CreateItem" })
+		if !slices.Equal(writes, row.calls) {
+			t.Errorf("%s: wrote with %q, want %q", row.reason, writes, row.calls)
+		}
+		if slices.Contains(row.calls, "SetSecret") && !slices.Equal(row.fake.stored, []string{"secret"}) {
+			t.Errorf("%s: the item was given %q", row.reason, row.fake.stored)
+		}
 	}
 }
 
@@ -268,8 +317,9 @@ func TestSecretServiceNeverPromptsWhenLocked(t *testing.T) {
 	if err := k.Unlock(t.Context()); err != nil {
 		t.Errorf("Unlock: %v", err)
 	}
-	if calls := f.seen(); calls[len(calls)-1] != "Prompt" {
-		t.Errorf("Unlock did not raise the prompt: %q", calls)
+	prompts := slices.DeleteFunc(f.seen(), func(call string) bool { return call != "Prompt" })
+	if len(prompts) != 1 {
+		t.Errorf("Unlock raised %d prompts, want one: %q", len(prompts), f.seen())
 	}
 }
 

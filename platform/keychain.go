@@ -40,6 +40,7 @@ type Keychain struct {
 	store    store
 	unlock   func(context.Context) error // nil where nothing can be unlocked
 	describe string
+	explain  func(context.Context) string // nil where describe says it all
 	lockDir  func() (string, error)
 }
 
@@ -50,13 +51,20 @@ type store interface {
 	delete(ctx context.Context, name string) error
 }
 
-// OpenKeychain returns the store that choice names: "auto" or "" and "keychain" for the native one, "file" for files
-// in stateDir, "none" for a store that is always empty and refuses to keep anything. Opening does not touch the store:
-// what is wrong with it is said by the first call.
+// OpenKeychain returns the store that choice names:
+//
+//   - "keychain": the native one
+//   - "kernel": on Linux, the keyring of the kernel
+//   - "auto" or "": the native one; on Linux the kernel's keyring where there is no Secret Service at all. A service that
+//     is locked, silent or broken is an error, never a reason for the other store: a session stays where it is.
+//   - "file": files in stateDir
+//   - "none": a store that is always empty and refuses to keep anything
+//
+// Opening does not touch the store: what is wrong with it is said by the first call.
 func OpenKeychain(choice, stateDir string) (*Keychain, error) {
 	switch choice {
-	case "", "auto", "keychain":
-		return nativeKeychain(), nil
+	case "", "auto", "keychain", "kernel":
+		return openNative(choice)
 	case "file":
 		if !filepath.IsAbs(stateDir) {
 			return nil, fmt.Errorf("the file store needs an absolute folder, not %q", stateDir)
@@ -68,10 +76,8 @@ func OpenKeychain(choice, stateDir string) (*Keychain, error) {
 		}, nil
 	case "none":
 		return &Keychain{store: noStore{}, describe: "none", lockDir: LockDir}, nil
-	case "kernel":
-		return nil, errors.New(`the store "kernel" is not built yet`)
 	}
-	return nil, fmt.Errorf("unknown store %q, want auto, keychain, file or none", choice)
+	return nil, fmt.Errorf("unknown store %q, want auto, keychain, kernel, file or none", choice)
 }
 
 // Get returns the secret of an item. Errors: [ErrNotFound], [ErrLocked], [ErrUnavailable], the context's, or another.
@@ -129,6 +135,15 @@ func (k *Keychain) Unlock(ctx context.Context) error {
 
 // Describe names the store for people: "Secret Service", "macOS keychain", "Windows Credential Manager", "file PATH".
 func (k *Keychain) Describe() string { return k.describe }
+
+// Explain is Describe with what has to be looked up: which program provides the store, and which store was chosen and
+// why. It raises no prompt and takes as long as a Get at most.
+func (k *Keychain) Explain(ctx context.Context) string {
+	if k.explain == nil {
+		return k.describe
+	}
+	return k.explain(ctx)
+}
 
 // LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].
 // It belongs to the store, so that two environments that share a store share its locks.

@@ -19,8 +19,11 @@ const (
 	macPromptLimit = 60 * time.Second
 )
 
-func nativeKeychain() *Keychain {
-	return &Keychain{store: macKeychain{}, describe: "macOS keychain", lockDir: LockDir}
+func openNative(choice string) (*Keychain, error) {
+	if choice == "kernel" {
+		return nil, errors.New(`the store "kernel" is there only on Linux`)
+	}
+	return &Keychain{store: macKeychain{}, describe: "macOS keychain", lockDir: LockDir}, nil
 }
 
 // macKeychain keeps each secret as a generic password of the login keychain: service "clerk-credential-helper",

@@ -13,12 +13,83 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-func nativeKeychain() *Keychain {
-	s := secretService{
+func openNative(choice string) (*Keychain, error) {
+	service := secretService{
 		addresses: os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 		socket:    filepath.Join("/run/user", strconv.Itoa(os.Geteuid()), "bus"),
 	}
-	return &Keychain{store: s, unlock: s.unlock, describe: "Secret Service", lockDir: LockDir}
+	return chooseNative(choice, service), nil
+}
+
+func chooseNative(choice string, service secretService) *Keychain {
+	k := &Keychain{store: service, unlock: service.unlock, describe: "Secret Service", explain: service.explain, lockDir: LockDir}
+	if choice == "kernel" {
+		return &Keychain{store: kernelKeyring{}, describe: "kernel keyring", explain: kernelKeyring{}.explain, lockDir: LockDir}
+	}
+	if choice != "keychain" {
+		both := serviceOrKernel{service: service}
+		k.store, k.unlock, k.explain = both, both.unlock, both.explain
+	}
+	return k
+}
+
+// serviceOrKernel is the Secret Service, and the kernel's keyring where there is none at all. That is found out by the
+// call itself, so that the usual case costs nothing.
+type serviceOrKernel struct {
+	service secretService
+	kernel  kernelKeyring
+}
+
+func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
+	secret, err := s.service.get(ctx, name)
+	if errors.Is(err, errNoService) {
+		secret, err = s.kernel.get(ctx, name)
+		return secret, neither(err)
+	}
+	return secret, err
+}
+
+func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
+	err := s.service.set(ctx, name, secret)
+	if errors.Is(err, errNoService) {
+		return neither(s.kernel.set(ctx, name, secret))
+	}
+	return err
+}
+
+func (s serviceOrKernel) delete(ctx context.Context, name string) error {
+	err := s.service.delete(ctx, name)
+	if errors.Is(err, errNoService) {
+		return neither(s.kernel.delete(ctx, name))
+	}
+	return err
+}
+
+func (s serviceOrKernel) unlock(ctx context.Context) error {
+	err := s.service.unlock(ctx)
+	if errors.Is(err, errNoService) {
+		return nil
+	}
+	return err
+}
+
+// neither adds to an error of the kernel's keyring why it was asked.
+func neither(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%w; there is no Secret Service either", err)
+	}
+	return err
+}
+
+func (s serviceOrKernel) explain(ctx context.Context) string {
+	c, err := s.service.connect(ctx)
+	if errors.Is(err, errNoService) {
+		return s.kernel.explain(ctx) + ", because there is no Secret Service"
+	}
+	if err == nil {
+		c.close()
+	}
+	return s.service.explain(ctx)
 }
 
 // secretService keeps each secret as an item of the default collection of org.freedesktop.secrets, the Secret Service
@@ -36,6 +107,8 @@ const (
 )
 
 const (
+	busName     = "org.freedesktop.DBus"
+	busPath     = dbus.ObjectPath("/org/freedesktop/DBus")
 	secretsName = "org.freedesktop.secrets"
 	secretsPath = dbus.ObjectPath("/org/freedesktop/secrets")
 	secretsAPI  = "org.freedesktop.Secret."
@@ -60,7 +133,7 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
+	defer c.close()
 	opened, found := c.openSession(ctx), c.search(ctx, attributes(name))
 	session, err := opened()
 	if err != nil {
@@ -74,7 +147,7 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 		return "", c.absent(ctx, locked)
 	}
 	var secrets map[dbus.ObjectPath]secret
-	err = c.send(ctx, secretsPath, "Service.GetSecrets", open, session)(&secrets)
+	err = c.send(ctx, secretsPath, "Service", "GetSecrets", open, session)(&secrets)
 	if err != nil && !isUnknown(err) { // KWallet's answer for an item that has gone meanwhile
 		return "", err
 	}
@@ -89,29 +162,46 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 	return "", c.absent(ctx, nil)
 }
 
+// set gives an item that is there its new secret, and makes it otherwise. Both are one step for readers. CreateItem could
+// replace it as well, but KeePassXC asks the person before it does.
 func (s secretService) set(ctx context.Context, name, value string) error {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	opened := c.openSession(ctx)
-	// KeePassXC answers a write to a locked database with a prompt that would ask the person, so look first.
-	if err := c.usable(ctx); err != nil {
-		return err
-	}
+	defer c.close()
+	opened, found := c.openSession(ctx), c.search(ctx, attributes(name))
 	session, err := opened()
 	if err != nil {
+		return err
+	}
+	open, _, err := found()
+	if err != nil {
+		return err
+	}
+	content := secret{session, []byte{}, []byte(value), "text/plain; charset=utf8"}
+	kept := false
+	for _, path := range open {
+		err := c.send(ctx, path, "Item", "SetSecret", content)()
+		if err != nil && !isUnknown(err) {
+			return err
+		}
+		kept = kept || err == nil
+	}
+	if kept {
+		return nil
+	}
+	// KeePassXC answers a write to a locked database with a prompt that would ask the person, so look first.
+	if err := c.usable(ctx); err != nil {
 		return err
 	}
 	properties := map[string]dbus.Variant{
 		secretsAPI + "Item.Label":      dbus.MakeVariant(keychainService + " " + name),
 		secretsAPI + "Item.Attributes": dbus.MakeVariant(attributes(name)),
 	}
-	const replace = true // in place: readers never miss the item
+	const replace = true // what another process has made since we looked
 	var item, prompt dbus.ObjectPath
-	content := secret{session, []byte{}, []byte(value), "text/plain; charset=utf8"}
-	err = c.send(ctx, c.collection, "Collection.CreateItem", properties, content, replace)(&item, &prompt)
+	err = c.send(ctx, c.collection, "Collection", "CreateItem", properties, content, replace)(&item, &prompt)
 	if err != nil {
 		return err
 	}
@@ -123,7 +213,7 @@ func (s secretService) delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer c.close()
 	open, locked, err := c.search(ctx, attributes(name))()
 	if err != nil {
 		return err
@@ -134,7 +224,7 @@ func (s secretService) delete(ctx context.Context, name string) error {
 	// KWallet also deletes locked items if it is told to, so only the open ones are named.
 	for _, path := range open {
 		var prompt dbus.ObjectPath
-		err := c.send(ctx, path, "Item.Delete")(&prompt)
+		err := c.send(ctx, path, "Item", "Delete")(&prompt)
 		if err == nil {
 			err = c.follow(ctx, prompt, replyLimit)
 		}
@@ -150,12 +240,12 @@ func (s secretService) unlock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer c.close()
 	var prompt dbus.ObjectPath
 	if c.collection == noObject {
 		var made dbus.ObjectPath
 		properties := map[string]dbus.Variant{secretsAPI + "Collection.Label": dbus.MakeVariant("Default keyring")}
-		err := c.send(ctx, secretsPath, "Service.CreateCollection", properties, "default")(&made, &prompt)
+		err := c.send(ctx, secretsPath, "Service", "CreateCollection", properties, "default")(&made, &prompt)
 		if err != nil {
 			return err
 		}
@@ -167,7 +257,7 @@ func (s secretService) unlock(ctx context.Context) error {
 		return err
 	}
 	var unlocked []dbus.ObjectPath
-	err = c.send(ctx, secretsPath, "Service.Unlock", append(locked, c.collection))(&unlocked, &prompt)
+	err = c.send(ctx, secretsPath, "Service", "Unlock", append(locked, c.collection))(&unlocked, &prompt)
 	if err != nil {
 		return err
 	}
@@ -176,25 +266,20 @@ func (s secretService) unlock(ctx context.Context) error {
 
 // secretsConn is one private connection to the bus. It lives for one call of [Keychain].
 type secretsConn struct {
-	*dbus.Conn
+	*busConn
 	collection dbus.ObjectPath // the default one, "/" if there is none
 }
 
-// connect returns a connection on which the service has answered once. No bus is ever started (the library's own
-// SessionBus would run dbus-launch and leave a bus behind), but the bus may start the service.
+// connect returns a connection on which the service has answered once. No bus is ever started, but the bus may start the
+// service.
 func (s secretService) connect(ctx context.Context) (*secretsConn, error) {
 	socket, err := dialBus(ctx, s.addresses, s.socket)
 	if err != nil {
 		return nil, noSecretService(ctx, err)
 	}
-	conn, err := dbus.NewConn(socket, dbus.WithContext(ctx))
-	if err != nil {
-		socket.Close()
-		return nil, err
-	}
-	c := &secretsConn{conn, noObject}
-	if err := c.begin(ctx, socket); err != nil {
-		c.Close()
+	c := &secretsConn{newBusConn(socket), noObject}
+	if err := c.begin(ctx); err != nil {
+		c.close()
 		return nil, err
 	}
 	return c, nil
@@ -203,19 +288,10 @@ func (s secretService) connect(ctx context.Context) (*secretsConn, error) {
 // begin signs on to the bus and awaits the first answer of the service. That first call must be a harmless one: where
 // it is OpenSession, short-lived clients crash gnome-keyring-daemon about once in 5,000 calls (it may handle the call
 // before it has made its record of the client), and the keyring comes back locked. ReadAlias costs nothing: its answer
-// is needed anyway, and the greeting of the bus travels with it.
-func (c *secretsConn) begin(ctx context.Context, socket *busSocket) error {
-	if err := socket.SetDeadline(time.Now().Add(replyLimit)); err != nil {
-		return noSecretService(ctx, err)
-	}
-	if err := c.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))}); err != nil {
-		return noSecretService(ctx, err)
-	}
-	if err := socket.SetDeadline(time.Time{}); err != nil { // from here on each call has its own limit
-		return noSecretService(ctx, err)
-	}
-	hello := c.sendTo(ctx, c.BusObject(), "org.freedesktop.DBus.Hello")
-	alias := c.send(ctx, secretsPath, "Service.ReadAlias", "default")
+// is needed anyway, and it travels with the greeting of the bus.
+func (c *secretsConn) begin(ctx context.Context) error {
+	hello := c.sendTo(ctx, busName, busPath, busName, "Hello")
+	alias := c.send(ctx, secretsPath, "Service", "ReadAlias", "default")
 	var unique string
 	if err := hello(&unique); err != nil {
 		return err
@@ -223,11 +299,30 @@ func (c *secretsConn) begin(ctx context.Context, socket *busSocket) error {
 	return alias(&c.collection)
 }
 
+// explain names the program that provides the service.
+func (s secretService) explain(ctx context.Context) string {
+	const name = "Secret Service"
+	c, err := s.connect(ctx)
+	if err != nil {
+		return name
+	}
+	defer c.close()
+	var pid uint32
+	if err := c.sendTo(ctx, busName, busPath, busName, "GetConnectionUnixProcessID", secretsName)(&pid); err != nil {
+		return name
+	}
+	program, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(int(pid)), "exe"))
+	if err != nil {
+		return name
+	}
+	return name + " (" + filepath.Base(program) + ")"
+}
+
 // openSession asks for a session with the plain algorithm: secrets cross the socket as they are. The socket is a local
 // one whose other end belongs to this user, and a process of this user that could listen on the bus could ask the
 // service itself. So the Diffie-Hellman kind would hide nothing, and it would more than double the time of a read.
 func (c *secretsConn) openSession(ctx context.Context) func() (dbus.ObjectPath, error) {
-	opened := c.send(ctx, secretsPath, "Service.OpenSession", "plain", dbus.MakeVariant(""))
+	opened := c.send(ctx, secretsPath, "Service", "OpenSession", "plain", dbus.MakeVariant(""))
 	return func() (session dbus.ObjectPath, err error) {
 		var output dbus.Variant
 		err = opened(&output, &session)
@@ -237,7 +332,7 @@ func (c *secretsConn) openSession(ctx context.Context) func() (dbus.ObjectPath, 
 
 // search finds items in all collections.
 func (c *secretsConn) search(ctx context.Context, attributes map[string]string) func() (open, locked []dbus.ObjectPath, err error) {
-	found := c.send(ctx, secretsPath, "Service.SearchItems", attributes)
+	found := c.send(ctx, secretsPath, "Service", "SearchItems", attributes)
 	return func() (open, locked []dbus.ObjectPath, err error) {
 		err = found(&open, &locked)
 		return open, locked, err
@@ -261,15 +356,18 @@ func (c *secretsConn) usable(ctx context.Context) error {
 	if c.collection == noObject {
 		return fmt.Errorf("%w: the Secret Service has no default keyring", ErrLocked)
 	}
-	var locked bool
-	property := c.sendTo(ctx, c.Object(secretsName, c.collection), "org.freedesktop.DBus.Properties.Get", secretsAPI+"Collection", "Locked")
+	var locked dbus.Variant
+	property := c.sendTo(ctx, secretsName, c.collection, "org.freedesktop.DBus.Properties", "Get", secretsAPI+"Collection", "Locked")
 	if err := property(&locked); err != nil {
 		return err
 	}
-	if locked {
+	switch locked.Value() {
+	case false:
+		return nil
+	case true:
 		return ErrLocked
 	}
-	return nil
+	return errors.New("secret service: the keyring does not say whether it is locked")
 }
 
 // follow carries out a prompt, if the service answered with one, and waits for its end. Following is not asking:
@@ -278,61 +376,53 @@ func (c *secretsConn) follow(ctx context.Context, prompt dbus.ObjectPath, limit 
 	if prompt == noObject {
 		return nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	signals := make(chan *dbus.Signal, 16)
-	c.Signal(signals)
 	const completed = "Completed"
-	err := c.AddMatchSignalContext(waiting, dbus.WithMatchObjectPath(prompt),
-		dbus.WithMatchInterface(secretsAPI+"Prompt"), dbus.WithMatchMember(completed))
-	if err != nil {
-		return serviceFailure(ctx, err)
+	const rule = "type='signal',sender='" + secretsName + "',interface='" + secretsAPI + "Prompt',member='" + completed + "'"
+	if err := c.sendTo(ctx, busName, busPath, busName, "AddMatch", rule)(); err != nil {
+		return err
 	}
-	call := c.Object(secretsName, prompt).GoWithContext(waiting, secretsAPI+"Prompt.Prompt", 0, nil, "")
-	for answered := call.Done; ; {
-		select {
-		case done := <-answered:
-			if done.Err != nil && waiting.Err() == nil {
-				return serviceFailure(ctx, done.Err)
-			}
-			answered = nil // the person is being asked
-		case signal, ok := <-signals:
-			if !ok {
-				return noSecretService(ctx, errors.New("the connection to the bus has ended"))
-			}
-			if signal.Path != prompt || signal.Name != secretsAPI+"Prompt."+completed {
-				continue
-			}
-			if len(signal.Body) == 0 || signal.Body[0] != false {
+	asked := c.call(secretsName, prompt, secretsAPI+"Prompt", "Prompt", "")
+	c.socket.limit(limit)
+	var err error
+	for err == nil {
+		var m *dbus.Message
+		switch m, err = c.receive(); {
+		case err != nil:
+		case m.Type == dbus.TypeError && answers(m) == asked:
+			return serviceFailure(ctx, failure(m))
+		case m.Type == dbus.TypeSignal && m.Headers[dbus.FieldPath].Value() == prompt && m.Headers[dbus.FieldMember].Value() == completed:
+			if len(m.Body) == 0 || m.Body[0] != false {
 				return fmt.Errorf("%w: the prompt was dismissed", ErrLocked)
 			}
-			return nil
-		case <-waiting.Done():
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			c.Object(secretsName, prompt).Go(secretsAPI+"Prompt.Dismiss", dbus.FlagNoReplyExpected, nil)
-			return fmt.Errorf("%w: its prompt was not answered within %v", ErrLocked, limit)
+			c.socket.limit(replyLimit)
+			_, err := c.answer(asked)
+			return err
 		}
 	}
+	if ctx.Err() != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return noSecretService(ctx, err)
+	}
+	c.call(secretsName, prompt, secretsAPI+"Prompt", "Dismiss")
+	c.socket.limit(replyLimit)
+	c.flush() // if it does not come through, the prompt ends with the connection
+	return fmt.Errorf("%w: its prompt was not answered within %v", ErrLocked, limit)
 }
 
 // send calls a method of the service's API on one of its objects; see sendTo.
-func (c *secretsConn) send(ctx context.Context, path dbus.ObjectPath, method string, args ...any) func(results ...any) error {
-	return c.sendTo(ctx, c.Object(secretsName, path), secretsAPI+method, args...)
+func (c *secretsConn) send(ctx context.Context, path dbus.ObjectPath, kind, method string, args ...any) func(results ...any) error {
+	return c.sendTo(ctx, secretsName, path, secretsAPI+kind, method, args...)
 }
 
-// sendTo sends a call and returns the function that waits for the answer, so that several calls can be on their way.
-func (c *secretsConn) sendTo(ctx context.Context, object dbus.BusObject, method string, args ...any) func(results ...any) error {
-	waiting, cancel := context.WithTimeout(ctx, replyLimit)
-	call := object.GoWithContext(waiting, method, 0, nil, args...)
+// sendTo prepares a call and returns the function that waits for the answer, so that several calls travel together.
+func (c *secretsConn) sendTo(ctx context.Context, destination string, path dbus.ObjectPath, api, method string, args ...any) func(results ...any) error {
+	serial := c.call(destination, path, api, method, args...)
 	return func(results ...any) error {
-		defer cancel()
-		done := <-call.Done
-		if done.Err != nil {
-			return serviceFailure(ctx, done.Err)
+		c.socket.limit(replyLimit)
+		m, err := c.answer(serial)
+		if err != nil {
+			return serviceFailure(ctx, err)
 		}
-		if err := dbus.Store(done.Body, results...); err != nil {
+		if err := dbus.Store(m.Body, results...); err != nil {
 			return fmt.Errorf("secret service: unexpected answer to %s: %w", method, err)
 		}
 		return nil
@@ -361,37 +451,47 @@ func isUnknown(err error) bool {
 	return false
 }
 
+// failure is the error that a message of that type tells of. Its first value, if there is one, is a text for people.
+func failure(m *dbus.Message) error {
+	e := &secretsError{}
+	e.name, _ = m.Headers[dbus.FieldErrorName].Value().(string)
+	if len(m.Body) > 0 {
+		e.text, _ = m.Body[0].(string)
+	}
+	return e
+}
+
 // serviceFailure puts a failed call into our words.
 func serviceFailure(ctx context.Context, err error) error {
-	var answer dbus.Error
+	var answer *secretsError
 	if !errors.As(err, &answer) {
 		return noSecretService(ctx, err)
 	}
-	failure := &secretsError{name: answer.Name}
-	if len(answer.Body) > 0 {
-		failure.text, _ = answer.Body[0].(string)
-	}
-	switch name := answer.Name; {
+	switch name := answer.name; {
 	case name == "org.freedesktop.Secret.Error.IsLocked":
 		return ErrLocked
-	case name == "org.freedesktop.DBus.Error.ServiceUnknown", // nobody provides the name
-		name == "org.freedesktop.DBus.Error.NameHasNoOwner",
-		name == "org.freedesktop.DBus.Error.TimedOut", // the provider does not start
+	case name == "org.freedesktop.DBus.Error.ServiceUnknown", name == "org.freedesktop.DBus.Error.NameHasNoOwner":
+		return noSecretService(ctx, fmt.Errorf("%w: %w", errNoService, answer))
+	case name == "org.freedesktop.DBus.Error.TimedOut", // the provider does not start
 		strings.HasPrefix(name, "org.freedesktop.DBus.Error.Spawn."),
 		name == "org.freedesktop.DBus.Error.NoReply", // the provider ended while it was asked
 		name == "org.freedesktop.DBus.Error.AccessDenied":
-		return noSecretService(ctx, failure)
+		return noSecretService(ctx, answer)
 	}
-	return failure
+	return answer
 }
+
+// errNoService says that there is nothing that could keep a secret: no bus, or nobody on it who provides the service. A
+// service that does not answer is there all the same.
+var errNoService = errors.New("nobody provides it here")
 
 // noSecretService says that there is no service here, or none that answers, unless it is we who gave up.
 func noSecretService(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("no answer within %v", replyLimit)
 	}
-	return fmt.Errorf("%w: the Secret Service cannot be reached: %v", ErrUnavailable, err)
+	return fmt.Errorf("%w: the Secret Service cannot be reached: %w", ErrUnavailable, err)
 }

@@ -137,19 +137,81 @@ func TestSecretServiceNoService(t *testing.T) {
 	}
 }
 
-func TestSecretServiceHangingActivation(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	service := "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/sleep 10\n"
-	write(t, filepath.Join(dir, "secrets.service"), service, 0o600)
+// TestSecretServiceActivation has services that the bus would start, and cannot. They are there, if not in order, so that
+// no session may go to the kernel's keyring instead.
+func TestSecretServiceActivation(t *testing.T) {
 	config, err := os.ReadFile("testdata/bus.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := strings.Replace(string(config), "</busconfig>", "<servicedir>"+dir+"</servicedir></busconfig>", 1)
-	write(t, filepath.Join(dir, "bus.conf"), with, 0o600)
-	s := startBusWith(t, filepath.Join(dir, "bus.conf"))
-	wantAll(t, keychainOn(s.address), "missing", ErrUnavailable)
+	for _, row := range []struct{ reason, program string }{
+		{"it is not installed", "/nonexistent/program"},
+		{"it ends with an error", "/bin/false"},
+		{"it ends", "/bin/true"},
+		{"it hangs", "/bin/sleep 10"},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			service := "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=" + row.program + "\n"
+			write(t, filepath.Join(dir, "secrets.service"), service, 0o600)
+			with := strings.Replace(string(config), "</busconfig>", "<servicedir>"+dir+"</servicedir></busconfig>", 1)
+			write(t, filepath.Join(dir, "bus.conf"), with, 0o600)
+			s := startBusWith(t, filepath.Join(dir, "bus.conf"))
+			wantAll(t, chooseNative("auto", secretService{addresses: s.address}), "missing", ErrUnavailable)
+		})
+	}
+}
+
+func TestSecretServiceKilled(t *testing.T) {
+	s := startBus(t)
+	daemon := s.startKeyring(t, "password")
+	k := keychainOn(s.address)
+	if err := k.Set(t.Context(), "item", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan *dbus.Signal, 16)
+	s.conn.Signal(gone) // startKeyring has asked for the changes of the name's owner
+	if err := daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the bus does not notice that the daemon was killed")
+	}
+	wantAll(t, k, "item", ErrUnavailable)
+}
+
+// TestSecretServiceStorm reads with short-lived connections, of which gnome-keyring may crash where OpenSession is the
+// first call on one (see begin).
+func TestSecretServiceStorm(t *testing.T) {
+	const loops, calls = 3, 200
+	s := startBus(t)
+	daemon := s.startKeyring(t, "password")
+	k := keychainOn(s.address)
+	if err := k.Set(t.Context(), "item", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range loops {
+		wg.Go(func() {
+			for range calls {
+				if got, err := k.Get(t.Context(), "item"); err != nil || got != "secret" {
+					t.Errorf("Get = %q, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var pid uint32
+	if err := s.conn.BusObject().Call("org.freedesktop.DBus.GetConnectionUnixProcessID", 0, secretsName).Store(&pid); err != nil {
+		t.Fatal(err)
+	}
+	if int(pid) != daemon.Pid {
+		t.Errorf("the service is process %d now, and was %d", pid, daemon.Pid)
+	}
 }
 
 // TestSecretServiceStopped has a service that owns its name and answers nothing.
@@ -235,8 +297,8 @@ func TestCheckPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
-	if err := checkPeer(socket.UnixConn, os.Geteuid()+1); err == nil {
+	defer socket.close()
+	if err := checkPeer(socket.fd, os.Geteuid()+1); err == nil {
 		t.Error("a socket of another user was accepted")
 	}
 }
@@ -415,7 +477,7 @@ func serve(t *testing.T, path string, handle func(net.Conn)) {
 	})
 }
 
-func write(t *testing.T, path, content string, mode os.FileMode) {
+func write(t testing.TB, path, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), mode); err != nil {
 		t.Fatal(err)

@@ -4,11 +4,15 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
-func nativeKeychain() *Keychain {
-	return &Keychain{store: noKeychain{}, describe: "no keychain", lockDir: LockDir}
+func openNative(choice string) (*Keychain, error) {
+	if choice == "kernel" {
+		return nil, errors.New(`the store "kernel" is there only on Linux`)
+	}
+	return &Keychain{store: noKeychain{}, describe: "no keychain", lockDir: LockDir}, nil
 }
 
 // noKeychain is the store of a system, or a build, that has none.

@@ -9,8 +9,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func nativeKeychain() *Keychain {
-	return &Keychain{store: winKeychain{}, describe: "Windows Credential Manager", lockDir: LockDir}
+func openNative(choice string) (*Keychain, error) {
+	if choice == "kernel" {
+		return nil, errors.New(`the store "kernel" is there only on Linux`)
+	}
+	return &Keychain{store: winKeychain{}, describe: "Windows Credential Manager", lockDir: LockDir}, nil
 }
 
 // winKeychain keeps each secret as generic credentials "clerk-credential-helper:NAME" in parts (see parts.go). The
@@ -69,7 +72,7 @@ func winError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, wincred.ErrElementNotFound):
+	case errors.Is(err, wincred.ErrElementNotFound), errors.Is(err, windows.ERROR_KEY_DELETED): // deleted meanwhile, in Wine
 		return ErrNotFound
 	case errors.Is(err, windows.ERROR_NO_SUCH_LOGON_SESSION): // 1312: the usual answer over SSH and in services
 		return fmt.Errorf("%w: %v", ErrLocked, err)

@@ -50,7 +50,7 @@ func playLockCounter() error {
 }
 
 func TestLocksInOneProcess(t *testing.T) {
-	locks := Locks{filepath.Join(t.TempDir(), "a", "locks")}
+	locks := Locks{filepath.Join(TempDir(t), "a", "locks")}
 	release := mustLock(t, locks, "session")
 	if _, ok, err := locks.TryLock("session"); ok || err != nil {
 		t.Errorf("TryLock of a held lock = %v, %v; want false", ok, err)
@@ -71,7 +71,7 @@ func TestLocksInOneProcess(t *testing.T) {
 }
 
 func TestLockWaits(t *testing.T) {
-	locks := Locks{t.TempDir()}
+	locks := Locks{TempDir(t)}
 	private(t, locks.Dir)
 	release := mustLock(t, locks, "session")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -99,7 +99,7 @@ func TestLockWaits(t *testing.T) {
 }
 
 func TestLockDiesWithItsHolder(t *testing.T) {
-	locks := Locks{t.TempDir()}
+	locks := Locks{TempDir(t)}
 	private(t, locks.Dir)
 	cmd := self(t, "lock holder", "PLATFORM_TEST_DIR="+locks.Dir)
 	stdin, err := cmd.StdinPipe() // stays open: only the kill ends it
@@ -132,7 +132,7 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 }
 
 func TestLockCountsAcrossProcesses(t *testing.T) {
-	dir := t.TempDir()
+	dir := TempDir(t)
 	if err := os.WriteFile(filepath.Join(dir, "count"), []byte("0"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestLockCountsAcrossProcesses(t *testing.T) {
 }
 
 func TestLockRefusals(t *testing.T) {
-	dir := t.TempDir()
+	dir := TempDir(t)
 	private(t, dir)
 	for _, name := range []string{"", "..", "../x", "a/b", "A", "a.b", "a b", "é", "a\x00", strings.Repeat("a", 101)} {
 		if _, ok, err := (Locks{dir}).TryLock(name); ok || err == nil {
@@ -172,7 +172,7 @@ func TestLockRefusals(t *testing.T) {
 }
 
 func TestLockLeavesTheFileAlone(t *testing.T) {
-	dir := t.TempDir()
+	dir := TempDir(t)
 	private(t, dir)
 	path := filepath.Join(dir, "session.lock")
 	if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {

@@ -14,6 +14,7 @@ func TestMain(m *testing.M) {
 			"lock holder":  playLockHolder,
 			"lock counter": playLockCounter,
 			"on terminal":  playOnTerminal,
+			"reading":      playReading,
 		}[role]
 		if !ok {
 			panic("unknown role " + role)

@@ -1,10 +1,24 @@
 package platform
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
+)
+
+const (
+	// maxLine bounds a line that a person pastes.
+	maxLine = 16 << 10
+	// pasteGap of silence ends a paste: terminals deliver it as one burst.
+	pasteGap = 50 * time.Millisecond
+	// maxPaste bounds how long a burst may go on.
+	maxPaste = 2 * time.Second
+	// lookAgain is how often a reader looks whether the terminal still listens to it, and whether it is as it left it.
+	lookAgain = 250 * time.Millisecond
 )
 
 // Terminal is the controlling terminal of this process, for words to a person. It is never our stdin or stdout, which
@@ -30,6 +44,19 @@ func (t *Terminal) Close() error { return t.f.Close() }
 // there means us. On Windows it is always true.
 func (t *Terminal) Foreground() bool { return foreground(t.f) }
 
+// ReadLines reads what a person pastes or types until take says that it has enough, the person ends the input with
+// Ctrl-D, or ctx ends. take gets a line without its end and what terminals put around a paste, or tooLong where it has
+// more than 16 KiB. What follows a line within the same paste is dropped: a page of text is one answer, not hundreds.
+//
+// Nothing is echoed, because an address may hold a code, and no line discipline cuts a line (Linux at 4,096 bytes, macOS
+// at 1,024). Ctrl-C and Ctrl-Z work as ever. Unless our process group is in the foreground it reads nothing and changes
+// nothing: it waits. On return the terminal is as it was, and what was typed meanwhile is gone.
+//
+// The error is the context's, or that the terminal cannot be read; nil after Ctrl-D or when take has enough.
+func (t *Terminal) ReadLines(ctx context.Context, take func(line string, tooLong bool) (more bool)) error {
+	return t.readLines(ctx, take)
+}
+
 // Width returns the number of columns, 80 where it cannot be told.
 func (t *Terminal) Width() int {
 	width, _, err := term.GetSize(int(t.f.Fd()))
@@ -39,10 +66,10 @@ func (t *Terminal) Width() int {
 	return width
 }
 
-// Graphical says whether this user has a graphical session that a browser could open in: on Linux and other systems
-// DISPLAY, WAYLAND_DISPLAY or WSL; on macOS whether this user is the one at the console, also when asked over SSH; on
-// Windows whether this is not the services' session.
-func Graphical(getenv func(string) string) bool { return graphical(getenv) }
+// Graphical says whether this user has a graphical session on this machine: on Linux and other systems DISPLAY or
+// WAYLAND_DISPLAY; on macOS whether this user is the one at the console, also when asked over SSH; on Windows whether
+// this is not the services' session. [Where] says whether a person sees it.
+func Graphical(getenv func(string) string) bool { return graphicalEvidence(getenv) != "" }
 
 // Hostname returns the short name of this machine for pages and messages: at most 63 printable ASCII characters before
 // the first dot, "this computer" where there is none.
@@ -66,4 +93,49 @@ func shortHostname(name string) string {
 		return "this computer"
 	}
 	return name[:min(len(name), 63)]
+}
+
+// input gathers a line from the bytes or characters of a terminal that edits nothing itself.
+type input struct {
+	line    []byte
+	tooLong bool
+}
+
+// The keys that edit a line.
+const (
+	keyEnd       = 0x04 // Ctrl-D
+	keyBackspace = 0x08
+	keyKill      = 0x15 // Ctrl-U
+	keyDelete    = 0x7f
+)
+
+// add takes one byte. complete says that it ended the line, end that it ended the input.
+func (in *input) add(b byte) (complete, end bool) {
+	switch {
+	case b == '\r' || b == '\n':
+		return true, false
+	case b == keyEnd:
+		return false, len(in.line) == 0 && !in.tooLong
+	case b == keyBackspace || b == keyDelete:
+		in.line = in.line[:max(len(in.line)-1, 0)]
+	case b == keyKill:
+		*in = input{}
+	case len(in.line) == maxLine:
+		in.tooLong = true
+	default:
+		in.line = append(in.line, b)
+	}
+	return false, false
+}
+
+// take empties the line. Terminals that were told to mark a paste put escape sequences around it (xterm, "Bracketed
+// Paste Mode").
+func (in *input) take() (line string, tooLong bool) {
+	text := bytes.TrimSuffix(bytes.TrimPrefix(in.line, []byte("\x1b[200~")), []byte("\x1b[201~"))
+	line, tooLong = string(text), in.tooLong
+	if tooLong {
+		line = ""
+	}
+	*in = input{}
+	return line, tooLong
 }

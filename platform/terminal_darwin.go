@@ -1,13 +1,22 @@
 package platform
 
-import "os"
+import (
+	"os"
 
-// graphical asks who owns the console: the system gives it to the user whose desktop is shown.
-func graphical(func(string) string) bool {
+	"golang.org/x/sys/unix"
+)
+
+const (
+	getTermios      = unix.TIOCGETA
+	setTermios      = unix.TIOCSETA
+	setTermiosFlush = unix.TIOCSETAF // waits for the output, drops the input
+)
+
+func graphicalEvidence(func(string) string) string {
 	info, err := os.Stat("/dev/console")
 	if err != nil {
-		return false
+		return ""
 	}
 	owner, err := ownerOf("/dev/console", info)
-	return err == nil && owner == os.Getuid()
+	return consoleOwner(owner, err, os.Getuid())
 }

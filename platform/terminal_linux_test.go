@@ -62,8 +62,7 @@ func TestGraphical(t *testing.T) {
 	}{
 		{map[string]string{"DISPLAY": ":0"}, true},
 		{map[string]string{"WAYLAND_DISPLAY": "wayland-0"}, true},
-		{map[string]string{"WSL_DISTRO_NAME": "Debian"}, true},
-		{map[string]string{"DISPLAY": ":10", "SSH_CONNECTION": "x"}, true}, // forwarded by the person
+		{map[string]string{"WSL_DISTRO_NAME": "Debian"}, false}, // Where knows about Windows
 		{map[string]string{"SSH_CONNECTION": "x"}, false},
 		{map[string]string{"XDG_SESSION_TYPE": "tty"}, false},
 		{map[string]string{"DISPLAY": ""}, false},

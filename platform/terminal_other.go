@@ -2,6 +2,12 @@
 
 package platform
 
-func graphical(getenv func(string) string) bool {
-	return getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != ""
-}
+import "golang.org/x/sys/unix"
+
+const (
+	getTermios      = unix.TIOCGETA
+	setTermios      = unix.TIOCSETA
+	setTermiosFlush = unix.TIOCSETAF // waits for the output, drops the input
+)
+
+func graphicalEvidence(getenv func(string) string) string { return windowSystem(getenv) }

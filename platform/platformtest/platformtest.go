@@ -56,26 +56,43 @@ func testMissing(t *testing.T, k Keychain) {
 }
 
 func testRoundTrip(t *testing.T, k Keychain) {
-	text := []struct{ reason, secret string }{
-		{"one byte", "x"},
-		{"16 KiB once", pattern(16<<10, 'a')},
-		{"4 KiB, first", pattern(4<<10, 'b')},
-		{"4 KiB, second", pattern(4<<10, 'c')},
-		{"4 KiB, third", pattern(4<<10, 'd')},
-		{"the limit", pattern(64<<10, 'e')},
-		{"one part of the Windows store", pattern(2560, 'f')},
-		{"one byte more", pattern(2561, 'g')},
-		{"characters of 2, 3 and 4 bytes", strings.Repeat("é€😀", 700)},
-		{"JSON with line ends, as the session record is", "{\"v\":1,\n\t\"t\":\"\\u0000\"}\r\n"},
-		{"blanks at both ends", "  secret \n"},
+	// At most 20,000 bytes at a time: that is all the room a normal user has in the kernel's keyring.
+	for _, together := range [][]item{
+		{{"16 KiB once", pattern(16<<10, 'a')}},
+		{
+			{"4 KiB, first", pattern(4<<10, 'b')},
+			{"4 KiB, second", pattern(4<<10, 'c')},
+			{"4 KiB, third", pattern(4<<10, 'd')},
+			{"one byte", "x"},
+		},
+		{
+			{"one part of the Windows store", pattern(2560, 'f')},
+			{"one byte more", pattern(2561, 'g')},
+			{"characters of 2, 3 and 4 bytes", strings.Repeat("é€😀", 700)},
+			{"JSON with line ends, as the session record is", "{\"v\":1,\n\t\"t\":\"\\u0000\"}\r\n"},
+			{"blanks at both ends", "  secret \n"},
+		},
+	} {
+		t.Run(together[0].reason, func(t *testing.T) { testItems(t, k, together) })
 	}
-	for i, row := range text {
-		name := "contract-trip-" + string(rune('a'+i))
-		put(t, k, name, row.secret)
+}
+
+// TestLargest checks the limit of a secret, 64 KiB, on a store that has room for it. The kernel's keyring has not.
+func TestLargest(t *testing.T, k Keychain) {
+	testItems(t, k, []item{{"the limit", pattern(64<<10, 'e')}})
+}
+
+type item struct{ reason, secret string }
+
+// testItems has all items in the store at once.
+func testItems(t *testing.T, k Keychain, items []item) {
+	t.Helper()
+	name := func(i int) string { return "contract-trip-" + string(rune('a'+i)) }
+	for i, row := range items {
+		put(t, k, name(i), row.secret)
 	}
-	for i, row := range text { // all are there at once
-		name := "contract-trip-" + string(rune('a'+i))
-		if got, err := k.Get(context.Background(), name); err != nil || got != row.secret {
+	for i, row := range items {
+		if got, err := k.Get(context.Background(), name(i)); err != nil || got != row.secret {
 			t.Errorf("%s: got %d bytes, %v; want the %d bytes that were set", row.reason, len(got), err, len(row.secret))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 func TestMemory(t *testing.T) {
 	var m platformtest.Memory
 	platformtest.TestKeychain(t, func() platformtest.Keychain { return &m })
+	t.Run("largest", func(t *testing.T) { platformtest.TestLargest(t, &m) })
 	if names := m.Names(); len(names) != 0 {
 		t.Errorf("the contract left items behind: %q", names)
 	}
