@@ -62,6 +62,8 @@ type Broker struct {
 	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
 	// Fallback answers docker for hosts of no profile, in place of our keychain. May be nil.
 	Fallback func(context.Context, protocol.Request) protocol.Reply
+	// Patient makes the context for what takes longer than a read of the keychain: one that Ctrl-C ends. May be nil.
+	Patient func(context.Context) context.Context
 	// Ask says whether a person may be asked on behalf of the profile; the error is the reason why not.
 	Ask func(*config.Profile) error
 	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.

@@ -40,15 +40,16 @@ func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) 
 		return s, err
 	}
 	if p.Machine {
-		return b.machine(ctx, p)
+		return b.machine(b.patient(ctx), p)
 	}
 	began := b.Now()
 	s, err := b.read(ctx, p)
-	switch {
-	case err == nil && s.good(p, began):
+	if err == nil && s.good(p, began) {
 		b.trace("profile %s: token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
 		return b.refreshAhead(ctx, p, s, began), nil
-	case err == nil && s.alive():
+	}
+	ctx = b.patient(ctx)
+	if err == nil && s.alive() {
 		if s, err = b.refresh(ctx, p, s, began); err == nil {
 			return s, nil
 		}
@@ -69,6 +70,13 @@ func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) 
 	return Session{}, err
 }
 
+func (b *Broker) patient(ctx context.Context) context.Context {
+	if b.Patient == nil {
+		return ctx
+	}
+	return b.Patient(ctx)
+}
+
 // refreshAhead refreshes a good token past half of its life if nobody else does so, and if the last try was not in vain.
 // It costs aheadLimit at most and never fails: the token that is there goes on living.
 func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session, began time.Time) Session {
@@ -84,7 +92,7 @@ func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session,
 	if b.recall(ctx, "refresh", p).Until.After(began) {
 		return s
 	}
-	limited, cancel := context.WithTimeout(ctx, aheadLimit)
+	limited, cancel := context.WithTimeout(b.patient(ctx), aheadLimit)
 	defer cancel()
 	fresh, err := b.renew(limited, p, s, began)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +33,8 @@ var (
 	ErrDenied = errors.New("access was denied")
 	// ErrTimeout means that nobody came back from the browser in time.
 	ErrTimeout = errors.New("nobody finished the sign-in in time")
+	// ErrOtherFlow is the word of an invite that cannot bring the person into its flow: the next one is tried.
+	ErrOtherFlow = errors.New("this way of signing in is not possible here")
 	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
 )
@@ -45,13 +47,36 @@ const (
 	registeredRedirect = "http://127.0.0.1/callback"
 )
 
+// Flow is a way in which a person can sign in.
+type Flow string
+
+const (
+	// Browser is the code flow with a browser on this machine, which comes back to a listener on 127.0.0.1 (RFC 8252
+	// §7.3).
+	Browser Flow = "browser"
+	// Device is the device authorization grant (RFC 8628): a browser anywhere, and nothing comes back. It is passed
+	// over where the issuer does not offer it.
+	Device Flow = "device"
+	// Paste is the code flow with a browser anywhere. It ends on an address of 127.0.0.1 that does not load there, and
+	// the person brings it back.
+	Paste Flow = "paste"
+)
+
 // Client talks to issuers. The zero value works; the fields must not change after the first call.
 type Client struct {
 	Transport http.RoundTripper // nil means one made by NewTransport, without further roots
 	UserAgent string            // should name the program: Clerk refuses the default ones of HTTP libraries
 	Machine   string            // the machine's name, for the pages of a sign-in
-	Now       func() time.Time  // nil means time.Now
-	Timeout   time.Duration     // how long a person has; 0 means 5 min
+	// Peer says whether a connection to the listener at server, from client, may be the person's own; nil means all may.
+	Peer    func(server, client netip.AddrPort) bool
+	Now     func() time.Time // nil means time.Now
+	Timeout time.Duration    // how long a person has; 0 means 5 min
+	Flows   []Flow           // the flows of a sign-in in the order in which they are tried; nil means Browser
+	// Account is whom the person wants to be, as a hint for the issuer (login_hint of OpenID Connect Core 1.0 §3.1.2.1;
+	// others must ignore it, RFC 6749 §3.1). It also asks for a new sign-in (prompt=login), because a browser that is
+	// signed in as somebody else would not ask.
+	Account string
+	Sleep   func(context.Context, time.Duration) error // between two polls of Device; nil means a real one
 	// Trace, if not nil, is told of each request: method, URL without query, status, time taken. It may be called
 	// from several goroutines.
 	Trace func(format string, args ...any)
@@ -75,32 +100,66 @@ type Tokens struct {
 
 // Invitation is where a person can sign in, and until when.
 type Invitation struct {
+	Flow  Flow
+	Until time.Time
+
+	// Of Browser and Paste.
 	StartURL     string // on 127.0.0.1, good for one GET, leads to AuthorizeURL; may stand in an argv
 	AuthorizeURL string // for people's eyes: it holds the state
 	RedirectURI  string // where the browser comes back to
-	Until        time.Time
+	// Paste takes the address that a browser has ended on, from whoever has it; see [loopback.Listener.Paste].
+	Paste func(address string) error
+
+	// Of Device. What is shown is foreign text, printable ASCII.
+	UserCode    string // what to type, at most 64 bytes
+	VerifyURL   string // where, at most 2 KiB
+	CompleteURL string // the same with the code in it; may be empty
 }
 
-// SignIn asks a person to sign in with the browser: authorization code with PKCE (RFC 7636) and a listener on
-// 127.0.0.1 (RFC 8252 §7.3).
+// SignIn asks a person to sign in, in the first of c.Flows that works.
 //
 // invite is told where, and opens a browser or prints the URL. It runs beside the wait and may stay: its context ends
-// with the sign-in, and SignIn returns after it has. An error from it ends the wait, and is the sign-in's error; after
-// nil the wait goes on.
+// when the person's part is over, and SignIn returns after it has. An error from it ends the wait, and is the sign-in's
+// error, unless it is ErrOtherFlow and there is another flow; after nil the wait goes on.
 //
 // keep is called once, with verified tokens, before the page in the browser says that the person is signed in; an error
 // from it is the sign-in's error.
 //
-// Errors: ErrDenied, ErrTimeout, a *ResponseError, or what invite, keep, the network or the verification said.
+// Errors: ErrDenied, ErrTimeout, ErrOtherFlow, a *ResponseError, or what invite, keep, the network or the verification
+// said.
 func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
 	issuer, err := c.discover(ctx, p)
 	if err != nil {
 		return err
 	}
+	flows := c.Flows
+	if flows == nil {
+		flows = []Flow{Browser}
+	}
+	var failed error
+	for _, flow := range flows {
+		switch {
+		case flow != Device:
+			failed = c.signInByCode(ctx, p, issuer, flow, invite, keep)
+		case issuer.Device != "":
+			failed = c.signInByDevice(ctx, p, issuer, invite, keep)
+		case failed == nil:
+			failed = fmt.Errorf("%w: the issuer does not offer the device grant", ErrOtherFlow)
+		}
+		if !errors.Is(failed, ErrOtherFlow) {
+			return failed
+		}
+		c.tracef("the flow %q: %v", flow, failed)
+	}
+	return failed
+}
+
+// signInByCode is the authorization code flow with PKCE (RFC 7636).
+func (c *Client) signInByCode(ctx context.Context, p *config.Profile, issuer *metadata, flow Flow, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
 	if !slices.Contains(issuer.ChallengeMethods, "S256") {
 		return errors.New("the issuer does not offer PKCE with S256")
 	}
-	listener, err := loopback.Listen(ctx, loopback.Page{Profile: p.Name, Machine: c.Machine})
+	listener, err := loopback.Listen(ctx, loopback.Page{Profile: p.Name, Machine: c.Machine}, c.Peer)
 	if err != nil {
 		return err
 	}
@@ -109,40 +168,24 @@ func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(cont
 	verifier, state, nonce := random(), random(), random()
 	conf := oauthConfig(p, issuer)
 	conf.RedirectURL = listener.RedirectURI()
-	authorizeURL := conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
-	startURL, err := listener.Begin(state, authorizeURL)
-	if err != nil {
+	options := append(c.accountOptions(issuer), oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
+	invitation := Invitation{
+		Flow:         flow,
+		AuthorizeURL: conf.AuthCodeURL(state, options...),
+		RedirectURI:  conf.RedirectURL,
+		Paste:        listener.Paste,
+	}
+	if invitation.StartURL, err = listener.Begin(state, invitation.AuthorizeURL); err != nil {
 		return err
 	}
-
-	limit := c.Timeout
-	if limit == 0 {
-		limit = personTime
-	}
-	timed, release := context.WithTimeoutCause(ctx, limit, ErrTimeout)
-	waiting, giveUp := context.WithCancelCause(timed)
-	invited := make(chan struct{})
-	go func() {
-		defer close(invited)
-		err := invite(waiting, Invitation{
-			StartURL:     startURL,
-			AuthorizeURL: authorizeURL,
-			RedirectURI:  conf.RedirectURL,
-			Until:        c.now().Add(limit),
-		})
-		if err != nil {
-			giveUp(err)
-		}
-	}()
-	defer func() {
-		release()
-		<-invited
-		giveUp(nil)
-	}()
-
-	callback, err := listener.Wait(waiting)
+	var callback loopback.Callback
+	leave, err := c.ask(ctx, c.limit(), invitation, invite, func(ctx context.Context) (err error) {
+		callback, err = listener.Wait(ctx)
+		return err
+	})
+	defer leave()
 	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, limit, registeredRedirect)
+		return fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, c.limit(), registeredRedirect)
 	}
 	if err != nil {
 		return err
@@ -154,6 +197,43 @@ func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(cont
 	}
 	listener.Finish(ctx, result(tokens, err))
 	return err
+}
+
+// accountOptions ask for c.Account.
+func (c *Client) accountOptions(issuer *metadata) []oauth2.AuthCodeOption {
+	if c.Account == "" {
+		return nil
+	}
+	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("login_hint", c.Account)}
+	// Most issuers do not list what they take (OpenID Connect Prompt Create 1.0 §4.1).
+	if issuer.Prompts == nil || slices.Contains(issuer.Prompts, "login") {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	return options
+}
+
+// ask runs invite beside wait, whose context ends after limit with ErrTimeout, or with invite's error. leave waits for
+// invite, whose context has ended by then.
+func (c *Client) ask(ctx context.Context, limit time.Duration, invitation Invitation, invite func(context.Context, Invitation) error, wait func(context.Context) error) (leave func(), err error) {
+	invitation.Until = c.now().Add(limit)
+	timed, release := context.WithTimeoutCause(ctx, limit, ErrTimeout)
+	waiting, giveUp := context.WithCancelCause(timed)
+	invited := make(chan struct{})
+	go func() {
+		defer close(invited)
+		if err := invite(waiting, invitation); err != nil {
+			giveUp(err)
+		}
+	}()
+	err = wait(waiting)
+	release()
+	giveUp(nil)
+	return func() { <-invited }, err
+}
+
+// limit is how long a person has.
+func (c *Client) limit() time.Duration {
+	return cmp.Or(c.Timeout, personTime)
 }
 
 // redeem turns the callback into verified tokens.
@@ -236,11 +316,10 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 		"token":           {refreshToken},
 		"token_type_hint": {"refresh_token"},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	req, err := formRequest(ctx, endpoint, form)
 	if err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	_, err = c.fetch("revoke", req, refreshToken)
 	return err
 }

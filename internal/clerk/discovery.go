@@ -22,6 +22,7 @@ type metadata struct {
 	Device           string   `json:"device_authorization_endpoint"`
 	Keys             string   `json:"jwks_uri"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
+	Prompts          []string `json:"prompt_values_supported"`
 	// NamesItself says that every authorization response has an iss parameter (RFC 9207 §3).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
 }

@@ -29,7 +29,7 @@ const (
 // ResponseError is a refusal by the issuer. It never holds the body of the answer, nor anything secret of the request
 // that the answer may have quoted.
 type ResponseError struct {
-	Endpoint    string // "discovery", "authorize", "token", "userinfo", "keys" or "revoke"
+	Endpoint    string // "discovery", "authorize", "device", "token", "userinfo", "keys" or "revoke"
 	Status      int    // of HTTP; 0 if the refusal came through the browser
 	Code        string // the error of RFC 6749 §5.2; foreign text, at most 64 bytes; may be empty
 	Description string // foreign text, at most 200 bytes; may be empty
@@ -136,7 +136,7 @@ func readAll(resp *http.Response) error {
 	return nil
 }
 
-// fetch makes a request to the endpoint of that name and returns the body of a 200. What is secret in the request is
+// fetch makes a request to the endpoint of that name and returns the body of a 200 or 201. What is secret in the request is
 // named, so that a *ResponseError does not hold it.
 func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([]byte, error) {
 	client, err := c.httpClient()
@@ -152,7 +152,7 @@ func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([
 	if err != nil {
 		return nil, fmt.Errorf("%s endpoint: %w", endpoint, err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		return nil, bodyRefusal(endpoint, resp.StatusCode, body, secrets...)
 	}
 	return body, nil

@@ -17,6 +17,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -77,6 +78,7 @@ type Listener struct {
 	host   string // 127.0.0.1:PORT, the only Host that is answered
 	server *http.Server
 	pages  *pages
+	peer   func(server, client netip.AddrPort) bool
 
 	callback chan Callback // holds the one genuine callback
 	broken   chan error    // holds why the server ended, if it did
@@ -90,6 +92,7 @@ type Listener struct {
 	authorize string // where /start leads
 	state     string // what the callback must bring; empty before Begin
 	arrived   bool   // whether the genuine callback has come
+	pasted    bool   // and that from Paste: no browser waits for a page
 	result    Result // set before decided is closed
 	finished  bool
 	fetched   bool
@@ -97,7 +100,10 @@ type Listener struct {
 
 // Listen opens a port of the OS's choice on 127.0.0.1 and answers requests on it until Close. The names in page are
 // shown to the person. ctx limits only the opening of the port.
-func Listen(ctx context.Context, page Page) (*Listener, error) {
+//
+// peer, if not nil, says whether a connection to server from client may be the person's own; others cannot use the start
+// link.
+func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrPort) bool) (*Listener, error) {
 	pages, err := newPages(page)
 	if err != nil {
 		return nil, err
@@ -115,6 +121,7 @@ func Listen(ctx context.Context, page Page) (*Listener, error) {
 	l := &Listener{
 		host:     listener.Addr().String(),
 		pages:    pages,
+		peer:     peer,
 		callback: make(chan Callback, 1),
 		broken:   make(chan error, 1),
 		decided:  make(chan struct{}),
@@ -180,7 +187,7 @@ func (l *Listener) Wait(ctx context.Context) (Callback, error) {
 }
 
 // Finish says how the sign-in ended; only the first call counts. It returns when the browser has fetched /done, after
-// one second, or when ctx ends, whichever is first; at once if no callback ever came.
+// one second, or when ctx ends, whichever is first; at once if no callback ever came, or one that was pasted.
 func (l *Listener) Finish(ctx context.Context, result Result) {
 	l.mu.Lock()
 	if !l.finished {
@@ -188,9 +195,9 @@ func (l *Listener) Finish(ctx context.Context, result Result) {
 		l.result = result
 		close(l.decided)
 	}
-	arrived := l.arrived
+	browser := l.arrived && !l.pasted
 	l.mu.Unlock()
-	if !arrived {
+	if !browser {
 		return
 	}
 	limit := time.NewTimer(finishTime)
@@ -227,7 +234,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case isStart:
-		l.serveStart(w, start)
+		l.serveStart(w, r, start)
 	case r.URL.Path == "/callback":
 		l.serveCallback(w, r.URL.RawQuery)
 	default:
@@ -235,9 +242,10 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (l *Listener) serveStart(w http.ResponseWriter, start string) {
+func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start string) {
+	ours := l.ours(r)
 	l.mu.Lock()
-	genuine := l.start != "" && same(start, l.start)
+	genuine := l.start != "" && same(start, l.start) && ours
 	used := l.startUsed
 	if genuine {
 		l.startUsed = true
@@ -255,9 +263,23 @@ func (l *Listener) serveStart(w http.ResponseWriter, start string) {
 	}
 }
 
+// ours asks whether a request may be the person's own. Whoever else has read the start link off an argument list must
+// not learn state and challenge from it, nor use it up.
+func (l *Listener) ours(r *http.Request) bool {
+	if l.peer == nil {
+		return true
+	}
+	server, err := netip.ParseAddrPort(l.host)
+	if err != nil {
+		return false
+	}
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && l.peer(server, client)
+}
+
 func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
-	callback, ok := l.accept(rawQuery)
-	if !ok {
+	callback, err := l.accept(rawQuery)
+	if err != nil {
 		refuse(w, http.StatusBadRequest)
 		return
 	}
@@ -266,26 +288,69 @@ func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 	redirect(w, "/done")
 }
 
-// accept reports whether rawQuery is the genuine callback, and takes it: a second one is refused.
-func (l *Listener) accept(rawQuery string) (Callback, bool) {
+// Paste takes the address that a browser on another machine ended on, as a person has copied it: RedirectURI with a
+// query, perhaps with blanks or quotes around it. It is held to the same rules as a request, and the first genuine one of
+// either kind is the callback. The error says in a few words, and without any of the text, what is wrong with it.
+func (l *Listener) Paste(text string) error {
+	text = strings.Trim(text, " \t\r\n\"'`<>")
+	if len(text) > len(l.RedirectURI())+1+maxQueryBytes {
+		return errors.New("that is too long for an address of a sign-in")
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("that has blanks or other characters in it that no address has")
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Path != "/callback" || u.RawQuery == "" ||
+		!strings.HasPrefix(u.Host, "127.0.0.1:") {
+		return fmt.Errorf("that is not the address of the last page, which begins with %s", l.RedirectURI())
+	}
+	if u.Host != l.host {
+		return errAnotherSignIn
+	}
+	callback, err := l.accept(u.RawQuery)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.pasted = true
+	l.mu.Unlock()
+	l.callback <- callback // has room: accept succeeds once
+	return nil
+}
+
+// What is wrong with a callback, for somebody who has pasted it. A request is only refused.
+var (
+	errAnotherSignIn = errors.New("that is the address of another sign-in")
+	errIncomplete    = errors.New("that address is not complete")
+	errArrived       = errors.New("this sign-in has its answer already")
+)
+
+// accept takes the query of the genuine callback; a second one is refused.
+func (l *Listener) accept(rawQuery string) (Callback, error) {
 	if len(rawQuery) > maxQueryBytes {
-		return Callback{}, false
+		return Callback{}, errIncomplete
 	}
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return Callback{}, false
+		return Callback{}, errIncomplete
 	}
 	state := query["state"]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// The state comes before everything else: without it any web page could end the sign-in with ?error=.
-	if l.state == "" || len(state) != 1 || !same(state[0], l.state) || l.arrived {
-		return Callback{}, false
+	if l.state == "" || len(state) != 1 {
+		return Callback{}, errIncomplete
+	}
+	if !same(state[0], l.state) {
+		return Callback{}, errAnotherSignIn
+	}
+	if l.arrived {
+		return Callback{}, errArrived
 	}
 	// RFC 6749 §3.1: parameters must not be included more than once.
 	for _, values := range query {
 		if len(values) != 1 {
-			return Callback{}, false
+			return Callback{}, errIncomplete
 		}
 	}
 	callback := Callback{
@@ -295,10 +360,10 @@ func (l *Listener) accept(rawQuery string) (Callback, bool) {
 		ErrorDescription: query.Get("error_description"),
 	}
 	if (callback.Code == "") == (callback.Error == "") {
-		return Callback{}, false
+		return Callback{}, errIncomplete
 	}
 	l.arrived = true
-	return callback, true
+	return callback, nil
 }
 
 // serveDone holds the browser until Finish has been called, so that it never says "signed in" too early.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,7 +29,7 @@ const good = "code=" + testCode + "&state=" + testState
 // begin returns a listener that waits for the genuine callback, and its start URL.
 func begin(t *testing.T) (*Listener, string) {
 	t.Helper()
-	l, err := Listen(t.Context(), Page{Profile: "acme", Machine: "<thinkpad>"})
+	l, err := Listen(t.Context(), Page{Profile: "acme", Machine: "<thinkpad>"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +321,7 @@ func TestStartIsGoodOnce(t *testing.T) {
 }
 
 func TestBegin(t *testing.T) {
-	l, err := Listen(t.Context(), Page{})
+	l, err := Listen(t.Context(), Page{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +400,7 @@ func TestDoneWaiters(t *testing.T) {
 	}
 }
 
-// TestJunk sends 2,000 bad requests in parallel, while 200 connections send nothing and 200 a header without end. The
+// TestJunk sends 10,000 bad requests in parallel, while 200 connections send nothing and 200 a header without end. The
 // genuine callback must be taken in the middle of it.
 func TestJunk(t *testing.T) {
 	l, start := begin(t)
@@ -448,8 +449,8 @@ func TestJunk(t *testing.T) {
 			}
 		})
 	}
-	for n := range 2000 {
-		if n == 1000 {
+	for n := range 10_000 {
+		if n == 5000 {
 			began := time.Now()
 			if resp, _ := get(t, browser(t), start); resp.StatusCode != http.StatusSeeOther {
 				t.Errorf("start got %d", resp.StatusCode)
@@ -538,11 +539,11 @@ func FuzzCallback(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, rawQuery string) {
 		l := &Listener{state: testState}
-		callback, ok := l.accept(rawQuery)
-		if ok != l.arrived {
-			t.Fatalf("accepted %v but arrived %v", ok, l.arrived)
+		callback, err := l.accept(rawQuery)
+		if (err == nil) != l.arrived {
+			t.Fatalf("accepted with %v but arrived %v", err, l.arrived)
 		}
-		if !ok {
+		if err != nil {
 			if callback != (Callback{}) {
 				t.Fatalf("refused, but it gave %+v", callback)
 			}
@@ -551,7 +552,7 @@ func FuzzCallback(f *testing.F) {
 		if (callback.Code == "") == (callback.Error == "") {
 			t.Fatalf("accepted %q as %+v", rawQuery, callback)
 		}
-		if again, ok := l.accept(rawQuery); ok {
+		if again, err := l.accept(rawQuery); err == nil {
 			t.Fatalf("accepted twice: %+v", again)
 		}
 		// Written out in canonical form it means the same.
@@ -562,8 +563,43 @@ func FuzzCallback(f *testing.F) {
 			}
 		}
 		l = &Listener{state: testState}
-		if second, ok := l.accept(canonical.Encode()); (len(canonical.Encode()) <= maxQueryBytes && !ok) || (ok && second != callback) {
+		if second, err := l.accept(canonical.Encode()); (len(canonical.Encode()) <= maxQueryBytes && err != nil) || (err == nil && second != callback) {
 			t.Fatalf("%q became %+v, %+v", rawQuery, callback, second)
 		}
 	})
+}
+
+// TestStartOfAnotherUser: the start link stands in an argument list, which every user of the machine can read. Somebody
+// else's use of it leads nowhere, and does not use it up.
+func TestStartOfAnotherUser(t *testing.T) {
+	var client netip.AddrPort
+	mine := false
+	l, err := Listen(t.Context(), Page{Profile: "acme"}, func(_, c netip.AddrPort) bool { client = c; return mine })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	start, err := l.Begin("state", "https://clerk.acme.dev/oauth/authorize?state=state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() *http.Response {
+		t.Helper()
+		res, err := http.DefaultTransport.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, start, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res
+	}
+	if res := get(); res.StatusCode != http.StatusNotFound || res.Header.Get("Location") != "" {
+		t.Errorf("another user: %s to %q", res.Status, res.Header.Get("Location"))
+	}
+	if !client.Addr().IsLoopback() || client.Port() == 0 {
+		t.Errorf("the check was asked about %v", client)
+	}
+	mine = true
+	if res := get(); res.Header.Get("Location") == "" {
+		t.Errorf("the person: %s", res.Status)
+	}
 }

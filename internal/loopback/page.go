@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strconv"
 )
 
 //go:embed page.html
@@ -79,6 +80,8 @@ func (p *pages) write(w http.ResponseWriter, status int, kind pageKind, account 
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// The page is whole as soon as it is flushed, though the process may end before the answer does.
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
 	w.Write(body.Bytes()) // a browser that has gone away has seen enough
 }

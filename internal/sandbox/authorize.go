@@ -19,6 +19,7 @@ type authorization struct {
 	nonce       string
 	challenge   string // S256, RFC 7636 §4.2
 	scopes      []string
+	device      *device // of the device grant, which has none of the above but scopes
 }
 
 // waiting is a page that awaits the person's answer. Each page has a CSRF token of its own, good for one answer from
@@ -26,6 +27,7 @@ type authorization struct {
 type waiting struct {
 	authorization
 	cookie string
+	hint   string // whom the sign-in page suggests
 	person Person // on the consent page
 	until  time.Time
 }
@@ -63,7 +65,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.options.Auto {
-		s.finish(w, a, s.options.Person)
+		s.finish(w, a, s.hinted(params.Get("login_hint")))
 		return
 	}
 
@@ -84,7 +86,21 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.showConsent(w, waiting{authorization: a, cookie: cookie, person: person})
 		return
 	}
-	s.showSignIn(w, waiting{authorization: a, cookie: cookie}, "")
+	s.showSignIn(w, waiting{authorization: a, cookie: cookie, hint: params.Get("login_hint")}, "")
+}
+
+// hinted is the person whom the client has named (OpenID Connect Core §3.1.2.1, login_hint), or the usual one.
+func (s *Server) hinted(hint string) Person {
+	if !isEmail(hint) {
+		return s.options.Person
+	}
+	return s.person(hint)
+}
+
+// isEmail tells whether text is an e-mail address and nothing more.
+func isEmail(text string) bool {
+	address, err := mail.ParseAddress(text)
+	return err == nil && address.Address == text && len(text) <= 254
 }
 
 // authorizeParams returns the parameters of the query and of a form together, so that one given in both is seen as
@@ -174,6 +190,10 @@ const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 // finish ends an authorization that the person has allowed.
 func (s *Server) finish(w http.ResponseWriter, a authorization, p Person) {
+	if a.device != nil {
+		s.finishDevice(w, a.device, p)
+		return
+	}
 	if s.currentFaults().DenyConsent {
 		s.deny(w, a)
 		return
@@ -192,6 +212,10 @@ func (s *Server) finish(w http.ResponseWriter, a authorization, p Person) {
 }
 
 func (s *Server) deny(w http.ResponseWriter, a authorization) {
+	if a.device != nil {
+		s.finishDevice(w, a.device, Person{})
+		return
+	}
 	s.redirect(w, a, url.Values{"error": {"access_denied"}, "error_description": {"the person refused"}})
 }
 
@@ -244,7 +268,7 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	email := strings.TrimSpace(form.Get("email"))
-	if address, err := mail.ParseAddress(email); err != nil || address.Address != email || len(email) > 254 {
+	if !isEmail(email) {
 		s.showSignIn(w, page, "That is not an e-mail address.")
 		return
 	}

@@ -33,8 +33,12 @@ func (s *Server) showSignIn(w http.ResponseWriter, page waiting, problem string)
 	if problem != "" {
 		status = http.StatusUnprocessableEntity
 	}
+	email := s.options.Person.Email
+	if isEmail(page.hint) {
+		email = page.hint
+	}
 	s.show(w, status, "sign-in", map[string]string{
-		"Application": s.options.Application, "CSRF": s.await(page), "Email": s.options.Person.Email, "Problem": problem})
+		"Application": s.options.Application, "CSRF": s.await(page), "Email": email, "Problem": problem})
 }
 
 func (s *Server) showConsent(w http.ResponseWriter, page waiting) {
@@ -51,10 +55,14 @@ func (s *Server) showConsent(w http.ResponseWriter, page waiting) {
 	for _, scope := range page.scopes {
 		asked = append(asked, words[scope])
 	}
-	target := strings.TrimSuffix(strings.TrimPrefix(page.redirectURI, "http://"), "/callback")
+	target, userCode := strings.TrimSuffix(strings.TrimPrefix(page.redirectURI, "http://"), "/callback"), ""
+	if page.device != nil {
+		userCode = page.device.userCode
+	}
 	s.show(w, http.StatusOK, "consent", map[string]any{
 		"Application": s.options.Application, "CSRF": s.await(page), "Person": page.person,
-		"Initial": strings.ToUpper(string([]rune(page.person.Email)[:1])), "Scopes": asked, "Target": target})
+		"Initial": strings.ToUpper(string([]rune(page.person.Email)[:1])), "Scopes": asked, "Target": target,
+		"UserCode": userCode})
 }
 
 const pageStyle = `
@@ -76,7 +84,7 @@ h1 { margin: 0 0 .35rem; font-size: 1.3rem; line-height: 1.3; font-weight: 650; 
 p { margin: 0; }
 .lead { color: var(--soft); text-align: center; margin-bottom: 1.25rem; }
 label { display: block; font-size: .875rem; font-weight: 600; margin-bottom: .35rem; }
-input[type=email] { width: 100%; font: inherit; color: inherit; background: var(--page); border: 1px solid var(--line);
+input { width: 100%; font: inherit; color: inherit; background: var(--page); border: 1px solid var(--line);
   border-radius: .6rem; padding: .6rem .8rem; }
 button { font: inherit; font-weight: 600; border-radius: .6rem; padding: .6rem 1rem; border: 1px solid var(--line);
   background: transparent; color: inherit; cursor: pointer; }
@@ -158,7 +166,26 @@ const pageTemplates = `
 <button name="decision" value="allow" class="main">Allow</button>
 </div>
 </form>
-<p class="small">You will go back to <b>{{.Target}}</b>, a program on this computer.</p>
+{{if .UserCode}}<p class="small">Your terminal must show the code <b>{{.UserCode}}</b>.</p>
+{{else}}<p class="small">You will go back to <b>{{.Target}}</b>, a program on this computer.</p>{{end}}
+{{template "foot"}}{{end}}
+
+{{define "device"}}{{template "head" "Connect a device"}}
+{{template "key"}}
+<h1>Connect a device</h1>
+<p class="lead">Enter the code that your terminal shows.</p>
+<form method="get" action="/device">
+<label for="code">Code</label>
+<input id="code" name="user_code" type="text" required maxlength="32" autocomplete="off" autocapitalize="characters" autofocus>
+{{with .}}<p class="bad" role="alert">{{.}}</p>{{end}}
+<button class="main">Continue</button>
+</form>
+{{template "foot"}}{{end}}
+
+{{define "device-done"}}{{template "head" "Back to your terminal"}}
+{{template "key"}}
+<h1>{{.}}</h1>
+<p class="lead">Go back to your terminal. You can close this page.</p>
 {{template "foot"}}{{end}}
 
 {{define "error"}}{{template "head" "This sign-in cannot go on"}}

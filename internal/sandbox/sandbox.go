@@ -49,6 +49,10 @@ type Options struct {
 	AccessLifetime time.Duration
 	// Opaque makes access tokens opaque ("oat_..."), not JWTs.
 	Opaque bool
+	// Device offers the device authorization grant (RFC 8628), as Clerk does where support has enabled it.
+	Device bool
+	// DeviceInterval is how long a client must wait between two polls, in whole seconds; 5 s if 0.
+	DeviceInterval time.Duration
 	// Now is the clock, time.Now if nil.
 	Now func() time.Time
 	// Person is who signs in when Auto is set. Ada Lovelace, ada@acme.dev, if empty.
@@ -65,6 +69,10 @@ type Person struct {
 // Faults are the ways in which a sandbox misbehaves. The zero value is a provider that behaves.
 type Faults struct {
 	DenyConsent bool // the person refuses: the authorization endpoint answers access_denied
+
+	DevicePending  int  // so many polls of each device code are answered authorization_pending, whatever the person did
+	DeviceSlowDown int  // so many polls of each device code are answered slow_down, before anything else
+	DeviceExpired  bool // device codes have expired
 
 	OmitResponseIssuer  bool // the authorization response has no "iss" (RFC 9207)
 	WrongResponseIssuer bool // the authorization response names another issuer
@@ -133,9 +141,11 @@ type Server struct {
 	sessions map[string]Person    // who is signed in, by the browser's cookie; nobody yet if empty
 	waiting  map[string]waiting   // pages that await an answer, by their CSRF token
 	codes    map[string]*code     // authorization codes of the last codeLifetime
+	devices  map[string]*device   // device authorizations of the last deviceLifetime, by device code
 	refresh  map[string]*refresh  // refresh tokens, also rotated ones
 	opaque   map[string]*access   // opaque access tokens
 	registry map[string]time.Time // the registry's own tokens, with their ends
+	machines map[string]time.Time // opaque machine tokens, with their ends
 }
 
 // New returns a sandbox.
@@ -148,6 +158,9 @@ func New(o Options) *Server {
 	}
 	if o.AccessLifetime == 0 {
 		o.AccessLifetime = 24 * time.Hour
+	}
+	if o.DeviceInterval == 0 {
+		o.DeviceInterval = 5 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -172,13 +185,15 @@ func New(o Options) *Server {
 		keyID:    "ins_" + rand.Text(),
 		key:      sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }),
 		issuer:   o.Issuer,
-		people:   map[string]Person{o.Person.ID: o.Person},
+		people:   map[string]Person{o.Person.ID: o.Person, machineSubject: {ID: machineSubject, Name: "CI"}},
 		sessions: map[string]Person{},
 		waiting:  map[string]waiting{},
 		codes:    map[string]*code{},
+		devices:  map[string]*device{},
 		refresh:  map[string]*refresh{},
 		opaque:   map[string]*access{},
 		registry: map[string]time.Time{},
+		machines: map[string]time.Time{},
 	}
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.serveDiscovery)
 	s.mux.HandleFunc("GET /.well-known/oauth-authorization-server", s.serveDiscovery)
@@ -189,8 +204,13 @@ func New(o Options) *Server {
 	s.mux.HandleFunc("POST /oauth/consent", s.serveConsent)
 	s.mux.HandleFunc("POST /oauth/token", s.serveToken)
 	s.mux.HandleFunc("POST /oauth/token/revoke", s.serveRevoke)
+	if o.Device {
+		s.mux.HandleFunc("POST /oauth/device_authorization", s.serveDeviceAuthorization)
+		s.mux.HandleFunc("GET /device", s.serveDevicePage)
+	}
 	s.mux.HandleFunc("GET /oauth/userinfo", s.serveUserinfo)
 	s.mux.HandleFunc("POST /oauth/userinfo", s.serveUserinfo)
+	s.mux.HandleFunc("POST /v1/m2m_tokens", s.serveMachineToken)
 	return s
 }
 
@@ -229,7 +249,7 @@ func (s *Server) Requests() []Entry {
 
 // Count returns how many requests of one kind are in the log. The kind is a path ("/oauth/token"), or one of
 // "discovery" (either document), "jwks", "authorize", "token", "token:" and a grant type ("token:refresh_token"),
-// "userinfo" and "revoke". A request counts as soon as it has arrived, whatever is answered.
+// "device" (device authorizations), "userinfo" and "revoke". A request counts as soon as it has arrived, whatever is answered.
 func (s *Server) Count(kind string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,13 +273,15 @@ func (e *Entry) is(kind string) bool {
 		return e.Path == "/.well-known/jwks.json"
 	case "authorize", "token", "userinfo":
 		return e.Path == "/oauth/"+kind
+	case "device":
+		return e.Path == "/oauth/device_authorization"
 	case "revoke":
 		return e.Path == "/oauth/token/revoke"
 	}
 	return e.Path == kind
 }
 
-// Issued returns every secret that the sandbox gave out or was sent, in that order: codes, access, refresh and ID
+// Issued returns every secret that the sandbox gave out or was sent, in that order: codes, device codes, access, refresh and ID
 // tokens, the registry's tokens and PKCE verifiers. A test can look for them where they must not be.
 func (s *Server) Issued() []string {
 	s.mu.Lock()
@@ -385,6 +407,10 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"authorization_response_iss_parameter_supported": true,
 		"backchannel_logout_supported":                   false,
 		"frontchannel_logout_supported":                  false,
+	}
+	if s.options.Device {
+		d["device_authorization_endpoint"] = issuer + "/oauth/device_authorization"
+		d["grant_types_supported"] = []string{"authorization_code", "refresh_token", deviceGrant}
 	}
 	if f.ForeignTokenEndpoint != "" {
 		d["token_endpoint"] = f.ForeignTokenEndpoint

@@ -150,6 +150,10 @@ func (s *Server) tokens(form url.Values) (map[string]any, error) {
 		return s.exchange(form)
 	case "refresh_token":
 		return s.rotate(form)
+	case deviceGrant:
+		if s.options.Device {
+			return s.poll(form)
+		}
 	case "":
 		return nil, refuse(http.StatusBadRequest, "invalid_request", "grant_type is missing")
 	}
@@ -475,13 +479,19 @@ func (s *Server) verify(token string) (subject string, scopes []string, err erro
 		}
 		return t.subject, t.scopes, nil
 	}
+	if until, ok := s.machines[token]; ok {
+		if !now.Before(until) {
+			return "", nil, errors.New("machine token has expired")
+		}
+		return machineSubject, nil, nil
+	}
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return "", nil, fmt.Errorf("access token is not a signed JWT: %w", err)
 	}
 	header := signed.Signatures[0].Header
-	if kind := header.ExtraHeaders[jose.HeaderType]; kind != "at+jwt" || header.KeyID != s.keyID {
-		return "", nil, errors.New("JWT is not an access token of this issuer")
+	if header.KeyID != s.keyID {
+		return "", nil, errors.New("JWT is not of this issuer")
 	}
 	key, err := s.key()
 	if err != nil {
@@ -502,10 +512,14 @@ func (s *Server) verify(token string) (subject string, scopes []string, err erro
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return "", nil, fmt.Errorf("decoding the access token: %w", err)
 	}
+	kind := header.ExtraHeaders[jose.HeaderType]
+	machine := isMachine(kind, claims.Subject)
 	switch {
+	case kind != "at+jwt" && !machine:
+		return "", nil, errors.New("JWT is not an access token")
 	case claims.Issuer != s.issuer:
 		return "", nil, errors.New("access token is of another issuer")
-	case claims.ClientID != s.options.ClientID:
+	case !machine && claims.ClientID != s.options.ClientID:
 		return "", nil, errors.New("access token is for another client")
 	case now.Unix() >= claims.Expires:
 		return "", nil, errors.New("access token has expired")

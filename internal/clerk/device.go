@@ -1,0 +1,178 @@
+package clerk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"clerk-credential-helper/internal/config"
+)
+
+const (
+	deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+	// pollInterval is between two polls where the issuer says nothing, and what slow_down adds (RFC 8628 §3.2, §3.5).
+	pollInterval = 5 * time.Second
+	// pollMost is the longest pause that failures of the network can lead to.
+	pollMost = time.Minute
+)
+
+// deviceCode is the answer of the device authorization endpoint (RFC 8628 §3.2).
+type deviceCode struct {
+	Code      string `json:"device_code"` // secret
+	UserCode  string `json:"user_code"`
+	URL       string `json:"verification_uri"`
+	Complete  string `json:"verification_uri_complete"`
+	ExpiresIn int64  `json:"expires_in"`
+	Interval  int64  `json:"interval"`
+}
+
+// signInByDevice is the device authorization grant (RFC 8628). There is neither a redirect nor PKCE nor a nonce in it;
+// the tokens are verified as always, and an ID token with a nonce was made for somebody else.
+func (c *Client) signInByDevice(ctx context.Context, p *config.Profile, issuer *metadata, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+	code, err := c.beginDevice(ctx, p, issuer)
+	if err != nil {
+		return err
+	}
+	limit := min(c.limit(), time.Duration(code.ExpiresIn)*time.Second)
+	invitation := Invitation{Flow: Device, UserCode: code.UserCode, VerifyURL: code.URL, CompleteURL: code.Complete}
+	var answer *oauth2.Token
+	leave, err := c.ask(ctx, limit, invitation, invite, func(ctx context.Context) (err error) {
+		answer, err = c.poll(ctx, p, issuer, code)
+		return err
+	})
+	defer leave()
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w (%v)", ErrTimeout, limit)
+	}
+	if err != nil {
+		return err
+	}
+	tokens, err := c.verify(ctx, p, issuer, answer, "")
+	if err != nil {
+		return err
+	}
+	return keep(tokens)
+}
+
+// beginDevice asks for a code and checks what will be shown to a person. The page may have another origin than the
+// issuer, as Clerk's has: nothing of ours is sent there.
+func (c *Client) beginDevice(ctx context.Context, p *config.Profile, issuer *metadata) (deviceCode, error) {
+	form := url.Values{"client_id": {p.ClientID}, "scope": {strings.Join(p.Scopes, " ")}}
+	req, err := formRequest(ctx, issuer.Device, form)
+	if err != nil {
+		return deviceCode{}, fmt.Errorf("device: %w", err)
+	}
+	var code deviceCode
+	if err := c.fetchJSON("device", req, &code); err != nil {
+		return deviceCode{}, err
+	}
+	printable := func(s string) bool {
+		return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+	}
+	switch {
+	case !printable(code.Code):
+		return deviceCode{}, errors.New("device endpoint: there is no device code that can be used")
+	case !printable(code.UserCode) || len(code.UserCode) > 64:
+		return deviceCode{}, errors.New("device endpoint: there is no code that a person could type")
+	case !isPage(code.URL) || code.Complete != "" && !isPage(code.Complete):
+		return deviceCode{}, errors.New("device endpoint: the page to open is not one that a person should open")
+	case code.ExpiresIn < 1 || code.ExpiresIn > 24*60*60:
+		return deviceCode{}, errors.New("device endpoint: the code does not say how long it lives")
+	}
+	return code, nil
+}
+
+// isPage tells whether a person can be sent to raw.
+func isPage(raw string) bool {
+	if len(raw) > 2<<10 || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return false
+	}
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && u.User == nil &&
+		(u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+}
+
+// poll asks until the person has decided (RFC 8628 §3.4 and §3.5). A network that fails is asked again, ever more
+// seldom: the person may be on their way.
+func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, code deviceCode) (*oauth2.Token, error) {
+	interval := time.Duration(min(max(code.Interval, 0), 3600)) * time.Second
+	if interval == 0 {
+		interval = pollInterval
+	}
+	for {
+		if err := c.sleep(ctx, interval); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		answer, err := c.pollOnce(ctx, p, issuer, code.Code)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		var refused *ResponseError
+		var network *url.Error
+		switch {
+		case err == nil:
+			return answer, nil
+		case errors.As(err, &network):
+			interval = min(2*interval, pollMost)
+		case !errors.As(err, &refused):
+			return nil, err
+		case refused.Code == "authorization_pending":
+		case refused.Code == "slow_down":
+			interval += pollInterval
+		case refused.Code == "access_denied":
+			return nil, ErrDenied
+		case refused.Code == "expired_token":
+			return nil, ErrTimeout
+		case refused.Status >= 500, refused.Status == http.StatusTooManyRequests:
+			interval = min(2*interval, pollMost)
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) pollOnce(ctx context.Context, p *config.Profile, issuer *metadata, code string) (*oauth2.Token, error) {
+	form := url.Values{"grant_type": {deviceGrant}, "device_code": {code}, "client_id": {p.ClientID}}
+	req, err := formRequest(ctx, issuer.Token, form)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	body, err := c.fetch("token", req, code)
+	if err != nil {
+		return nil, err
+	}
+	var answer oauth2.Token
+	var raw map[string]any
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(body, &raw) != nil || answer.AccessToken == "" {
+		return nil, errors.New("token endpoint: the answer holds no token")
+	}
+	return answer.WithExtra(raw), nil
+}
+
+func (c *Client) sleep(ctx context.Context, d time.Duration) error {
+	if c.Sleep != nil {
+		return c.Sleep(ctx, d)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func formRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return req, nil
+}

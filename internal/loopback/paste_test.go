@@ -1,0 +1,133 @@
+package loopback
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPaste(t *testing.T) {
+	for _, row := range []struct{ reason, before, after string }{
+		{"as it is", "", ""},
+		{"blanks around it", "  ", "\t "},
+		{"double quotes", `"`, `"`},
+		{"single quotes", "'", "'"},
+		{"a message's angle brackets", "<", ">"},
+		{"a line end", "", "\r\n"},
+		{"a fragment, as some providers add one", "", "#_=_"},
+	} {
+		l, _ := begin(t)
+		if err := l.Paste(row.before + l.RedirectURI() + "?" + good + "&iss=https%3A%2F%2Fclerk.acme.dev" + row.after); err != nil {
+			t.Errorf("%s: %v", row.reason, err)
+			continue
+		}
+		callback, err := l.Wait(t.Context())
+		if want := (Callback{Code: testCode, Issuer: "https://clerk.acme.dev"}); err != nil || callback != want {
+			t.Errorf("%s: Wait = %+v, %v", row.reason, callback, err)
+		}
+		// No browser comes for the page at the end.
+		began := time.Now()
+		l.Finish(t.Context(), Result{Outcome: SignedIn})
+		if took := time.Since(began); took > finishTime/2 {
+			t.Errorf("%s: Finish took %v", row.reason, took)
+		}
+	}
+}
+
+// TestPasteRefusal: the genuine refusal ends the sign-in, as it does at the listener.
+func TestPasteRefusal(t *testing.T) {
+	l, _ := begin(t)
+	if err := l.Paste(l.RedirectURI() + "?error=access_denied&state=" + testState); err != nil {
+		t.Fatal(err)
+	}
+	if callback, err := l.Wait(t.Context()); err != nil || callback.Error != "access_denied" {
+		t.Errorf("Wait = %+v, %v", callback, err)
+	}
+}
+
+// TestBadPastes: each is refused in words of our own, and the genuine callback is still taken, from either side.
+func TestBadPastes(t *testing.T) {
+	const not, other, incomplete, blanks, long = "not the address of the last page", "another sign-in", "not complete", "blanks", "too long"
+	for _, row := range []struct{ reason, text, want string }{
+		{"another login's address", "http://HOST/callback?code=x&state=another-state", other},
+		{"another login's address, of its own port", "http://127.0.0.1:1/callback?" + good, other},
+		{"another login's refusal", "http://HOST/callback?error=access_denied&state=another-state", other},
+		{"an error address without the state", "http://HOST/callback?error=access_denied", incomplete},
+		{"an error address of a browser", "chrome-error://chromewebdata/", not},
+		{"an error and a code", "http://HOST/callback?" + good + "&error=access_denied", incomplete},
+		{"the state twice", "http://HOST/callback?" + good + "&state=" + testState, incomplete},
+		{"the code twice", "http://HOST/callback?" + good + "&code=y", incomplete},
+		{"no code", "http://HOST/callback?state=" + testState, incomplete},
+		{"half of it", "http://HOST/callback?code=" + testCode, incomplete},
+		{"no query", "http://HOST/callback", not},
+		{"the query alone", good, not},
+		{"the code alone", testCode, not},
+		{"the address to open", testAuthorize, not},
+		{"the address of the end", "http://HOST/done", not},
+		{"another name of this machine", "http://localhost:PORT/callback?" + good, not},
+		{"https", "https://HOST/callback?" + good, not},
+		{"user information", "http://a@HOST/callback?" + good, not},
+		{"a host that only begins alike", "http://127.0.0.1:PORT.evil.example/callback?" + good, not},
+		{"a longer path", "http://HOST/callback/x?" + good, not},
+		{"a broken escape", "http://HOST/callback?" + good + "&x=%zz", incomplete},
+		{"a blank inside", "http://HOST/callback?code=x y&state=" + testState, blanks},
+		{"a line end inside", "http://HOST/callback?" + good + "\nx", blanks},
+		{"an escape sequence", "\x1b[31mhttp://HOST/callback?" + good, blanks},
+		{"NUL", "http://HOST/callback?" + good + "\x00x", blanks},
+		{"an umlaut", "http://HOST/callback?" + good + "&x=\u00fc", blanks},
+		{"bytes that are no text", "\xff\xfe", blanks},
+		{"1 MiB", "http://HOST/callback?" + good + "&x=" + strings.Repeat("x", 1<<20), long},
+		{"1 MiB of nothing", strings.Repeat(" ", 1<<20), not},
+		{"nothing", "", not},
+	} {
+		l, _ := begin(t)
+		port := l.host[strings.LastIndex(l.host, ":")+1:]
+		err := l.Paste(strings.NewReplacer("HOST", l.host, "PORT", port).Replace(row.text))
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, want %q", row.reason, err, row.want)
+			continue
+		}
+		for _, foreign := range []string{testState, testCode, "evil", "chrome", "\x1b"} {
+			if strings.Contains(err.Error(), foreign) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: the error holds text of the paste: %q", row.reason, err)
+			}
+		}
+		mustStillWork(t, l)
+	}
+}
+
+// TestPasteAndListener: the first of both wins, and the other one is refused.
+func TestPasteAndListener(t *testing.T) {
+	l, _ := begin(t)
+	mustStillWork(t, l)
+	if err := l.Paste(l.RedirectURI() + "?" + good); !errors.Is(err, errArrived) {
+		t.Errorf("a paste after the callback: %v", err)
+	}
+	l, _ = begin(t)
+	if err := l.Paste(l.RedirectURI() + "?" + good); err != nil {
+		t.Fatal(err)
+	}
+	if resp, _ := get(t, browser(t), l.RedirectURI()+"?"+good); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("a callback after the paste: %d", resp.StatusCode)
+	}
+	if _, err := l.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if callback, err := l.Wait(ctx); err == nil {
+		t.Errorf("a second callback: %+v", callback)
+	}
+
+	early, err := Listen(t.Context(), Page{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	if err := early.Paste(early.RedirectURI() + "?code=x&state="); err == nil {
+		t.Error("before Begin an empty state was taken")
+	}
+}
