@@ -24,6 +24,7 @@ type system struct {
 	stderr io.Writer
 	getenv func(string) string
 	caller string // the tool that we answer, for people
+	asking asking // how a person wants to be asked
 }
 
 // Exit statuses of our own commands; a wire has its own.
@@ -36,8 +37,6 @@ const (
 )
 
 func main() {
-	// A reader that goes away must not end us between an answer of Clerk and the keychain.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(&system{args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}))
 }
 
@@ -45,8 +44,8 @@ func run(sys *system) int {
 	if sys.name() == demoBrowser {
 		return demoBrowse(context.Background(), sys)
 	}
-	if len(sys.args) == 4 && sys.args[1] == renewVerb {
-		return renew(sys, sys.args[2], sys.args[3])
+	if sys.name() == renewName {
+		return renew(sys)
 	}
 	if call, ok := toolCall(sys); ok {
 		return serve(sys, call)
@@ -55,9 +54,11 @@ func run(sys *system) int {
 }
 
 // interruptible is a context that Ctrl-C ends. A second Ctrl-C ends the program at once, also in the middle of a
-// refresh.
-func interruptible() context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+// refresh. It costs threads, so that an answer from the keychain does without.
+func interruptible(ctx context.Context) context.Context {
+	// A reader that goes away must not end us between an answer of Clerk and the keychain.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx
 }

@@ -20,19 +20,35 @@ import (
 
 // commands is the grammar of the command line for people.
 type commands struct {
-	Login   loginCommand   `cmd:"" help:"Sign in through the browser."`
-	Logout  logoutCommand  `cmd:"" help:"Sign out: forget the session and have Clerk revoke it."`
-	Status  statusCommand  `cmd:"" help:"Show the profiles and who is signed in."`
-	Token   tokenCommand   `cmd:"" help:"Print a live token, for scripts."`
-	Demo    demoCommand    `cmd:"" help:"Watch it work: a throw-away Clerk, git server and registry on this machine."`
-	Sandbox sandboxCommand `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Login      loginCommand      `cmd:"" help:"Sign in through the browser."`
+	Logout     logoutCommand     `cmd:"" help:"Sign out: forget the session and have Clerk revoke it."`
+	Status     statusCommand     `cmd:"" help:"Show the profiles and who is signed in."`
+	Token      tokenCommand      `cmd:"" help:"Print a live token, for scripts."`
+	Setup      setupCommand      `cmd:"" help:"Tell git, docker and others to ask us; alone: a short interview."`
+	Unset      unsetCommand      `cmd:"" help:"Take back what setup has written."`
+	Explain    explainCommand    `cmd:"" help:"Say what a tool would get for a URL, and why."`
+	Doctor     doctorCommand     `cmd:"" help:"Check everything that a token's way depends on."`
+	Exec       execCommand       `cmd:"" help:"Run a command with a token in one environment variable."`
+	LastError  lastErrorCommand  `cmd:"" help:"Show the last failure of each tool, for when the tool did not."`
+	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
+	Complete   completeCommand   `cmd:"" hidden:""`
+	Demo       demoCommand       `cmd:"" help:"Watch it work: a throw-away Clerk, git server and registry on this machine."`
+	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 
 	// The verbs of the wires never reach kong (see toolCall); they stand here for --help.
 	Get   toolCommand `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
 	Store toolCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
 	Erase toolCommand `cmd:"" group:"For tools:" help:"Note that a server refused the token."`
 	List  toolCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
+
+	Goauth     wireCommand `cmd:"" group:"For tools:" help:"Answer the go command: GOAUTH='clerk-credential-helper goauth'."`
+	Kube       wireCommand `cmd:"" group:"For tools:" help:"Answer kubectl as a credential plugin."`
+	Headers    wireCommand `cmd:"" group:"For tools:" help:"Print request headers as a JSON object."`
+	CurlConfig wireCommand `cmd:"" group:"For tools:" help:"Print a configuration for curl -K."`
+	Netrc      wireCommand `cmd:"" group:"For tools:" help:"Print a line of a .netrc file, not to a terminal."`
+	Pnpm       wireCommand `cmd:"" group:"For tools:" help:"Answer pnpm as a tokenHelper."`
+	Gcp        wireCommand `cmd:"" group:"For tools:" help:"Answer Google's clients as an executable credential source."`
 }
 
 // toolCommand stands for a verb of a wire in the help text.
@@ -46,9 +62,17 @@ func (toolCommand) Run() error {
 	return errors.New("a verb of a wire reached the command line for people")
 }
 
+// wireCommand stands for a wire of its own in the help text (see tools).
+type wireCommand struct {
+	URL     string `arg:"" optional:"" help:"The URL or host that the token is for."`
+	Profile string `help:"The profile whose token it is, where there is no host."`
+}
+
+func (wireCommand) Run() error { return toolCommand{}.Run() }
+
 // people runs a command of a person. It returns the exit status.
 func people(sys *system) int {
-	ctx := interruptible()
+	ctx := interruptible(context.Background())
 	status := -1
 	parser, err := kong.New(&commands{},
 		kong.Name("clerk-credential-helper"),
@@ -57,6 +81,7 @@ func people(sys *system) int {
 		kong.Exit(func(code int) { status = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(sys),
+		kong.Vars{"version": "clerk-credential-helper " + programVersion()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
@@ -76,7 +101,12 @@ func people(sys *system) int {
 		protocol.Words(sys.stderr, err, "clerk-credential-helper --help lists the commands")
 		return exitUsage
 	}
-	if err := parsed.Run(); err != nil {
+	err = parsed.Run()
+	var child *childExit
+	if errors.As(err, &child) {
+		return child.status
+	}
+	if err != nil {
 		protocol.Words(sys.stderr, err, hint(err))
 		return exitStatus(ctx, err)
 	}
@@ -90,12 +120,13 @@ func exitStatus(ctx context.Context, err error) int {
 	var usage *usageError
 	var configuration *configurationError
 	var needs *broker.NeedsSignIn
+	var failed *broker.SignInFailed
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &configuration), errors.Is(err, errNoConfiguration):
 		return exitUsage
-	case errors.As(err, &needs):
+	case errors.As(err, &needs), errors.As(err, &failed):
 		return exitSignIn
 	}
 	return exitFailed
@@ -109,16 +140,20 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
+	case errors.Is(err, broker.ErrNoMachineKey):
+		return "set CLERK_MACHINE_SECRET_KEY to the secret key of the machine (ak_...), from Clerk's dashboard"
+	case errors.Is(err, platform.ErrNoBrowser):
+		return "run clerk-credential-helper login in a terminal"
 	case errors.As(err, &needs):
 		return "run: clerk-credential-helper login " + needs.Profile
 	case errors.Is(err, platform.ErrLocked):
 		return "unlock the keychain, or sign in to the desktop, and try again"
 	case errors.Is(err, platform.ErrUnavailable):
 		return "CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
+	case untrusted(err):
+		return "if your company's proxy answers in the issuer's place, name its root certificate: ca_file = \"...\" in the profile"
 	case errors.Is(err, clerk.ErrTimeout):
 		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
-	case errors.Is(err, platform.ErrNoBrowser):
-		return "run clerk-credential-helper login in a terminal on a machine with a browser"
 	case errors.As(err, &failed), errors.Is(err, broker.ErrUnreadable):
 		profile := ""
 		if failed != nil {
@@ -126,7 +161,7 @@ func hint(err error) string {
 		}
 		return "run: clerk-credential-helper login" + profile
 	case errors.Is(err, errNoConfiguration):
-		return "write a [profiles.NAME] table with issuer, client_id and hosts into the configuration file; see README.md"
+		return "run: clerk-credential-helper setup"
 	}
 	return ""
 }
@@ -140,7 +175,7 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 		if len(cfg.Profiles) == 1 {
 			return cfg.Profiles[0], nil
 		}
-		return nil, &usageError{fmt.Errorf("several profiles are configured: name one of %s", names(cfg))}
+		return nil, &usageError{fmt.Errorf("several profiles are configured: name one of %s, or set CLERK_HELPER_PROFILE", names(cfg))}
 	}
 	if p := cfg.Profile(target); p != nil {
 		return p, nil

@@ -1,25 +1,26 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"time"
+	"strconv"
+	"strings"
 
-	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 // mayAsk says whether a person may be asked on behalf of a tool (design §6). The error is the reason why not.
+// CLERK_HELPER_INTERACTIVE, which is for us alone, goes before what git was told, and that before the profile.
 func (sys *system) mayAsk(p *config.Profile) error {
-	mode := p.Interactive
-	if m := sys.getenv("CLERK_HELPER_INTERACTIVE"); m != "" {
-		mode = m
+	ours := sys.getenv("CLERK_HELPER_INTERACTIVE")
+	if ours == "" {
+		if err := toldNotToAsk(sys.getenv); err != nil {
+			return err
+		}
 	}
-	switch mode {
+	switch mode := cmp.Or(ours, p.Interactive); mode {
 	case "always":
 		return nil
 	case "never":
@@ -28,18 +29,37 @@ func (sys *system) mayAsk(p *config.Profile) error {
 	default:
 		return fmt.Errorf("CLERK_HELPER_INTERACTIVE is %q, not auto, always or never", mode)
 	}
-	if ci := sys.getenv("CI"); ci != "" && ci != "0" && ci != "false" {
-		return errors.New("CI is set")
-	}
-	terminal := foreground()
-	if sys.getenv("GIT_TERMINAL_PROMPT") == "0" && !terminal {
+	place := sys.where()
+	unprompted := !sys.mayPrompt()
+	switch {
+	case place.CI != "":
+		return errors.New(place.CI)
+	case unprompted && (place.Foreground == "" || place.Browser == ""):
 		// The go command sets it on its own: nobody waits for a page then.
 		return errors.New("GIT_TERMINAL_PROMPT is 0")
-	}
-	if !terminal && !platform.Graphical(sys.getenv) {
+	case place.Foreground == "" && place.Terminal != "" && place.Browser == "":
+		return errors.New("this runs in the background of its terminal, and there is no browser")
+	case place.Foreground == "" && place.Graphical == "" && place.WSL == "" && place.Editor == "":
 		return errors.New("there is neither a terminal nor a graphical session")
+	case place.Foreground == "" && place.Browser == "":
+		return errors.New("there is neither a terminal nor a browser")
 	}
 	return nil
+}
+
+// where looks at the place anew: a job may have gone to the background meanwhile.
+func (sys *system) where() platform.Place {
+	return platform.Where(sys.getenv, platform.SystemProbes())
+}
+
+// mayPrompt says whether the terminal may be read: git and those who set GIT_TERMINAL_PROMPT (git(1)) may forbid it, but
+// not to a command that a person has typed.
+func (sys *system) mayPrompt() bool {
+	if sys.asking.login {
+		return true
+	}
+	on, err := gitBool(sys.getenv("GIT_TERMINAL_PROMPT"))
+	return sys.getenv("GIT_TERMINAL_PROMPT") == "" || err != nil || on
 }
 
 // foreground says whether a person at a terminal waits for us.
@@ -52,56 +72,106 @@ func foreground() bool {
 	return t.Foreground()
 }
 
-// invite opens the browser at the one-time address and shows the sign-in address on the terminal. Standard output
-// belongs to the tool. Without a browser and without a terminal nobody would come: that is an error.
-func (sys *system) invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
-	var screen io.Writer = sys.stderr
-	t, err := platform.OpenTerminal()
-	onTerminal := err == nil && t.Foreground()
-	if err == nil {
-		defer t.Close()
-	}
-	if onTerminal {
-		screen = t
-	}
-	canOpen := sys.getenv("BROWSER") != "" || platform.Graphical(sys.getenv)
-	switch {
-	case !canOpen && !onTerminal:
-		return platform.ErrNoBrowser
-	case !canOpen:
-		fmt.Fprintf(screen, "Signing in to %s: open this address in a browser on this machine.\n", p.Name)
-	case onTerminal:
-		fmt.Fprintf(screen, "Signing in to %s: your browser opens. If it does not, open this address on this machine.\n", p.Name)
-	default:
-		fmt.Fprintf(screen, "Signing in to %s: your browser opens.\n", p.Name)
-	}
-	if onTerminal {
-		// A log that keeps standard error has no use for the address.
-		fmt.Fprintf(screen, "\n  %s\n\n", protocol.Escape(i.AuthorizeURL))
-	}
-	fmt.Fprintf(screen, "Waiting until %s; press Ctrl-C to give up.\n", i.Until.Local().Format(time.TimeOnly))
-	if !canOpen {
-		return nil
-	}
-	err = platform.OpenBrowser(ctx, i.StartURL, sys.getenv, sys.stderr)
-	if err != nil && ctx.Err() == nil && onTerminal {
-		fmt.Fprintln(screen, "No browser could be opened.")
-		return nil
-	}
-	return err
-}
-
-// sayWaiting tells a person at the terminal that another command's sign-in is waited for.
-func (sys *system) sayWaiting(p *config.Profile, by string) {
+// suspendable says whether a prompt of git would stop it for ever: a job in the background of a shell that wants to
+// read the terminal is stopped with its whole group.
+func suspendable() bool {
 	t, err := platform.OpenTerminal()
 	if err != nil {
-		return
+		return false
 	}
 	defer t.Close()
-	if by == "" {
-		by = "another command"
+	return !t.Foreground()
+}
+
+// toldNotToAsk reads what git was told about helpers, credential.interactive, where git leaves it for its children:
+// "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. git's files are not read: to ask git for them
+// costs a process for each answer. GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
+func toldNotToAsk(getenv func(string) string) error {
+	value, found := gitConfig(getenv, "credential.interactive")
+	if never(value) && found {
+		return fmt.Errorf("git's credential.interactive is %q", value)
 	}
-	if t.Foreground() {
-		fmt.Fprintf(t, "Waiting for the sign-in to %s that %s has started; press Ctrl-C to give up.\n", p.Name, protocol.Escape(by))
+	if value := getenv("GCM_INTERACTIVE"); never(value) {
+		return fmt.Errorf("GCM_INTERACTIVE is %q", value)
 	}
+	return nil
+}
+
+func never(value string) bool {
+	on, err := gitBool(value)
+	return strings.EqualFold(value, "never") || value != "" && err == nil && !on
+}
+
+// gitBool reads a truth value as git does (git-config(1), "Values").
+func gitBool(value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "yes", "on":
+		return true, nil
+	case "no", "off":
+		return false, nil
+	}
+	return strconv.ParseBool(value)
+}
+
+// gitConfig looks a key up in the configuration that git hands down to its children. The last one counts, and
+// GIT_CONFIG_PARAMETERS comes after the numbered ones.
+func gitConfig(getenv func(string) string, key string) (value string, found bool) {
+	count, err := strconv.Atoi(getenv("GIT_CONFIG_COUNT"))
+	if err != nil || count > 1000 {
+		count = 0
+	}
+	for i := range count {
+		if n := strconv.Itoa(i); strings.EqualFold(getenv("GIT_CONFIG_KEY_"+n), key) {
+			value, found = getenv("GIT_CONFIG_VALUE_"+n), true
+		}
+	}
+	for rest := getenv("GIT_CONFIG_PARAMETERS"); rest != ""; {
+		var name, text string
+		name, text, rest = cutParameter(rest)
+		if strings.EqualFold(name, key) {
+			value, found = text, true
+		}
+	}
+	return value, found
+}
+
+// cutParameter takes the first pair off a value of GIT_CONFIG_PARAMETERS: 'key'='value', or 'key=value' as before git
+// 2.31, quoted for a shell. A key without a value is true.
+func cutParameter(list string) (key, value, rest string) {
+	list = strings.TrimLeft(list, " ")
+	key, rest = cutQuoted(list)
+	if after, ok := strings.CutPrefix(rest, "="); ok {
+		value, rest = cutQuoted(after)
+		return key, value, rest
+	}
+	key, value, ok := strings.Cut(key, "=")
+	if !ok {
+		value = "true"
+	}
+	return key, value, rest
+}
+
+// cutQuoted takes the first word off: parts in single quotes, and single characters behind backslashes between them.
+func cutQuoted(s string) (word, rest string) {
+	var b strings.Builder
+	for s != "" {
+		switch s[0] {
+		case '\'':
+			part, after, ok := strings.Cut(s[1:], "'")
+			b.WriteString(part)
+			if !ok {
+				return b.String(), ""
+			}
+			s = after
+		case '\\':
+			b.WriteString(s[1:min(2, len(s))])
+			s = s[min(2, len(s)):]
+		case ' ', '=':
+			return b.String(), s
+		default:
+			b.WriteByte(s[0])
+			s = s[1:]
+		}
+	}
+	return b.String(), ""
 }

@@ -16,11 +16,12 @@ type sandboxCommand struct {
 	Auto     bool          `help:"Sign everybody in at once, without a page."`
 	Lifetime time.Duration `default:"24h" help:"Life of an access token."`
 	Opaque   bool          `help:"Issue opaque access tokens instead of JWTs."`
+	Device   bool          `help:"Offer the device grant as well."`
 }
 
 // Run serves the stand-in until it is interrupted.
 func (c sandboxCommand) Run(ctx context.Context, sys *system) error {
-	issuer, _, stop, err := startSandbox(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque})
+	issuer, _, stop, err := startSandbox(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque, Device: c.Device})
 	if err != nil {
 		return err
 	}
@@ -37,6 +38,10 @@ In the configuration file:
 or without a file:
 
   export CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_CLIENT_ID=%[2]s CLERK_HELPER_HOSTS=127.0.0.1:8080
+
+Then, for instance:
+
+  clerk-credential-helper token
 `, issuer, sandboxClient)
 	<-ctx.Done()
 	return nil

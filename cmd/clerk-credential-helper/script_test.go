@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,10 +25,16 @@ import (
 // TestMain lets the test binary be called by every name that the program answers to, so that real clients start it.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"clerk-credential-helper": main,
-		"git-credential-clerk":    main,
-		"docker-credential-clerk": main,
-		demoBrowser:               main,
+		"clerk-credential-helper":     main,
+		"git-credential-clerk":        main,
+		"docker-credential-clerk":     main,
+		"cargo-credential-clerk":      main,
+		"terraform-credentials-clerk": main,
+		"bazel-credential-clerk":      main,
+		"keyring":                     main,
+		demoBrowser:                   main,
+		renewName:                     main,
+		"alone":                       alone,
 	})
 }
 
@@ -52,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"clerk":   second,
 			"secrets": secrets,
 			"within":  within,
+			"expand":  expand,
 		},
 	})
 }
@@ -64,6 +73,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Values[worldKey{}] = w
+	maps.Copy(vars, toolchains())
 	for name, value := range vars {
 		env.Setenv(name, value)
 	}
@@ -107,7 +117,8 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	git, foreign := serve(w.clerk.Git(repositories)), serve(w.clerk.Git(repositories))
 	basic, token := serve(w.clerk.Registry(sandbox.RegistryBasic)), serve(w.clerk.Registry(sandbox.RegistryToken))
 	other := serve(w.clerk.Registry(sandbox.RegistryBasic))
-	if err := furnish(home, server.URL, []string{git, basic, token}); err != nil {
+	tools := serve(toolServer(w.clerk))
+	if err := furnish(home, server.URL, []string{git, basic, token, tools}); err != nil {
 		return nil, nil, err
 	}
 	browser, err := exec.LookPath(demoBrowser)
@@ -129,6 +140,8 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 		"FOREIGN":                  foreign,
 		"BASIC":                    basic,
 		"REGISTRY":                 token,
+		"TOOLS":                    tools,
+		"BIN":                      filepath.Dir(browser),
 		"OTHER":                    other, // a registry of no profile
 	}, nil
 }
@@ -159,14 +172,32 @@ func furnish(home, issuer string, hosts []string) error {
 	return nil
 }
 
-// condition answers [has:PROGRAM]: whether the machine has it. Where everything must be there, a missing one fails.
+// alone runs a command where the home folder and the run-time folder of the user database are empty ones of its own:
+// what belongs to a native keychain is found through them, whatever HOME says. Linux.
+func alone() {
+	cmd := exec.Command("unshare", append([]string{"--user", "--map-root-user", "--mount", "sh", "-c",
+		`mount -t tmpfs none /root && mount -t tmpfs none /run && exec "$@"`, "alone"}, os.Args[1:]...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		os.Exit(1)
+	}
+}
+
+// condition answers [alone] and [has:PROGRAM]: whether the machine has it. Where everything must be there, a missing one fails.
 func condition(cond string) (bool, error) {
+	if cond == "alone" {
+		err := exec.Command("alone", "true").Run()
+		if err != nil && os.Getenv("CI") == "true" {
+			return false, fmt.Errorf("no namespace: %w", err)
+		}
+		return err == nil, nil
+	}
 	program, ok := strings.CutPrefix(cond, "has:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", cond)
 	}
 	_, err := exec.LookPath(program)
-	if err != nil && os.Getenv("CI") == "true" && program != "docker" {
+	if err != nil && os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform"}, program) {
 		return false, fmt.Errorf("%s is missing", program)
 	}
 	return err == nil, nil
@@ -191,7 +222,7 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
 	free := want["authorize"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
-	for _, kind := range []string{"authorize", "token:authorization_code", "token:refresh_token", "revoke", "userinfo", "discovery", "jwks"} {
+	for _, kind := range []string{"authorize", "token:authorization_code", "token:refresh_token", "revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
 		n := w.clerk.Count(kind)
 		got := n - w.told[kind]
 		w.told[kind] = n
@@ -213,25 +244,30 @@ func age(ts *testscript.TestScript, neg bool, args []string) {
 	if len(files) != 1 {
 		ts.Fatalf("%d sessions in the store, not one", len(files))
 	}
-	text, err := os.ReadFile(files[0])
+	file := files[0]
+	text, err := os.ReadFile(file)
 	ts.Check(err)
 	var record map[string]any
 	ts.Check(json.Unmarshal(text, &record))
 	for _, name := range []string{"received_at", "expires_at"} {
-		at, err := time.Parse(time.RFC3339Nano, record[name].(string))
+		text, ok := record[name].(string)
+		if !ok {
+			continue // a token that was rejected has no end
+		}
+		at, err := time.Parse(time.RFC3339Nano, text)
 		ts.Check(err)
 		record[name] = at.Add(-d).Format(time.RFC3339Nano)
 	}
 	text, err = json.Marshal(record)
 	ts.Check(err)
-	ts.Check(os.WriteFile(files[0], text, 0o600))
+	ts.Check(os.WriteFile(file, text, 0o600))
 }
 
 // sessions are the files of the file store that hold one.
 func sessions(ts *testscript.TestScript) []string {
 	var files []string
 	ts.Check(filepath.WalkDir(ts.Getenv("HOME"), func(path string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() && strings.HasPrefix(e.Name(), "session-") && !strings.HasSuffix(e.Name(), ".lock") {
+		if err == nil && e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json") && (strings.HasPrefix(e.Name(), "session-") || strings.HasPrefix(e.Name(), "machine-")) {
 			files = append(files, path)
 		}
 		return err
@@ -253,6 +289,8 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 				f.RevokeStatus = http.StatusInternalServerError
 			case "other-person":
 				f.OtherSubject = true
+			case "no-refresh-token":
+				f.OmitRefreshToken = true
 			case "foreign-token-endpoint":
 				f.ForeignTokenEndpoint = "https://evil.example/oauth/token"
 			default:

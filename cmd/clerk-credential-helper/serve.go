@@ -13,7 +13,7 @@ import (
 
 // serve is the whole exchange with a tool: read the request, decide, write the reply. All tools but one ask once.
 func serve(sys *system, c call) int {
-	ctx := interruptible()
+	ctx := context.Background()
 	talk, again := c.wire.(protocol.Conversation)
 	if again {
 		if err := talk.Hello(sys.stdout); err != nil {
@@ -43,6 +43,7 @@ func serve(sys *system, c call) int {
 		if reply.Err != nil && reply.Hint == "" {
 			reply.Hint = hint(reply.Err)
 		}
+		sys.remember(c.who, req.Host, reply)
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
 		if err != nil {
 			protocol.Words(sys.stderr, err, "")

@@ -56,7 +56,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		if err != nil {
 			failed = append(failed, err)
 		}
-		st := describe(p, s, ok, err, keychain.Describe())
+		st := describe(p, s, ok, err, keychain.Explain(ctx))
 		st.AskedAgain, _ = b.CoolDown(ctx, p)
 		_, st.Injected, err = b.Injected(p)
 		if err != nil {

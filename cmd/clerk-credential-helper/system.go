@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -30,17 +30,17 @@ func noProfiles() *config.Config { return &config.Config{} }
 // config reads the machine's file, the user's file and the environment; a later source replaces an earlier one's
 // profile of the same name.
 func (sys *system) config() (*config.Config, error) {
-	user := sys.getenv("CLERK_HELPER_CONFIG")
-	if user == "" {
-		var err error
-		if user, err = platform.UserConfig(sys.getenv); err != nil {
-			return nil, fmt.Errorf("finding the configuration: %w", err)
-		}
+	named := sys.getenv("CLERK_HELPER_CONFIG")
+	files := []string{platform.MachineConfig()}
+	if named != "" {
+		files = append(files, named)
+	} else if user, err := platform.UserConfig(sys.getenv); err == nil { // a service without a home has no file there
+		files = append(files, user)
 	}
 	var sources []*config.Config
-	for _, file := range []string{platform.MachineConfig(), user} {
+	for _, file := range files {
 		data, err := platform.ReadTrusted(file, configLimit)
-		if errors.Is(err, fs.ErrNotExist) && (file != user || sys.getenv("CLERK_HELPER_CONFIG") == "") {
+		if errors.Is(err, fs.ErrNotExist) && file != named {
 			continue
 		}
 		if err != nil {
@@ -96,14 +96,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	locks, err := keychain.LockDir()
-	if err != nil {
-		return nil, fmt.Errorf("finding a place for locks: %w", err)
-	}
-	outcomes, err := platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
-	if err != nil {
-		return nil, fmt.Errorf("finding a place for outcomes: %w", err)
-	}
+	locks := locksOf(keychain)
 	trace := sys.tracer()
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {
@@ -113,28 +106,35 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Config:     cfg,
 		Keychain:   keychain,
 		Unlock:     keychain.Unlock,
-		Locks:      platform.Locks{Dir: locks},
-		Outcomes:   outcomes,
+		Locks:      locks,
+		Outcomes:   outcomes{locks},
 		Issuer:     issuer{sys, trace},
 		Now:        time.Now,
 		Injected:   sys.injected(cfg),
+		Machine:    sys.getenv("CLERK_MACHINE_SECRET_KEY"),
+		Mint:       issuer{sys, trace}.Mint,
 		Renew:      renewDetached,
 		Fallback:   fallback,
+		Patient:    interruptible,
 		Ask:        sys.mayAsk,
 		Foreground: foreground,
 		Invite:     sys.invite,
 		Waiting:    sys.sayWaiting,
 		Caller:     sys.caller,
+		Command:    os.Getppid(),
 		Trace:      trace,
 	}, nil
 }
 
 func (sys *system) keychain() (*platform.Keychain, error) {
-	state, err := platform.StateDir(sys.getenv)
-	if err != nil {
-		return nil, fmt.Errorf("finding the state folder: %w", err)
+	choice, state := sys.getenv("CLERK_HELPER_STORE"), ""
+	if choice == "file" {
+		var err error
+		if state, err = platform.StateDir(sys.getenv); err != nil {
+			return nil, fmt.Errorf("finding the state folder: %w", err)
+		}
 	}
-	k, err := platform.OpenKeychain(sys.getenv("CLERK_HELPER_STORE"), state)
+	k, err := platform.OpenKeychain(choice, state)
 	if err != nil {
 		return nil, &configurationError{fmt.Errorf("CLERK_HELPER_STORE: %w", err)}
 	}
@@ -185,6 +185,7 @@ func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
 		Transport: transport,
 		UserAgent: "clerk-credential-helper/" + programVersion(),
 		Machine:   platform.Hostname(),
+		Peer:      platform.OwnPeer,
 		Now:       time.Now,
 		Trace:     i.trace,
 	}, nil
@@ -195,7 +196,16 @@ func (i issuer) SignIn(ctx context.Context, p *config.Profile, invite func(conte
 	if err != nil {
 		return err
 	}
-	return c.SignIn(ctx, p, invite, keep)
+	c.Flows, c.Timeout, c.Account = i.sys.flows(), i.sys.asking.timeout, i.sys.asking.account
+	var kept clerk.Tokens
+	err = c.SignIn(ctx, p, invite, func(t clerk.Tokens) error {
+		kept = t
+		return keep(t)
+	})
+	if err == nil {
+		i.sys.sayDone(p, kept)
+	}
+	return err
 }
 
 func (i issuer) Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error) {
@@ -212,6 +222,15 @@ func (i issuer) Revoke(ctx context.Context, p *config.Profile, refreshToken stri
 		return err
 	}
 	return c.Revoke(ctx, p, refreshToken)
+}
+
+// Mint asks Clerk's Backend API, or the one that CLERK_API_URL names, as in Clerk's own libraries.
+func (i issuer) Mint(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error) {
+	c, err := i.client(p)
+	if err != nil {
+		return clerk.Tokens{}, err
+	}
+	return c.Mint(ctx, p, cmp.Or(strings.TrimSuffix(i.sys.getenv("CLERK_API_URL"), "/"), clerk.BackendURL), secretKey)
 }
 
 // programVersion is the module's version as the go command recorded it, or "devel".

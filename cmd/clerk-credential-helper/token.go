@@ -7,17 +7,14 @@ import (
 )
 
 type tokenCommand struct {
-	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
-	Format string `enum:"bare,bearer,header,json" default:"bare" help:"bare, bearer (\"Bearer TOKEN\"), header (\"Authorization: Bearer TOKEN\") or json."`
+	Target string        `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
+	MinTTL time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live: longer than the build."`
+	Format string        `enum:"bare,bearer,header,json" default:"bare" help:"bare, bearer (\"Bearer TOKEN\"), header (\"Authorization: Bearer TOKEN\") or json."`
 }
 
 // Run prints a live token and nothing else. If it takes a person and none may be asked, the exit status is 4.
 func (c tokenCommand) Run(ctx context.Context, sys *system) error {
-	b, p, err := sys.session(c.Target)
-	if err != nil {
-		return err
-	}
-	s, err := b.Token(ctx, p)
+	p, s, err := sys.liveSession(ctx, c.Target, c.MinTTL)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"bash, zsh, fish or powershell."`
+}
+
+// Run prints what teaches a shell to ask us for the words that could follow. The words themselves come from the grammar
+// and the configuration, so that the script never gets out of date.
+func (c completionCommand) Run(sys *system) error {
+	script := map[string]string{
+		"bash": `# In ~/.bashrc: source <(clerk-credential-helper completion bash)
+_clerk_credential_helper() {
+	local IFS=$'\n'
+	COMPREPLY=($(clerk-credential-helper complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _clerk_credential_helper clerk-credential-helper
+`,
+		"zsh": `#compdef clerk-credential-helper
+# In ~/.zshrc, after compinit: source <(clerk-credential-helper completion zsh)
+_clerk_credential_helper() {
+	local -a found
+	found=("${(@f)$(clerk-credential-helper complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+	compadd -a found
+}
+compdef _clerk_credential_helper clerk-credential-helper
+`,
+		"fish": `# clerk-credential-helper completion fish > ~/.config/fish/completions/clerk-credential-helper.fish
+function __clerk_credential_helper
+	set -l words (commandline -opc) (commandline -ct)
+	clerk-credential-helper complete -- $words[2..-1] 2>/dev/null
+end
+complete -c clerk-credential-helper -f -a '(__clerk_credential_helper)'
+`,
+		"powershell": `# In $PROFILE: clerk-credential-helper completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName clerk-credential-helper -ScriptBlock {
+	param($word, $ast, $cursor)
+	$words = @($ast.CommandElements | Select-Object -Skip 1 | ForEach-Object { "$_" })
+	# An empty argument would be lost on the way to a native program.
+	$flags = @(if ($word -eq '') { '--next' })
+	clerk-credential-helper complete @flags -- @words 2>$null | ForEach-Object {
+		[System.Management.Automation.CompletionResult]::new($_)
+	}
+}
+`,
+	}[c.Shell]
+	_, err := fmt.Fprint(sys.stdout, script)
+	return err
+}
+
+// completeCommand answers a shell. It never fails, and asks nobody but the configuration file.
+type completeCommand struct {
+	Next  bool     `help:"A further word begins."`
+	Words []string `arg:"" optional:"" passthrough:"" help:"The words so far; the last one is not complete."`
+}
+
+func (c completeCommand) Run(k *kong.Context, sys *system) error {
+	words := c.Words
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	}
+	if c.Next || len(words) == 0 {
+		words = append(words, "")
+	}
+	last := words[len(words)-1]
+	for _, word := range candidates(sys, k.Model.Node, words) {
+		if strings.HasPrefix(word, last) {
+			fmt.Fprintln(sys.stdout, word)
+		}
+	}
+	return nil
+}
+
+// candidates are all words that could stand in the last one's place.
+func candidates(sys *system, grammar *kong.Node, words []string) []string {
+	node := grammar
+	var positional int
+	var pending *kong.Value // the flag whose value comes next
+	for _, word := range words[:len(words)-1] {
+		switch {
+		case pending != nil:
+			pending = nil
+		case word == "--":
+			return nil
+		case strings.HasPrefix(word, "-"):
+			name, _, given := strings.Cut(strings.TrimLeft(word, "-"), "=")
+			for _, f := range node.Flags {
+				if f.Name == name && !f.IsBool() && !given {
+					pending = f.Value
+				}
+			}
+		case node == grammar:
+			for _, child := range grammar.Children {
+				if child.Name == word {
+					node = child
+				}
+			}
+			if node == grammar {
+				return nil
+			}
+		default:
+			positional++
+		}
+	}
+	var all []string
+	switch {
+	case pending != nil:
+		return values(sys, pending)
+	case strings.HasPrefix(words[len(words)-1], "-"):
+		for _, f := range append(node.Flags, grammar.Flags...) {
+			if !f.Hidden {
+				all = append(all, "--"+f.Name)
+			}
+		}
+	case node == grammar:
+		for _, child := range grammar.Children {
+			if !child.Hidden {
+				all = append(all, child.Name)
+			}
+		}
+	case positional < len(node.Positional):
+		return values(sys, node.Positional[positional])
+	}
+	return all
+}
+
+// values are what a flag or an argument could be.
+func values(sys *system, v *kong.Value) []string {
+	var all []string
+	for _, word := range v.EnumSlice() {
+		if word != "" {
+			all = append(all, word)
+		}
+	}
+	profiles := strings.Contains(v.Name, "profile")
+	hosts := strings.Contains(v.Name, "url") || v.Name == "host"
+	if !profiles && !hosts {
+		return all
+	}
+	cfg, err := sys.config()
+	if err != nil {
+		return all
+	}
+	for _, p := range cfg.Profiles {
+		if profiles {
+			all = append(all, p.Name)
+		}
+		for _, h := range p.Hosts {
+			if hosts && (h.Exact() || v.Name == "host") {
+				all = append(all, h.String())
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,573 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+type doctorCommand struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// finding is what one check has found.
+type finding struct {
+	Check  string `json:"check"`
+	State  state  `json:"state"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"` // always there unless all is well
+}
+
+type state string
+
+const (
+	fine    state = "ok"
+	doubt   state = "warning" // works, or nobody has asked for it; the person should know
+	failing state = "failed"
+)
+
+const (
+	// doctorLimit bounds the questions to one issuer.
+	doctorLimit = 10 * time.Second
+	// A token's times are believed within 30 s (internal/clerk); a clock near that is on its way out.
+	skewMost = 30 * time.Second
+	skewSome = 10 * time.Second
+)
+
+// doctor collects findings.
+type doctor struct {
+	sys      *system
+	findings []finding
+}
+
+func (d *doctor) ok(check, format string, args ...any) {
+	d.findings = append(d.findings, finding{check, fine, fmt.Sprintf(format, args...), ""})
+}
+
+func (d *doctor) warn(check, detail, remedy string) {
+	d.findings = append(d.findings, finding{check, doubt, detail, remedy})
+}
+
+func (d *doctor) fail(check, detail, remedy string) {
+	d.findings = append(d.findings, finding{check, failing, detail, remedy})
+}
+
+// Run looks at everything that a token's way depends on. Its one change is a probe that it puts into the keychain and
+// takes out again. The exit status is 1 if a check fails.
+func (c doctorCommand) Run(ctx context.Context, sys *system) error {
+	d := &doctor{sys: sys}
+	cfg := d.configuration()
+	d.store(ctx)
+	d.variables(ctx, cfg)
+	for _, p := range cfg.Profiles {
+		d.issuer(ctx, p)
+		d.session(ctx, cfg, p)
+	}
+	d.listener()
+	d.browser()
+	d.program()
+	d.git(ctx, cfg)
+	d.docker(cfg)
+	failed := 0
+	for _, f := range d.findings {
+		if f.State == failing {
+			failed++
+		}
+	}
+	if c.JSON {
+		if err := sys.printJSON(d.findings); err != nil {
+			return err
+		}
+	} else {
+		d.print(sys.stdout)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d checks failed", failed, len(d.findings))
+	}
+	return nil
+}
+
+func (d *doctor) print(w io.Writer) {
+	for _, f := range d.findings {
+		mark := map[state]string{fine: "ok", doubt: "warning", failing: "FAILED"}[f.State]
+		fact(w, mark, f.Check+": "+f.Detail)
+		if f.Remedy != "" {
+			fact(w, "", "-> "+f.Remedy)
+		}
+	}
+}
+
+func (d *doctor) configuration() *config.Config {
+	const check = "configuration"
+	cfg, err := d.sys.config()
+	file, _ := d.sys.userConfig()
+	switch {
+	case errors.Is(err, errNoConfiguration):
+		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
+		return noProfiles()
+	case err != nil && strings.Contains(err.Error(), "written by others"):
+		d.fail(check, err.Error(), "chmod go-w the file or folder that is named")
+		return noProfiles()
+	case err != nil:
+		d.fail(check, err.Error(), "mend what is named; README.md lists every key")
+		return noProfiles()
+	}
+	d.ok(check, "%s", names(cfg))
+	return cfg
+}
+
+// store proves that the keychain keeps, gives back and deletes, and that its locks can be taken.
+func (d *doctor) store(ctx context.Context) {
+	const check = "store"
+	keychain, err := d.sys.keychain()
+	if err != nil {
+		d.fail(check, err.Error(), "CLERK_HELPER_STORE is auto, keychain, kernel, file or none; unset it for auto")
+		return
+	}
+	if d.sys.getenv("CLERK_HELPER_STORE") == "none" {
+		d.warn(check, "it is switched off: no session is kept", "unset CLERK_HELPER_STORE, unless all tokens come from the environment")
+		return
+	}
+	const name, secret = "probe-doctor", "probe"
+	err = keychain.Set(ctx, name, secret)
+	var got string
+	if err == nil {
+		got, err = keychain.Get(ctx, name)
+	}
+	if err == nil && got != secret {
+		err = errors.New("it gives back something else than it took")
+	}
+	if err == nil {
+		err = keychain.Delete(ctx, name)
+	}
+	if err != nil {
+		remedy := hint(err)
+		if remedy == "" {
+			remedy = "chmod 0700 the folder that is named, or remove it: sessions kept there are lost"
+		}
+		d.fail(check, fmt.Sprintf("%s: %v", keychain.Describe(), err), remedy)
+		return
+	}
+	d.ok(check, "%s: keeps, gives back and deletes", keychain.Describe())
+
+	folder, err := keychain.LockDir()
+	if err == nil {
+		var release func()
+		if release, err = (platform.Locks{Dir: folder}).Lock(ctx, "doctor"); err == nil {
+			release()
+			d.ok("locks", "in %s", folder)
+			return
+		}
+	}
+	d.fail("locks", err.Error(), "the folder must be yours and closed to others: chmod 0700")
+}
+
+// variables looks at what the environment says: tokens, and words that mean something else than they were meant to.
+func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
+	const check = "environment"
+	switch mode := d.sys.getenv("CLERK_HELPER_INTERACTIVE"); mode {
+	case "", "auto", "always":
+	case "never":
+		d.warn(check, "CLERK_HELPER_INTERACTIVE=never: nobody is ever asked to sign in", "unset it where a person works")
+	default:
+		d.fail(check, fmt.Sprintf("CLERK_HELPER_INTERACTIVE is %q", mode), "it is auto, always or never")
+	}
+	if d.sys.getenv("DOCKER_AUTH_CONFIG") != "" {
+		d.warn("docker", "DOCKER_AUTH_CONFIG is set: docker believes it and asks no helper for its registries", "unset DOCKER_AUTH_CONFIG")
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		proxy := d.sys.getenv(name)
+		if proxy == "" {
+			continue
+		}
+		u, err := url.Parse(proxy)
+		if err != nil || u.Host == "" && strings.Contains(proxy, "://") {
+			// The value may hold a password.
+			d.fail("proxy", name+" is no address of a proxy", "write it as http://proxy.acme.dev:3128, or unset it")
+			continue
+		}
+		d.ok("proxy", "%s is set; NO_PROXY is %q", name, d.sys.getenv("NO_PROXY")+d.sys.getenv("no_proxy"))
+	}
+	injected := d.sys.injected(cfg)
+	for _, p := range cfg.Profiles {
+		e := explanation{}
+		b, err := d.sys.broker(cfg)
+		if err != nil {
+			return // the store's finding says why
+		}
+		_, source, err := injected(p)
+		if err == nil && source == "" {
+			continue
+		}
+		if err == nil {
+			_, err = e.session(ctx, b, p)
+		}
+		if err != nil {
+			remedy := hint(err)
+			if remedy == "" {
+				remedy = "keep one variable, for one profile"
+			}
+			d.fail("injected", err.Error(), remedy)
+			continue
+		}
+		d.ok("injected", "%s goes before the session of profile %s", source, p.Name)
+	}
+}
+
+// issuer asks the issuer of a profile what a sign-in would ask.
+func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
+	check := "issuer of " + p.Name
+	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+	defer cancel()
+	var roots []byte
+	if p.CAFile != "" {
+		var err error
+		if roots, err = platform.ReadTrusted(p.CAFile, configLimit); err != nil {
+			d.fail(check, fmt.Sprintf("ca_file %s: %v", p.CAFile, err), "correct ca_file in profile "+p.Name+", or take it out")
+			return
+		}
+	}
+	transport, err := clerk.NewTransport(roots)
+	if err != nil {
+		d.fail(check, fmt.Sprintf("ca_file %s: %v", p.CAFile, err), "correct ca_file in profile "+p.Name+", or take it out")
+		return
+	}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+
+	var found struct {
+		Issuer     string   `json:"issuer"`
+		Authorize  string   `json:"authorization_endpoint"`
+		Token      string   `json:"token_endpoint"`
+		Keys       string   `json:"jwks_uri"`
+		Challenges []string `json:"code_challenge_methods_supported"`
+		Device     string   `json:"device_authorization_endpoint"`
+	}
+	var clock time.Duration
+	for _, document := range []string{"openid-configuration", "oauth-authorization-server"} {
+		var status int
+		if status, clock, err = fetchJSON(ctx, client, p.Issuer+"/.well-known/"+document, &found); status != http.StatusNotFound {
+			break
+		}
+	}
+	if err != nil {
+		d.fail(check, fmt.Sprintf("%s does not answer as an issuer: %v", p.Issuer, err),
+			"is the issuer the Frontend API URL of your application? behind a proxy set HTTPS_PROXY, with a company's own roots ca_file")
+		return
+	}
+	switch {
+	case found.Issuer != p.Issuer:
+		d.fail(check, fmt.Sprintf("it calls itself %.200q, and the profile says %q", found.Issuer, p.Issuer), "write the issuer as it calls itself")
+		return
+	case !slices.Contains(found.Challenges, "S256") && !p.Machine:
+		d.fail(check, "it does not offer PKCE with S256", "this is no issuer that we can sign in to: ask its administrator")
+		return
+	}
+	for _, endpoint := range []string{found.Authorize, found.Token, found.Keys} {
+		if !sameOrigin(endpoint, p.Issuer) {
+			d.fail(check, fmt.Sprintf("its endpoint %.200q is not at %s", endpoint, p.Issuer), "tokens are never sent elsewhere: ask the issuer's administrator")
+			return
+		}
+	}
+	d.ok(check, "%s", p.Issuer)
+	if skew := clock.Abs().Round(time.Second); skew > skewSome {
+		words := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
+		if skew > skewMost {
+			d.fail("clock", words+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
+		} else {
+			d.warn("clock", words, "set the clock, for instance by NTP: beyond 30s tokens are refused")
+		}
+	} else {
+		d.ok("clock", "within %v of the issuer's", skewSome)
+	}
+	var keys struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if _, _, err := fetchJSON(ctx, client, found.Keys, &keys); err != nil || len(keys.Keys) == 0 {
+		d.fail("keys of "+p.Name, fmt.Sprintf("%s gives no keys: %v", found.Keys, err), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
+		return
+	}
+	d.ok("keys of "+p.Name, "%d", len(keys.Keys))
+}
+
+// fetchJSON also says how far the server's clock is ahead of ours.
+func fetchJSON(ctx context.Context, client *http.Client, address string, into any) (status int, clock time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	req.Header.Set("User-Agent", "clerk-credential-helper/"+programVersion())
+	sent := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		clock = date.Sub(sent.Add(time.Since(sent) / 2))
+	}
+	if resp.StatusCode != http.StatusOK {
+		return resp.StatusCode, clock, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, configLimit)).Decode(into) != nil {
+		return resp.StatusCode, clock, errors.New("the answer is not the JSON that was expected")
+	}
+	return resp.StatusCode, clock, nil
+}
+
+func sameOrigin(a, b string) bool {
+	u, err := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err == nil && err2 == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
+}
+
+// session looks at what the keychain holds.
+func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
+	if p.Machine {
+		if d.sys.getenv("CLERK_MACHINE_SECRET_KEY") == "" {
+			d.fail("machine "+p.Name, "CLERK_MACHINE_SECRET_KEY is not set", "set it to the secret key of the machine (ak_...), from Clerk's dashboard")
+		}
+		return
+	}
+	check := "session of " + p.Name
+	b, err := d.sys.broker(cfg)
+	if err != nil {
+		return
+	}
+	s, ok, err := b.Look(ctx, p)
+	until, why := b.CoolDown(ctx, p)
+	login := "clerk-credential-helper login " + p.Name
+	switch {
+	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable):
+		return // the store's finding says so
+	case err != nil:
+		d.fail(check, err.Error(), login)
+	case why != nil:
+		d.warn(check, fmt.Sprintf("the last sign-in came to nothing (%v); tools ask again after %s", why, until.Local().Format(time.TimeOnly)), login)
+	case ok && s.SignedOut:
+		d.warn(check, "you signed out; tools do not ask", login)
+	case ok && s.RefreshToken == "" && s.Token(p) != "":
+		d.warn(check, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then "+login)
+	case ok && s.ReceivedAt.After(time.Now()):
+		d.fail(check, "it was received in the future: the clock was set back", "set the clock, or "+login)
+	case ok && s.RefreshToken != "":
+		d.ok(check, "%s", s.Account())
+	default:
+		d.ok(check, "none yet: the first tool that needs a token opens the browser")
+	}
+}
+
+// listener proves that a browser's redirect would reach us.
+func (d *doctor) listener() {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		d.fail("listener", err.Error(), "a firewall or a sandbox keeps programs from listening on 127.0.0.1: allow it")
+		return
+	}
+	defer l.Close()
+	conn, err := net.DialTimeout("tcp4", l.Addr().String(), time.Second)
+	if err != nil {
+		d.fail("listener", err.Error(), "a firewall keeps programs from reaching 127.0.0.1: allow it")
+		return
+	}
+	conn.Close()
+	d.ok("listener", "127.0.0.1 can be reached")
+}
+
+func (d *doctor) browser() {
+	const check = "browser"
+	place := d.sys.where()
+	if named := strings.Fields(d.sys.getenv("BROWSER")); len(named) > 0 && !strings.Contains(named[0], ":") {
+		if _, err := exec.LookPath(named[0]); err != nil {
+			d.warn(check, fmt.Sprintf("BROWSER names %q, which is not there", named[0]), "correct BROWSER, or unset it")
+			return
+		}
+	}
+	switch {
+	case place.Browser != "":
+		d.ok(check, "%s", place.Browser)
+	case place.Terminal != "":
+		d.warn(check, "none could be started here; the address is shown on the terminal", "open the address on a machine with a browser, or use CLERK_HELPER_TOKEN")
+	default:
+		d.warn(check, "there is neither a browser nor a terminal: nobody can sign in here", "clerk-credential-helper login in a terminal, or CLERK_HELPER_TOKEN for CI")
+	}
+}
+
+// program looks for ourselves as tools do.
+func (d *doctor) program() {
+	self, err := os.Executable()
+	if err != nil {
+		d.fail("program", err.Error(), "install again: ./install.sh")
+		return
+	}
+	own, err := os.Stat(self)
+	if err != nil {
+		d.fail("program", err.Error(), "install again: ./install.sh")
+		return
+	}
+	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
+		found, err := exec.LookPath(name)
+		if err != nil {
+			d.fail("program", name+" is not in the PATH", "./install.sh makes it; put its folder (~/.local/bin) in the PATH, also of graphical programs")
+			continue
+		}
+		info, err := os.Stat(found)
+		if err != nil || !os.SameFile(own, info) {
+			d.fail("program", fmt.Sprintf("%s in the PATH is %s, another program than this one (%s)", name, found, self), "remove the older one, or install again: ./install.sh")
+			continue
+		}
+		if name == "clerk-credential-helper" {
+			d.ok("program", "%s, version %s", found, programVersion())
+		}
+	}
+}
+
+// git asks git for its helpers, as it would for each host.
+func (d *doctor) git(ctx context.Context, cfg *config.Config) {
+	const check = "git"
+	program, err := exec.LookPath("git")
+	if err != nil || len(cfg.Profiles) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+	defer cancel()
+	// In a folder that is no repository, so that only the person's own configuration is read.
+	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^credential\.(.*\.)?(helper|username)$`)
+	cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		words := err.Error()
+		if exit != nil {
+			words = strings.TrimSpace(string(exit.Stderr))
+		}
+		d.fail(check, "git cannot read its configuration: "+words, "mend the file and the line that git names")
+		return
+	}
+	var statements []gitStatement
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		key, value, _ := strings.Cut(entry, "\n")
+		i, j := strings.IndexByte(key, '.'), strings.LastIndexByte(key, '.')
+		if i < 0 {
+			continue
+		}
+		s := gitStatement{section: key[:i], key: key[j+1:], value: value}
+		if i < j {
+			s.subsection = key[i+1 : j]
+		}
+		statements = append(statements, s)
+	}
+	told, untold := []string{}, []string{}
+	for _, p := range cfg.Profiles {
+		for _, h := range p.Hosts {
+			url := "https://" + h.String()
+			helpers := gitHelpers(statements, url)
+			at := slices.IndexFunc(helpers, isGitHelper)
+			if at < 0 {
+				untold = append(untold, h.String())
+				continue
+			}
+			told = append(told, h.String())
+			if len(helpers) > 1 {
+				others := slices.DeleteFunc(slices.Clone(helpers), isGitHelper)
+				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to keep", h, strings.Join(others, ", ")),
+					"clerk-credential-helper setup git")
+			}
+			for _, s := range statements {
+				if s.key == "username" && s.value != p.Username && gitURLMatches(s.subsection, url) && !strings.Contains(s.value, "@") {
+					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, s.value, p.Username),
+						"git config --global --unset "+strings.Replace("credential."+s.subsection+".username", "..", ".", 1))
+				}
+			}
+		}
+	}
+	switch {
+	case len(told) == 0:
+		d.warn(check, "it does not ask us for any host", "clerk-credential-helper setup git")
+	case len(untold) > 0:
+		d.ok(check, "asks us for %s; not for %s", strings.Join(told, ", "), strings.Join(untold, ", "))
+	default:
+		d.ok(check, "asks us for %s", strings.Join(told, ", "))
+	}
+	d.storedByGit(cfg)
+}
+
+// storedByGit looks for what git-credential-store has kept of our hosts.
+func (d *doctor) storedByGit(cfg *config.Config) {
+	home, err := d.sys.home()
+	if err != nil {
+		return
+	}
+	file := filepath.Join(home, ".git-credentials")
+	text, err := readText(file)
+	if err != nil {
+		return
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		u, err := url.Parse(line)
+		if err == nil && u.Host != "" && len(cfg.Match(u.Scheme, u.Host)) > 0 {
+			d.warn("git", fmt.Sprintf("%s holds a password or a token for %s in the clear", file, u.Host), "remove that line; and: clerk-credential-helper setup git")
+		}
+	}
+}
+
+// docker reads docker's configuration as docker does.
+func (d *doctor) docker(cfg *config.Config) {
+	const check = "docker"
+	file, err := d.sys.dockerFile()
+	if err != nil || len(cfg.Profiles) == 0 || !d.sys.usesDocker() {
+		return
+	}
+	text, err := readText(file)
+	if err == nil && !isBlank(text) {
+		_, _, err = parseDocker(text)
+	}
+	if err != nil {
+		d.fail(check, fmt.Sprintf("%s: %v", file, err), "mend the line that is named: docker cannot read it either")
+		return
+	}
+	var docker dockerConfig
+	if !isBlank(text) {
+		_, docker, _ = parseDocker(text)
+	}
+	var told []string
+	for _, p := range cfg.Profiles {
+		for _, h := range p.Hosts {
+			host := h.String()
+			helper, named := docker.CredHelpers[host]
+			if helper == dockerName || !named && docker.CredsStore == dockerName {
+				told = append(told, host)
+			} else if named {
+				d.warn(check, fmt.Sprintf("for %s it asks %q", host, helper), "take that line out of "+file+", then: clerk-credential-helper setup docker")
+			}
+			if login := docker.Auths[host]; login.Auth != "" || login.IdentityToken != "" {
+				d.warn(check, fmt.Sprintf("%s holds a password for %s in the clear", file, host), "docker logout "+host)
+			}
+		}
+	}
+	if told == nil {
+		d.warn(check, "it does not ask us for any registry", "clerk-credential-helper setup docker")
+	} else {
+		d.ok(check, "asks us for %s", strings.Join(told, ", "))
+	}
+	if cfg.DockerFallback != "" {
+		if _, err := d.sys.findFallback(cfg.DockerFallback); err != nil {
+			d.fail(check, fmt.Sprintf("the fallback %q: %v", cfg.DockerFallback, err), "correct fallback in [docker] of the configuration, or install that helper")
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/sandbox"
+)
+
+// runHere runs the program in this process, with the environment of the test.
+func runHere(args ...string) (status int, stdout, stderr string) {
+	var out, words bytes.Buffer
+	status = run(&system{
+		args: append([]string{"clerk-credential-helper"}, args...), stdin: strings.NewReader(""), stdout: &out, stderr: &words, getenv: os.Getenv,
+	})
+	return status, out.String(), words.String()
+}
+
+// wellSetUp is a machine on which everything is as it should be.
+func wellSetUp(t *testing.T) (w *world, home string) {
+	t.Helper()
+	dir := t.TempDir()
+	w, vars, err := newWorld(dir, t.Cleanup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range vars {
+		t.Setenv(name, value)
+	}
+	for _, name := range []string{"DOCKER_AUTH_CONFIG", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "GIT_CONFIG_GLOBAL"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
+		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
+			t.Skip(err) // Windows lets few people make links
+		}
+	}
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return w, vars["HOME"]
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rewrite replaces a part of a file.
+func rewrite(t *testing.T, file, old, fresh string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("%s does not hold %q:\n%s", file, old, text)
+	}
+	write(t, file, strings.Replace(string(text), old, fresh, 1))
+}
+
+func chmod(t *testing.T, file string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(file, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDoctorWell(t *testing.T) {
+	wellSetUp(t)
+	status, out, words := runHere("doctor")
+	if status != exitOK || strings.Contains(out, "FAILED") || strings.Contains(out, "warning") {
+		t.Errorf("status %d\n%s%s", status, out, words)
+	}
+	if status, _, words := runHere("login"); status != exitOK {
+		t.Fatal(words)
+	}
+	if status, out, words := runHere("doctor"); status != exitOK || !strings.Contains(out, "ada@acme.dev") {
+		t.Errorf("signed in: status %d\n%s%s", status, out, words)
+	}
+}
+
+// TestDoctorBroken breaks one thing at a time. The doctor must name it, and what helps.
+func TestDoctorBroken(t *testing.T) {
+	const own = ".config/clerk-credential-helper/config.toml"
+	tests := []struct {
+		name   string
+		broken func(t *testing.T, w *world, home string)
+		state  state
+		detail string
+		remedy string
+	}{
+		{"no configuration", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, own)) },
+			failing, "there is no profile", "clerk-credential-helper setup"},
+		{"configuration malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, own), "[profiles.a\n") },
+			failing, "config.toml:1", "mend"},
+		{"unknown key", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id", "clientid")
+		}, failing, `did you mean "client_id"`, "mend"},
+		{"configuration open to others", func(t *testing.T, w *world, home string) { chmod(t, filepath.Join(home, own), 0o666) },
+			failing, "may be written by others", "chmod go-w"},
+		{"one host in two profiles", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, own), "[profiles.a]\nissuer=\"https://a.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n[profiles.b]\nissuer=\"https://b.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n")
+		}, failing, "belongs to profile", "mend"},
+		{"unknown store", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "cellar") },
+			failing, `unknown store "cellar"`, "CLERK_HELPER_STORE is"},
+		{"store switched off", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "none") },
+			doubt, "switched off", "unset CLERK_HELPER_STORE"},
+		{"store open to others", func(t *testing.T, w *world, home string) {
+			folder := filepath.Join(home, ".local/state/clerk-credential-helper")
+			if err := os.MkdirAll(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			chmod(t, folder, 0o755)
+		}, failing, "is open to others", "chmod 0700"},
+		{"issuer down", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), "http://127.0.0.1:1")
+		}, failing, "does not answer as an issuer", "Frontend API URL"},
+		{"not an issuer", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = http.StatusServiceUnavailable })
+		}, failing, "status 503", "Frontend API URL"},
+		{"issuer of another name", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.Discovery = map[string]any{"issuer": "https://other.dev"} })
+		}, failing, `calls itself "https://other.dev"`, "as it calls itself"},
+		{"no PKCE", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) {
+				f.Discovery = map[string]any{"code_challenge_methods_supported": []string{"plain"}}
+			})
+		}, failing, "PKCE", "administrator"},
+		{"foreign token endpoint", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.ForeignTokenEndpoint = "https://evil.example/token" })
+		}, failing, "evil.example", "never sent elsewhere"},
+		{"no keys", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.JWKSDown = true })
+		}, failing, "gives no keys", "try again later"},
+		{"clock wrong", func(t *testing.T, w *world, home string) {
+			slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat))
+				w.clerk.ServeHTTP(rw, r)
+			}))
+			t.Cleanup(slow.Close)
+			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), slow.URL)
+			w.clerk.SetIssuer(slow.URL)
+		}, failing, "differs from the issuer's by 5m", "set the clock"},
+		{"ca_file missing", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id", "ca_file = \"/nowhere/ca.pem\"\nclient_id")
+		}, failing, "/nowhere/ca.pem", "correct ca_file"},
+		{"proxy malformed", func(t *testing.T, w *world, home string) { t.Setenv("HTTPS_PROXY", "http://u:secret@[proxy:3128") },
+			failing, "HTTPS_PROXY is no address", "unset"},
+		{"injected secret key", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_TOKEN", "sk_live_secret") },
+			failing, "is a secret key", "unset"},
+		{"injected twice", func(t *testing.T, w *world, home string) {
+			t.Setenv("CLERK_HELPER_TOKEN", "ak_1")
+			t.Setenv("CLERK_HELPER_TOKEN_FILE", "/x")
+		}, failing, "both set", "keep one"},
+		{"injected and expired", func(t *testing.T, w *world, home string) {
+			// {"alg":"RS256"} . {"iss":ISSUER,"exp":1}
+			t.Setenv("CLERK_HELPER_TOKEN", oldToken(os.Getenv("ISSUER")))
+		}, failing, "expired at 1970", "unset"},
+		{"nobody may be asked", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "never") },
+			doubt, "nobody is ever asked", "unset"},
+		{"interactive misspelt", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "yes") },
+			failing, `CLERK_HELPER_INTERACTIVE is "yes"`, "auto, always or never"},
+		{"browser missing", func(t *testing.T, w *world, home string) { t.Setenv("BROWSER", "/nowhere/firefox") },
+			doubt, "/nowhere/firefox", "correct BROWSER"},
+		{"nowhere to sign in", func(t *testing.T, w *world, home string) { t.Setenv("BROWSER", "") },
+			doubt, "", "login in a terminal"},
+		{"not in the PATH", func(t *testing.T, w *world, home string) { t.Setenv("PATH", "/usr/bin:/bin") },
+			failing, "git-credential-clerk is not in the PATH", "install.sh"},
+		{"another program of our name", func(t *testing.T, w *world, home string) {
+			bin := filepath.Join(home, "other")
+			write(t, filepath.Join(bin, "docker-credential-clerk"), "#!/bin/sh\n")
+			chmod(t, filepath.Join(bin, "docker-credential-clerk"), 0o755)
+			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+		}, failing, "another program than this one", "remove the older one"},
+		{"git was not told", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, ".gitconfig")) },
+			doubt, "does not ask us for any host", "setup git"},
+		{"git keeps our token", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = clerk\n\thelper = store\n")
+		}, failing, "also asks store, and gives it our token", "setup git"},
+		{"git has kept our token", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".git-credentials"), "https://a:b@github.com\nhttps://clerk:ey@git.acme.dev\n")
+		}, doubt, "git.acme.dev in the clear", "remove that line"},
+		{"git asks for somebody else", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper =\n\thelper = clerk\n[credential \"https://git.acme.dev\"]\n\tusername = robot\n")
+		}, doubt, `the user "robot"`, "--unset credential.https://git.acme.dev.username"},
+		{"git's file malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".gitconfig"), "[user\n") },
+			failing, "bad config line 1", "mend"},
+		{"docker was not told", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".docker/config.json"), "{}") },
+			doubt, "does not ask us for any registry", "setup docker"},
+		{"docker's file malformed", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".docker/config.json"), "{\n,}")
+		},
+			failing, "config.json: line 2", "mend"},
+		{"docker has a password", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".docker/config.json"), `{"auths":{"registry.acme.dev":{"auth":"YTpi"}},"credsStore":"clerk"}`)
+		}, doubt, "password for registry.acme.dev in the clear", "docker logout registry.acme.dev"},
+		{"docker asks another helper", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".docker/config.json"), `{"credHelpers":{"registry.acme.dev":"ecr-login"},"credsStore":"clerk"}`)
+		}, doubt, `it asks "ecr-login"`, "take that line out"},
+		{"docker believes a variable", func(t *testing.T, w *world, home string) { t.Setenv("DOCKER_AUTH_CONFIG", "{}") },
+			doubt, "asks no helper", "unset DOCKER_AUTH_CONFIG"},
+		{"fallback missing", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "[profiles", "[docker]\nfallback = \"nowhere\"\n[profiles")
+		}, failing, `the fallback "nowhere"`, "correct fallback"},
+		{"a sign-in was refused", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+			runHere("token")
+		}, doubt, "access was denied", "login acme"},
+		{"signed out", func(t *testing.T, w *world, home string) { runHere("login"); runHere("logout") },
+			doubt, "you signed out", "login acme"},
+		{"no refresh token", func(t *testing.T, w *world, home string) {
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.OmitRefreshToken = true })
+			runHere("login")
+		}, doubt, "no refresh token", "offline_access"},
+		{"machine without a key", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+		}, failing, "CLERK_MACHINE_SECRET_KEY is not set", "secret key of the machine"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, home := wellSetUp(t)
+			tt.broken(t, w, home)
+			status, out, words := runHere("doctor", "--json")
+			if want := map[state]int{doubt: exitOK, failing: exitFailed}[tt.state]; status != want {
+				t.Errorf("exit status %d, not %d\n%s%s", status, want, out, words)
+			}
+			var found []finding
+			if err := json.Unmarshal([]byte(out), &found); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				if f.State == tt.state && strings.Contains(f.Detail, tt.detail) && strings.Contains(f.Remedy, tt.remedy) {
+					if strings.Contains(out+words, "secret@") || strings.Contains(out+words, "sk_live") {
+						t.Errorf("a secret is shown: %s%s", out, words)
+					}
+					return
+				}
+			}
+			t.Errorf("it was not found:\n%s%s", out, words)
+		})
+	}
+}

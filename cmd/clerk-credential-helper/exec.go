@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+type execCommand struct {
+	Profile string        `help:"Whose token; not needed if there is only one profile."`
+	Env     string        `placeholder:"NAME" help:"The variable that holds the token."`
+	File    string        `placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end."`
+	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
+	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
+}
+
+// childExit is the exit status of a command that has run. It is ours too, and there is nothing to add to it.
+type childExit struct{ status int }
+
+func (e *childExit) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
+
+// Run runs a command with a token in one variable, for programs that know no other way. The token stands in no argument.
+// The command's exit status is ours, 128 and the number of the signal that ended it. Without a named variable it does
+// nothing: there is no name that every program would take for a secret.
+func (c execCommand) Run(ctx context.Context, sys *system) error {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		c.Command = c.Command[1:]
+	}
+	switch {
+	case len(c.Command) == 0:
+		return &usageError{errors.New("which command? write it after --")}
+	case c.Env == "" && c.File == "":
+		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it")}
+	}
+	for _, name := range []string{c.Env, c.File} {
+		if !isVariable(name) {
+			return &usageError{fmt.Errorf("%q is no name of a variable", name)}
+		}
+	}
+	program, err := exec.LookPath(c.Command[0])
+	if err != nil {
+		return &usageError{err}
+	}
+	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL)
+	if err != nil {
+		return err
+	}
+	token := s.Token(p)
+	cmd := exec.Command(program, c.Command[1:]...)
+	cmd.Env = os.Environ()
+	if c.Env != "" {
+		cmd.Env = append(cmd.Env, c.Env+"="+token)
+	}
+	if c.File != "" {
+		folder, err := os.MkdirTemp("", "clerk-credential-helper-*") // 0700
+		if err != nil {
+			return fmt.Errorf("making a place for the token: %w", err)
+		}
+		defer os.RemoveAll(folder)
+		file := filepath.Join(folder, "token")
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			return fmt.Errorf("writing the token's file: %w", err)
+		}
+		cmd.Env = append(cmd.Env, c.File+"="+file)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
+	return runChild(cmd)
+}
+
+func isVariable(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '_' && !isLetter(c) && (i == 0 || !isDigit(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// runChild runs a command to its end and hands on the signals that we get. What is typed at a terminal reaches the
+// command without us: it would come twice.
+func runChild(cmd *exec.Cmd) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	typed := foreground()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting the command: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			if !typed || s != os.Interrupt && s != syscall.SIGQUIT {
+				cmd.Process.Signal(s) // the command may have ended just now
+			}
+		case err := <-ended:
+			var exit *exec.ExitError
+			switch {
+			case err == nil:
+				return nil
+			case !errors.As(err, &exit):
+				return fmt.Errorf("running the command: %w", err)
+			}
+			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+				return &childExit{128 + int(status.Signal())}
+			}
+			return &childExit{exit.ExitCode()}
+		}
+	}
+}
+
+// liveSession is one whose token may be shown. What the command line wants of its life goes before the profile's min_ttl;
+// where the issuer gives a shorter one, the tool will see its end, and the person is told.
+func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration) (*config.Profile, broker.Session, error) {
+	b, p, err := sys.session(target)
+	if err != nil {
+		return nil, broker.Session{}, err
+	}
+	if wanted > 0 {
+		p.MinTTL = wanted
+	}
+	s, err := b.Token(ctx, p)
+	if err != nil {
+		return nil, broker.Session{}, err
+	}
+	if left := time.Until(s.ExpiresAt); wanted > 0 && !s.ExpiresAt.IsZero() && left < wanted {
+		protocol.Words(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", life(left), life(wanted)), "the issuer decides how long a token lives")
+	}
+	sys.mask(s.Token(p))
+	return p, s, nil
+}
+
+// mask tells a build service to strike the token from its log, before anything can print it. The service reads standard
+// error as it reads standard output (actions/runner, ScriptHandler.cs; azure-pipelines-agent, NodeHandler.cs), and
+// standard output is what $(...) takes. Where standard error goes to a file, nobody would strike the line out, but that
+// is a file of the job's own making.
+func (sys *system) mask(token string) {
+	if strings.ContainsAny(token, "%\r\n") {
+		return // these services would need them escaped; no token has them
+	}
+	switch {
+	case sys.getenv("GITHUB_ACTIONS") == "true":
+		fmt.Fprintf(sys.stderr, "::add-mask::%s\n", token)
+	case strings.EqualFold(sys.getenv("TF_BUILD"), "true"):
+		fmt.Fprintf(sys.stderr, "##vso[task.setsecret]%s\n", token)
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clerk-credential-helper/internal/sandbox"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestNewcomer is the way in, with nothing there but the programs. Clerk is reached over https, as a publishable key
+// wants it.
+func TestNewcomer(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "newcomer"),
+		RequireExplicitExec: true,
+		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			w, vars, err := newWorld(env.WorkDir, env.Defer)
+			if err != nil {
+				return err
+			}
+			env.Values[worldKey{}] = w
+			for name, value := range vars {
+				env.Setenv(name, value)
+			}
+			home := vars["HOME"]
+			for _, name := range []string{".config", ".gitconfig", ".docker"} {
+				if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
+					return err
+				}
+			}
+			certificate, ca, err := sandbox.Certificate("127.0.0.1")
+			if err != nil {
+				return err
+			}
+			roots, err := os.OpenFile(vars["SSL_CERT_FILE"], os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return err
+			}
+			if _, err := roots.Write(ca); err != nil {
+				return err
+			}
+			if err := roots.Close(); err != nil {
+				return err
+			}
+			server := httptest.NewUnstartedServer(w.clerk)
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+			server.Config.ErrorLog = noLog()
+			server.StartTLS()
+			env.Defer(server.Close)
+			w.clerk.SetIssuer(server.URL)
+			key := "pk_test_" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(server.URL, "https://")+"$"))
+			answers := fmt.Sprintf("%s\nsandbox-client\n%s\ny\ny\n", key, vars["GIT"])
+			return os.WriteFile(filepath.Join(env.WorkDir, "answers"), []byte(answers), 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"asked": asked},
+	})
+}

@@ -1,0 +1,634 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+type setupCommand struct {
+	Tool    string   `arg:"" optional:"" enum:",git,docker,go,cargo,kubectl,terraform,pip" default:"" help:"git, docker, go, cargo, kubectl, terraform or pip; without one, what is missing is asked for."`
+	Profile string   `help:"Only the hosts of this profile."`
+	Host    []string `help:"Only these hosts."`
+	All     bool     `help:"docker: for every registry (credsStore); the helper of before becomes the fallback."`
+	Yes     bool     `short:"y" help:"Do not ask."`
+	DryRun  bool     `help:"Show the changes and make none."`
+}
+
+type unsetCommand struct {
+	Tool    string `arg:"" enum:"git,docker,go,cargo,kubectl,terraform,pip" help:"git, docker, go, cargo, kubectl, terraform or pip."`
+	Profile string `help:"Only the hosts of this profile."`
+	Yes     bool   `short:"y" help:"Do not ask."`
+	DryRun  bool   `help:"Show the changes and make none."`
+}
+
+// Run writes exactly the lines that make the tool ask us, after showing them.
+func (c setupCommand) Run(ctx context.Context, sys *system) error {
+	if c.Tool == "" {
+		return c.interview(ctx, sys)
+	}
+	cfg, err := sys.config()
+	if err != nil {
+		return err
+	}
+	edits, err := c.edits(sys, cfg)
+	if err != nil {
+		return err
+	}
+	if err := sys.apply(edits, c.Yes, c.DryRun); err != nil {
+		return err
+	}
+	name := c.Tool + "-credential-clerk"
+	if small, ok := smallToolNamed(c.Tool); ok {
+		name = small.calls
+		if small.after != "" {
+			fmt.Fprintln(sys.stderr, small.after)
+		}
+	}
+	if name != "" && !onPath(name) {
+		protocol.Words(sys.stderr, fmt.Errorf("%s calls %s, which is not in the PATH", c.Tool, name), "install.sh makes the links; then: clerk-credential-helper doctor")
+	}
+	return nil
+}
+
+func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
+	if c.All && c.Tool != "docker" {
+		return nil, &usageError{errors.New("--all is about docker")}
+	}
+	if small, ok := smallToolNamed(c.Tool); ok {
+		if c.Profile != "" || c.Host != nil {
+			return nil, &usageError{fmt.Errorf("%s is set up for all hosts at once: it asks for each, and we know them", c.Tool)}
+		}
+		return small.edit(sys, false)
+	}
+	hosts, err := c.hosts(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if c.Tool == "git" {
+		file, err := sys.gitFile()
+		if err != nil {
+			return nil, err
+		}
+		urls := gitURLs(cfg, hosts)
+		return []edit{{file: file, change: func(text []byte) ([]byte, error) { return gitAdd(text, urls) }}}, nil
+	}
+	file, err := sys.dockerFile()
+	if err != nil {
+		return nil, err
+	}
+	if c.All {
+		return sys.dockerAllEdits(file)
+	}
+	var exact []string
+	for _, h := range hosts {
+		if h.Exact() {
+			exact = append(exact, h.String())
+		} else {
+			protocol.Words(sys.stderr, fmt.Errorf("docker knows no wildcards: left out %q", h), "name its registries in the profile one by one, or: clerk-credential-helper setup docker --all")
+		}
+	}
+	if exact == nil {
+		return nil, &usageError{errors.New("there is no host that docker could be told of")}
+	}
+	return []edit{{file: file, change: func(text []byte) ([]byte, error) { return dockerAdd(text, exact) }}}, nil
+}
+
+// dockerAllEdits names us in docker's configuration, and the helper that was there in our own.
+func (sys *system) dockerAllEdits(file string) ([]edit, error) {
+	text, err := readText(file)
+	if err != nil {
+		return nil, err
+	}
+	_, before, err := dockerAddAll(text)
+	if err != nil {
+		return nil, &configurationError{fmt.Errorf("%s: %w", file, err)}
+	}
+	edits := []edit{{file: file, change: func(text []byte) ([]byte, error) {
+		edited, _, err := dockerAddAll(text)
+		return edited, err
+	}}}
+	if before == "" {
+		return edits, nil
+	}
+	program, err := sys.findFallback(before)
+	if err != nil {
+		return nil, fmt.Errorf("docker's helper %q, which is to keep the other registries: %w", before, err)
+	}
+	own, err := sys.userConfig()
+	if err != nil {
+		return nil, err
+	}
+	ours := edit{file: own, private: true, change: func(text []byte) ([]byte, error) { return addFallback(own, text, program) }}
+	// Ours first: docker must not come to us while we know of no fallback.
+	return slices.Insert(edits, 0, ours), nil
+}
+
+// hosts are those that the person means, in the configuration's order.
+func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
+	profiles := cfg.Profiles
+	if c.Profile != "" {
+		p := cfg.Profile(c.Profile)
+		if p == nil {
+			return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", c.Profile, names(cfg))}
+		}
+		profiles = []*config.Profile{p}
+	}
+	var hosts []config.Host
+	var known []string
+	for _, p := range profiles {
+		for _, h := range p.Hosts {
+			if !slices.Contains(known, h.String()) {
+				hosts, known = append(hosts, h), append(known, h.String())
+			}
+		}
+	}
+	if c.Host == nil {
+		return hosts, nil
+	}
+	for _, wanted := range c.Host {
+		if !slices.Contains(known, wanted) {
+			return nil, &usageError{fmt.Errorf("%q is in no profile as such; there is %s", wanted, strings.Join(known, ", "))}
+		}
+	}
+	return slices.DeleteFunc(hosts, func(h config.Host) bool { return !slices.Contains(c.Host, h.String()) }), nil
+}
+
+// Run takes out what setup has written, and nothing else.
+func (c unsetCommand) Run(sys *system) error {
+	var hosts []config.Host
+	cfg := noProfiles()
+	if c.Profile != "" {
+		var err error
+		if cfg, err = sys.config(); err != nil {
+			return err
+		}
+		if hosts, err = (setupCommand{Profile: c.Profile}).hosts(cfg); err != nil {
+			return err
+		}
+	}
+	edits, err := c.edits(sys, cfg, hosts)
+	if err != nil {
+		return err
+	}
+	return sys.apply(edits, c.Yes, c.DryRun)
+}
+
+func (c unsetCommand) edits(sys *system, cfg *config.Config, hosts []config.Host) ([]edit, error) {
+	if small, ok := smallToolNamed(c.Tool); ok {
+		return small.edit(sys, true)
+	}
+	if c.Tool == "git" {
+		file, err := sys.gitFile()
+		if err != nil {
+			return nil, err
+		}
+		urls := gitURLs(cfg, hosts)
+		return []edit{{file: file, back: true, blank: isBlank, change: func(text []byte) ([]byte, error) { return gitRemove(text, urls) }}}, nil
+	}
+	file, err := sys.dockerFile()
+	if err != nil {
+		return nil, err
+	}
+	own, err := sys.userConfig()
+	if err != nil {
+		return nil, err
+	}
+	text, err := readText(own)
+	if err != nil {
+		return nil, err
+	}
+	var exact []string
+	for _, h := range hosts {
+		exact = append(exact, h.String())
+	}
+	docker := edit{file: file, back: true, blank: isEmptyObject, again: dockerAgain, change: func(text []byte) ([]byte, error) { return dockerRemove(text, exact) }}
+	if c.Profile != "" {
+		return []edit{docker}, nil
+	}
+	ours, err := config.Parse(own, text)
+	if err != nil {
+		return nil, &configurationError{err}
+	}
+	before := ""
+	if ours.DockerFallback != "" {
+		before = strings.TrimPrefix(strings.TrimSuffix(filepath.Base(ours.DockerFallback), ".exe"), "docker-credential-")
+	}
+	docker.change = func(text []byte) ([]byte, error) {
+		text, err := dockerRemove(text, nil)
+		if err != nil {
+			return nil, err
+		}
+		return dockerRemoveAll(text, before)
+	}
+	if before == "" {
+		return []edit{docker}, nil
+	}
+	return []edit{docker, {file: own, back: true, private: true, blank: isBlank, change: func(text []byte) ([]byte, error) { return removeFallback(own, text) }}}, nil
+}
+
+func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(text), nil)) == "{}" }
+
+// gitFile is the configuration of this user that git reads (git-config(1), "FILES").
+func (sys *system) gitFile() (string, error) {
+	if file := sys.getenv("GIT_CONFIG_GLOBAL"); file != "" {
+		return filepath.Abs(file)
+	}
+	home, err := sys.home()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(home, ".gitconfig")
+	if _, err := os.Lstat(file); err == nil {
+		return file, nil
+	}
+	folder := sys.getenv("XDG_CONFIG_HOME")
+	if folder == "" {
+		folder = filepath.Join(home, ".config")
+	}
+	if xdg := filepath.Join(folder, "git", "config"); isFile(xdg) {
+		return xdg, nil
+	}
+	return file, nil
+}
+
+func (sys *system) dockerFile() (string, error) {
+	if folder := sys.getenv("DOCKER_CONFIG"); folder != "" {
+		return filepath.Abs(filepath.Join(folder, "config.json"))
+	}
+	home, err := sys.home()
+	return filepath.Join(home, ".docker", "config.json"), err
+}
+
+func (sys *system) home() (string, error) {
+	if home := sys.getenv("HOME"); home != "" {
+		return home, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the home folder: %w", err)
+	}
+	return home, nil
+}
+
+// userConfig is our own configuration file of this user.
+func (sys *system) userConfig() (string, error) {
+	if file := sys.getenv("CLERK_HELPER_CONFIG"); file != "" {
+		return filepath.Abs(file)
+	}
+	file, err := platform.UserConfig(sys.getenv)
+	if err != nil {
+		return "", fmt.Errorf("finding the configuration: %w", err)
+	}
+	return file, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// edit is a change to one configuration file of a tool.
+type edit struct {
+	file   string
+	change func(text []byte) ([]byte, error)
+	// back says that the change takes back an earlier one, whose backup is there. blank tells that nothing is left then.
+	back  bool
+	blank func(text []byte) bool
+	// again is what setup would make of a text, if change does not always restore the bytes; see dockerRemove.
+	again func(text []byte) ([]byte, error)
+	// private is for a file that holds what others need not see.
+	private bool
+}
+
+// wouldLeave says that the backup, set up and taken back, is what is left: nobody else has changed anything.
+func (e edit) wouldLeave(backup, left []byte) bool {
+	var err error
+	if e.again != nil {
+		if backup, err = e.again(backup); err != nil {
+			return false
+		}
+	}
+	back, err := e.change(backup)
+	return err == nil && bytes.Equal(back, left)
+}
+
+// backupSuffix is appended to the name of a file that setup changes for the first time. The copy has the file's own mode.
+// unset removes it when the file is again what it was.
+const backupSuffix = ".clerk-backup"
+
+// draftedEdit is an edit that has been worked out and not yet made.
+type draftedEdit struct {
+	edit
+	real     string      // the file, links followed
+	mode     fs.FileMode // of the file that is there, or of the new one
+	old, new []byte
+	there    bool
+	gone     bool // nothing is left: the file goes
+	restored bool // new is the backup
+}
+
+// apply shows all changes, asks once, and makes them. What cannot be understood is refused before anything is touched.
+func (sys *system) apply(edits []edit, yes, dryRun bool) error {
+	var drafts []draftedEdit
+	for _, e := range edits {
+		d, err := draftEdit(e)
+		if err != nil {
+			return &configurationError{fmt.Errorf("%s: %w; nothing was changed", e.file, err)}
+		}
+		if d.there && bytes.Equal(d.old, d.new) && !d.gone || !d.there && len(d.new) == 0 {
+			fmt.Fprintf(sys.stderr, "%s: nothing to change\n", protocol.Escape(d.file))
+			continue
+		}
+		fmt.Fprint(sys.stdout, d.diff())
+		drafts = append(drafts, d)
+	}
+	if drafts == nil || dryRun {
+		return nil
+	}
+	if !yes {
+		ok, err := sys.confirm("Make these changes?")
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errLeft
+		}
+	}
+	for _, d := range drafts {
+		if err := d.write(); err != nil {
+			return fmt.Errorf("changing %s: %w", d.file, err)
+		}
+		d.report(sys)
+	}
+	return nil
+}
+
+func draftEdit(e edit) (draftedEdit, error) {
+	d := draftedEdit{edit: e, real: e.file, mode: 0o644}
+	if e.private {
+		d.mode = 0o600
+	}
+	real, err := filepath.EvalSymlinks(e.file)
+	switch {
+	case err == nil:
+		d.real = real
+	case !errors.Is(err, fs.ErrNotExist):
+		return d, err
+	case isLink(e.file):
+		return d, errors.New("it is a link to a file that is not there")
+	}
+	info, err := os.Stat(d.real)
+	if err == nil {
+		d.there, d.mode = true, info.Mode().Perm()
+		switch {
+		case !info.Mode().IsRegular():
+			return d, errors.New("it is not a plain file")
+		case d.mode&0o200 == 0:
+			return d, errors.New("it is read-only")
+		}
+	}
+	if d.old, err = readText(d.real); err != nil {
+		return d, err
+	}
+	if d.new, err = e.change(d.old); err != nil || !e.back {
+		return d, err
+	}
+	backup, err := readText(d.real + backupSuffix)
+	if err != nil {
+		return d, err
+	}
+	switch {
+	case isFile(d.real + backupSuffix):
+		if e.wouldLeave(backup, d.new) {
+			d.new, d.restored = backup, true
+		}
+	case d.there && !bytes.Equal(d.old, d.new) && e.blank(d.new):
+		d.gone = true
+	}
+	return d, nil
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// readText reads a configuration file of a tool, which may be missing.
+func readText(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a plain file")
+	case info.Size() > configLimit:
+		return nil, errors.New("it is larger than 1 MiB")
+	}
+	text := make([]byte, info.Size())
+	n, err := f.Read(text)
+	if n < len(text) && err != nil {
+		return nil, err
+	}
+	return text[:n], nil
+}
+
+func (d draftedEdit) write() error {
+	if now, err := readText(d.real); err != nil || !bytes.Equal(now, d.old) {
+		return errors.Join(errors.New("somebody else has changed it meanwhile"), err)
+	}
+	if d.gone {
+		return os.Remove(d.real)
+	}
+	if d.there && !d.back {
+		if err := d.backUp(); err != nil {
+			return fmt.Errorf("keeping a copy of it: %w", err)
+		}
+	}
+	if err := platform.WriteFile(d.real, d.new); err != nil {
+		return err
+	}
+	if err := os.Chmod(d.real, d.mode); err != nil {
+		return err
+	}
+	if d.restored {
+		return os.Remove(d.real + backupSuffix)
+	}
+	return nil
+}
+
+// backUp keeps the text that was there before our first change.
+func (d draftedEdit) backUp() error {
+	f, err := os.OpenFile(d.real+backupSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, d.mode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(d.old)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (d draftedEdit) report(sys *system) {
+	words := "changed"
+	switch {
+	case d.gone:
+		words = "removed: nothing else was in it"
+	case d.restored:
+		words = "restored to what it was before"
+	case !d.there:
+		words = "made"
+	case d.back && isFile(d.real+backupSuffix):
+		words = "changed; it had other changes too, so the copy of before stays in " + filepath.Base(d.real) + backupSuffix
+	case !d.back:
+		words = "changed; the text of before is in " + filepath.Base(d.real) + backupSuffix
+	}
+	fmt.Fprintf(sys.stderr, "%s: %s\n", protocol.Escape(d.file), protocol.Escape(words))
+}
+
+// diff shows the lines that change, without their neighbours: other lines of such a file may hold passwords. What was
+// taken out comes first, as in a unified diff.
+func (d draftedEdit) diff() string {
+	old, fresh := lines(d.old), lines(d.new)
+	if d.gone {
+		fresh = nil
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "--- %s\n+++ %s\n", protocol.Escape(d.file), protocol.Escape(d.file))
+	for _, h := range hunks(old, fresh) {
+		fmt.Fprintf(&out, "@@ -%d,%d +%d,%d @@\n", h.old.start+1, h.old.end-h.old.start, h.fresh.start+1, h.fresh.end-h.fresh.start)
+		for _, line := range old[h.old.start:h.old.end] {
+			fmt.Fprintf(&out, "-%s\n", withoutSecrets(line))
+		}
+		for _, line := range fresh[h.fresh.start:h.fresh.end] {
+			fmt.Fprintf(&out, "+%s\n", withoutSecrets(line))
+		}
+	}
+	return out.String()
+}
+
+func lines(text []byte) []string {
+	if len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+type hunk struct{ old, fresh span }
+
+// hunks are the parts in which two lists of lines differ, by the longest common subsequence of what lies between their
+// common beginning and end. Such lists are short.
+func hunks(old, fresh []string) []hunk {
+	head := 0
+	for head < min(len(old), len(fresh)) && old[head] == fresh[head] {
+		head++
+	}
+	tail := 0
+	for tail < min(len(old), len(fresh))-head && old[len(old)-1-tail] == fresh[len(fresh)-1-tail] {
+		tail++
+	}
+	a, b := old[head:len(old)-tail], fresh[head:len(fresh)-tail]
+	if len(a)*len(b) > 1<<20 {
+		return []hunk{{span{head, head + len(a)}, span{head, head + len(b)}}}
+	}
+	common := make([][]int, len(a)+1)
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if common[i][j] = max(common[i+1][j], common[i][j+1]); a[i] == b[j] {
+				common[i][j] = common[i+1][j+1] + 1
+			}
+		}
+	}
+	var all []hunk
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		if i < len(a) && j < len(b) && a[i] == b[j] {
+			i, j = i+1, j+1
+			continue
+		}
+		h := hunk{span{head + i, 0}, span{head + j, 0}}
+		for i < len(a) || j < len(b) {
+			if i < len(a) && j < len(b) && a[i] == b[j] {
+				break
+			}
+			if j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1] {
+				i++
+			} else {
+				j++
+			}
+		}
+		h.old.end, h.fresh.end = head+i, head+j
+		all = append(all, h)
+	}
+	return all
+}
+
+// withoutSecrets shows a line without the values that docker keeps beside its settings: a whole file may be one line.
+func withoutSecrets(line string) string {
+	secret := regexp.MustCompile(`("(?i:auth|identitytoken|registrytoken|password|[a-z-]*authorization)"\s*:\s*)"(\\.|[^"\\])*"`)
+	line = secret.ReplaceAllString(strings.TrimSuffix(line, "\r"), `$1"***"`)
+	return protocol.Escape(strings.ReplaceAll(line, "\t", "    "))
+}
+
+// errLeft says that the person said no.
+var errLeft = errors.New("nothing was changed")
+
+func onPath(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// confirm asks the person who typed the command. Only y and yes are a yes.
+func (sys *system) confirm(question string) (bool, error) {
+	answer, err := sys.prompt(question + " [y/N] ")
+	if errors.Is(err, errNobodyToAsk) {
+		return false, &usageError{fmt.Errorf("%w: --yes makes the changes, --dry-run shows them", errNobodyToAsk)}
+	}
+	if err != nil {
+		return false, err
+	}
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", nil
+}
+
+// errNobodyToAsk says that a question has nobody who could answer it.
+var errNobodyToAsk = errors.New("standard input is not a terminal, so nobody can be asked")
+
+// prompt asks for one line on standard input, which must be a terminal: a script has flags for its answers.
+func (sys *system) prompt(question string) (string, error) {
+	if !isTerminal(sys.stdin) {
+		return "", errNobodyToAsk
+	}
+	fmt.Fprint(sys.stderr, question)
+	// A terminal gives one line to one read, so nothing of the next answer is lost.
+	line, err := bufio.NewReaderSize(sys.stdin, 4096).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(sys.stderr)
+		return "", errors.New("no answer came")
+	}
+	return strings.TrimSpace(line), nil
+}

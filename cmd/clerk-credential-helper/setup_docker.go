@@ -1,0 +1,407 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+)
+
+// What is written into docker's config.json is a member of "credHelpers" for each registry, or "credsStore" for all of
+// them. The text is edited in place: docker's own order and indentation stay, or whatever else is there.
+
+const (
+	dockerHelpers = "credHelpers"
+	dockerStore   = "credsStore"
+	dockerName    = "clerk" // docker-credential-clerk
+)
+
+// dockerAdd makes us the helper of the hosts. A host that another helper has is an error: that helper would be lost.
+func dockerAdd(text []byte, hosts []string) ([]byte, error) {
+	if isBlank(text) {
+		return slices.Concat([]byte("{\n\t\"credHelpers\": {\n\t\t"), dockerMembers(hosts, ": ", ",\n\t\t"), []byte("\n\t}\n}\n")), nil
+	}
+	top, docker, err := parseDocker(text)
+	if err != nil {
+		return nil, err
+	}
+	var lacking []string
+	for _, host := range hosts {
+		switch helper := docker.CredHelpers[host]; helper {
+		case dockerName:
+		case "":
+			if docker.CredsStore == dockerName {
+				continue
+			}
+			lacking = append(lacking, host)
+		default:
+			return nil, fmt.Errorf("%q has the helper %q already: take that line out, or leave it to that helper", host, helper)
+		}
+	}
+	if lacking == nil {
+		return text, nil
+	}
+	style := top.style(text)
+	helpers := top.member(dockerHelpers)
+	if helpers == nil {
+		inner := style.nested()
+		value := slices.Concat([]byte("{"), []byte(inner.lead), dockerMembers(lacking, style.colon, ","+inner.separator()), []byte(inner.tail), []byte("}"))
+		return top.insert(text, style, slices.Concat([]byte(`"credHelpers"`+style.colon), value)), nil
+	}
+	object := scanObject(text, helpers.value.start)
+	inner := object.style(text)
+	if len(object.members) == 0 {
+		inner = style.nested()
+	}
+	return object.insert(text, inner, dockerMembers(lacking, style.colon, ","+inner.separator())), nil
+}
+
+func dockerMembers(hosts []string, colon, separator string) []byte {
+	var members []string
+	for _, host := range hosts {
+		members = append(members, fmt.Sprintf("%q%s%q", host, colon, dockerName))
+	}
+	return []byte(strings.Join(members, separator))
+}
+
+// dockerRemove takes us away from the hosts, from all hosts if none is given, and "credHelpers" too if nothing is left
+// in it.
+func dockerRemove(text []byte, hosts []string) ([]byte, error) {
+	if isBlank(text) {
+		return text, nil
+	}
+	top, docker, err := parseDocker(text)
+	if err != nil {
+		return nil, err
+	}
+	for host, helper := range docker.CredHelpers {
+		if helper != dockerName || hosts != nil && !slices.Contains(hosts, host) {
+			continue
+		}
+		top = scanObject(text, top.start)
+		helpers := top.member(dockerHelpers)
+		object := scanObject(text, helpers.value.start)
+		if len(object.members) == 1 {
+			text = top.remove(text, helpers)
+		} else {
+			text = object.remove(text, object.member(host))
+		}
+	}
+	return text, nil
+}
+
+// dockerAgain sets a text up with some host: what was an empty object loses its layout on the way, as it did before.
+func dockerAgain(text []byte) ([]byte, error) { return dockerAdd(text, []string{"registry.invalid"}) }
+
+// dockerAddAll makes us the helper of every registry. before is the one that was.
+func dockerAddAll(text []byte) (edited []byte, before string, err error) {
+	if isBlank(text) {
+		return []byte("{\n\t\"credsStore\": \"clerk\"\n}\n"), "", nil
+	}
+	top, docker, err := parseDocker(text)
+	if err != nil {
+		return nil, "", err
+	}
+	switch store := top.member(dockerStore); {
+	case docker.CredsStore == dockerName:
+		return text, "", nil
+	case store != nil:
+		return replaceSpan(text, store.value, `"clerk"`), docker.CredsStore, nil
+	}
+	style := top.style(text)
+	return top.insert(text, style, []byte(`"credsStore"`+style.colon+`"clerk"`)), "", nil
+}
+
+// dockerRemoveAll gives the registries back to the helper that had them before; "" means none.
+func dockerRemoveAll(text []byte, before string) ([]byte, error) {
+	if isBlank(text) {
+		return text, nil
+	}
+	top, docker, err := parseDocker(text)
+	if err != nil {
+		return nil, err
+	}
+	store := top.member(dockerStore)
+	switch {
+	case docker.CredsStore != dockerName:
+		return text, nil
+	case before == "":
+		return top.remove(text, store), nil
+	}
+	name, err := json.Marshal(before)
+	if err != nil {
+		return nil, err
+	}
+	return replaceSpan(text, store.value, string(name)), nil
+}
+
+// dockerConfig is the part of the file that matters here.
+type dockerConfig struct {
+	Auths       map[string]struct{ Auth, IdentityToken string }
+	CredHelpers map[string]string
+	CredsStore  string
+}
+
+func isBlank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
+
+// parseDocker checks that docker could read the text, and finds the top object. Errors name the line.
+func parseDocker(text []byte) (jsonObject, dockerConfig, error) {
+	var all map[string]json.RawMessage
+	var docker dockerConfig
+	for _, into := range []any{&all, &docker} {
+		err := json.Unmarshal(text, into)
+		var syntax *json.SyntaxError
+		var kind *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &syntax):
+			return jsonObject{}, docker, fmt.Errorf("line %d: %w", lineOf(text, int(syntax.Offset)), err)
+		case errors.As(err, &kind):
+			return jsonObject{}, docker, fmt.Errorf("line %d: %q is not of the kind that docker wants", lineOf(text, int(kind.Offset)), kind.Field)
+		case err != nil:
+			return jsonObject{}, docker, err
+		}
+	}
+	start := bytes.IndexByte(text, '{')
+	if start < 0 {
+		return jsonObject{}, docker, errors.New("line 1: it is not a JSON object")
+	}
+	top := scanObject(text, start)
+	// Go's decoder, and so docker, takes any case, and the last of two.
+	for _, name := range []string{dockerHelpers, dockerStore} {
+		n := 0
+		for _, m := range top.members {
+			if strings.EqualFold(m.name, name) {
+				n++
+				if m.name != name || n > 1 {
+					return jsonObject{}, docker, fmt.Errorf("line %d: %q is there twice or in another spelling", lineOf(text, m.start), name)
+				}
+			}
+		}
+	}
+	if m := top.member(dockerHelpers); m != nil && text[m.value.start] != '{' {
+		return jsonObject{}, docker, fmt.Errorf("line %d: %q is not an object", lineOf(text, m.start), dockerHelpers)
+	}
+	if m := top.member(dockerStore); m != nil && text[m.value.start] != '"' {
+		return jsonObject{}, docker, fmt.Errorf("line %d: %q is not text", lineOf(text, m.start), dockerStore)
+	}
+	if m := top.member(dockerHelpers); m != nil {
+		names := map[string]bool{}
+		for _, m := range scanObject(text, m.value.start).members {
+			if names[m.name] {
+				return jsonObject{}, docker, fmt.Errorf("line %d: %q is there twice", lineOf(text, m.start), m.name)
+			}
+			names[m.name] = true
+		}
+	}
+	return top, docker, nil
+}
+
+func lineOf(text []byte, offset int) int {
+	return 1 + bytes.Count(text[:min(max(offset, 0), len(text))], []byte("\n"))
+}
+
+// jsonObject says where an object of a valid JSON text stands.
+type jsonObject struct {
+	span
+	members []jsonMember
+}
+
+type jsonMember struct {
+	span  // from the name's quote to the value's end
+	name  string
+	colon span // between name and value
+	value span
+}
+
+// jsonStyle is how an object is laid out.
+type jsonStyle struct {
+	lead, tail string // the blanks after the opening brace and before the closing one
+	colon      string
+}
+
+func (o jsonObject) member(name string) *jsonMember {
+	for i := range o.members {
+		if o.members[i].name == name {
+			return &o.members[i]
+		}
+	}
+	return nil
+}
+
+// scanObject reads the object that begins at start of a valid text.
+func scanObject(text []byte, start int) jsonObject {
+	o := jsonObject{span: span{start: start}}
+	at := start + 1
+	blanks := func() {
+		for strings.IndexByte(" \t\r\n", text[at]) >= 0 {
+			at++
+		}
+	}
+	for {
+		if blanks(); text[at] == '}' {
+			o.end = at + 1
+			return o
+		}
+		if text[at] == ',' {
+			at++
+			blanks()
+		}
+		var m jsonMember
+		m.start = at
+		at = endOfValue(text, at)
+		json.Unmarshal(text[m.start:at], &m.name)
+		m.colon.start = at
+		blanks()
+		at++ // the colon
+		blanks()
+		m.colon.end, m.value.start = at, at
+		at = endOfValue(text, at)
+		m.value.end, m.end = at, at
+		o.members = append(o.members, m)
+	}
+}
+
+// endOfValue is where the value that begins at the place ends.
+func endOfValue(text []byte, at int) int {
+	depth := 0
+	for {
+		switch text[at] {
+		case '"':
+			for at++; text[at] != '"'; at++ {
+				if text[at] == '\\' {
+					at++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		at++
+		if depth == 0 && (strings.IndexByte(`"}]`, text[at-1]) >= 0 || strings.IndexByte(" \t\r\n,}]", text[at]) >= 0) {
+			return at
+		}
+	}
+}
+
+func (o jsonObject) style(text []byte) jsonStyle {
+	s := jsonStyle{colon: ": "}
+	if len(o.members) == 0 {
+		if bytes.Contains(text[o.start:o.end], []byte("\n")) {
+			end := lineEnd(text)
+			s.lead, s.tail = end+"\t", end
+		}
+		return s
+	}
+	first, last := o.members[0], o.members[len(o.members)-1]
+	s.lead = string(text[o.start+1 : first.start])
+	s.tail = string(text[last.end : o.end-1])
+	s.colon = string(text[first.colon.start:first.colon.end])
+	return s
+}
+
+// separator is what stands between two members, after the comma.
+func (s jsonStyle) separator() string {
+	if s.lead == "" && s.colon != ":" {
+		return " "
+	}
+	return s.lead
+}
+
+// nested is the style of an object one level further in.
+func (s jsonStyle) nested() jsonStyle {
+	i := strings.LastIndexByte(s.lead, '\n')
+	if i < 0 {
+		return jsonStyle{colon: s.colon}
+	}
+	outer := s.tail[strings.LastIndexByte(s.tail, '\n')+1:]
+	unit := strings.TrimPrefix(s.lead[i+1:], outer)
+	return jsonStyle{lead: s.lead + unit, tail: s.lead, colon: s.colon}
+}
+
+// insert adds members at the end of the object.
+func (o jsonObject) insert(text []byte, style jsonStyle, members []byte) []byte {
+	if len(o.members) == 0 {
+		return slices.Concat(text[:o.start+1], []byte(style.lead), members, []byte(style.tail), text[o.end-1:])
+	}
+	last := o.members[len(o.members)-1].end
+	return slices.Concat(text[:last], []byte(","+o.between(text, style)), members, text[last:])
+}
+
+// between is what stands between the last two members, after the comma.
+func (o jsonObject) between(text []byte, style jsonStyle) string {
+	if n := len(o.members); n > 1 {
+		return strings.Replace(string(text[o.members[n-2].end:o.members[n-1].start]), ",", "", 1)
+	}
+	return style.separator()
+}
+
+// remove takes a member out, with what parted it from its neighbour.
+func (o jsonObject) remove(text []byte, m *jsonMember) []byte {
+	i := slices.IndexFunc(o.members, func(other jsonMember) bool { return other.start == m.start })
+	switch {
+	case len(o.members) == 1:
+		return slices.Concat(text[:o.start+1], text[o.end-1:])
+	case i == 0:
+		return slices.Concat(text[:m.start], text[o.members[1].start:])
+	}
+	return slices.Concat(text[:o.members[i-1].end], text[m.end:])
+}
+
+func replaceSpan(text []byte, at span, by string) []byte {
+	return slices.Concat(text[:at.start], []byte(by), text[at.end:])
+}
+
+// fallbackLines are what names docker's former helper in our own configuration.
+func fallbackLines(program string) []string {
+	return []string{"", "[docker]", fmt.Sprintf("fallback = %q", program)}
+}
+
+// addFallback names docker's former helper in our own configuration.
+func addFallback(file string, text []byte, program string) ([]byte, error) {
+	present, err := config.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	switch present.DockerFallback {
+	case program, strings.TrimPrefix(strings.TrimSuffix(filepath.Base(program), ".exe"), "docker-credential-"):
+		return text, nil
+	case "":
+	default:
+		return nil, fmt.Errorf("%s names the fallback %q already, and docker has %q: take one out", file, present.DockerFallback, program)
+	}
+	lines := fallbackLines(program)
+	if isBlank(text) {
+		lines = lines[1:]
+	}
+	edited := appendLines(text, lines)
+	if _, err := config.Parse(file, edited); err != nil {
+		return nil, err
+	}
+	return edited, nil
+}
+
+// removeFallback takes out what addFallback has written.
+func removeFallback(file string, text []byte) ([]byte, error) {
+	present, err := config.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	if present.DockerFallback == "" {
+		return text, nil
+	}
+	lines := fallbackLines(present.DockerFallback)
+	at, ok := findLines(text, lines)
+	if !ok {
+		at, ok = findLines(text, lines[1:])
+	}
+	if !ok {
+		return text, nil
+	}
+	return cutLines(text, []span{at}), nil
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// gitFiles are configurations as people have them.
+func gitFiles() map[string]string {
+	const user = "[user]\n\tname = Ada Lovelace\n\temail = ada@acme.dev\n"
+	return map[string]string{
+		"empty":                  "",
+		"an empty line":          "\n",
+		"a comment alone":        "# nothing here yet\n",
+		"user":                   user,
+		"no line end at the end": strings.TrimSuffix(user, "\n"),
+		"CRLF":                   strings.ReplaceAll(user, "\n", "\r\n"),
+		"CRLF, no end":           strings.TrimSuffix(strings.ReplaceAll(user, "\n", "\r\n"), "\r\n"),
+		"mixed line ends":        "[user]\r\n\tname = Ada\n\temail = ada@acme.dev\r\n",
+		"byte order mark":        "\ufeff" + user,
+		"spaces":                 strings.ReplaceAll(user, "\t", "    "),
+		"no indentation":         strings.ReplaceAll(user, "\t", ""),
+		"blank lines at the end": user + "\n\n\n",
+		"comments everywhere":    "# mine\n; mine too\n[user] # the person\n\tname = Ada # me\n\n# end\n",
+		"comment without end":    user + "# end",
+		"include":                user + "[include]\n\tpath = ~/.gitconfig.local\n",
+		"includeIf":              user + "[includeIf \"gitdir:~/work/\"]\n\tpath = ~/work/.gitconfig\n",
+		"store":                  user + "[credential]\n\thelper = store\n",
+		"two helpers":            "[credential]\n\thelper = cache --timeout=3600\n\thelper = oauth\n",
+		"manager":                "[credential]\n\thelper = /usr/local/share/gcm-core/git-credential-manager\n\tcredentialStore = secretservice\n[credential \"https://dev.azure.com\"]\n\tuseHttpPath = true\n",
+		"gh":                     "[credential \"https://github.com\"]\n\thelper = \n\thelper = !/usr/bin/gh auth git-credential\n[credential \"https://gist.github.com\"]\n\thelper = \n\thelper = !/usr/bin/gh auth git-credential\n",
+		"osxkeychain, one line":  "[credential] helper = osxkeychain\n" + user,
+		"section twice":          user + "[core]\n\tpager = less\n" + "[user]\n\tsigningkey = ABC\n",
+		"our host, another key":  "[credential \"https://git.acme.dev\"]\n\tusername = ada@acme.dev\n",
+		"our host, other helper": "[credential \"https://git.acme.dev\"]\n\thelper = store\n\tusername = ada\n",
+		"our host in upper case": "[credential \"https://GIT.acme.dev\"]\n\thelper = cache\n",
+		"old subsection":         "[branch.Main]\n\tremote = origin\n" + user,
+		"aliases with quotes":    "[alias]\n\tlg = \"log --graph --format='%h %s'\"\n\tx = \"!f() { echo \\\"$1\\\"; }; f\"\n",
+		"a value over two lines": "[alias]\n\tlong = log \\\n\t\t--oneline\n" + user,
+		"looks like a section":   "[alias]\n\tlong = log \\\n[credential \\\n\tx\n" + user,
+		"a flag without value":   "[core]\n\tbare\n\tautocrlf = input\n",
+		"url rewriting":          "[url \"ssh://git@github.com/\"]\n\tinsteadOf = https://github.com/\n",
+		"escaped subsection":     "[url \"a\\\"b\\\\c\"]\n\tinsteadOf = x\n",
+		"subsection with ]":      "[branch \"a]b\"]\n\tremote = origin\n",
+		"proxy and TLS":          "[http]\n\tproxy = http://proxy.acme.dev:3128\n\tsslCAInfo = /etc/ssl/acme.pem\n[http \"https://git.acme.dev\"]\n\textraHeader = X: y\n",
+		"header, key, comment":   "[core] autocrlf = false ; windows\n",
+		"empty section":          "[credential]\n[user]\n",
+		"not ASCII":              "[user]\n\tname = Ådå Lövelace 愛\n",
+		"tabs and form feeds":    "\t[user]\t\n\t\tname\t=\tAda\t\n",
+		"CR without LF":          "[user]\n\tname = a\rb\n",
+		"useHttpPath":            "[credential]\n\tuseHttpPath = true\n",
+		"a pattern with a path":  "[credential \"https://git.acme.dev/robot\"]\n\thelper = store\n",
+		"includes after helpers": "[credential]\n\thelper =\n\thelper = cache\n[include]\n\tpath = other\n",
+		"quoted helper":          "[credential]\n\thelper = \"!f() { echo password=x; }; f\"\n",
+	}
+}
+
+// brokenGitFiles are refused by git too.
+func brokenGitFiles() map[string]string {
+	return map[string]string{
+		"section not closed":       "[user]\n\tname = a\n[core\n",
+		"subsection not closed":    "[credential \"https://git.acme.dev]\n\thelper = x\n",
+		"quotes not closed":        "[user]\n\tname = \"Ada\n",
+		"no equals sign":           "[user]\n\tname Ada\n",
+		"unknown escape":           "[user]\n\tname = a\\qb\n",
+		"a digit first":            "[user]\n\t1name = a\n",
+		"merge conflict":           "[user]\n<<<<<<< HEAD\n\tname = a\n=======\n\tname = b\n>>>>>>> x\n",
+		"JSON":                     "{\"user\": {}}\n",
+		"subsection without quote": "[credential https://git.acme.dev]\n",
+		"under_score":              "[user]\n\tna_me = a\n",
+	}
+}
+
+func testURLs() []string {
+	return []string{"https://git.acme.dev", "https://git.acme.dev:8443", "https://*.pkg.acme.dev"}
+}
+
+// TestGitAddAndRemove puts our lines into each file and takes them out again: the rest is never touched, and git agrees
+// about what the file says.
+func TestGitAddAndRemove(t *testing.T) {
+	for name, text := range gitFiles() {
+		t.Run(name, func(t *testing.T) {
+			added, err := gitAdd([]byte(text), testURLs())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(added), text) || len(added) == len(text) {
+				t.Errorf("what was there is not kept as it was:\n%q", added)
+			}
+			again, err := gitAdd(added, testURLs())
+			if err != nil || !bytes.Equal(again, added) {
+				t.Errorf("a second time changes it: %v\n%q", err, again)
+			}
+			if strings.Contains(text, "\r\n") && !strings.Contains(text, "mixed") && strings.Count(string(added), "\n")-strings.Count(text, "\n") != strings.Count(string(added), "\r\n")-strings.Count(text, "\r\n") {
+				t.Errorf("the line ends are not the file's: %q", added)
+			}
+			for _, hosts := range [][]string{testURLs(), nil} {
+				removed, err := gitRemove(added, hosts)
+				if err != nil || string(removed) != text {
+					t.Errorf("taken out, it is not what it was: %v\n%q\nnot\n%q", err, removed, text)
+				}
+			}
+			askGit(t, text, added)
+		})
+	}
+}
+
+// askGit holds what we wrote to what git makes of it.
+func askGit(t *testing.T, text string, added []byte) {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		missing(t, "git")
+	}
+	list := func(text []byte) []string {
+		file := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("git", "config", "--no-includes", "--null", "--list", "--file", file)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git does not take the file: %v\n%s", err, out)
+		}
+		return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	}
+	want := list([]byte(text))
+	if want[0] == "" {
+		want = nil
+	}
+	for _, url := range testURLs() {
+		key := "credential." + url + ".helper"
+		want = append(want, key+"\n", key+"\nclerk")
+	}
+	if got := list(added); !slices.Equal(got, want) {
+		t.Errorf("git reads\n%q\nnot\n%q", got, want)
+	}
+}
+
+func TestGitBroken(t *testing.T) {
+	git, err := exec.LookPath("git")
+	for name, text := range brokenGitFiles() {
+		t.Run(name, func(t *testing.T) {
+			_, addErr := gitAdd([]byte(text), testURLs())
+			_, removeErr := gitRemove([]byte(text), nil)
+			for _, err := range []error{addErr, removeErr} {
+				if err == nil || !strings.HasPrefix(err.Error(), "line ") {
+					t.Errorf("it was taken, or the line is not named: %v", err)
+				}
+			}
+			if err != nil {
+				return
+			}
+			file := filepath.Join(t.TempDir(), "config")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(git, "config", "--list", "--file", file).CombinedOutput()
+			if err == nil {
+				t.Errorf("git takes it: we are too strict")
+			}
+			_, line, _ := strings.Cut(string(out), "bad config line ")
+			if n, _, _ := strings.Cut(line, " "); addErr != nil && !strings.HasPrefix(addErr.Error(), "line "+n+":") {
+				t.Errorf("git says %s, we say %v", out, addErr)
+			}
+		})
+	}
+}
+
+// TestGitPresent is about files in which something of ours is there already.
+func TestGitPresent(t *testing.T) {
+	const url = "https://git.acme.dev"
+	const ours = "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk\n"
+	tests := []struct {
+		name, text, added, removed, reason string
+	}{
+		{"by hand", ours, ours, "", "what the README shows is what setup writes"},
+		{"for every host", "[credential]\n\thelper =\n\thelper = clerk\n", "", "[credential]\n\thelper =\n\thelper = clerk\n", "a person's own general section stays theirs"},
+		{"with a path", "[credential]\n\thelper = store\n[credential \"https://git.acme.dev\"]\n\thelper = \"\"\n\thelper = /opt/bin/git-credential-clerk\n", "", "[credential]\n\thelper = store\n", "an absolute path is ours too"},
+		{"store after us", ours + "[credential]\n\thelper = store\n", "[credential]\n\thelper = store\n" + ours, "[credential]\n\thelper = store\n", "store would keep our token: we must come last"},
+		{"without a reset", "[credential]\n\thelper = store\n[credential \"https://git.acme.dev\"]\n\thelper = clerk\n", "[credential]\n\thelper = store\n" + ours, "[credential]\n\thelper = store\n", "store would be given our token"},
+		{"a user name beside us", "[credential \"https://git.acme.dev\"]\n\tusername = ada\n\thelper =\n\thelper = clerk\n", "", "[credential \"https://git.acme.dev\"]\n\tusername = ada\n", "the person's key stays, and so its section"},
+		{"a user name after us", ours + "\tusername = ada\n", "", "[credential \"https://git.acme.dev\"]\n\tusername = ada\n", "the person's key stays, and so its section"},
+		{"a comment at our section", "[credential \"https://git.acme.dev\"] # mine\n\thelper =\n\thelper = clerk\n", "", "[credential \"https://git.acme.dev\"] # mine\n", "the person's words stay"},
+		{"all on one line", "[credential \"https://git.acme.dev\"] helper = clerk\n", "", "[credential \"https://git.acme.dev\"] helper = clerk\n", "a line with more than ours is left"},
+		{"a comment beside us", ours + "# mine\n[user]\n\tname = a\n", "", "# mine\n[user]\n\tname = a\n", "comments stay"},
+		{"a comment in our line", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "a line with somebody's words is left"},
+		{"indented by hand", "  [credential \"https://git.acme.dev\"]\n  helper=\n  helper=clerk\n", "", "", "blanks make no difference"},
+		{"another host of ours", ours + "[credential \"https://x.dev\"]\n\thelper =\n\thelper = clerk\n", "", "", "unset without a profile takes all"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.added == "" {
+				tt.added = tt.text
+			}
+			added, err := gitAdd([]byte(tt.text), []string{url})
+			if err != nil || string(added) != tt.added {
+				t.Errorf("set up: %v\n%s\nnot\n%s\n(%s)", err, added, tt.added, tt.reason)
+			}
+			removed, err := gitRemove([]byte(tt.text), nil)
+			if err != nil || string(removed) != tt.removed {
+				t.Errorf("taken back: %v\n%s\nnot\n%s\n(%s)", err, removed, tt.removed, tt.reason)
+			}
+		})
+	}
+	other := ours + "[credential \"https://x.dev\"]\n\thelper =\n\thelper = clerk\n"
+	removed, err := gitRemove([]byte(other), []string{"https://x.dev"})
+	if err != nil || string(removed) != ours {
+		t.Errorf("one profile's hosts: %v\n%s", err, removed)
+	}
+}
+
+func TestGitURLMatches(t *testing.T) {
+	tests := []struct {
+		pattern, url string
+		want         bool
+	}{
+		{"", "https://git.acme.dev", true},
+		{"https://", "https://git.acme.dev", true},
+		{"https://git.acme.dev", "https://git.acme.dev", true},
+		{"https://git.acme.dev:443", "https://git.acme.dev", true},
+		{"https://GIT.acme.dev/", "https://git.acme.dev", true},
+		{"git.acme.dev", "https://git.acme.dev", true},
+		{"https://ada@git.acme.dev", "https://git.acme.dev", true},
+		{"https://*.acme.dev", "https://git.acme.dev", true},
+		{"http://git.acme.dev", "https://git.acme.dev", false},
+		{"https://git.acme.dev:8443", "https://git.acme.dev", false},
+		{"https://git.acme.dev/team", "https://git.acme.dev", false},
+		{"https://acme.dev", "https://git.acme.dev", false},
+		{"https://*.dev", "https://git.acme.dev", false},
+		{"https://git.acme.dev", "https://git.acme.dev:8443", false},
+	}
+	for _, tt := range tests {
+		if got := gitURLMatches(tt.pattern, tt.url); got != tt.want {
+			t.Errorf("%q for %q: %v", tt.pattern, tt.url, got)
+		}
+	}
+}
+
+func FuzzGit(f *testing.F) {
+	for _, text := range gitFiles() {
+		f.Add([]byte(text))
+	}
+	for _, text := range brokenGitFiles() {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if bytes.Contains(text, []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
+			t.Skip("what was ours already is taken out too; a CR at the very end becomes part of a line end")
+		}
+		added, err := gitAdd(text, testURLs())
+		if err != nil {
+			return
+		}
+		statements, err := parseGit(added)
+		if err != nil {
+			t.Fatalf("what we wrote cannot be read: %v\n%q", err, added)
+		}
+		for _, url := range testURLs() {
+			if got := fmt.Sprint(gitHelpers(statements, url)); got != "[clerk]" {
+				t.Fatalf("%s is answered by %s", url, got)
+			}
+		}
+		removed, err := gitRemove(added, nil)
+		if err != nil || !bytes.Equal(removed, text) {
+			t.Fatalf("%v\n%q\nnot\n%q", err, removed, text)
+		}
+	})
+}
