@@ -39,7 +39,7 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 		b.trace("profile %s: the machine's token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
 		return s, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	limited, cancel := context.WithTimeout(b.patient(ctx), sessionLimit)
 	defer cancel()
 	release, err := b.Locks.Lock(limited, item)
 	if err != nil {

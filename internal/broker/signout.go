@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+)
+
+// rejectionGrace keeps a token that is rejected soon after it was received: the server refuses the person then,
+// and no refresh would help.
+const rejectionGrace = time.Minute
+
+// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is.
+func (b *Broker) reject(ctx context.Context, p *config.Profile, secret string) error {
+	release, err := b.lock(ctx, "session", p)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s, err := b.read(ctx, p)
+	if errors.Is(err, errNoSession) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.Token(p) == "", secret != "" && !equal(secret, s.Token(p)):
+		b.trace("profile %s: the rejected token is not the one in force", p.Name)
+		return nil
+	case b.Now().Sub(s.ReceivedAt) < rejectionGrace:
+		b.trace("profile %s: the rejected token is fresh and stays: the server refuses the account", p.Name)
+		return nil
+	}
+	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
+	b.trace("profile %s: the rejected token is dropped", p.Name)
+	return b.write(ctx, p, s)
+}
+
+// SignOut is what became of a logout.
+type SignOut struct {
+	// Session is the one that was forgotten.
+	Session Session
+	// Revoked says that the issuer has ended the grant; RevokeErr why it could not be asked to.
+	Revoked   bool
+	RevokeErr error
+}
+
+// Logout forgets the session, leaves "signed out by the person" also where there was none, and asks the issuer to end
+// the grant.
+func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
+	release, err := b.lock(ctx, "session", p)
+	if err != nil {
+		return SignOut{}, err
+	}
+	defer release()
+	s, err := b.read(ctx, p)
+	if err != nil && !errors.Is(err, errNoSession) {
+		return SignOut{}, err
+	}
+	gone := newSession(p, clerk.Tokens{})
+	gone.SignedOut = true
+	if err := b.write(ctx, p, gone); err != nil {
+		return SignOut{}, err
+	}
+	out := SignOut{Session: s}
+	if s.RefreshToken != "" {
+		out.RevokeErr = b.Issuer.Revoke(ctx, p, s.RefreshToken)
+		out.Revoked = out.RevokeErr == nil
+	}
+	return out, nil
+}
