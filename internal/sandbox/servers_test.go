@@ -364,6 +364,14 @@ func TestRegistryWithDocker(t *testing.T) {
 		t.Cleanup(server.Close)
 		host := strings.TrimPrefix(server.URL, "http://")
 		home := t.TempDir()
+		// Without any credentials of its own, docker takes whatever helper the machine has.
+		config := filepath.Join(home, ".docker", "config.json")
+		if err := os.Mkdir(filepath.Dir(config), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(config, []byte(`{"auths": {"registry.example": {}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		run := func(args ...string) (string, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
