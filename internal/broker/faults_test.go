@@ -256,7 +256,7 @@ func faults() []fault {
 		{"the clock is 10 min fast at a refresh", expired, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
 		{"the clock is 10 min slow at a refresh", expired, func(r *ring) { r.skew = -10 * time.Minute }, "", keptNew, nextStore},
 		{"the clock is 10 min fast at a sign-in", none, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
-		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: go-jose/go-jose/jwt: validation failed, token issued in the future (iat)`, keptNothing, nextSignIn},
+		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: its times do not fit this machine's clock: it was issued in the future`, keptNothing, nextSignIn},
 		{"no lock can be made at a refresh", expired, func(r *ring) { r.Locks = fullLocks{} }, `waiting for the refresh of profile "acme": open signin.lock: no space left on device`, keptOld, nextRefresh},
 		{"no lock can be made at a sign-in", none, func(r *ring) { r.Locks = fullLocks{} }, `signing in to profile "acme": open signin.lock: no space left on device`, keptNothing, nextSignIn},
 		{"no outcome can be left at a refresh", expired, func(r *ring) { r.outcomes.Hook = full }, "", keptNew, nextStore},

@@ -35,6 +35,8 @@ var (
 	ErrTimeout = errors.New("nobody finished the sign-in in time")
 	// ErrOtherFlow is the word of an invite that cannot bring the person into its flow: the next one is tried.
 	ErrOtherFlow = errors.New("this way of signing in is not possible here")
+	// ErrClock means that a token has expired already or is not valid yet: the issuer's clock and ours are apart.
+	ErrClock = errors.New("its times do not fit this machine's clock")
 	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
 )

@@ -221,7 +221,14 @@ func verifyJWT(ctx context.Context, p *config.Profile, keys oidc.KeySet, setting
 		return claims{}, errors.New("it has no end or no subject")
 	}
 	if err := got.ValidateWithLeeway(jwt.Expected{Time: now}, leeway); err != nil {
-		return claims{}, err
+		what := "it has expired"
+		switch {
+		case errors.Is(err, jwt.ErrNotValidYet):
+			what = "it is not valid yet"
+		case errors.Is(err, jwt.ErrIssuedInTheFuture):
+			what = "it was issued in the future"
+		}
+		return claims{}, fmt.Errorf("%w: %s", ErrClock, what)
 	}
 	return got, nil
 }
