@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Target is where a printer's token goes: a URL or host[:port] from the command line, or empty where the person names a
@@ -101,7 +102,7 @@ func (Netrc) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int
 	return printToken(stdout, stderr, req, reply, func(string) (string, error) {
 		host, name, token := netrcHost(req), reply.Credential.Username, reply.Credential.Token
 		for _, word := range []string{host, name, token} {
-			if word == "" || hasControl(word) || strings.ContainsAny(word, " \"'\\#") {
+			if word == "" || hasControl(word) || strings.ContainsAny(word, "\"'\\#") || strings.ContainsFunc(word, unicode.IsSpace) {
 				return "", errors.New("a word is empty or holds a byte that readers of netrc files take in different ways")
 			}
 		}
