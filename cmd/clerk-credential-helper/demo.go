@@ -30,8 +30,8 @@ import (
 // demoBrowser is the name under which this program follows the sign-in in place of a browser.
 const demoBrowser = "clerk-demo-browser"
 
-// demoLifetime is short, so that the demo can wait for a token's end.
-const demoLifetime = 5 * time.Second
+// demoLifetime is short, so that the demo can wait for a token's end, and long enough for a clone on a busy machine.
+const demoLifetime = 7 * time.Second
 
 type demoCommand struct {
 	Browser bool `help:"Sign in with your own browser instead of following the redirects."`
