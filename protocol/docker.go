@@ -100,16 +100,18 @@ func dockerServer(server string) (Request, error) {
 		return Request{}, fmt.Errorf("the server URL is longer than %d bytes", dockerMaxURL)
 	}
 	req := Request{ServerURL: server, Host: server}
-	if scheme, rest, ok := strings.Cut(server, "://"); ok {
+	// What does not begin with a scheme (RFC 3986, section 3.1) is no URL. It is no host either, and matches nothing.
+	if scheme, rest, ok := strings.Cut(server, "://"); ok && scheme != "" && !strings.ContainsFunc(scheme, notInScheme) {
 		req.Scheme, req.Host = scheme, rest
-		if scheme == "" {
-			req.Host = server // Not a URL, and not a host either.
-		}
 	}
 	if i := strings.IndexAny(req.Host, "/?#"); i >= 0 {
 		req.Host, req.Path = req.Host[:i], strings.TrimPrefix(req.Host[i:], "/")
 	}
 	return req, nil
+}
+
+func notInScheme(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r))
 }
 
 // WriteReply writes what a docker client is to know. Nothing found and failures go to stdout with status 1, since
