@@ -85,7 +85,7 @@ func lookAbsolute(name, path string) (string, error) {
 // launch starts a launcher and watches it for a moment. The context ends the watching, never the launcher.
 func launch(ctx context.Context, path string, args []string, stderr io.Writer) error {
 	cmd := exec.Command(path, args...)
-	cmd.Env = withoutSecrets(os.Environ())
+	cmd.Env = WithoutSecrets(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if f, ok := stderr.(*os.File); ok && f != nil && term.IsTerminal(int(f.Fd())) {
 		cmd.Stdout, cmd.Stderr = f, f
@@ -105,14 +105,4 @@ func launch(ctx context.Context, path string, args []string, stderr io.Writer) e
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func withoutSecrets(env []string) []string {
-	var kept []string
-	for _, pair := range env {
-		if !strings.HasPrefix(pair, "CLERK_HELPER_TOKEN") && !strings.HasPrefix(pair, "CLERK_MACHINE_SECRET_KEY=") {
-			kept = append(kept, pair)
-		}
-	}
-	return kept
 }

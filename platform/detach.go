@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strings"
 )
 
 // StartDetached starts a program that goes on when we end, however we end: in a session of its own, so that Ctrl-C and a
@@ -31,3 +32,14 @@ func StartDetached(program string, argv ...string) (wait func(context.Context) e
 // OwnSession makes a command that is not started yet run in a session of its own, without a controlling terminal: what
 // is typed at ours, Ctrl-C included, does not reach it.
 func OwnSession(cmd *exec.Cmd) { cmd.SysProcAttr = detached() }
+
+// WithoutSecrets is an environment without the tokens and keys that are for us alone, for the programs of others.
+func WithoutSecrets(env []string) []string {
+	var kept []string
+	for _, pair := range env {
+		if !strings.HasPrefix(pair, "CLERK_HELPER_TOKEN") && !strings.HasPrefix(pair, "CLERK_MACHINE_SECRET_KEY=") {
+			kept = append(kept, pair)
+		}
+	}
+	return kept
+}

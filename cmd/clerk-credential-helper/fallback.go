@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -89,7 +90,7 @@ func (sys *system) callFallback(ctx context.Context, program string, req protoco
 		}
 	}
 	cmd := exec.CommandContext(ctx, program, string(req.Verb))
-	cmd.Env = append(os.Environ(), fallbackDepth+"=1")
+	cmd.Env = append(platform.WithoutSecrets(os.Environ()), fallbackDepth+"=1")
 	cmd.Stdin = bytes.NewReader(stdin)
 	cmd.WaitDelay = time.Second // its children may keep the pipe open
 	var out limitedBuffer

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -25,7 +26,7 @@ func handOver(ctx context.Context, sys *system, name string) int {
 	}
 	cmd := exec.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
-	cmd.Env = append(os.Environ(), handedOver+"=1")
+	cmd.Env = append(platform.WithoutSecrets(os.Environ()), handedOver+"=1")
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

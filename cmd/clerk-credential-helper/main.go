@@ -1,9 +1,9 @@
 // Command clerk-credential-helper hands Clerk-issued tokens to developer tools.
 //
 // Tools call it by names of their own (git-credential-clerk, docker-credential-clerk; the table in invoke.go has all of
-// them), people and scripts by its own name. This package is the only one that touches the arguments, the standard streams, the
-// environment and the exit status; what is decided is decided in internal/broker, and no token is printed but in the
-// answer to whoever may have it.
+// them), people and scripts by its own name. This package is the only one that touches the arguments, the standard
+// streams, the environment and the exit status; what is decided is decided in internal/broker, and no token is printed
+// but in the answer to whoever may have it.
 package main
 
 import (

@@ -93,7 +93,7 @@ var errCancelled = errors.New("it was cancelled")
 // errKeychain marks what a keychain could not do, where platform has no sentinel for it.
 var errKeychain = errors.New("the keychain failed")
 
-// Err is the outcome in words, equal for all who share it; nil for a success.
+// err is the outcome in words, equal for all who share it; nil for a success.
 func (o outcome) err() error {
 	switch o.Code {
 	case ok, asking:
