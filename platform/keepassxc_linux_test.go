@@ -46,7 +46,7 @@ func StartKeePassXC(t testing.TB) string {
 
 	// It says by nothing else that its database is open.
 	ready := func() error {
-		c, err := secretService{addresses: b.address}.connect(t.Context())
+		c, err := secretService{addresses: b.address}.connect(t.Context(), nil)
 		if err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func neither(err error) error {
 }
 
 func (s serviceOrKernel) explain(ctx context.Context) string {
-	c, err := s.service.connect(ctx)
+	c, err := s.service.connect(ctx, nil)
 	if errors.Is(err, errNoService) {
 		return s.kernel.explain(ctx) + ", because there is no Secret Service"
 	}
@@ -129,12 +129,11 @@ func attributes(name string) map[string]string {
 }
 
 func (s secretService) get(ctx context.Context, name string) (string, error) {
-	c, err := s.connect(ctx)
+	c, opened, found, err := s.look(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	defer c.close()
-	opened, found := c.openSession(ctx), c.search(ctx, attributes(name))
 	session, err := opened()
 	if err != nil {
 		return "", err
@@ -165,12 +164,11 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 // set gives an item that is there its new secret, and makes it otherwise. Both are one step for readers. CreateItem could
 // replace it as well, but KeePassXC asks the person before it does.
 func (s secretService) set(ctx context.Context, name, value string) error {
-	c, err := s.connect(ctx)
+	c, opened, found, err := s.look(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	opened, found := c.openSession(ctx), c.search(ctx, attributes(name))
 	session, err := opened()
 	if err != nil {
 		return err
@@ -209,7 +207,7 @@ func (s secretService) set(ctx context.Context, name, value string) error {
 }
 
 func (s secretService) delete(ctx context.Context, name string) error {
-	c, err := s.connect(ctx)
+	c, err := s.connect(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -236,7 +234,7 @@ func (s secretService) delete(ctx context.Context, name string) error {
 }
 
 func (s secretService) unlock(ctx context.Context) error {
-	c, err := s.connect(ctx)
+	c, err := s.connect(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -270,15 +268,24 @@ type secretsConn struct {
 	collection dbus.ObjectPath // the default one, "/" if there is none
 }
 
+// look connects, asks for a session and searches for an item.
+func (s secretService) look(ctx context.Context, name string) (c *secretsConn, opened func() (dbus.ObjectPath, error), found func() (open, locked []dbus.ObjectPath, err error), err error) {
+	c, err = s.connect(ctx, func(c *secretsConn) {
+		opened, found = c.openSession(ctx), c.search(ctx, attributes(name))
+	})
+	return c, opened, found, err
+}
+
 // connect returns a connection on which the service has answered once. No bus is ever started, but the bus may start the
-// service.
-func (s secretService) connect(ctx context.Context) (*secretsConn, error) {
+// service. next, if not nil, prepares calls while the service works on its first answer; they go out when one of theirs
+// is waited for.
+func (s secretService) connect(ctx context.Context, next func(*secretsConn)) (*secretsConn, error) {
 	socket, err := dialBus(ctx, s.addresses, s.socket)
 	if err != nil {
 		return nil, noSecretService(ctx, err)
 	}
 	c := &secretsConn{newBusConn(socket), noObject}
-	if err := c.begin(ctx); err != nil {
+	if err := c.begin(ctx, next); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -289,20 +296,30 @@ func (s secretService) connect(ctx context.Context) (*secretsConn, error) {
 // it is OpenSession, short-lived clients crash gnome-keyring-daemon about once in 5,000 calls (it may handle the call
 // before it has made its record of the client), and the keyring comes back locked. ReadAlias costs nothing: its answer
 // is needed anyway, and it travels with the greeting of the bus.
-func (c *secretsConn) begin(ctx context.Context) error {
+func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error {
 	hello := c.sendTo(ctx, busName, busPath, busName, "Hello")
 	alias := c.send(ctx, secretsPath, "Service", "ReadAlias", "default")
+	if err := c.flush(); err != nil {
+		return serviceFailure(ctx, err)
+	}
+	if next != nil {
+		next(c)
+	}
+	prepared := c.out
+	c.out = nil // nothing more goes out before the service has answered
 	var unique string
 	if err := hello(&unique); err != nil {
 		return err
 	}
-	return alias(&c.collection)
+	err := alias(&c.collection)
+	c.out = prepared
+	return err
 }
 
 // explain names the program that provides the service.
 func (s secretService) explain(ctx context.Context) string {
 	const name = "Secret Service"
-	c, err := s.connect(ctx)
+	c, err := s.connect(ctx, nil)
 	if err != nil {
 		return name
 	}
