@@ -15,10 +15,20 @@ import (
 type Profile struct {
 	// Name is the profile's name in the configuration: [A-Za-z0-9_-]{1,64}.
 	Name string
-	// Issuer is an origin, perhaps with a path, without a trailing slash: https, or http to loopback.
+	// Issuer is an origin, perhaps with a path, without a trailing slash: https, or http to loopback. With Companion it is
+	// the companion page's.
 	Issuer string
-	// ClientID is the public OAuth client. Not a secret.
+	// ClientID is the public OAuth client. Not a secret. With Companion it is the one that such a page knows; with
+	// LegacyPage, which knows none, the page's address.
 	ClientID string
+	// Companion says that people sign in through a companion page (see companion/README.md), which answers with session
+	// tokens of Clerk.
+	Companion bool
+	// Instance is the Clerk issuer whose session tokens the companion page hands out; empty if the page may name it.
+	Instance string
+	// LegacyPage is the address of a sign-in page of the original kind, which is given a port and sends a token back:
+	// https, or http to loopback, with neither query nor fragment. Empty for every other profile.
+	LegacyPage string
 	// Hosts are the patterns of the hosts that may have the token, normalised, in the order of the file.
 	Hosts []Host
 	// Scopes are the OAuth scopes asked for; sorted nowhere, kept in order.

@@ -18,6 +18,11 @@ func profileText(lines ...string) string {
 		`issuer = "https://clerk.acme.dev"`, `client_id = "abc"`, `hosts = ["git.acme.dev"]`}, lines...), "\n") + "\n"
 }
 
+// pageText makes a profile without issuer and client, which pages have no use for. Its first line is line 2.
+func pageText(lines ...string) string {
+	return "[profiles.acme]\n" + strings.Join(append(lines, `hosts = ["git.acme.dev"]`), "\n") + "\n"
+}
+
 func defaults(name, source string) *Profile {
 	return &Profile{
 		Name: name, Issuer: "https://clerk.acme.dev", ClientID: "abc",
@@ -50,11 +55,26 @@ func TestParse(t *testing.T) {
 	machine := defaults("ci", "c.toml:1")
 	machine.ClientID, machine.Machine, machine.MachineToken = "", true, "opaque"
 
+	companion := defaults("acme", "c.toml:1")
+	companion.Issuer, companion.ClientID, companion.Companion, companion.Scopes = "https://app.acme.dev:8443", "clerk-credential-helper", true, nil
+	pinned := *companion
+	pinned.Instance = "https://clerk.acme.dev"
+	legacy := defaults("acme", "c.toml:1")
+	legacy.ClientID, legacy.LegacyPage, legacy.Scopes = "https://app.acme.dev/cli-auth", "https://app.acme.dev/cli-auth", nil
+	slashed := *legacy
+	slashed.ClientID += "/"
+	slashed.LegacyPage += "/"
+
 	for _, tt := range []struct {
 		why, in string
 		want    []*Profile
 		hosts   []string // of the first profile
 	}{
+		{"a companion page", pageText(`companion = "https://App.acme.dev:8443/"`), []*Profile{companion}, []string{"git.acme.dev"}},
+		{"a companion page of a named instance", pageText(`companion = "https://app.acme.dev:8443"`, `issuer = "https://clerk.acme.dev"`), []*Profile{&pinned}, []string{"git.acme.dev"}},
+		{"the same in the other order, by its key", pageText(`publishable_key = "pk_live_Y2xlcmsuYWNtZS5kZXYk"`, `companion = "https://app.acme.dev:8443"`), []*Profile{&pinned}, []string{"git.acme.dev"}},
+		{"an original page", pageText(`issuer = "https://clerk.acme.dev"`, `legacy_page = "https://APP.acme.dev:443/cli-auth"`), []*Profile{legacy}, []string{"git.acme.dev"}},
+		{"an original page whose path ends in a slash", pageText(`issuer = "https://clerk.acme.dev"`, `legacy_page = "https://app.acme.dev/cli-auth/"`), []*Profile{&slashed}, []string{"git.acme.dev"}},
 		{"an empty file", "", nil, nil},
 		{"only comments", "# nothing yet\n\n", nil, nil},
 		{"an empty table of profiles", "[profiles]\n", nil, nil},
@@ -140,8 +160,20 @@ func TestParseRefuses(t *testing.T) {
 		{"a key with hyphens", profileText(`git-auth = "basic"`), `c.toml:5:1: unknown key "git-auth": did you mean "git_auth"?`},
 		{"a key in capitals", profileText(`Username = "x"`), `c.toml:5:1: unknown key "Username": did you mean "username"?`},
 		{"two letters exchanged", profileText(`tokne = "id"`), `c.toml:5:1: unknown key "tokne": did you mean "token"?`},
-		{"companion is not here yet", profileText(`companion = "https://app.acme.dev"`), `c.toml:5:1: unknown key "companion"`},
-		{"legacy_page is not here yet", profileText(`legacy_page = "https://app.acme.dev"`), `c.toml:5:1: unknown key "legacy_page"`},
+		{"a companion page with a client", profileText(`companion = "https://app.acme.dev"`), `c.toml:1:11: profile "acme": client_id has no meaning with companion: remove it`},
+		{"a companion page over plain http", pageText(`companion = "http://app.acme.dev"`), `c.toml:2:13: companion: "http://app.acme.dev" is not safe: write https (http is for loopback only)`},
+		{"a companion page with a query", pageText(`companion = "https://app.acme.dev?x=1"`), `c.toml:2:13: companion: "https://app.acme.dev?x=1" has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev`},
+		{"a companion page that is a flag", pageText(`companion = true`), `c.toml:2:1: companion: want text in quotes`},
+		{"a companion page with scopes", pageText(`companion = "https://app.acme.dev"`, `scopes = ["openid"]`), `c.toml:1:11: profile "acme": scopes has no meaning with companion: remove it`},
+		{"a companion page and ID tokens", pageText(`companion = "https://app.acme.dev"`, `token = "id"`), `c.toml:1:11: profile "acme": token has no meaning with companion: remove it`},
+		{"a companion page of a machine", pageText(`companion = "https://app.acme.dev"`, `machine = true`), `c.toml:1:11: profile "acme": machine has no meaning with companion: remove it`},
+		{"both kinds of page", pageText(`issuer = "https://clerk.acme.dev"`, `companion = "https://app.acme.dev"`, `legacy_page = "https://app.acme.dev/cli-auth"`), `c.toml:1:11: profile "acme": both companion and legacy_page are set: keep one`},
+		{"a companion page without hosts", "[profiles.acme]\ncompanion = \"https://app.acme.dev\"\n", `c.toml:1:11: profile "acme": hosts is missing: name the hosts that may have the token`},
+		{"an original page without an issuer", pageText(`legacy_page = "https://app.acme.dev/cli-auth"`), `c.toml:1:11: profile "acme": legacy_page needs issuer or publishable_key as well: they tell whose tokens the page may hand out`},
+		{"an original page with a client", profileText(`legacy_page = "https://app.acme.dev/cli-auth"`), `c.toml:1:11: profile "acme": client_id has no meaning with legacy_page: remove it`},
+		{"an original page with a query", pageText(`legacy_page = "https://app.acme.dev/cli-auth?port=1"`), `c.toml:2:15: legacy_page: "https://app.acme.dev/cli-auth?port=1" is not the address of a page: write it as https://app.acme.dev/cli-auth`},
+		{"an original page over plain http", pageText(`legacy_page = "http://app.acme.dev/cli-auth"`), `c.toml:2:15: legacy_page: "http://app.acme.dev/cli-auth" is not safe: write https (http is for loopback only)`},
+		{"an original page with a user name", pageText(`legacy_page = "https://me@app.acme.dev/cli-auth"`), `c.toml:2:15: legacy_page: "https://me@app.acme.dev/cli-auth" has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev`},
 		{"a machine with a client", profileText(`machine = true`), `c.toml:1:11: profile "acme": both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id`},
 		{"a machine that is text", profileText(`machine = "true"`), `c.toml:5:11: machine: want true or false, without quotes`},
 		{"a machine's token without a machine", profileText(`machine_token = "jwt"`), `c.toml:1:11: profile "acme": machine_token has a meaning only with machine = true`},
@@ -327,12 +359,25 @@ func encode(c *Config) string {
 		fmt.Fprintf(&b, "[docker]\nfallback = %s\n", tomlQuote(c.DockerFallback))
 	}
 	for _, p := range c.Profiles {
-		fmt.Fprintf(&b, "[profiles.%s]\nissuer = %s\nhosts = %s\nscopes = %s\ntoken = %s\nusername = %s\ngit_auth = %s\n",
-			p.Name, tomlQuote(p.Issuer), quote(hostNames(p)), quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.Username), tomlQuote(p.GitAuth))
-		if p.Machine {
-			fmt.Fprintf(&b, "machine = true\nmachine_token = %s\n", tomlQuote(p.MachineToken))
-		} else {
-			fmt.Fprintf(&b, "client_id = %s\n", tomlQuote(p.ClientID))
+		fmt.Fprintf(&b, "[profiles.%s]\n", p.Name)
+		issuer := p.Issuer
+		if p.Companion {
+			issuer = p.Instance
+		}
+		if issuer != "" {
+			fmt.Fprintf(&b, "issuer = %s\n", tomlQuote(issuer))
+		}
+		fmt.Fprintf(&b, "hosts = %s\nusername = %s\ngit_auth = %s\n",
+			quote(hostNames(p)), tomlQuote(p.Username), tomlQuote(p.GitAuth))
+		switch {
+		case p.Companion:
+			fmt.Fprintf(&b, "companion = %s\n", tomlQuote(p.Issuer))
+		case p.LegacyPage != "":
+			fmt.Fprintf(&b, "legacy_page = %s\n", tomlQuote(p.LegacyPage))
+		case p.Machine:
+			fmt.Fprintf(&b, "scopes = %s\ntoken = %s\nmachine = true\nmachine_token = %s\n", quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.MachineToken))
+		default:
+			fmt.Fprintf(&b, "scopes = %s\ntoken = %s\nclient_id = %s\n", quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.ClientID))
 		}
 		fmt.Fprintf(&b, "docker_identity_token = %t\ninteractive = %s\nmin_ttl = %s\n", p.DockerIdentityToken, tomlQuote(p.Interactive), tomlQuote(p.MinTTL.String()))
 		if p.CAFile != "" {
@@ -357,6 +402,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(profileText(`token = "id"`, `min_ttl = "1h"`, `username = "é"`, `docker_identity_token = true`)))
 	f.Add([]byte(`profiles = {a = {issuer = "http://[::1]:1/x", client_id = "x", hosts = ["*.b.c", "é.de"]}}`))
 	f.Add([]byte("[profiles.ci]\nissuer = \"https://clerk.acme.dev\"\nmachine = true\nhosts = [\"git.acme.dev\"]\n[docker]\nfallback = \"pass\"\n"))
+	f.Add([]byte(pageText(`companion = "https://app.acme.dev"`, `issuer = "https://clerk.acme.dev"`)))
+	f.Add([]byte(pageText(`legacy_page = "https://app.acme.dev/x/"`, `issuer = "https://clerk.acme.dev"`)))
 	f.Add([]byte("profiles.a.hosts = [\"h\"]\n[profiles]\n[[x]]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("c.toml", data)
@@ -373,7 +420,8 @@ func FuzzParse(f *testing.F) {
 					t.Fatalf("%s stands at %s", h, h.at)
 				}
 			}
-			if len(p.Hosts) == 0 || len(p.Scopes) == 0 || (p.ClientID == "") != p.Machine || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
+			page := p.Companion || p.LegacyPage != ""
+			if len(p.Hosts) == 0 || (len(p.Scopes) == 0) != page || p.Companion && p.LegacyPage != "" || page && p.Machine || (p.ClientID == "") != p.Machine || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
 				strings.ContainsAny(p.Username, ":\r\n\x00") || p.Username == "" {
 				t.Fatalf("accepted %+v", p)
 			}

@@ -56,8 +56,9 @@ const (
 // draft is a profile that is being read.
 type draft struct {
 	*Profile
-	at    place
-	given map[string]bool
+	companion string // its origin
+	at        place
+	given     map[string]bool
 }
 
 func newDraft(name string, at place, source string) (*draft, error) {
@@ -95,7 +96,7 @@ func checkProfileName(name string) error {
 // keys are the settings of a profile.
 func keys() []string {
 	return []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "token", "username", "git_auth",
-		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token"}
+		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token", "companion", "legacy_page"}
 }
 
 // set takes one setting, which is one of keys. Its error says where and which.
@@ -125,6 +126,10 @@ func (d *draft) set(key string, v value) error {
 		err = v.flag(&d.Machine)
 	case "machine_token":
 		err = v.oneOf(&d.MachineToken, "jwt", "opaque")
+	case "companion":
+		err = parseText(v, &d.companion, parseIssuer)
+	case "legacy_page":
+		err = parseText(v, &d.LegacyPage, parsePage)
 	case "interactive":
 		err = v.oneOf(&d.Interactive, "auto", "always", "never")
 	case "min_ttl":
@@ -147,8 +152,14 @@ func (d *draft) complete() error {
 	switch {
 	case d.given["issuer"] && d.given["publishable_key"]:
 		return fail("both issuer and publishable_key are set: keep one")
-	case !d.given["issuer"] && !d.given["publishable_key"]:
+	case d.LegacyPage != "" && !d.given["issuer"] && !d.given["publishable_key"]:
+		return fail("legacy_page needs issuer or publishable_key as well: they tell whose tokens the page may hand out")
+	case !d.given["issuer"] && !d.given["publishable_key"] && !d.given["companion"]:
 		return fail("issuer is missing: set it to the Frontend API URL of your Clerk application, or set publishable_key")
+	case d.page() != "":
+		if err := d.completePage(); err != nil {
+			return fail("%w", err)
+		}
 	case d.Machine && d.given["client_id"]:
 		return fail("both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id")
 	case d.Machine && d.Token == "id":
@@ -157,14 +168,49 @@ func (d *draft) complete() error {
 		return fail("machine_token has a meaning only with machine = true")
 	case !d.given["client_id"] && !d.Machine:
 		return fail("client_id is missing: copy it from the OAuth application in Clerk's dashboard")
-	case !d.given["hosts"]:
-		return fail("hosts is missing: name the hosts that may have the token")
 	case d.Token == "id" && !slices.Contains(d.Scopes, "openid"):
 		return fail("token is \"id\" but the scopes lack \"openid\": add it")
+	}
+	if !d.given["hosts"] {
+		return fail("hosts is missing: name the hosts that may have the token")
 	}
 	if d.Machine && !d.given["machine_token"] {
 		d.MachineToken = "jwt"
 	}
+	return nil
+}
+
+// companionClient is the one client that a companion page knows (companion/lib/cli-auth).
+const companionClient = "clerk-credential-helper"
+
+// page is the key of the sign-in page that a profile has in place of an OAuth application, or nothing.
+func (d *draft) page() string {
+	for _, key := range []string{"companion", "legacy_page"} {
+		if d.given[key] {
+			return key
+		}
+	}
+	return ""
+}
+
+// completePage makes the profile of a company's own sign-in page. Such a page knows neither clients nor scopes.
+func (d *draft) completePage() error {
+	page := d.page()
+	if page == "companion" && d.given["legacy_page"] {
+		return errors.New("both companion and legacy_page are set: keep one")
+	}
+	for _, key := range []string{"client_id", "scopes", "token", "machine", "machine_token"} {
+		if d.given[key] {
+			return fmt.Errorf("%s has no meaning with %s: remove it", key, page)
+		}
+	}
+	d.Scopes = nil
+	if page == "legacy_page" {
+		d.ClientID = d.LegacyPage
+		return nil
+	}
+	d.Companion, d.ClientID = true, companionClient
+	d.Issuer, d.Instance = d.companion, d.Issuer
 	return nil
 }
 
@@ -254,6 +300,22 @@ func parseIssuer(raw string) (string, error) {
 		name += ":" + strconv.Itoa(int(port))
 	}
 	return u.Scheme + "://" + name + base, nil
+}
+
+// parsePage takes the address of a page, https or http on loopback.
+func parsePage(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || strings.ContainsAny(raw, "?#") {
+		return "", fmt.Errorf("%q is not the address of a page: write it as https://app.acme.dev/cli-auth", raw)
+	}
+	origin, err := parseIssuer(raw)
+	if err != nil {
+		return "", err
+	}
+	if strings.HasSuffix(u.Path, "/") && u.Path != "/" {
+		origin += "/" // to the server it may be another page
+	}
+	return origin, nil
 }
 
 // parsePublishableKey takes the issuer out of pk_test_ or pk_live_ and base64 of the host and a "$". Its padding may
