@@ -49,13 +49,16 @@ const (
 	finishTime = time.Second
 )
 
-// Callback is the authorization response (RFC 6749 §4.1.2, RFC 9207). Either Code or Error is set, never both. All
-// values are foreign text of at most 8 KiB together.
+// Callback is the authorization response (RFC 6749 §4.1.2, RFC 9207): one of Code and Error, or after BeginToken the
+// Token. All values are foreign text of at most 8 KiB together.
 type Callback struct {
 	Code             string
 	Issuer           string // the iss parameter; empty if there was none
 	Error            string
 	ErrorDescription string
+
+	Token    string
+	Unproven bool // the Token came without the state: any page of the web may have sent it
 }
 
 // Outcome is how a sign-in ended.
@@ -91,6 +94,7 @@ type Listener struct {
 	startUsed bool
 	authorize string // where /start leads
 	state     string // what the callback must bring; empty before Begin
+	wantToken bool   // the callback brings a token, perhaps without the state
 	arrived   bool   // whether the genuine callback has come
 	pasted    bool   // and that from Paste: no browser waits for a page
 	result    Result // set before decided is closed
@@ -167,6 +171,16 @@ func (l *Listener) Begin(state, authorizeURL string) (startURL string, err error
 	l.authorize = authorizeURL
 	l.start = base64.RawURLEncoding.EncodeToString(random)
 	return "http://" + l.host + "/start/" + l.start, nil
+}
+
+// BeginToken is Begin for a page that sends a token back, and may not know of the state. A callback with another state is
+// refused; one without any is taken, once, and marked as Unproven.
+func (l *Listener) BeginToken(state, pageURL string) (startURL string, err error) {
+	startURL, err = l.Begin(state, pageURL)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wantToken = err == nil
+	return startURL, err
 }
 
 // Wait returns the genuine callback, or the cause of ctx's end.
@@ -338,10 +352,11 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// The state comes before everything else: without it any web page could end the sign-in with ?error=.
-	if l.state == "" || len(state) != 1 {
+	unproven := l.wantToken && len(state) == 0
+	if l.state == "" || len(state) != 1 && !unproven {
 		return Callback{}, errIncomplete
 	}
-	if !same(state[0], l.state) {
+	if !unproven && !same(state[0], l.state) {
 		return Callback{}, errAnotherSignIn
 	}
 	if l.arrived {
@@ -359,7 +374,12 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 		Error:            query.Get("error"),
 		ErrorDescription: query.Get("error_description"),
 	}
-	if (callback.Code == "") == (callback.Error == "") {
+	if l.wantToken {
+		callback = Callback{Token: query.Get("token"), Unproven: unproven}
+		if callback.Token == "" {
+			return Callback{}, errIncomplete
+		}
+	} else if (callback.Code == "") == (callback.Error == "") {
 		return Callback{}, errIncomplete
 	}
 	l.arrived = true
