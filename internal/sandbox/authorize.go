@@ -221,10 +221,11 @@ func (s *Server) deny(w http.ResponseWriter, a authorization) {
 
 // redirect sends the browser back to the client, with the state and the issuer (RFC 9207).
 func (s *Server) redirect(w http.ResponseWriter, a authorization, answer url.Values) {
+	s.redirectAs(s.currentIssuer(), w, a, answer)
+}
+
+func (s *Server) redirectAs(issuer string, w http.ResponseWriter, a authorization, answer url.Values) {
 	f := s.currentFaults()
-	s.mu.Lock()
-	issuer := s.issuer
-	s.mu.Unlock()
 	if a.state != "" {
 		answer.Set("state", a.state)
 	}

@@ -77,6 +77,7 @@ type Faults struct {
 	OmitResponseIssuer  bool // the authorization response has no "iss" (RFC 9207)
 	WrongResponseIssuer bool // the authorization response names another issuer
 	WrongState          bool // the authorization response has another state
+	EchoState           bool // the page of the original kind sends the state back
 
 	Discovery            map[string]any // members that replace those of the discovery documents; nil removes one
 	DiscoveryStatus      int            // the discovery documents answer this status
@@ -107,6 +108,7 @@ type Faults struct {
 	WrongClientID      bool // a JWT access token names another client
 	WrongType          bool // a JWT access token has the type "JWT", not "at+jwt"
 	WrongIssuer        bool // tokens name another issuer
+	WrongParty         bool // a session token names another web app
 	BadSignature       bool // the signatures of tokens are wrong
 	Unsigned           bool // tokens have the algorithm "none" and no signature
 }
@@ -248,7 +250,8 @@ func (s *Server) Requests() []Entry {
 }
 
 // Count returns how many requests of one kind are in the log. The kind is a path ("/oauth/token"), or one of
-// "discovery" (either document), "jwks", "authorize", "token", "token:" and a grant type ("token:refresh_token"),
+// "discovery" (either document), "jwks", "authorize", "token", "token:" and a grant type ("token:refresh_token"; a
+// companion page's are counted too),
 // "device" (device authorizations), "userinfo" and "revoke". A request counts as soon as it has arrived, whatever is answered.
 func (s *Server) Count(kind string) int {
 	s.mu.Lock()
@@ -264,7 +267,7 @@ func (s *Server) Count(kind string) int {
 
 func (e *Entry) is(kind string) bool {
 	if grant, ok := strings.CutPrefix(kind, "token:"); ok {
-		return e.Path == "/oauth/token" && e.Grant == grant
+		return (e.Path == "/oauth/token" || e.Path == "/api/cli-auth/token") && e.Grant == grant
 	}
 	switch kind {
 	case "discovery":
@@ -300,7 +303,10 @@ func (s *Server) Reuses() int {
 type entryKey struct{}
 
 // ServeHTTP answers as Clerk's Frontend API does.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.mux) }
+
+// serve keeps the log of a request and has h answer it.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	s.mu.Lock()
 	e := &Entry{Time: s.now(), Method: r.Method, Path: r.URL.Path, URL: r.RequestURI}
 	if len(s.log) == maxLog {
@@ -314,7 +320,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rec := &recorder{ResponseWriter: w, server: s, entry: e}
-	s.mux.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), entryKey{}, e)))
+	h.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), entryKey{}, e)))
 }
 
 // recorder notes the status of an answer in the request log.
@@ -365,6 +371,12 @@ func (s *Server) currentFaults() Faults {
 	return f
 }
 
+func (s *Server) currentIssuer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issuer
+}
+
 // note keeps a secret for Issued. s.mu is held.
 func (s *Server) note(secret string) string {
 	s.issued = append(s.issued, secret)
@@ -384,9 +396,7 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(f.DiscoveryStatus)
 		return
 	}
-	s.mu.Lock()
-	issuer := s.issuer
-	s.mu.Unlock()
+	issuer := s.currentIssuer()
 	d := map[string]any{
 		"issuer":                                         issuer,
 		"authorization_endpoint":                         issuer + "/oauth/authorize",

@@ -505,6 +505,7 @@ func (s *Server) verify(token string) (subject string, scopes []string, err erro
 		Issuer    string `json:"iss"`
 		Subject   string `json:"sub"`
 		ClientID  string `json:"client_id"`
+		Session   string `json:"sid"`
 		Scope     string `json:"scope"`
 		Expires   int64  `json:"exp"`
 		NotBefore int64  `json:"nbf"`
@@ -513,13 +514,14 @@ func (s *Server) verify(token string) (subject string, scopes []string, err erro
 		return "", nil, fmt.Errorf("decoding the access token: %w", err)
 	}
 	kind := header.ExtraHeaders[jose.HeaderType]
-	machine := isMachine(kind, claims.Subject)
+	// A machine's token and the session token of a web app are no access tokens of OAuth, and have no client.
+	other := isMachine(kind, claims.Subject) || kind == "JWT" && strings.HasPrefix(claims.Session, "sess_")
 	switch {
-	case kind != "at+jwt" && !machine:
+	case kind != "at+jwt" && !other:
 		return "", nil, errors.New("JWT is not an access token")
 	case claims.Issuer != s.issuer:
 		return "", nil, errors.New("access token is of another issuer")
-	case !machine && claims.ClientID != s.options.ClientID:
+	case !other && claims.ClientID != s.options.ClientID:
 		return "", nil, errors.New("access token is for another client")
 	case now.Unix() >= claims.Expires:
 		return "", nil, errors.New("access token has expired")
