@@ -1,0 +1,170 @@
+// Command backend-example is a server that accepts every kind of token that Clerk issues: an example to read and to copy
+// from.
+//
+//	GET /whoami      who the token speaks for, as JSON
+//	GET /NAME.git/…  with -git DIR: the bare repositories below DIR, to clone and fetch
+//
+// Clients send the token as Bearer, or as the password of Basic as git and docker do. token.go decides whether it is
+// good, keys.go knows the issuer's keys, git.go runs git. TLS is the business of the proxy in front.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "backend-example:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	issuer := flag.String("issuer", "", "Frontend API URL of the Clerk instance, exactly as in the tokens")
+	clients := flag.String("client-id", "", "OAuth clients whose access tokens are accepted, separated by commas; none: no access tokens")
+	origins := flag.String("origin", "", "origins that session tokens may name (azp), separated by commas")
+	audience := flag.String("audience", "", "what a token may name as its audience (aud); most of Clerk's have none")
+	api := flag.String("api", "https://api.clerk.com", "Backend API, for opaque tokens and API keys; its key is in CLERK_SECRET_KEY")
+	git := flag.String("git", "", "folder of bare repositories to serve")
+	ca := flag.String("ca", "", "PEM file of further roots for the issuer's and the API's certificates")
+	flag.Parse()
+	for name, address := range map[string]string{"-issuer": *issuer, "-api": *api} {
+		if !isSafe(address) {
+			return fmt.Errorf("%s must be https://HOST, or http:// and an address of this machine, without a slash at the end", name)
+		}
+	}
+	client, err := newClient(*ca)
+	if err != nil {
+		return err
+	}
+	verifier := &Verifier{
+		Issuer:    *issuer,
+		Clients:   split(*clients),
+		Origins:   split(*origins),
+		Audience:  *audience,
+		API:       *api,
+		SecretKey: os.Getenv("CLERK_SECRET_KEY"),
+		HTTP:      client,
+	}
+	handler, err := newHandler(verifier, *git, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      10 * time.Minute, // a clone may take its time
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10, // a token of 16 KiB, in base64 once more
+	}
+	fmt.Printf("listening on http://%s\n", listener.Addr())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// isSafe tells addresses from which keys may be taken, and to which a secret may go.
+func isSafe(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && !strings.HasSuffix(address, "/") && u.RawQuery == "" && u.Fragment == "" && u.User == nil &&
+		(u.Scheme == "https" || u.Scheme == "http" && net.ParseIP(u.Hostname()).IsLoopback())
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// newClient makes the client for the issuer and the API: short waits, and no redirect, which would take a token elsewhere.
+func newClient(caFile string) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       5 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// newHandler puts everything that is served behind the check of the token.
+func newHandler(verifier *Verifier, gitFolder string, log *slog.Logger) (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /whoami", protect(verifier, log, whoami))
+	if gitFolder != "" {
+		serve, err := gitServer(gitFolder)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/", protect(verifier, log, serve))
+	}
+	return mux, nil
+}
+
+// protect lets nobody through to next whose token is not good. Who it was is logged, the token never.
+func protect(verifier *Verifier, log *slog.Logger, next func(http.ResponseWriter, *http.Request, Caller)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := verifier.Request(r)
+		var refused refusal
+		switch {
+		case errors.As(err, &refused):
+			log.Info("refused", "method", r.Method, "path", r.URL.Path, "reason", err)
+			w.Header().Set("WWW-Authenticate", `Basic realm="Clerk", charset="UTF-8"`)
+			http.Error(w, "a live token of this company's Clerk is needed", http.StatusUnauthorized)
+		case err != nil: // not the token's fault: after a 401 a client would throw a good token away
+			log.Error("not checked", "method", r.Method, "path", r.URL.Path, "error", err)
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "the token could not be checked: try again", http.StatusServiceUnavailable)
+		default:
+			log.Info("accepted", "method", r.Method, "path", r.URL.Path, "kind", caller.Kind, "subject", caller.Subject)
+			next(w, r, caller)
+		}
+	})
+}
+
+func whoami(w http.ResponseWriter, _ *http.Request, caller Caller) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	json.NewEncoder(w).Encode(caller)
+}
