@@ -39,6 +39,8 @@ var (
 	ErrClock = errors.New("its times do not fit this machine's clock")
 	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
+	// ErrNoIDToken means that an issuer sent no ID token with a refresh, where the profile hands out ID tokens.
+	ErrNoIDToken = errors.New("the refresh brought no ID token")
 )
 
 const (
@@ -98,6 +100,9 @@ type Tokens struct {
 	IDToken      string    // only where the profile hands out ID tokens
 	ExpiresAt    time.Time // when the token that the profile hands out ends
 	ReceivedAt   time.Time
+	// Unproven says that the sign-in page did not prove that it answered us: somebody else may have sent their own
+	// account's token, and the person must be shown the account before it is kept.
+	Unproven bool
 }
 
 // Invitation is where a person can sign in, and until when.
@@ -130,19 +135,19 @@ type Invitation struct {
 // Errors: ErrDenied, ErrTimeout, ErrOtherFlow, a *ResponseError, or what invite, keep, the network or the verification
 // said.
 func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
-	issuer, err := c.discover(ctx, p)
-	if err != nil {
-		return err
-	}
 	flows := c.Flows
 	if flows == nil {
 		flows = []Flow{Browser}
+	}
+	issuer, err := c.describe(ctx, p)
+	if err != nil {
+		return err
 	}
 	var failed error
 	for _, flow := range flows {
 		switch {
 		case flow != Device:
-			failed = c.signInByCode(ctx, p, issuer, flow, invite, keep)
+			failed = c.signInByBrowser(ctx, p, issuer, flow, invite, keep)
 		case issuer.Device != "":
 			failed = c.signInByDevice(ctx, p, issuer, invite, keep)
 		case failed == nil:
@@ -156,9 +161,9 @@ func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(cont
 	return failed
 }
 
-// signInByCode is the authorization code flow with PKCE (RFC 7636).
-func (c *Client) signInByCode(ctx context.Context, p *config.Profile, issuer *metadata, flow Flow, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
-	if !slices.Contains(issuer.ChallengeMethods, "S256") {
+// signInByBrowser sends a person to a page that comes back to a listener on 127.0.0.1.
+func (c *Client) signInByBrowser(ctx context.Context, p *config.Profile, issuer *metadata, flow Flow, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+	if p.LegacyPage == "" && !slices.Contains(issuer.ChallengeMethods, "S256") {
 		return errors.New("the issuer does not offer PKCE with S256")
 	}
 	listener, err := loopback.Listen(ctx, loopback.Page{Profile: p.Name, Machine: c.Machine}, c.Peer)
@@ -167,17 +172,13 @@ func (c *Client) signInByCode(ctx context.Context, p *config.Profile, issuer *me
 	}
 	defer listener.Close()
 
-	verifier, state, nonce := random(), random(), random()
-	conf := oauthConfig(p, issuer)
-	conf.RedirectURL = listener.RedirectURI()
-	options := append(c.accountOptions(issuer), oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
-	invitation := Invitation{
-		Flow:         flow,
-		AuthorizeURL: conf.AuthCodeURL(state, options...),
-		RedirectURI:  conf.RedirectURL,
-		Paste:        listener.Paste,
+	state := random()
+	begin, trip := listener.Begin, c.codeTrip(p, issuer, listener.RedirectURI(), state)
+	if p.LegacyPage != "" {
+		begin, trip = listener.BeginToken, c.tokenTrip(p, issuer, listener.RedirectURI(), state)
 	}
-	if invitation.StartURL, err = listener.Begin(state, invitation.AuthorizeURL); err != nil {
+	invitation := Invitation{Flow: flow, AuthorizeURL: trip.url, RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
+	if invitation.StartURL, err = begin(state, trip.url); err != nil {
 		return err
 	}
 	var callback loopback.Callback
@@ -187,18 +188,42 @@ func (c *Client) signInByCode(ctx context.Context, p *config.Profile, issuer *me
 	})
 	defer leave()
 	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, c.limit(), registeredRedirect)
+		err = fmt.Errorf("%w (%v)", ErrTimeout, c.limit())
+		if !p.Companion && p.LegacyPage == "" {
+			err = fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, c.limit(), registeredRedirect)
+		}
+		return err
 	}
 	if err != nil {
 		return err
 	}
 
-	tokens, err := c.redeem(ctx, p, issuer, conf, callback, state, verifier, nonce)
+	tokens, err := trip.redeem(ctx, callback)
 	if err == nil {
 		err = keep(tokens)
 	}
 	listener.Finish(ctx, result(tokens, err))
 	return err
+}
+
+// trip is a person's way to a page and back.
+type trip struct {
+	url    string // where the page is
+	redeem func(context.Context, loopback.Callback) (Tokens, error)
+}
+
+// codeTrip is the authorization code flow with PKCE (RFC 7636).
+func (c *Client) codeTrip(p *config.Profile, issuer *metadata, redirectURI, state string) trip {
+	verifier, nonce := random(), random()
+	conf := oauthConfig(p, issuer)
+	conf.RedirectURL = redirectURI
+	options := append(c.accountOptions(issuer), oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
+	if name := machineName(c.Machine); p.Companion && name != "" {
+		options = append(options, oauth2.SetAuthURLParam("machine_name", name))
+	}
+	return trip{conf.AuthCodeURL(state, options...), func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
+		return c.redeem(ctx, p, issuer, conf, callback, state, verifier, nonce)
+	}}
 }
 
 // accountOptions ask for c.Account.
@@ -241,7 +266,7 @@ func (c *Client) limit() time.Duration {
 // redeem turns the callback into verified tokens.
 func (c *Client) redeem(ctx context.Context, p *config.Profile, issuer *metadata, conf *oauth2.Config, callback loopback.Callback, state, verifier, nonce string) (Tokens, error) {
 	// RFC 9207 §2.4: the issuer is compared before anything else in the answer is used, errors included.
-	if callback.Issuer != p.Issuer && (callback.Issuer != "" || issuer.NamesItself) {
+	if callback.Issuer != p.Issuer && (callback.Issuer != "" || issuer.NamesItself || p.Companion) {
 		return Tokens{}, fmt.Errorf("the browser came back from the issuer %q, not from %q", clip(callback.Issuer, 200), p.Issuer)
 	}
 	if callback.Error == "access_denied" {
@@ -295,7 +320,7 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 		}
 		return Tokens{}, err
 	}
-	tokens, err := c.fit(p, answer, old)
+	tokens, err := c.fit(p, issuer, answer, old)
 	if err != nil {
 		return Tokens{Subject: old.Subject, Email: old.Email, RefreshToken: answer.RefreshToken, ReceivedAt: c.now()}, err
 	}
@@ -308,6 +333,9 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 	issuer, err := c.discover(ctx, p)
 	if err != nil {
 		return err
+	}
+	if issuer.Companion != nil && !issuer.Companion.Store {
+		return errors.New("the companion page has no store to remember it in: the grant ends with the session in the web app")
 	}
 	endpoint := issuer.Revocation
 	if endpoint == "" {

@@ -25,6 +25,19 @@ type metadata struct {
 	Prompts          []string `json:"prompt_values_supported"`
 	// NamesItself says that every authorization response has an iss parameter (RFC 9207 §3).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
+	// Companion is what a companion page says of itself.
+	Companion *companionMetadata `json:"clerk_companion"`
+
+	// tokenIssuer is the iss of access and ID tokens: the issuer itself, or the Clerk instance behind a companion page.
+	tokenIssuer string
+}
+
+// describe is what is known of where people of p sign in.
+func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, error) {
+	if p.LegacyPage != "" {
+		return legacyMetadata(p), nil
+	}
+	return c.discover(ctx, p)
 }
 
 // discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere.
@@ -37,7 +50,11 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 		return nil, fmt.Errorf("the issuer %q is not https", p.Issuer)
 	}
 	var found metadata
-	for _, document := range []string{"openid-configuration", "oauth-authorization-server"} {
+	documents := []string{"openid-configuration", "oauth-authorization-server"}
+	if p.Companion { // it is no OpenID provider, and the app around it may answer any path with a page
+		documents = documents[1:]
+	}
+	for _, document := range documents {
 		var req *http.Request
 		req, err = http.NewRequestWithContext(ctx, http.MethodGet, p.Issuer+"/.well-known/"+document, nil)
 		if err != nil {
@@ -56,16 +73,27 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	if found.Issuer != p.Issuer {
 		return nil, fmt.Errorf("discovery: the issuer calls itself %q, not %q", clip(found.Issuer, 200), p.Issuer)
 	}
+	found.tokenIssuer = p.Issuer
+	keysAt := issuer
+	if p.Companion {
+		if found.tokenIssuer, err = instance(p, found.Companion); err != nil {
+			return nil, err
+		}
+		if keysAt, err = url.Parse(found.tokenIssuer); err != nil {
+			return nil, errors.New("discovery: the Clerk instance is not a URL")
+		}
+	}
 	endpoints := []struct {
 		name, value string
 		required    bool
+		at          *url.URL
 	}{
-		{"authorization_endpoint", found.Authorization, true},
-		{"token_endpoint", found.Token, true},
-		{"revocation_endpoint", found.Revocation, false},
-		{"userinfo_endpoint", found.Userinfo, false},
-		{"device_authorization_endpoint", found.Device, false},
-		{"jwks_uri", found.Keys, false},
+		{"authorization_endpoint", found.Authorization, true, issuer},
+		{"token_endpoint", found.Token, true, issuer},
+		{"revocation_endpoint", found.Revocation, false, issuer},
+		{"userinfo_endpoint", found.Userinfo, false, issuer},
+		{"device_authorization_endpoint", found.Device, false, issuer},
+		{"jwks_uri", found.Keys, p.Companion, keysAt},
 	}
 	for _, endpoint := range endpoints {
 		if endpoint.value == "" {
@@ -76,7 +104,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 		}
 		// The same origin means the same scheme, so that this is also the check for https.
 		u, err := url.Parse(endpoint.value)
-		if err != nil || u.User != nil || u.Fragment != "" || origin(u) != origin(issuer) {
+		if err != nil || u.User != nil || u.Fragment != "" || origin(u) != origin(endpoint.at) {
 			return nil, fmt.Errorf("discovery: the %s %q does not have the issuer's origin", endpoint.name, clip(endpoint.value, 200))
 		}
 	}

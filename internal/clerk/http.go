@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ type ResponseError struct {
 	Status      int    // of HTTP; 0 if the refusal came through the browser
 	Code        string // the error of RFC 6749 §5.2; foreign text, at most 64 bytes; may be empty
 	Description string // foreign text, at most 200 bytes; may be empty
+	// RetryAfter is how long the issuer wants to be left alone, 0 if it does not say.
+	RetryAfter time.Duration
 }
 
 func (e *ResponseError) Error() string {
@@ -153,7 +156,9 @@ func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([
 		return nil, fmt.Errorf("%s endpoint: %w", endpoint, err)
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-		return nil, bodyRefusal(endpoint, resp.StatusCode, body, secrets...)
+		refused := bodyRefusal(endpoint, resp.StatusCode, body, secrets...)
+		refused.RetryAfter = retryAfter(resp.Header, c.now())
+		return nil, refused
 	}
 	return body, nil
 }
@@ -175,13 +180,28 @@ func (c *Client) fetchJSON(endpoint string, req *http.Request, into any, secrets
 func tokenError(err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		return bodyRefusal("token", refused.Response.StatusCode, refused.Body, secrets...)
+		answer := bodyRefusal("token", refused.Response.StatusCode, refused.Body, secrets...)
+		answer.RetryAfter = retryAfter(refused.Response.Header, time.Now())
+		return answer
 	}
 	var network *url.Error
 	if errors.As(err, &network) {
 		return networkError("token", network, secrets...)
 	}
 	return errors.New("token endpoint: the answer holds no token")
+}
+
+// retryAfter reads Retry-After (RFC 9110 §10.2.3), seconds or a date. What makes no sense is nothing said.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	const most = 24 * time.Hour // a number of seconds may be any
+	said := strings.TrimSpace(header.Get("Retry-After"))
+	if seconds, err := strconv.Atoi(said); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, int(most/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(said); err == nil {
+		return min(max(0, at.Sub(now)), most)
+	}
+	return 0
 }
 
 // networkError says that an endpoint could not be asked. net/http quotes an answer that is not HTTP, and such an answer

@@ -49,6 +49,9 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	if err := checkAnswer(answer); err != nil {
 		return Tokens{}, err
 	}
+	if p.Companion {
+		return c.verifySession(ctx, p, issuer, answer)
+	}
 	received := c.now()
 	tokens := Tokens{
 		AccessToken:  answer.AccessToken,
@@ -119,7 +122,7 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 
 // fit makes tokens of the answer to a refresh. Signatures and userinfo are not asked again: the answer came over TLS
 // from the token endpoint. What can be read must fit the session.
-func (c *Client) fit(p *config.Profile, answer *oauth2.Token, old Tokens) (Tokens, error) {
+func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, old Tokens) (Tokens, error) {
 	if err := checkAnswer(answer); err != nil {
 		return Tokens{}, err
 	}
@@ -132,13 +135,18 @@ func (c *Client) fit(p *config.Profile, answer *oauth2.Token, old Tokens) (Token
 		ReceivedAt:   c.now(),
 	}
 	var access claims
-	if tokens.Kind == kindJWT {
+	if tokens.Kind == kindJWT || p.Companion {
 		var err error
 		if access, err = read(tokens.AccessToken); err != nil {
 			return Tokens{}, fmt.Errorf("refreshed access token: %w", err)
 		}
-		if access.Issuer != p.Issuer || access.ClientID != p.ClientID || access.Subject != old.Subject {
+		if access.Issuer != issuer.tokenIssuer || access.ClientID != p.ClientID && !p.Companion || access.Subject != old.Subject {
 			return Tokens{}, errors.New("refreshed access token: issuer, client or subject is not the session's")
+		}
+		if p.Companion {
+			if err := checkParty(access, originOf(p.Issuer)); err != nil {
+				return Tokens{}, fmt.Errorf("refreshed session token: %w", err)
+			}
 		}
 	}
 	tokens.ExpiresAt = expiry(answer, tokens.ReceivedAt, access)
@@ -157,12 +165,12 @@ func (c *Client) fit(p *config.Profile, answer *oauth2.Token, old Tokens) (Token
 		}
 		if p.Token == "id" {
 			if id.Expiry == nil || !id.Expiry.Time().After(tokens.ReceivedAt) {
-				return Tokens{}, errors.New("the refresh brought no ID token that is still valid")
+				return Tokens{}, fmt.Errorf("%w that is still valid", ErrNoIDToken)
 			}
 			tokens.IDToken, tokens.ExpiresAt = idToken, id.Expiry.Time()
 		}
 	} else if p.Token == "id" {
-		return Tokens{}, errors.New("the refresh brought no ID token")
+		return Tokens{}, ErrNoIDToken
 	}
 	return tokens, nil
 }
@@ -170,7 +178,7 @@ func (c *Client) fit(p *config.Profile, answer *oauth2.Token, old Tokens) (Token
 // verifyID checks an ID token (OpenID Connect Core 1.0 §3.1.3.7).
 func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, nonce string, now time.Time) (claims, error) {
 	settings := &oidc.Config{ClientID: p.ClientID}
-	got, err := verifyJWT(ctx, p, keys, settings, raw, now, "", "JWT")
+	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, now, "", "JWT")
 	if err != nil {
 		return claims{}, err
 	}
@@ -186,7 +194,7 @@ func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, non
 // verifyAccess checks an access token that is a JWT (RFC 9068 §4). Clerk's have no audience.
 func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw string, now time.Time) (claims, error) {
 	settings := &oidc.Config{SkipClientIDCheck: true}
-	got, err := verifyJWT(ctx, p, keys, settings, raw, now, "at+jwt", "application/at+jwt")
+	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, now, "at+jwt", "application/at+jwt")
 	if err != nil {
 		return claims{}, err
 	}
@@ -198,7 +206,7 @@ func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw 
 
 // verifyJWT checks type, signature, issuer, audience (by settings) and times of a JWT. go-oidc looks at no type and
 // leaves no room between clocks, so these two are done here.
-func verifyJWT(ctx context.Context, p *config.Profile, keys oidc.KeySet, settings *oidc.Config, raw string, now time.Time, types ...string) (claims, error) {
+func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *oidc.Config, raw string, now time.Time, types ...string) (claims, error) {
 	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return claims{}, err
@@ -209,7 +217,7 @@ func verifyJWT(ctx context.Context, p *config.Profile, keys oidc.KeySet, setting
 	}
 	settings.SupportedSigningAlgs = []string{oidc.RS256}
 	settings.SkipExpiryCheck = true
-	token, err := oidc.NewVerifier(p.Issuer, keys, settings).Verify(ctx, raw)
+	token, err := oidc.NewVerifier(issuer, keys, settings).Verify(ctx, raw)
 	if err != nil {
 		return claims{}, err
 	}

@@ -1,0 +1,83 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"clerk-credential-helper/internal/config"
+)
+
+var (
+	// ErrRefused means that a token is not good, by the issuer's word or by its keys.
+	ErrRefused = errors.New("the issuer does not accept it")
+	// ErrNotTold means that an issuer tells nobody about such a token: an API key, or a machine's opaque token.
+	ErrNotTold = errors.New("only the server that takes it can tell")
+)
+
+// Verdict is whose a token is.
+type Verdict struct {
+	Subject string
+	Email   string // empty if unknown
+}
+
+// Check asks the issuer whether it accepts a token now: an OAuth access token at the userinfo endpoint, any other JWT by
+// its signature and times, for which the issuer's keys are fetched. Nothing is renewed or changed by it.
+//
+// Errors: ErrRefused, ErrNotTold, or what kept the issuer from an answer.
+func (c *Client) Check(ctx context.Context, p *config.Profile, token string) (Verdict, error) {
+	issuer, err := c.describe(ctx, p)
+	if err != nil {
+		return Verdict{}, err
+	}
+	typ := typeOf(token)
+	switch {
+	case (strings.HasPrefix(token, "oat_") || strings.EqualFold(typ, "at+jwt")) && issuer.Userinfo != "":
+		subject, email, err := c.userinfo(ctx, issuer, token)
+		var refused *ResponseError
+		if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+			return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if err != nil {
+			return Verdict{}, err
+		}
+		if !isSubject(subject) {
+			return Verdict{}, errors.New("userinfo endpoint: it names no usable subject")
+		}
+		if !isEmail(email) {
+			email = ""
+		}
+		return Verdict{subject, email}, nil
+	case kind(token) == kindJWT:
+		keys, err := c.keys(ctx, issuer)
+		if err != nil {
+			return Verdict{}, err
+		}
+		got, err := verifyJWT(ctx, issuer.tokenIssuer, keys, &oidc.Config{SkipClientIDCheck: true}, token, c.now(), typ)
+		if err != nil {
+			return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		of := Verdict{Subject: got.Subject}
+		if isEmail(got.Email) {
+			of.Email = got.Email
+		}
+		return of, nil
+	}
+	return Verdict{}, ErrNotTold
+}
+
+// typeOf is the type that the header of a JWT names, empty for none.
+func typeOf(token string) string {
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil || len(parsed.Headers) == 0 {
+		return ""
+	}
+	typ, _ := parsed.Headers[0].ExtraHeaders[jose.HeaderType].(string)
+	return typ
+}

@@ -1,0 +1,139 @@
+package clerk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/loopback"
+)
+
+// companionMetadata is the member "clerk_companion" of a companion page's metadata.
+type companionMetadata struct {
+	Version     int    `json:"version"`
+	ClerkIssuer string `json:"clerk_issuer"` // whose session tokens it hands out
+	Store       bool   `json:"store"`        // whether it can remember used codes and revoked grants
+}
+
+// maxMachineName is what a companion page takes, in characters.
+const maxMachineName = 64
+
+// instance is the Clerk issuer behind a companion page. The profile may name it; a page that names another one is refused.
+func instance(p *config.Profile, said *companionMetadata) (string, error) {
+	if said == nil || said.Version != 1 {
+		return "", fmt.Errorf("discovery: %q is not a companion page of a version that this release knows", p.Issuer)
+	}
+	if p.Instance != "" && said.ClerkIssuer != p.Instance {
+		return "", fmt.Errorf("discovery: the companion page belongs to the Clerk issuer %q, and the profile names %q", clip(said.ClerkIssuer, 200), p.Instance)
+	}
+	u, err := url.Parse(said.ClerkIssuer)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return "", fmt.Errorf("discovery: the companion page names %q as its Clerk issuer, which is no https origin", clip(said.ClerkIssuer, 200))
+	}
+	return said.ClerkIssuer, nil
+}
+
+// machineName makes of a machine's name what a companion page takes as a label, or nothing.
+func machineName(name string) string {
+	name = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name))
+	if runes := []rune(name); len(runes) > maxMachineName {
+		name = string(runes[:maxMachineName])
+	}
+	return name
+}
+
+// verifySession checks the answer of a companion page: a session token of Clerk, not an access token of OAuth.
+func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token) (Tokens, error) {
+	tokens, err := c.sessionToken(ctx, issuer, answer.AccessToken, originOf(p.Issuer))
+	if err != nil {
+		return Tokens{}, fmt.Errorf("session token: %w", err)
+	}
+	if email, _ := answer.Extra("email").(string); isEmail(email) {
+		tokens.Email = email
+	}
+	tokens.RefreshToken = answer.RefreshToken
+	if answer.ExpiresIn > 0 {
+		tokens.ExpiresAt = tokens.ReceivedAt.Add(time.Duration(answer.ExpiresIn) * time.Second)
+	}
+	return tokens, nil
+}
+
+// checkParty refuses a token that was made for another web app than page, an origin. It may not say for which
+// (clerk.com/docs, "Session tokens": azp may be absent).
+func checkParty(got claims, page string) error {
+	if got.AuthorizedParty != "" && got.AuthorizedParty != page {
+		return fmt.Errorf("it was made for the web app %q, not for %q", clip(got.AuthorizedParty, 200), page)
+	}
+	return nil
+}
+
+// sessionToken verifies a session token, or one of a JWT template: signature, issuer, type, times, and whom it was made
+// for: page is the origin of the web app.
+func (c *Client) sessionToken(ctx context.Context, issuer *metadata, raw, page string) (Tokens, error) {
+	if kind(raw) != kindJWT {
+		return Tokens{}, errors.New("it is no JWT")
+	}
+	keys, err := c.keys(ctx, issuer)
+	if err != nil {
+		return Tokens{}, err
+	}
+	received := c.now()
+	got, err := verifyJWT(ctx, issuer.tokenIssuer, keys, &oidc.Config{SkipClientIDCheck: true}, raw, received, "JWT")
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := checkParty(got, page); err != nil {
+		return Tokens{}, err
+	}
+	if !isSubject(got.Subject) {
+		return Tokens{}, errors.New("it names no usable subject")
+	}
+	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: received, ExpiresAt: got.Expiry.Time()}
+	if isEmail(got.Email) {
+		tokens.Email = got.Email
+	}
+	return tokens, nil
+}
+
+// legacyMetadata stands in for the metadata that a page of the original kind does not have.
+func legacyMetadata(p *config.Profile) *metadata {
+	return &metadata{Keys: p.Issuer + "/.well-known/jwks.json", tokenIssuer: p.Issuer}
+}
+
+// tokenTrip is the flow of a page of the original kind: it is given a port, and sends a token back in the address. The
+// page may echo the state; most do not know of it.
+func (c *Client) tokenTrip(p *config.Profile, issuer *metadata, redirectURI, state string) trip {
+	port := strings.TrimSuffix(strings.TrimPrefix(redirectURI, "http://127.0.0.1:"), "/callback")
+	query := url.Values{"port": {port}, "state": {state}}
+	return trip{p.LegacyPage + "?" + query.Encode(), func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
+		tokens, err := c.sessionToken(ctx, issuer, callback.Token, originOf(p.LegacyPage))
+		if err != nil {
+			return Tokens{}, fmt.Errorf("the page's token: %w", err)
+		}
+		tokens.Unproven = callback.Unproven
+		return tokens, nil
+	}}
+}
+
+// originOf is the origin of a URL of a profile as browsers write it: without the default port.
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
