@@ -57,6 +57,8 @@ type Broker struct {
 	// Machine is the secret key of the machine whose tokens a profile with machine = true hands out, and Mint gets one.
 	Machine string
 	Mint    func(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error)
+	// Check asks the issuer about a token, as [clerk.Client.Check] does. May be nil.
+	Check func(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error)
 	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
 	// Refresh runs in this one.
 	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
@@ -68,6 +70,9 @@ type Broker struct {
 	Ask func(*config.Profile) error
 	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.
 	Foreground func() bool
+	// Confirm asks the person whether the account that came back is theirs, where the page could not prove that it answered
+	// us. Nil refuses.
+	Confirm func(context.Context, *config.Profile, clerk.Tokens) error
 	// Invite brings the person to the sign-in page.
 	Invite func(context.Context, *config.Profile, clerk.Invitation) error
 	// Waiting is told, after 3 s, that another process's sign-in is waited for, and on whose behalf it asks. May be nil.

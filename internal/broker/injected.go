@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -65,8 +66,12 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 	issuer, subject, expires, jwt := clerk.Inspect(token)
 	if jwt {
 		s.Kind, s.Subject, s.ExpiresAt = "jwt", subject, expires.UTC()
-		if issuer != p.Issuer {
-			return Session{}, fmt.Errorf("was issued by %.200q, not by %q", issuer, p.Issuer)
+		want := p.Issuer
+		if p.Companion { // whose tokens are its Clerk instance's, which the profile need not name
+			want = cmp.Or(p.Instance, issuer)
+		}
+		if issuer != want {
+			return Session{}, fmt.Errorf("was issued by %.200q, not by %q", issuer, want)
 		}
 		if !expires.IsZero() && !expires.After(now) {
 			return Session{}, fmt.Errorf("expired at %s", expires.UTC().Format(time.RFC3339))

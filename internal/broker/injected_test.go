@@ -73,6 +73,25 @@ func TestInjected(t *testing.T) {
 	}
 }
 
+// TestInjectedOfCompanion: a companion page hands out tokens of its Clerk instance, which the profile may name.
+func TestInjectedOfCompanion(t *testing.T) {
+	for _, row := range []struct {
+		reason, instance, issuer string
+		want                     string
+	}{
+		{"of the instance that the profile names", "https://clerk.acme.dev", "https://clerk.acme.dev", ""},
+		{"the profile names none", "", "https://clerk.acme.dev", ""},
+		{"of another instance", "https://clerk.acme.dev", "https://clerk.evil.dev", "was issued by"},
+		{"of the page itself, which issues none", "https://clerk.acme.dev", "https://app.acme.dev", "was issued by"},
+	} {
+		p := &config.Profile{Name: "app", Issuer: "https://app.acme.dev", Companion: true, Instance: row.instance}
+		_, err := broker.CheckInjected(p, jwt(fmt.Sprintf(`{"iss":%q}`, row.issuer)), start)
+		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+	}
+}
+
 // TestInjectedIsNotErased: it would come again; the person is told instead.
 func TestInjectedIsNotErased(t *testing.T) {
 	b := newBench(t)

@@ -17,6 +17,11 @@ import (
 // ErrNoMachineKey is a profile with machine = true where no usable key of a machine is at hand.
 var ErrNoMachineKey = errors.New("no machine's secret key")
 
+// machineSignIn is the answer to a person who wants to sign in to a machine's profile.
+func machineSignIn(p *config.Profile) error {
+	return fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and nobody signs in to it", p.Name)
+}
+
 // machineItem is the item of a machine's token. It belongs to the key, so that a rotated key never meets the old
 // key's token, and to the form of token; the key itself cannot be told from it.
 func machineItem(p *config.Profile, secretKey string) string {
@@ -27,11 +32,8 @@ func machineItem(p *config.Profile, secretKey string) string {
 // machine gives the machine's token: the one that was minted last, or, near its end, a new one. Minting costs money, so
 // that one process mints for all who wait. Where nothing can be kept it mints for each.
 func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error) {
-	switch {
-	case b.Machine == "":
-		return Session{}, fmt.Errorf("profile %q: %w", p.Name, ErrNoMachineKey)
-	case strings.HasPrefix(b.Machine, "sk_"):
-		return Session{}, fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", p.Name, ErrNoMachineKey)
+	if err := b.checkMachineKey(p); err != nil {
+		return Session{}, err
 	}
 	item := machineItem(p, b.Machine)
 	s, err := b.readMachine(ctx, item)
@@ -50,9 +52,10 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 	if err == nil && s.good(p, b.Now()) {
 		return s, nil
 	}
-	if err == nil && s.Token(p) == "" && b.Now().Before(s.ReceivedAt.Add(mintPause(s.Rejected))) {
-		return Session{}, fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
-			p.Name, s.ReceivedAt.Add(mintPause(s.Rejected)).Format(time.RFC3339))
+	if err == nil {
+		if err := b.mintPaused(p, s); err != nil {
+			return Session{}, err
+		}
 	}
 	t, mintErr := b.Mint(limited, p, b.Machine)
 	if mintErr != nil {
@@ -71,6 +74,65 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 		b.trace("profile %s: the machine's token was not kept: %v", p.Name, err)
 	}
 	return fresh, nil
+}
+
+func (b *Broker) checkMachineKey(p *config.Profile) error {
+	switch {
+	case b.Machine == "":
+		return fmt.Errorf("profile %q: %w", p.Name, ErrNoMachineKey)
+	case strings.HasPrefix(b.Machine, "sk_"):
+		return fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", p.Name, ErrNoMachineKey)
+	}
+	return nil
+}
+
+// LookMachine reads the machine's token that is kept, and mints none. mint says that a tool's next call would. The error
+// is why there could be neither.
+func (b *Broker) LookMachine(ctx context.Context, p *config.Profile) (s Session, mint bool, err error) {
+	if err := b.checkMachineKey(p); err != nil {
+		return Session{}, false, err
+	}
+	s, err = b.readMachine(ctx, machineItem(p, b.Machine))
+	if err != nil { // whatever it is, a call would mint
+		return Session{}, true, nil
+	}
+	return s, !s.good(p, b.Now()), b.mintPaused(p, s)
+}
+
+// forgetMachine takes the machine's token out of the keychain. Without its key nobody knows where it is.
+func (b *Broker) forgetMachine(ctx context.Context, p *config.Profile) (Session, error) {
+	if b.Machine == "" {
+		return Session{}, nil
+	}
+	item := machineItem(p, b.Machine)
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err := b.Locks.Lock(limited, item)
+	if err != nil {
+		return Session{}, fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+	}
+	defer release()
+	s, err := b.readMachine(ctx, item)
+	if err == nil || errors.Is(err, ErrUnreadable) {
+		err = b.Keychain.Delete(ctx, item)
+	}
+	if errors.Is(err, platform.ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", p.Name, err)
+	}
+	return s, nil
+}
+
+// mintPaused is the error of a machine whose tokens servers refuse, until the next one may be minted.
+func (b *Broker) mintPaused(p *config.Profile, s Session) error {
+	until := s.ReceivedAt.Add(mintPause(s.Rejected))
+	if s.Token(p) != "" || !b.Now().Before(until) {
+		return nil
+	}
+	return fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
+		p.Name, until.Format(time.RFC3339))
 }
 
 // mintPause is how long a token that servers refuse stands in for the next: a minute after the first rejection, twice

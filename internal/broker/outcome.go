@@ -40,6 +40,7 @@ const (
 	keychain   code = "keychain"
 	otherUser  code = "other-account"
 	unfit      code = "unfit" // the answer could not be used
+	noIDToken  code = "no-id-token"
 )
 
 // outcome is what a process leaves for those that wait, and for those that come later.
@@ -51,6 +52,8 @@ type outcome struct {
 	// Until is the end of the cool-down, zero for none; Refusals is how many came in a row.
 	Until    time.Time `json:"until,omitzero"`
 	Refusals int       `json:"refusals,omitempty"`
+	// Retry is when the issuer wants to be asked for a refresh again, zero if it named no time.
+	Retry time.Time `json:"retry,omitzero"`
 	// Command is the process on whose behalf the cool-down came, see Broker.Command.
 	Command int `json:"command,omitempty"`
 }
@@ -74,6 +77,8 @@ func codeOf(err error) (code, int) {
 		return otherUser, 0
 	case errors.Is(err, clerk.ErrGrantEnded):
 		return grantEnded, 0
+	case errors.Is(err, clerk.ErrNoIDToken):
+		return noIDToken, 0
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, errKeychain):
 		return keychain, 0
 	case errors.As(err, &response):
@@ -112,6 +117,8 @@ func (o outcome) err() error {
 		return fmt.Errorf("the issuer answered with status %d", o.Status)
 	case grantEnded:
 		return clerk.ErrGrantEnded
+	case noIDToken:
+		return clerk.ErrNoIDToken
 	case keychain:
 		return errKeychain
 	case otherUser:
@@ -124,18 +131,38 @@ func (o outcome) err() error {
 // readable, of the future or too old is no outcome.
 func (b *Broker) recall(ctx context.Context, kind string, p *config.Profile) outcome {
 	text, err := b.Outcomes.Get(ctx, kind+"-"+identity(p))
-	var o outcome
-	if err != nil || json.Unmarshal([]byte(text), &o) != nil {
+	if err != nil {
 		return outcome{}
 	}
-	now := b.Now()
-	if o.At.After(now) || now.Sub(o.At) > refusalsKept {
-		return outcome{}
-	}
-	if o.Until.Sub(o.At) > coolDownMost {
-		o.Until = o.At.Add(coolDownMost)
-	}
+	o, _ := parseOutcome(text, b.Now())
 	return o
+}
+
+// parseOutcome reads an outcome; ok is false for a void one.
+func parseOutcome(text string, now time.Time) (o outcome, ok bool) {
+	if json.Unmarshal([]byte(text), &o) != nil || o.At.After(now) || now.Sub(o.At) > refusalsKept {
+		return outcome{}, false
+	}
+	if most := o.At.Add(coolDownMost); o.Until.After(most) {
+		o.Until = most
+	}
+	if most := o.At.Add(coolDownMost); o.Retry.After(most) {
+		o.Retry = most
+	}
+	return o, true
+}
+
+// Void says of the text of an outcome that nobody goes by it any more: it is not readable, of the future or too old.
+func Void(text string, now time.Time) bool {
+	_, ok := parseOutcome(text, now)
+	return !ok
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // record leaves an outcome. At the end of a sign-in or a refresh there is nothing to be done about a failure, which is
@@ -165,6 +192,7 @@ func (b *Broker) settle(ctx context.Context, p *config.Profile, before outcome, 
 	case unopened: // no page was opened
 	case o.Code == ok:
 		o.Refusals, o.Until = 0, time.Time{}
+		b.Outcomes.Delete(context.WithoutCancel(ctx), "refresh-"+identity(p)) // it was about the session that is gone
 	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, o.Code):
 		pause := coolDownFirst << max(0, min(before.Refusals, 6))
 		o.Refusals++

@@ -35,9 +35,13 @@ type Session struct {
 	Kind         string `json:"kind,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
-	// ReceivedAt and ExpiresAt bound the life of the token that tools get.
+	// ReceivedAt and ExpiresAt bound the life of the token that tools get. A token without ExpiresAt has an end that nobody
+	// has told: it is used until a server refuses it.
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+
+	// Given is set for a token that a person has handed to us (login --with-token): no grant of ours stands behind it.
+	Given bool `json:"given,omitempty"`
 
 	// Rejected counts a machine's tokens that servers have refused, in a row.
 	Rejected int `json:"rejected,omitempty"`
@@ -88,14 +92,39 @@ func newSession(p *config.Profile, t clerk.Tokens) Session {
 // good says that the token may be handed out without asking anybody: it is left with min_ttl or half of its own life,
 // whichever is shorter, and was not received in the future.
 func (s Session) good(p *config.Profile, now time.Time) bool {
-	return s.Token(p) != "" && !s.ReceivedAt.After(now) &&
-		s.ExpiresAt.Sub(now) >= min(p.MinTTL, s.ExpiresAt.Sub(s.ReceivedAt)/2) && s.ExpiresAt.After(now)
+	return s.usable(p, now) && !s.ReceivedAt.After(now) &&
+		(s.ExpiresAt.IsZero() || s.ExpiresAt.Sub(now) >= min(p.MinTTL, s.Life()/2))
 }
 
 // usable says that the token has not expired yet.
 func (s Session) usable(p *config.Profile, now time.Time) bool {
-	return s.Token(p) != "" && s.ExpiresAt.After(now)
+	return s.Token(p) != "" && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(now))
 }
+
+// goodUntil is the end of the token, for a trace.
+func (s Session) goodUntil() string {
+	if s.ExpiresAt.IsZero() {
+		return "good until a server refuses it"
+	}
+	return "good until " + s.ExpiresAt.Format(time.RFC3339)
+}
+
+// Life is how long the token lives from its receipt, zero where its end is not known.
+func (s Session) Life() time.Duration {
+	if s.ExpiresAt.IsZero() {
+		return 0
+	}
+	return s.ExpiresAt.Sub(s.ReceivedAt)
+}
+
+// BelowMinTTL says that the profile asks for a longer life than such a token has. Half of that life is met then. Up to
+// the default nobody has asked for anything.
+func (s Session) BelowMinTTL(p *config.Profile) bool {
+	return s.Token(p) != "" && s.Life() > 0 && s.Life() < p.MinTTL && p.MinTTL > defaultMinTTL
+}
+
+// defaultMinTTL is what a profile has that says nothing.
+const defaultMinTTL = 5 * time.Minute
 
 // errNoSession is a profile without a session, or with a record of another issuer, client or set of scopes.
 var errNoSession = errors.New("no session")

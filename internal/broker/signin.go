@@ -23,7 +23,16 @@ const (
 // errSignedOut is why nobody is asked after a logout.
 var errSignedOut = errors.New("you signed out of it")
 
+// errLegacyPage is why no tool's call leads to a page of the original kind, which anybody could answer.
+var errLegacyPage = errors.New("its legacy_page works only with login")
+
+// errUnproven is a token that nobody could be asked about.
+var errUnproven = errors.New("the page did not prove that it answered this sign-in, and nobody could be asked whose account it is")
+
 func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began time.Time) (Session, error) {
+	if p.LegacyPage != "" {
+		return Session{}, &NeedsSignIn{p.Name, errLegacyPage}
+	}
 	if err := b.Ask(p); err != nil {
 		return Session{}, &NeedsSignIn{p.Name, err}
 	}
@@ -38,7 +47,7 @@ func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began ti
 // Login asks the person to sign in, whatever the keychain holds and whatever was refused before. Any account may come.
 func (b *Broker) Login(ctx context.Context, p *config.Profile) (Session, error) {
 	if p.Machine {
-		return Session{}, fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and nobody signs in to it", p.Name)
+		return Session{}, machineSignIn(p)
 	}
 	return b.signIn(ctx, p, b.Now(), false)
 }
@@ -100,7 +109,10 @@ func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time,
 	if err != nil {
 		return failed(err)
 	}
-	b.trace("profile %s: signed in as %q, good until %s", p.Name, s.Account(), s.ExpiresAt.Format(time.RFC3339))
+	b.trace("profile %s: signed in as %q, %s", p.Name, s.Account(), s.goodUntil())
+	if s.BelowMinTTL(p) {
+		b.trace("profile %s: min_ttl is %v, and a token lives for %v only", p.Name, p.MinTTL, s.Life())
+	}
 	return s, nil
 }
 
@@ -134,6 +146,9 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string,
 				b.revoke(ctx, p, t.RefreshToken)
 				return ErrOtherAccount
 			}
+			if err := b.confirm(ctx, p, t); err != nil {
+				return err
+			}
 			s = newSession(p, t)
 			replaced, err := b.keep(ctx, p, s)
 			if err != nil {
@@ -146,6 +161,16 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string,
 			return nil
 		})
 	return s, err
+}
+
+func (b *Broker) confirm(ctx context.Context, p *config.Profile, t clerk.Tokens) error {
+	switch {
+	case !t.Unproven:
+		return nil
+	case b.Confirm == nil:
+		return errUnproven
+	}
+	return b.Confirm(ctx, p, t)
 }
 
 // revoke ends a grant that nobody keeps any more, also if the caller is leaving. That it could not is only traced.

@@ -49,9 +49,16 @@ type SignOut struct {
 	RevokeErr error
 }
 
+// logoutLimit bounds the question to the issuer: the session is gone by then.
+const logoutLimit = 15 * time.Second
+
 // Logout forgets the session, leaves "signed out by the person" also where there was none, and asks the issuer to end
-// the grant.
+// the grant. A machine's profile loses the token that is kept; its key mints another when a tool asks.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
+	if p.Machine {
+		s, err := b.forgetMachine(ctx, p)
+		return SignOut{Session: s}, err
+	}
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
 		return SignOut{}, err
@@ -68,6 +75,8 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	}
 	out := SignOut{Session: s}
 	if s.RefreshToken != "" {
+		ctx, cancel := context.WithTimeout(ctx, logoutLimit)
+		defer cancel()
 		out.RevokeErr = b.Issuer.Revoke(ctx, p, s.RefreshToken)
 		out.Revoked = out.RevokeErr == nil
 	}

@@ -21,8 +21,8 @@ const (
 )
 
 // Token gives a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
-// errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], platform.ErrLocked, platform.ErrUnavailable, or what
-// kept a refresh from an answer.
+// errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], [*RefreshFailed], platform.ErrLocked,
+// platform.ErrUnavailable, or what kept a lock or a machine's token from an answer.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
 	if s, ok, err := b.injected(p); ok || err != nil {
 		return s, err
@@ -33,7 +33,7 @@ func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) 
 	began := b.Now()
 	s, err := b.read(ctx, p)
 	if err == nil && s.good(p, began) {
-		b.trace("profile %s: token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
+		b.trace("profile %s: token from the keychain, %s", p.Name, s.goodUntil())
 		return b.refreshAhead(ctx, p, s, began), nil
 	}
 	ctx = b.patient(ctx)
@@ -130,8 +130,12 @@ func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time
 	case s.RefreshToken == "":
 		return Session{}, errNoSession
 	}
-	if o := b.recall(ctx, "refresh", p); o.At.After(began) && o.err() != nil {
+	switch o := b.recall(ctx, "refresh", p); {
+	case o.err() == nil:
+	case o.At.After(began):
 		return Session{}, refreshError(p, o.err())
+	case o.Retry.After(began):
+		return Session{}, refreshError(p, fmt.Errorf("%w; it wants no other request before %s", o.err(), o.Retry.Format(time.RFC3339)))
 	}
 	return b.renew(limited, p, s, began)
 }
@@ -166,9 +170,19 @@ func (b *Broker) renew(limited context.Context, p *config.Profile, seen Session,
 	return Session{}, refreshError(p, err)
 }
 
-func refreshError(p *config.Profile, err error) error {
-	return fmt.Errorf("refreshing the session of profile %q: %w", p.Name, err)
+// RefreshFailed says what kept a session from a new token. The session is there still.
+type RefreshFailed struct {
+	Profile string
+	Err     error
 }
+
+func (e *RefreshFailed) Error() string {
+	return fmt.Sprintf("refreshing the session of profile %q: %v", e.Profile, e.Err)
+}
+
+func (e *RefreshFailed) Unwrap() error { return e.Err }
+
+func refreshError(p *config.Profile, err error) error { return &RefreshFailed{p.Name, err} }
 
 // Refresh is one refresh from the lock to the write, unless the session is not the one received at seen any more. It
 // does not end with ctx once the issuer is asked. Its outcome is left for those who wait.
@@ -197,7 +211,13 @@ func (b *Broker) Refresh(ctx context.Context, p *config.Profile, seen time.Time)
 	err = b.refreshNow(ctx, p, s)
 	o := outcome{}
 	if o.Code, o.Status = codeOf(err); err != nil {
-		o.Until = b.Now().UTC().Add(aheadPause)
+		now := b.Now().UTC()
+		o.Until = now.Add(aheadPause)
+		var refused *clerk.ResponseError
+		if errors.As(err, &refused) && refused.RetryAfter > 0 {
+			o.Retry = now.Add(refused.RetryAfter) // whoever reads it keeps to an hour at most
+			o.Until = later(o.Until, o.Retry)
+		}
 	}
 	// The limit of the refresh must not keep its outcome back.
 	b.record(context.WithoutCancel(ctx), "refresh", p, o)
@@ -214,7 +234,7 @@ func (b *Broker) refreshNow(ctx context.Context, p *config.Profile, s Session) e
 	switch {
 	case err == nil:
 		fresh := newSession(p, t)
-		b.trace("profile %s: refreshed, good until %s", p.Name, fresh.ExpiresAt.Format(time.RFC3339))
+		b.trace("profile %s: refreshed, %s", p.Name, fresh.goodUntil())
 		return b.writeFirmly(ctx, p, fresh)
 	case errors.Is(err, clerk.ErrGrantEnded):
 		return b.afterGrantEnded(ctx, p, s, err)

@@ -1,0 +1,251 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+// vouch answers every question about a token.
+func (b *bench) vouch(v clerk.Verdict, err error) {
+	b.Check = func(context.Context, *config.Profile, string) (clerk.Verdict, error) { return v, err }
+}
+
+// TestLoginWithToken: what is kept of a token that was handed to us, and whose it is said to be.
+func TestLoginWithToken(t *testing.T) {
+	const issuer = `"iss":"https://clerk.acme.dev"`
+	offline := errors.New("no network")
+	live := jwt(fmt.Sprintf(`{%s,"sub":"user_ada","exp":%d}`, issuer, start.Add(time.Hour).Unix()))
+	for _, row := range []struct {
+		reason, token string
+		verdict       clerk.Verdict
+		check         error
+		account       string
+		expires       time.Time
+	}{
+		{"a JWT that the issuer knows", live, clerk.Verdict{Subject: "user_ada", Email: "ada@acme.dev"}, nil, "ada@acme.dev", start.Add(time.Hour)},
+		{"a JWT without a network", live, clerk.Verdict{}, offline, "user_ada", start.Add(time.Hour)},
+		{"an opaque one that the issuer knows", "oat_1", clerk.Verdict{Subject: "user_ada", Email: "ada@acme.dev"}, nil, "ada@acme.dev", time.Time{}},
+		{"an opaque one without a network", "oat_1", clerk.Verdict{}, offline, "", time.Time{}},
+		{"an API key, of which the issuer tells nothing", "ak_1", clerk.Verdict{}, clerk.ErrNotTold, "", time.Time{}},
+		{"a JWT without an end", jwt("{" + issuer + `,"sub":"user_ada"}`), clerk.Verdict{}, offline, "user_ada", time.Time{}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.vouch(row.verdict, row.check)
+			b.have(time.Hour)
+			got, err := b.LoginWithToken(t.Context(), b.acme, row.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := b.kept()
+			if got.Account() != row.account || s.Account() != row.account || !s.ExpiresAt.Equal(row.expires) || s.AccessToken != row.token ||
+				s.RefreshToken != "" || !s.Given || s.SignedOut || !errors.Is(got.Unchecked, row.check) {
+				t.Errorf("got %+v, kept %+v", got, s)
+			}
+			b.wantCalls("revoke kept-refresh")
+			for _, later := range []time.Duration{0, 59 * time.Minute, 1000 * time.Hour} {
+				b.now = start.Add(later)
+				reply := b.get("git.acme.dev")
+				lives := row.expires.IsZero() || later < time.Hour
+				if lives && (reply.Credential.Token != row.token || !reply.Credential.Expires.Equal(row.expires)) {
+					t.Errorf("after %v: got %+v", later, reply)
+				}
+				if !lives && reply.Credential.Token != "signed-in-access" {
+					t.Errorf("after its end: got %+v", reply)
+				}
+			}
+		})
+	}
+}
+
+func TestLoginWithTokenRefuses(t *testing.T) {
+	const issuer = `"iss":"https://clerk.acme.dev"`
+	for _, row := range []struct {
+		reason, token string
+		verdict       clerk.Verdict
+		check         error
+		want          string
+	}{
+		{"nothing", "", clerk.Verdict{}, nil, "the token is empty"},
+		{"a secret key", "sk_live_1", clerk.Verdict{}, nil, "secret key"},
+		{"a publishable key", "pk_live_1", clerk.Verdict{}, nil, "publishable key"},
+		{"two words", "Bearer x", clerk.Verdict{}, nil, "holds a character"},
+		{"too long", strings.Repeat("x", 16<<10+1), clerk.Verdict{}, nil, "longer than"},
+		{"a JWT of another issuer", jwt(`{"iss":"https://clerk.evil.dev"}`), clerk.Verdict{}, nil, "was issued by"},
+		{"a JWT that has expired", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), clerk.Verdict{}, nil, "expired at 2026-11-23T12:00:00Z"},
+		{"one that the issuer refuses", "oat_1", clerk.Verdict{}, fmt.Errorf("%w: status 401", clerk.ErrRefused), "the issuer does not accept it: status 401"},
+		{"the session's own", "kept-access", clerk.Verdict{}, clerk.ErrNotTold, "the token is the one of this session"},
+		{"one of another account than it says", jwt("{" + issuer + `,"sub":"user_ada"}`), clerk.Verdict{Subject: "user_eve"}, nil, "another account"},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.vouch(row.verdict, row.check)
+			b.have(time.Hour)
+			_, err := b.LoginWithToken(t.Context(), b.acme, row.token)
+			if err == nil || !strings.Contains(err.Error(), row.want) || len(row.token) > 1 && strings.Contains(err.Error(), row.token) {
+				t.Errorf("got %v, want %q", err, row.want)
+			}
+			if s := b.kept(); s.AccessToken != "kept-access" {
+				t.Error("the session was touched")
+			}
+			b.wantCalls()
+		})
+	}
+	b := newBench(t)
+	b.acme.Machine = true
+	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err == nil || !strings.Contains(err.Error(), "machine's") {
+		t.Errorf("a machine: got %v", err)
+	}
+	b = newBench(t)
+	b.keychain.Hook = full
+	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err == nil {
+		t.Error("it was not kept, and nobody said so")
+	}
+}
+
+// TestGivenTokenIsRefused: a server's word ends a token whose end is not known, and after that a person is asked.
+func TestGivenTokenIsRefused(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err != nil {
+		t.Fatal(err)
+	}
+	b.now = start.Add(48 * time.Hour)
+	if reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: "oat_1"}); reply.Err != nil {
+		t.Fatal(reply.Err)
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
+		t.Errorf("got %+v", reply)
+	}
+}
+
+// TestLoginWithTokenEndsWhatWasBefore: a refusal's cool-down, and a logout's silence.
+func TestLoginWithTokenEndsWhatWasBefore(t *testing.T) {
+	b := newBench(t)
+	b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+	b.get("git.acme.dev")
+	if until, _ := b.CoolDown(t.Context(), b.acme); until.IsZero() {
+		t.Fatal("there is no cool-down to be ended")
+	}
+	if _, err := b.Logout(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err != nil {
+		t.Fatal(err)
+	}
+	if until, why := b.CoolDown(t.Context(), b.acme); why != nil {
+		t.Errorf("nobody is asked before %v: %v", until, why)
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "oat_1" {
+		t.Errorf("got %+v", reply)
+	}
+}
+
+// TestLoginWithTokenUnlocks: a locked keychain is opened by the person, where they may be asked.
+func TestLoginWithTokenUnlocks(t *testing.T) {
+	for _, may := range []bool{true, false} {
+		b := newBench(t)
+		locked := true
+		b.keychain.Hook = func(string, string) error {
+			if locked {
+				return platform.ErrLocked
+			}
+			return nil
+		}
+		b.Unlock = func(context.Context) error { locked = false; return nil }
+		if !may {
+			b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+		}
+		_, err := b.LoginWithToken(t.Context(), b.acme, "oat_1")
+		if may && err != nil || !may && !errors.Is(err, platform.ErrLocked) {
+			t.Errorf("may be asked %v: got %v", may, err)
+		}
+	}
+}
+
+// TestRetryAfter: a pause that the issuer names is kept to, for an hour at most, and a sign-in ends it.
+func TestRetryAfter(t *testing.T) {
+	for _, row := range []struct {
+		named, held time.Duration
+	}{{2 * time.Minute, 2 * time.Minute}, {5 * time.Hour, time.Hour}} {
+		b := newBench(t)
+		b.have(25 * time.Hour)
+		busy := &clerk.ResponseError{Endpoint: "token", Status: 429, RetryAfter: row.named}
+		b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, busy }
+		b.get("git.acme.dev")
+		b.wantCalls("refresh kept-refresh")
+		b.now = start.Add(row.held - time.Second)
+		reply := b.get("git.acme.dev")
+		b.wantCalls("refresh kept-refresh")
+		if want := "it wants no other request before " + start.Add(row.held).Format(time.RFC3339); reply.Err == nil || !strings.Contains(reply.Err.Error(), want) {
+			t.Errorf("%v: got %v", row.named, reply.Err)
+		}
+		b.now = start.Add(row.held)
+		b.get("git.acme.dev")
+		b.wantCalls("refresh kept-refresh", "refresh kept-refresh")
+	}
+
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) {
+		return clerk.Tokens{}, &clerk.ResponseError{Endpoint: "token", Status: 503, RetryAfter: time.Hour}
+	}
+	b.get("git.acme.dev")
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	b.have(25 * time.Hour)
+	b.get("git.acme.dev")
+	b.wantCalls("refresh kept-refresh", "sign in", "revoke kept-refresh", "refresh kept-refresh")
+}
+
+func TestBelowMinTTL(t *testing.T) {
+	for _, row := range []struct {
+		reason       string
+		life, minTTL time.Duration
+		want         bool
+	}{
+		{"a wish above the life", time.Hour, 2 * time.Hour, true},
+		{"a wish that is the life", time.Hour, time.Hour, false},
+		{"a wish that half of the life does not meet: it is refreshed early", time.Hour, 45 * time.Minute, false},
+		{"the default, and a token of a minute: nobody has asked for it", time.Minute, 5 * time.Minute, false},
+		{"an end that is not known", 0, 2 * time.Hour, false},
+	} {
+		s := broker.Session{AccessToken: "x", ReceivedAt: start}
+		if row.life > 0 {
+			s.ExpiresAt = start.Add(row.life)
+		}
+		if got := s.BelowMinTTL(&config.Profile{MinTTL: row.minTTL}); got != row.want {
+			t.Errorf("%s: %v", row.reason, got)
+		}
+	}
+	if (broker.Session{ReceivedAt: start, ExpiresAt: start.Add(time.Minute)}).BelowMinTTL(&config.Profile{MinTTL: time.Hour}) {
+		t.Error("there is no token")
+	}
+}
+
+func TestVoid(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"code":"ok","at":"2026-11-23T11:00:00Z"}`:                                    false,
+		`{"code":"denied","at":"2026-11-22T12:00:01Z","until":"2026-11-22T12:01:01Z"}`: false,
+		`{"code":"denied","at":"2026-11-22T11:59:59Z"}`:                                true,
+		`{"code":"ok","at":"2026-11-23T12:00:01Z"}`:                                    true,
+		`{"code":`: true,
+		``:         true,
+		`[]`:       true,
+		`null`:     true,
+	} {
+		if got := broker.Void(text, start); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+// TestLookMachine says before a call what the call would do: the kept token, a new one, or neither. A look mints none.
+func TestLookMachine(t *testing.T) {
+	b := newBench(t)
+	b.acme.Machine, b.acme.MachineToken, b.Broker.Machine = true, "jwt", "ak_1"
+	minted := 0
+	b.Mint = func(context.Context, *config.Profile, string) (clerk.Tokens, error) {
+		minted++
+		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
+	}
+	look := func(token string, mint bool, why string) {
+		t.Helper()
+		before := minted
+		s, fresh, err := b.LookMachine(t.Context(), b.acme)
+		if s.AccessToken != token || err == nil && fresh != mint || (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
+			t.Errorf("got %q, %v, %v; want %q, %v, %q", s.AccessToken, fresh, err, token, mint, why)
+		}
+		if minted != before {
+			t.Error("a look has minted")
+		}
+		if err == nil && fresh { // and so it is
+			if b.get("git.acme.dev"); minted != before+1 {
+				t.Errorf("%d were minted by the call, not one", minted-before)
+			}
+		} else if b.get("git.acme.dev"); minted != before {
+			t.Error("the call has minted")
+		}
+	}
+	look("", true, "")
+	look("minted", false, "")
+	b.now = start.Add(56 * time.Minute)
+	look("minted", true, "")
+	erase := protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev"}
+	b.Answer(t.Context(), erase)
+	look("", false, "servers have refused the machine's last tokens")
+	b.now = b.now.Add(time.Minute)
+	look("", true, "")
+	b.Broker.Machine = "sk_live_1"
+	look("", false, "secret key of Clerk's Backend API")
+	b.Broker.Machine = ""
+	look("", false, "no machine's secret key")
+}
+
+// TestMachineLogout forgets the token that is kept. The key mints another.
+func TestMachineLogout(t *testing.T) {
+	b := newBench(t)
+	b.acme.Machine, b.acme.MachineToken, b.Broker.Machine = true, "jwt", "ak_1"
+	b.Mint = func(context.Context, *config.Profile, string) (clerk.Tokens, error) {
+		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
+	}
+	b.get("git.acme.dev")
+	for _, want := range []string{"minted", ""} {
+		out, err := b.Logout(t.Context(), b.acme)
+		if err != nil || out.Session.AccessToken != want || out.Revoked {
+			t.Errorf("got %+v, %v; want %q", out, err, want)
+		}
+	}
+	if s, _, err := b.LookMachine(t.Context(), b.acme); err != nil || s.AccessToken != "" {
+		t.Errorf("it is there still: %+v, %v", s, err)
+	}
+	b.wantCalls()
+
+	b.get("git.acme.dev")
+	b.keychain.Hook = func(op, _ string) error {
+		if op == "delete" {
+			return errors.New("no")
+		}
+		return nil
+	}
+	if _, err := b.Logout(t.Context(), b.acme); err == nil {
+		t.Error("it could not be forgotten, and nobody said so")
+	}
+	b.Broker.Machine = ""
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Token(b.acme) != "" {
+		t.Errorf("without a key: %+v, %v", out, err)
+	}
+}
