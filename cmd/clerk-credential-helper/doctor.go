@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,10 @@ import (
 )
 
 type doctorCommand struct {
-	JSON bool `help:"Print JSON."`
+	JSON   bool `help:"Print JSON."`
+	Fix    bool `help:"Repair what can be repaired without harm; each repair is told and asked for."`
+	Yes    bool `short:"y" help:"With --fix: do not ask."`
+	DryRun bool `help:"With --fix: tell the repairs and make none."`
 }
 
 // finding is what one check has found.
@@ -31,6 +35,9 @@ type finding struct {
 	State  state  `json:"state"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"` // always there unless all is well
+	// Offers are what --fix would do about it.
+	Offers  []string `json:"repairs,omitempty"`
+	repairs []repair
 }
 
 type state string
@@ -56,23 +63,67 @@ type doctor struct {
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
-	d.findings = append(d.findings, finding{check, fine, fmt.Sprintf(format, args...), ""})
+	d.findings = append(d.findings, finding{Check: check, State: fine, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (d *doctor) warn(check, detail, remedy string) {
-	d.findings = append(d.findings, finding{check, doubt, detail, remedy})
+func (d *doctor) warn(check, detail, remedy string, repairs ...repair) {
+	d.add(check, doubt, detail, remedy, repairs)
 }
 
-func (d *doctor) fail(check, detail, remedy string) {
-	d.findings = append(d.findings, finding{check, failing, detail, remedy})
+func (d *doctor) fail(check, detail, remedy string, repairs ...repair) {
+	d.add(check, failing, detail, remedy, repairs)
+}
+
+func (d *doctor) add(check string, how state, detail, remedy string, repairs []repair) {
+	f := finding{Check: check, State: how, Detail: detail, Remedy: remedy, repairs: repairs}
+	for _, r := range repairs {
+		f.Offers = append(f.Offers, r.what)
+	}
+	d.findings = append(d.findings, f)
 }
 
 // Run looks at everything that a token's way depends on. Its one change is a probe that it puts into the keychain and
-// takes out again. The exit status is 1 if a check fails.
+// takes out again, and with --fix what the person agrees to. The exit status is 1 if a check fails.
 func (c doctorCommand) Run(ctx context.Context, sys *system) error {
+	if (c.Yes || c.DryRun) && !c.Fix {
+		return &usageError{errors.New("--yes and --dry-run go with --fix")}
+	}
+	d := examine(ctx, sys)
+	if c.Fix {
+		var err error
+		if d, err = c.mend(ctx, sys, d); err != nil {
+			return err
+		}
+	}
+	failed, mendable := 0, 0
+	for _, f := range d.findings {
+		if f.State == failing {
+			failed++
+		}
+		mendable += len(f.repairs)
+	}
+	if c.JSON {
+		if err := sys.printJSON(d.findings); err != nil {
+			return err
+		}
+	} else {
+		d.print(sys.stdout)
+		if mendable > 0 && !c.Fix {
+			fmt.Fprintln(sys.stdout, "\nsome of it can be repaired: clerk-credential-helper doctor --fix")
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d checks failed", failed, len(d.findings))
+	}
+	return nil
+}
+
+// examine makes all checks.
+func examine(ctx context.Context, sys *system) *doctor {
 	d := &doctor{sys: sys}
 	cfg := d.configuration()
 	d.store(ctx)
+	d.files()
 	d.variables(ctx, cfg)
 	for _, p := range cfg.Profiles {
 		d.issuer(ctx, p)
@@ -83,23 +134,7 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 	d.program()
 	d.git(ctx, cfg)
 	d.docker(cfg)
-	failed := 0
-	for _, f := range d.findings {
-		if f.State == failing {
-			failed++
-		}
-	}
-	if c.JSON {
-		if err := sys.printJSON(d.findings); err != nil {
-			return err
-		}
-	} else {
-		d.print(sys.stdout)
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d checks failed", failed, len(d.findings))
-	}
-	return nil
+	return d
 }
 
 func (d *doctor) print(w io.Writer) {
@@ -121,7 +156,7 @@ func (d *doctor) configuration() *config.Config {
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return noProfiles()
 	case err != nil && strings.Contains(err.Error(), "written by others"):
-		d.fail(check, err.Error(), "chmod go-w the file or folder that is named")
+		d.fail(check, err.Error(), "chmod go-w the file or folder that is named", d.closeConfigurations()...)
 		return noProfiles()
 	case err != nil:
 		d.fail(check, err.Error(), "mend what is named; README.md lists every key")
@@ -157,7 +192,11 @@ func (d *doctor) store(ctx context.Context) {
 	}
 	if err != nil {
 		remedy := hint(err)
-		if remedy == "" {
+		switch {
+		case remedy != "":
+		case strings.Contains(err.Error(), "belongs to another user"):
+			remedy = "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
+		default:
 			remedy = "chmod 0700 the folder that is named, or remove it: sessions kept there are lost"
 		}
 		d.fail(check, fmt.Sprintf("%s: %v", keychain.Describe(), err), remedy)
@@ -259,7 +298,11 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 		Device     string   `json:"device_authorization_endpoint"`
 	}
 	var clock time.Duration
-	for _, document := range []string{"openid-configuration", "oauth-authorization-server"} {
+	documents := []string{"openid-configuration", "oauth-authorization-server"}
+	if p.Companion { // it is no OpenID provider
+		documents = documents[1:]
+	}
+	for _, document := range documents {
 		var status int
 		if status, clock, err = fetchJSON(ctx, client, p.Issuer+"/.well-known/"+document, &found); status != http.StatusNotFound {
 			break
@@ -279,6 +322,9 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 		return
 	}
 	for _, endpoint := range []string{found.Authorize, found.Token, found.Keys} {
+		if p.Companion && endpoint == found.Keys { // they are its Clerk instance's
+			continue
+		}
 		if !sameOrigin(endpoint, p.Issuer) {
 			d.fail(check, fmt.Sprintf("its endpoint %.200q is not at %s", endpoint, p.Issuer), "tokens are never sent elsewhere: ask the issuer's administrator")
 			return
@@ -361,7 +407,11 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		d.warn(check, fmt.Sprintf("the last sign-in came to nothing (%v); tools ask again after %s", why, until.Local().Format(time.TimeOnly)), login)
 	case ok && s.SignedOut:
 		d.warn(check, "you signed out; tools do not ask", login)
-	case ok && s.RefreshToken == "" && s.Token(p) != "":
+	case ok && s.Given:
+		d.ok(check, "%s by login --with-token; it cannot be refreshed", cmp.Or(s.Account(), "a token"))
+	case ok && s.BelowMinTTL(p):
+		d.warn(check, belowMinTTL(p, s), "lower min_ttl, or have the issuer give a longer life")
+	case ok && s.RefreshToken == "" && s.Token(p) != "" && p.LegacyPage == "":
 		d.warn(check, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then "+login)
 	case ok && s.ReceivedAt.After(time.Now()):
 		d.fail(check, "it was received in the future: the clock was set back", "set the clock, or "+login)
@@ -423,7 +473,8 @@ func (d *doctor) program() {
 	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
 		found, err := exec.LookPath(name)
 		if err != nil {
-			d.fail("program", name+" is not in the PATH", "./install.sh makes it; put its folder (~/.local/bin) in the PATH, also of graphical programs")
+			remedy, repairs := notInPath(self, name)
+			d.fail("program", name+" is not in the PATH", remedy, repairs...)
 			continue
 		}
 		info, err := os.Stat(found)
@@ -486,7 +537,7 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 			if len(helpers) > 1 {
 				others := slices.DeleteFunc(slices.Clone(helpers), isGitHelper)
 				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to keep", h, strings.Join(others, ", ")),
-					"clerk-credential-helper setup git")
+					"clerk-credential-helper setup git", d.setUpGit(cfg))
 			}
 			for _, s := range statements {
 				if s.key == "username" && s.value != p.Username && gitURLMatches(s.subsection, url) && !strings.Contains(s.value, "@") {

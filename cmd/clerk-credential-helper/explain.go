@@ -44,6 +44,8 @@ type explanation struct {
 	CoolDown time.Time `json:"cool_down,omitzero"`
 
 	Answers []wireAnswer `json:"answers"`
+
+	mint bool // a machine's token that is kept is not good any more, or there is none
 }
 
 // wireAnswer is what a tool would read, with TOKEN in the token's place.
@@ -117,7 +119,7 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	left, life := s.ExpiresAt.Sub(now), s.ExpiresAt.Sub(s.ReceivedAt)
 	live := e.Token != "" && (left > 0 || s.ExpiresAt.IsZero())
 	switch {
-	case e.Source == "machine" && !live:
+	case e.Source == "machine" && e.mint:
 		e.Next = "mint"
 	case live && (s.ExpiresAt.IsZero() || left >= min(p.MinTTL, life/2) || s.RefreshToken == ""):
 		e.Next = "answer"
@@ -128,6 +130,8 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 		switch asked := b.Ask(p); {
 		case s.SignedOut:
 			e.Why = "you signed out"
+		case p.LegacyPage != "":
+			e.Why = "a legacy_page works only with login"
 		case asked != nil:
 			e.Why = asked.Error()
 		case err != nil && (b.Foreground == nil || !b.Foreground()):
@@ -165,15 +169,15 @@ func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.P
 		}
 		return s, nil
 	}
+	if p.Machine {
+		e.Source = "machine"
+		s, mint, err := b.LookMachine(ctx, p)
+		e.mint = mint
+		return s, err
+	}
 	s, ok, err := b.Look(ctx, p)
 	if ok {
 		e.Source = "keychain"
-	}
-	if p.Machine {
-		e.Source = "machine"
-		if b.Machine == "" {
-			return s, broker.ErrNoMachineKey
-		}
 	}
 	return s, err
 }
@@ -240,7 +244,7 @@ func (e explanation) print(w io.Writer) {
 			"answer":  "answered as it is; no network, nobody is asked",
 			"refresh": "refreshed at the issuer first; nobody is asked",
 			"ask":     "a person is asked: the browser opens",
-			"mint":    "the machine's token that is kept, or a new one; nobody is asked",
+			"mint":    "a new token is minted first; nobody is asked",
 			"refuse":  "refused: " + e.Why,
 			"nothing": "nobody is asked: " + e.Why,
 		}[e.Next])
@@ -270,14 +274,17 @@ const (
 	factIndent  = 13 // where the text of a fact begins
 )
 
-// fact prints a name and a text, over several lines where one is too short. A word is never broken: it may be a path.
-func fact(w io.Writer, name, text string) {
-	line := fmt.Sprintf("  %-*s", factIndent-3, name)
+// fact prints a name and a text, over several lines where one is too short.
+func fact(w io.Writer, name, text string) { wrap(w, name, factIndent-3, protocol.Escape(text)) }
+
+// wrap prints a text beside a name in a column of that width. A word is never broken: it may be a path.
+func wrap(w io.Writer, name string, column int, text string) {
+	line := fmt.Sprintf("  %-*s", column, name)
 	used := false
-	for _, word := range strings.Fields(protocol.Escape(text)) {
+	for _, word := range strings.Fields(text) {
 		if used && len(line)+1+len(word) > screenWidth {
 			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", factIndent-1)
+			line = strings.Repeat(" ", column+2)
 		}
 		line, used = line+" "+word, true
 	}

@@ -65,6 +65,9 @@ func firstRun(sys *system) error {
 	if err != nil {
 		return err
 	}
+	if err := sys.notForAnother(file); err != nil {
+		return err
+	}
 	fmt.Fprintf(sys.stderr, "No profile is configured yet. Three answers make one, in %s.\n\n", protocol.Escape(file))
 	text, err := platform.ReadTrusted(file, configLimit)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

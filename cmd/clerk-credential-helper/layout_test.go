@@ -27,7 +27,7 @@ var rooms = map[string]struct {
 	reason  string
 }{
 	"cmd/clerk-credential-helper": {
-		may:     []string{"internal/broker", "internal/clerk", "internal/config", "internal/sandbox", "platform", "protocol"},
+		may:     []string{"companion", "internal/broker", "internal/clerk", "internal/config", "internal/loopback", "internal/sandbox", "platform", "protocol"},
 		never:   []string{"testing"},
 		program: true,
 		reason:  "it puts the parts together, and ships no test code",

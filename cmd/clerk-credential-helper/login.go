@@ -10,6 +10,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -19,6 +20,7 @@ type loginCommand struct {
 	NoBrowser bool          `help:"Do not open a browser on this machine."`
 	Timeout   time.Duration `default:"5m" help:"How long to wait for you."`
 	As        string        `placeholder:"HINT" help:"The account to sign in as, usually an e-mail address; asks for a new sign-in in the browser."`
+	WithToken bool          `help:"Keep a token that is read from standard input; no browser opens. It cannot be refreshed."`
 
 	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
 }
@@ -42,6 +44,9 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
+	if c.WithToken {
+		return sys.keepGiven(ctx, b, p, c.Timeout)
+	}
 	if sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
 		return &broker.NeedsSignIn{Profile: p.Name, Reason: sys.mayAsk(p)}
 	}
@@ -54,53 +59,39 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
 		p.Name, protocol.Escape(s.Account()), life(time.Until(s.ExpiresAt)))
-	if s.RefreshToken == "" {
+	if s.RefreshToken == "" && p.LegacyPage == "" {
 		protocol.Words(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
 	}
+	if s.BelowMinTTL(p) {
+		protocol.Words(sys.stderr, errors.New(belowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
+	}
+	sys.warnInjected(b, p)
 	return nil
+}
+
+// belowMinTTL says what becomes of a min_ttl above the token's life.
+func belowMinTTL(p *config.Profile, s broker.Session) string {
+	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", life(p.MinTTL), life(s.Life()))
+}
+
+// warnInjected says that a sign-in changes nothing while the environment brings a token.
+func (sys *system) warnInjected(b *broker.Broker, p *config.Profile) {
+	if _, source, err := b.Injected(p); err == nil && source != "" {
+		protocol.Words(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
+	}
 }
 
 func (c loginCommand) check() error {
 	switch {
+	case c.WithToken && (c.NoBrowser || c.Flow != "auto" || c.As != ""):
+		return errors.New("--with-token opens no browser and asks for no account: leave the other flags out")
 	case c.NoBrowser && c.Flow == "browser":
 		return errors.New("--no-browser and --flow browser exclude each other")
 	case c.Timeout < time.Second || c.Timeout > time.Hour:
 		return fmt.Errorf("--timeout is %v: from 1s to 1h", c.Timeout)
 	case strings.ContainsFunc(c.As, unicode.IsControl) || len(c.As) > 320:
 		return errors.New("--as is not an account")
-	}
-	return nil
-}
-
-type logoutCommand struct {
-	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
-}
-
-// Run forgets the session and says what Clerk did of it, and until when an issued token goes on working.
-func (c logoutCommand) Run(ctx context.Context, sys *system) error {
-	b, p, err := sys.session(c.Target)
-	if err != nil {
-		return err
-	}
-	out, err := b.Logout(ctx, p)
-	if err != nil {
-		return err
-	}
-	s := out.Session
-	if s.Token(p) == "" && s.RefreshToken == "" {
-		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
-		return nil
-	}
-	fmt.Fprintf(sys.stderr, "signed out of %s (%s); the session is gone from this machine\n", p.Name, protocol.Escape(s.Account()))
-	switch {
-	case out.Revoked:
-		fmt.Fprintln(sys.stderr, "clerk has revoked the refresh token")
-	case out.RevokeErr != nil:
-		protocol.Words(sys.stderr, fmt.Errorf("clerk could not be asked to revoke the refresh token: %w", out.RevokeErr), "")
-	}
-	if s.Kind == "jwt" && s.ExpiresAt.After(time.Now()) {
-		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", s.ExpiresAt.Local().Format(time.DateTime))
 	}
 	return nil
 }

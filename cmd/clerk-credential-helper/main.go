@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -25,6 +26,8 @@ type system struct {
 	getenv func(string) string
 	caller string // the tool that we answer, for people
 	asking asking // how a person wants to be asked
+
+	inviting sync.WaitGroup // invitations that may hold the terminal
 }
 
 // Exit statuses of our own commands; a wire has its own.

@@ -31,6 +31,7 @@ type commands struct {
 	Exec       execCommand       `cmd:"" help:"Run a command with a token in one environment variable."`
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last failure of each tool, for when the tool did not."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
+	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`
 	Complete   completeCommand   `cmd:"" hidden:""`
 	Demo       demoCommand       `cmd:"" help:"Watch it work: a throw-away Clerk, git server and registry on this machine."`
 	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
@@ -116,6 +117,8 @@ func people(sys *system) int {
 // usageError is a command line that says something impossible.
 type usageError struct{ error }
 
+func (e *usageError) Unwrap() error { return e.error }
+
 func exitStatus(ctx context.Context, err error) int {
 	var usage *usageError
 	var configuration *configurationError
@@ -137,7 +140,12 @@ func hint(err error) string {
 	var needs *broker.NeedsSignIn
 	var failed *broker.SignInFailed
 	var injected *broker.InjectedError
+	var renewal *broker.RefreshFailed
 	switch {
+	case errors.Is(err, errForAnother):
+		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
+	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
+		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
 	case errors.Is(err, broker.ErrNoMachineKey):

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	clerk *sandbox.Server
 	told  map[string]int // what "asked" has counted so far
+	page  *sandbox.Companion
 }
 
 // TestScripts runs the program as tools and people do. Each script has a home of its own, the file store, and a
@@ -61,6 +62,9 @@ func TestScripts(t *testing.T) {
 			"secrets": secrets,
 			"within":  within,
 			"expand":  expand,
+
+			"companion": webApp,
+			"web":       web,
 		},
 	})
 }
@@ -221,8 +225,8 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 		want[args[i]] = n
 	}
 	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
-	free := want["authorize"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
-	for _, kind := range []string{"authorize", "token:authorization_code", "token:refresh_token", "revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
+	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
+	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
 		n := w.clerk.Count(kind)
 		got := n - w.told[kind]
 		w.told[kind] = n
@@ -287,8 +291,22 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 				f.TokenStatus = http.StatusInternalServerError
 			case "revoke-500":
 				f.RevokeStatus = http.StatusInternalServerError
+			case "echo-state":
+				f.EchoState = true
+			case "other-web-app":
+				f.WrongParty = true
 			case "other-person":
 				f.OtherSubject = true
+			case "no-id-token":
+				f.OmitIDToken = true
+			case "short-life":
+				f.AccessLifetime = 2 * time.Second
+			case "userinfo-401":
+				f.UserinfoStatus = http.StatusUnauthorized
+			case "down":
+				f.DiscoveryStatus = http.StatusServiceUnavailable
+			case "busy":
+				f.TokenStatus, f.TokenHeader = http.StatusTooManyRequests, http.Header{"Retry-After": {"120"}}
 			case "no-refresh-token":
 				f.OmitRefreshToken = true
 			case "foreign-token-endpoint":
@@ -307,6 +325,26 @@ func second(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(server.Close)
 	s.SetIssuer(server.URL)
 	ts.Setenv(args[0], server.URL)
+}
+
+// companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.
+func webApp(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	server := httptest.NewUnstartedServer(nil)
+	origin := "http://" + server.Listener.Addr().String()
+	w.page = w.clerk.Companion(origin, len(args) == 1)
+	server.Config.Handler = w.page
+	server.Start()
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], origin)
+}
+
+// web signed-out: the person signs out of the web app.
+func web(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || args[0] != "signed-out" {
+		ts.Fatalf("usage: web signed-out")
+	}
+	of(ts).page.EndSession()
 }
 
 // secrets FILE...: no secret that Clerk has issued or was sent stands in these files, nor in any URL that Clerk got,

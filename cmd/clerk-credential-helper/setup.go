@@ -20,7 +20,7 @@ import (
 )
 
 type setupCommand struct {
-	Tool    string   `arg:"" optional:"" enum:",git,docker,go,cargo,kubectl,terraform,pip" default:"" help:"git, docker, go, cargo, kubectl, terraform or pip; without one, what is missing is asked for."`
+	Tool    string   `arg:"" optional:"" enum:",git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" default:"" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel; without one, what is missing is asked for."`
 	Profile string   `help:"Only the hosts of this profile."`
 	Host    []string `help:"Only these hosts."`
 	All     bool     `help:"docker: for every registry (credsStore); the helper of before becomes the fallback."`
@@ -29,7 +29,7 @@ type setupCommand struct {
 }
 
 type unsetCommand struct {
-	Tool    string `arg:"" enum:"git,docker,go,cargo,kubectl,terraform,pip" help:"git, docker, go, cargo, kubectl, terraform or pip."`
+	Tool    string `arg:"" enum:"git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel."`
 	Profile string `help:"Only the hosts of this profile."`
 	Yes     bool   `short:"y" help:"Do not ask."`
 	DryRun  bool   `help:"Show the changes and make none."`
@@ -58,6 +58,15 @@ func (c setupCommand) Run(ctx context.Context, sys *system) error {
 			fmt.Fprintln(sys.stderr, small.after)
 		}
 	}
+	if tool, ok := hostToolNamed(c.Tool); ok {
+		name = tool.calls
+		hosts, err := c.hosts(cfg)
+		if err != nil {
+			return err
+		}
+		hosts = slices.DeleteFunc(hosts, func(h config.Host) bool { why, _ := tool.leaves(h); return why != "" })
+		tool.sayAfter(sys, toolHosts(cfg, hosts, c.Profile))
+	}
 	if name != "" && !onPath(name) {
 		protocol.Words(sys.stderr, fmt.Errorf("%s calls %s, which is not in the PATH", c.Tool, name), "install.sh makes the links; then: clerk-credential-helper doctor")
 	}
@@ -77,6 +86,9 @@ func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
 	hosts, err := c.hosts(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if tool, ok := hostToolNamed(c.Tool); ok {
+		return tool.edit(sys, tool.taken(sys, cfg, hosts, c.Profile))
 	}
 	if c.Tool == "git" {
 		file, err := sys.gitFile()
@@ -190,6 +202,9 @@ func (c unsetCommand) Run(sys *system) error {
 func (c unsetCommand) edits(sys *system, cfg *config.Config, hosts []config.Host) ([]edit, error) {
 	if small, ok := smallToolNamed(c.Tool); ok {
 		return small.edit(sys, true)
+	}
+	if tool, ok := hostToolNamed(c.Tool); ok {
+		return tool.editBack(sys, toolHosts(cfg, hosts, c.Profile))
 	}
 	if c.Tool == "git" {
 		file, err := sys.gitFile()
@@ -352,6 +367,9 @@ func (sys *system) apply(edits []edit, yes, dryRun bool) error {
 		if d.there && bytes.Equal(d.old, d.new) && !d.gone || !d.there && len(d.new) == 0 {
 			fmt.Fprintf(sys.stderr, "%s: nothing to change\n", protocol.Escape(d.file))
 			continue
+		}
+		if err := sys.notForAnother(d.real); err != nil && !dryRun {
+			return err
 		}
 		fmt.Fprint(sys.stdout, d.diff())
 		drafts = append(drafts, d)
@@ -529,11 +547,16 @@ func (d draftedEdit) diff() string {
 	return out.String()
 }
 
+// lines are without their ends, of either kind.
 func lines(text []byte) []string {
 	if len(text) == 0 {
 		return nil
 	}
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	all := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for i := range all {
+		all[i] = strings.TrimSuffix(all[i], "\r")
+	}
+	return all
 }
 
 type hunk struct{ old, fresh span }
@@ -590,7 +613,7 @@ func hunks(old, fresh []string) []hunk {
 // withoutSecrets shows a line without the values that docker keeps beside its settings: a whole file may be one line.
 func withoutSecrets(line string) string {
 	secret := regexp.MustCompile(`("(?i:auth|identitytoken|registrytoken|password|[a-z-]*authorization)"\s*:\s*)"(\\.|[^"\\])*"`)
-	line = secret.ReplaceAllString(strings.TrimSuffix(line, "\r"), `$1"***"`)
+	line = secret.ReplaceAllString(line, `$1"***"`)
 	return protocol.Escape(strings.ReplaceAll(line, "\t", "    "))
 }
 

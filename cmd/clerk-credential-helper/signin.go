@@ -61,8 +61,13 @@ func (sys *system) flows() []clerk.Flow {
 
 // invite brings a person to the sign-in. Standard output belongs to the tool.
 func (sys *system) invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+	sys.inviting.Add(1)
+	defer sys.inviting.Done()
 	s := newScreen(sys)
 	defer s.close()
+	if p.LegacyPage != "" {
+		s.say(legacyWarning, p.Name)
+	}
 	switch i.Flow {
 	case clerk.Device:
 		return s.inviteDevice(ctx, p, i)
@@ -71,6 +76,42 @@ func (sys *system) invite(ctx context.Context, p *config.Profile, i clerk.Invita
 	}
 	return s.inviteBrowser(ctx, p, i)
 }
+
+// legacyWarning is said before a page of the original kind is opened.
+const legacyWarning = `Profile %s signs in through a legacy_page. Two things are wrong with such pages: the token stands
+in the address, and so in the browser's history; and it can neither be refreshed nor revoked.
+A companion page has neither fault: clerk-credential-helper companion --help
+`
+
+// confirmAccount shows the account that a page of the original kind has sent, and asks: without our state in the answer,
+// any page of the web could have sent its own.
+func (sys *system) confirmAccount(ctx context.Context, p *config.Profile, t clerk.Tokens) error {
+	sys.inviting.Wait()
+	account := protocol.Escape(t.Subject)
+	if t.Email != "" {
+		account = protocol.Escape(t.Email) + " (" + account + ")"
+	}
+	fmt.Fprintf(sys.stderr, "The page did not prove that it answers this sign-in. The token is %s's, of %s.\n", account, p.Issuer)
+	ctx, cancel := context.WithTimeoutCause(ctx, confirmTime, errors.New("no answer came"))
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { // a terminal cannot be told to stop reading; the process is about to end
+		answer, err := sys.prompt("Is that your account? [y/N] ")
+		if answer := strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+			err = fmt.Errorf("%w: you did not take the account for yours", clerk.ErrDenied)
+		}
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// confirmTime is how long a person has to look at an account.
+const confirmTime = 2 * time.Minute
 
 // inviteBrowser opens the browser at the one-time address. A person at the terminal may open the sign-in address
 // themselves, here or elsewhere.

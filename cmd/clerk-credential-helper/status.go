@@ -10,11 +10,15 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
 type statusCommand struct {
-	JSON bool `help:"Print JSON."`
+	Check bool `help:"Ask the issuers whether they accept the tokens."`
+	JSON  bool `help:"Print JSON."`
+
+	Target string `arg:"" optional:"" name:"profile|url" help:"Only this profile, or the one of a URL or host."`
 }
 
 // profileStatus is one profile as status shows it.
@@ -23,23 +27,39 @@ type profileStatus struct {
 	DefinedIn   string    `json:"defined_in"`
 	Issuer      string    `json:"issuer"`
 	Hosts       []string  `json:"hosts"`
-	State       string    `json:"state"` // signed in, expired, signed out, not signed in, unknown
+	State       string    `json:"state"` // signed in, expired, signed out, not signed in, machine, unknown
 	Account     string    `json:"account,omitempty"`
 	Expires     time.Time `json:"expires,omitzero"`
 	Refreshable bool      `json:"refreshable"`
-	StoredIn    string    `json:"stored_in"`
+	// Given says that the token came by login --with-token.
+	Given    bool   `json:"given,omitempty"`
+	StoredIn string `json:"stored_in"`
 	// Injected is the variable that brings a token, which goes before the session.
 	Injected string `json:"injected,omitempty"`
 	// AskedAgain is when a tool may next ask the person to sign in, after a refusal.
 	AskedAgain time.Time `json:"asked_again,omitzero"`
+	Warning    string    `json:"warning,omitempty"`
 	Error      string    `json:"error,omitempty"`
+
+	Check       checkOutcome `json:"check,omitempty"` // with --check
+	CheckDetail string       `json:"check_detail,omitempty"`
+
+	endless bool // there is a token, and its end is not known
 }
 
-// Run shows facts from the configuration and the keychain; it never asks the network or a person.
+// Run shows facts from the configuration and the keychain; it asks a person never, and the network only with --check.
 func (c statusCommand) Run(ctx context.Context, sys *system) error {
 	cfg, err := sys.config()
 	if err != nil {
 		return err
+	}
+	profiles := cfg.Profiles
+	if c.Target != "" {
+		p, err := sys.pick(cfg, c.Target)
+		if err != nil {
+			return err
+		}
+		profiles = []*config.Profile{p}
 	}
 	b, err := sys.broker(cfg)
 	if err != nil {
@@ -51,16 +71,19 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 	}
 	var all []profileStatus
 	var failed []error
-	for _, p := range cfg.Profiles {
-		s, ok, err := b.Look(ctx, p)
-		if err != nil {
-			failed = append(failed, err)
-		}
-		st := describe(p, s, ok, err, keychain.Explain(ctx))
-		st.AskedAgain, _ = b.CoolDown(ctx, p)
-		_, st.Injected, err = b.Injected(p)
-		if err != nil {
-			failed = append(failed, err)
+	for _, p := range profiles {
+		st, err := look(ctx, b, keychain, p)
+		failed = append(failed, err)
+		if c.Check {
+			if st.Check, st.CheckDetail = askIssuer(ctx, b, p); ctx.Err() != nil {
+				return ctx.Err()
+			}
+			// What has been refreshed is shown as it is now.
+			fresh, err := look(ctx, b, keychain, p)
+			if err == nil {
+				fresh.Check, fresh.CheckDetail = st.Check, st.CheckDetail
+				st = fresh
+			}
 		}
 		all = append(all, st)
 	}
@@ -68,31 +91,60 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		if err := sys.printJSON(all); err != nil {
 			return err
 		}
-		return errors.Join(failed...)
-	}
-	for i, s := range all {
-		if i > 0 {
-			fmt.Fprintln(sys.stdout)
+	} else {
+		for i, s := range all {
+			if i > 0 {
+				fmt.Fprintln(sys.stdout)
+			}
+			s.print(sys.stdout)
 		}
-		s.print(sys.stdout)
+	}
+	if c.Check {
+		failed = append(failed, checkError(all))
 	}
 	return errors.Join(failed...)
+}
+
+// look is what can be told of a profile without asking anybody.
+func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p *config.Profile) (profileStatus, error) {
+	var st profileStatus
+	var failed error
+	if p.Machine {
+		s, _, err := b.LookMachine(ctx, p)
+		st = describe(p, s, err == nil, nil, keychain.Explain(ctx))
+		if st.State = "machine"; err != nil {
+			st.Error = err.Error() // a machine without a key is no failure of this command
+		}
+	} else {
+		s, ok, err := b.Look(ctx, p)
+		st, failed = describe(p, s, ok, err, keychain.Explain(ctx)), err
+	}
+	st.AskedAgain, _ = b.CoolDown(ctx, p)
+	_, source, err := b.Injected(p)
+	st.Injected = source
+	return st, errors.Join(failed, err)
 }
 
 func describe(p *config.Profile, s broker.Session, ok bool, err error, store string) profileStatus {
 	st := profileStatus{
 		Profile: p.Name, DefinedIn: p.Source, Issuer: p.Issuer, State: "not signed in",
-		Account: s.Account(), Refreshable: s.RefreshToken != "", StoredIn: store,
+		Account: s.Account(), Refreshable: s.RefreshToken != "", Given: s.Given, StoredIn: store,
 	}
 	for _, h := range p.Hosts {
 		st.Hosts = append(st.Hosts, h.String())
 	}
+	if s.BelowMinTTL(p) {
+		st.Warning = belowMinTTL(p, s)
+	}
+	st.endless = s.Token(p) != "" && s.ExpiresAt.IsZero()
 	switch {
 	case err != nil:
 		st.State, st.Error = "unknown", err.Error()
 	case !ok:
 	case s.SignedOut:
 		st.State = "signed out"
+	case st.endless:
+		st.State = "signed in"
 	case s.Token(p) != "" && s.ExpiresAt.After(time.Now()):
 		st.State, st.Expires = "signed in", s.ExpiresAt
 	case s.RefreshToken != "":
@@ -105,26 +157,29 @@ func describe(p *config.Profile, s broker.Session, ok bool, err error, store str
 
 func (s profileStatus) print(w io.Writer) {
 	state := s.State
+	if s.State == "machine" {
+		state = "a machine's"
+	}
 	if s.Account != "" {
 		state += " as " + s.Account
 	}
 	fmt.Fprintf(w, "%s: %s\n", s.Profile, protocol.Escape(state))
-	row := func(name, value string) { fmt.Fprintf(w, "  %-8s %s\n", name, protocol.Escape(value)) }
+	row := func(name, value string) { wrap(w, name, 8, protocol.Escape(value)) }
 	row("issuer", s.Issuer)
 	row("hosts", strings.Join(s.Hosts, ", "))
-	token := "none"
-	switch left := time.Until(s.Expires); {
-	case left > 0:
-		token = fmt.Sprintf("good for %s, until %s", life(left), s.Expires.Local().Format(time.DateTime))
-	case !s.Expires.IsZero():
-		token = "expired at " + s.Expires.Local().Format(time.DateTime)
-	}
-	if s.Refreshable {
-		token += "; refreshed when needed"
-	}
-	row("token", token)
+	row("token", s.token())
 	if s.Injected != "" {
 		row("injected", s.Injected+" goes before the session")
+	}
+	if s.Check != "" {
+		text := string(s.Check)
+		if s.CheckDetail != "" {
+			text += ": " + s.CheckDetail
+		}
+		row("check", text)
+	}
+	if s.Warning != "" {
+		row("warning", s.Warning)
 	}
 	if !s.AskedAgain.IsZero() {
 		row("sign-in", "was refused; tools ask again after "+s.AskedAgain.Local().Format(time.TimeOnly)+", or run: clerk-credential-helper login "+s.Profile)
@@ -134,4 +189,26 @@ func (s profileStatus) print(w io.Writer) {
 	if s.Error != "" {
 		row("error", s.Error)
 	}
+}
+
+func (s profileStatus) token() string {
+	token := "none"
+	if s.State == "machine" && s.Expires.IsZero() && !s.endless {
+		return "none is kept; one is minted when a tool asks"
+	}
+	switch left := time.Until(s.Expires); {
+	case s.endless:
+		token = "its end is not known: used until a server refuses it"
+	case left > 0:
+		token = fmt.Sprintf("good for %s, until %s", life(left), s.Expires.Local().Format(time.DateTime))
+	case !s.Expires.IsZero():
+		token = "expired at " + s.Expires.Local().Format(time.DateTime)
+	}
+	switch {
+	case s.Refreshable:
+		token += "; refreshed when needed"
+	case s.Given:
+		token += "; given by login --with-token, not refreshable"
+	}
+	return token
 }

@@ -113,11 +113,13 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Injected:   sys.injected(cfg),
 		Machine:    sys.getenv("CLERK_MACHINE_SECRET_KEY"),
 		Mint:       issuer{sys, trace}.Mint,
+		Check:      issuer{sys, trace}.Check,
 		Renew:      renewDetached,
 		Fallback:   fallback,
 		Patient:    interruptible,
 		Ask:        sys.mayAsk,
 		Foreground: foreground,
+		Confirm:    sys.confirmAccount,
 		Invite:     sys.invite,
 		Waiting:    sys.sayWaiting,
 		Caller:     sys.caller,
@@ -222,6 +224,14 @@ func (i issuer) Revoke(ctx context.Context, p *config.Profile, refreshToken stri
 		return err
 	}
 	return c.Revoke(ctx, p, refreshToken)
+}
+
+func (i issuer) Check(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error) {
+	c, err := i.client(p)
+	if err != nil {
+		return clerk.Verdict{}, err
+	}
+	return c.Check(ctx, p, token)
 }
 
 // Mint asks Clerk's Backend API, or the one that CLERK_API_URL names, as in Clerk's own libraries.

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// repair is something that can be done about a finding, and cannot make it worse.
+type repair struct {
+	what string
+	do   func() error
+	// asks is set for what shows its changes and asks on its own.
+	asks func(yes, dryRun bool) error
+}
+
+// mendRounds bounds how often is looked again: one fault may hide others.
+const mendRounds = 4
+
+// mend offers every repair once, makes those that the person agrees to, and looks again.
+func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*doctor, error) {
+	offered := map[string]bool{}
+	for range mendRounds {
+		var now []repair
+		for _, f := range d.findings {
+			for _, r := range f.repairs {
+				if !offered[r.what] {
+					offered[r.what] = true
+					now = append(now, r)
+				}
+			}
+		}
+		if now == nil {
+			break
+		}
+		for _, r := range now {
+			if err := c.make(sys, r); err != nil {
+				return d, err
+			}
+			if ctx.Err() != nil {
+				return d, ctx.Err()
+			}
+		}
+		if c.DryRun {
+			break
+		}
+		d = examine(ctx, sys)
+	}
+	if len(offered) == 0 {
+		fmt.Fprintln(sys.stderr, "there is nothing that could be repaired from here")
+	}
+	return d, nil
+}
+
+// make tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
+func (c doctorCommand) make(sys *system, r repair) error {
+	fact(sys.stderr, "repair", r.what)
+	var err error
+	switch {
+	case r.asks != nil:
+		err = r.asks(c.Yes, c.DryRun)
+	case c.DryRun:
+		return nil
+	default:
+		ok := c.Yes
+		if !ok {
+			if ok, err = sys.confirm("Do this?"); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			err = errLeft
+		} else {
+			err = r.do()
+		}
+	}
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage) && errors.Is(err, errNobodyToAsk):
+		return err
+	case errors.Is(err, errLeft):
+		fact(sys.stderr, "left", "as it is")
+	case err != nil:
+		fact(sys.stderr, "FAILED", err.Error())
+	case !c.DryRun:
+		fact(sys.stderr, "done", "")
+	}
+	return nil
+}
+
+// closeConfigurations takes the permission to write from others, for the files that are this user's and their folders.
+func (d *doctor) closeConfigurations() []repair {
+	files := []string{platform.MachineConfig()}
+	if own, err := d.sys.userConfig(); err == nil {
+		files = append(files, own)
+	}
+	var paths []string
+	for _, file := range files {
+		paths = append(paths, filepath.Dir(file))
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			paths = append(paths, filepath.Dir(real), real)
+		}
+	}
+	slices.Sort(paths)
+	var all []repair
+	for _, path := range slices.Compact(paths) {
+		if platform.Allows(path, 0o022) {
+			all = append(all, repair{
+				what: "chmod go-w " + path + "; others could write there, so look at what the configuration says",
+				do:   func() error { return platform.Restrict(path, 0o022) },
+			})
+		}
+	}
+	return all
+}
+
+// keptFolders are those that we keep files in.
+func (sys *system) keptFolders() []string {
+	var folders []string
+	if state, err := platform.StateDir(sys.getenv); err == nil {
+		folders = append(folders, state, filepath.Join(state, "failures"))
+	}
+	if keychain, err := sys.keychain(); err == nil {
+		if locks, err := keychain.LockDir(); err == nil {
+			folders = append(folders, locks, filepath.Join(locks, "outcomes"))
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
+const (
+	// leftAfter is when a temporary file has no writer any more: one has it for moments.
+	leftAfter = time.Hour
+	// keptMost bounds what is looked at in one folder.
+	keptMost = 10_000
+)
+
+// files looks at the files that we keep: their permissions, and what nobody needs any more. It says nothing of what is
+// as it should be.
+func (d *doctor) files() {
+	for _, folder := range d.sys.keptFolders() {
+		d.folder(folder)
+	}
+}
+
+func (d *doctor) folder(folder string) {
+	var entries []fs.DirEntry
+	if f, err := os.Open(folder); err == nil {
+		entries, _ = f.ReadDir(keptMost) // what could be read
+		f.Close()
+	}
+	advice := ""
+	if slices.ContainsFunc(entries, isSession) {
+		advice = "; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+	}
+	if platform.Allows(folder, 0o077) {
+		d.fail("files", folder+" is open to others", "chmod 0700 "+folder+advice, repair{
+			what: "chmod 0700 " + folder + advice,
+			do:   func() error { return platform.Restrict(folder, 0o077) },
+		})
+	}
+	var open, left []string
+	for _, e := range entries {
+		path := filepath.Join(folder, e.Name())
+		name := e.Name()
+		item, lock := strings.HasSuffix(name, ".json"), strings.HasSuffix(name, ".lock")
+		temporary := strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+		switch {
+		case lock && !usableLock(path):
+			d.fail("files", path+" is no lock that could be taken", "remove it", repair{
+				what: "rm " + path,
+				do:   func() error { return removeUnlessLock(path) },
+			})
+		case temporary && olderThan(path, leftAfter), item && filepath.Base(folder) == "outcomes" && void(path):
+			left = append(left, path)
+		case (item || lock || temporary) && e.Type().IsRegular() && platform.Allows(path, 0o077):
+			open = append(open, path)
+		}
+	}
+	if open != nil {
+		d.fail("files", fmt.Sprintf("%s open to others: %s", areFiles(len(open)), firstOf(open)), "chmod 0600 each of them"+advice, repair{
+			what: fmt.Sprintf("chmod 0600 %s in %s%s", countFiles(len(open)), folder, advice),
+			do: func() error {
+				var failed []error
+				for _, path := range open {
+					failed = append(failed, platform.Restrict(path, 0o077))
+				}
+				return errors.Join(failed...)
+			},
+		})
+	}
+	if left != nil {
+		d.warn("files", fmt.Sprintf("%s left over: %s", areFiles(len(left)), firstOf(left)), "remove what is named: nobody goes by it any more", repair{
+			what: fmt.Sprintf("rm %s left over in %s", countFiles(len(left)), folder),
+			do: func() error {
+				var failed []error
+				for _, path := range left {
+					failed = append(failed, os.Remove(path))
+				}
+				return errors.Join(failed...)
+			},
+		})
+	}
+}
+
+// isSession tells a file that has tokens in it, or had them when it was made.
+func isSession(e fs.DirEntry) bool {
+	name := strings.TrimPrefix(e.Name(), ".")
+	return (strings.HasPrefix(name, "session-") || strings.HasPrefix(name, "machine-")) && !strings.HasSuffix(name, ".lock")
+}
+
+func usableLock(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return true // gone meanwhile, or nothing that can be said
+	}
+	other, err := platform.OwnedByOther(path)
+	return info.Mode().IsRegular() && (err != nil || !other)
+}
+
+// removeUnlessLock removes what cannot be locked by us, and so is locked by none of us. A lock that is in use must stay: a
+// lock on a removed file excludes nobody.
+func removeUnlessLock(path string) error {
+	if usableLock(path) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+func olderThan(path string, age time.Duration) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > age
+}
+
+func void(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < leftAfter {
+		return false // one that is being written is not looked at too closely
+	}
+	text, err := readText(path)
+	return err == nil && broker.Void(string(text), time.Now())
+}
+
+func countFiles(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
+
+func areFiles(n int) string {
+	if n == 1 {
+		return "1 file is"
+	}
+	return fmt.Sprintf("%d files are", n)
+}
+
+// firstOf names the first few.
+func firstOf(paths []string) string {
+	const most = 3
+	if len(paths) > most {
+		return strings.Join(paths[:most], ", ") + ", ..."
+	}
+	return strings.Join(paths, ", ")
+}
+
+// notInPath says what helps a tool to find us by a name: the link that install.sh makes beside the program, or the folder
+// of both in the PATH.
+func notInPath(self, name string) (remedy string, repairs []repair) {
+	const program = "clerk-credential-helper"
+	folder := filepath.Dir(self)
+	if filepath.Base(self) != program || os.PathSeparator != '/' {
+		return "./install.sh makes it; put its folder (~/.local/bin) in the PATH, also of graphical programs", nil
+	}
+	link := filepath.Join(folder, name)
+	if _, err := os.Lstat(link); errors.Is(err, fs.ErrNotExist) {
+		return "./install.sh makes it, or: ln -s " + program + " " + link, []repair{{
+			what: "ln -s " + program + " " + link,
+			do:   func() error { return os.Symlink(program, link) },
+		}}
+	}
+	return fmt.Sprintf(`put %s in the PATH, also of graphical programs; in ~/.profile: export PATH="%[1]s:$PATH"`, folder), nil
+}
+
+// setUpGit is "setup git": our section comes last, and takes back the helpers before it.
+func (d *doctor) setUpGit(cfg *config.Config) repair {
+	return repair{what: "clerk-credential-helper setup git", asks: func(yes, dryRun bool) error {
+		// Standard output is for the findings.
+		sys := &system{args: d.sys.args, stdin: d.sys.stdin, stdout: d.sys.stderr, stderr: d.sys.stderr, getenv: d.sys.getenv}
+		edits, err := setupCommand{Tool: "git"}.edits(sys, cfg)
+		if err != nil {
+			return err
+		}
+		return sys.apply(edits, yes, dryRun)
+	}}
+}

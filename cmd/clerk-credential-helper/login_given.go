@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+// keepGiven is "login --with-token": it keeps a token that somebody has already, as a session that cannot be refreshed. It
+// is for machines that no person can sign in on, and never prints the token.
+func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Profile, limit time.Duration) error {
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no token came on standard input within %v", limit))
+	defer cancel()
+	token, err := sys.readGiven(limited, p)
+	if err != nil {
+		return err
+	}
+	given, err := b.LoginWithToken(ctx, p, token)
+	if err != nil {
+		return err
+	}
+	s := given.Session
+	as := " with the token"
+	if s.Account() != "" {
+		as = " as " + s.Account()
+	}
+	end := "its end is not known: it is used until a server refuses it"
+	if !s.ExpiresAt.IsZero() {
+		end = "the token is good for " + life(time.Until(s.ExpiresAt))
+	}
+	fmt.Fprintf(sys.stderr, "signed in to %s%s; %s, and cannot be refreshed\n", p.Name, protocol.Escape(as), end)
+	switch {
+	case given.Unchecked == nil:
+	case errors.Is(given.Unchecked, clerk.ErrNotTold):
+		fmt.Fprintln(sys.stderr, "whose it is could not be asked: "+given.Unchecked.Error())
+	default:
+		protocol.Words(sys.stderr, fmt.Errorf("whose it is could not be asked: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
+	}
+	sys.warnInjected(b, p)
+	return nil
+}
+
+// readGiven reads one token from standard input. At a terminal the person pastes it, and nothing is shown.
+func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, error) {
+	if isTerminal(sys.stdin) {
+		return sys.readPasted(ctx, p)
+	}
+	type result struct {
+		text []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() { // a pipe cannot be told to stop; the process is about to end then
+		text, err := io.ReadAll(io.LimitReader(sys.stdin, injectedLimit+1))
+		read <- result{text, err}
+	}()
+	select {
+	case r := <-read:
+		if r.err != nil {
+			return "", fmt.Errorf("reading the token from standard input: %w", r.err)
+		}
+		return oneToken(r.text)
+	case <-ctx.Done():
+		return "", whyEnded(ctx)
+	}
+}
+
+// whyEnded is the end of a wait, in words.
+func whyEnded(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		return errors.New("it was cancelled")
+	}
+	return context.Cause(ctx)
+}
+
+// oneToken is the one line of the input. What no token may hold is said later, by the rules for all tokens.
+func oneToken(text []byte) (string, error) {
+	if len(text) > injectedLimit {
+		return "", &usageError{fmt.Errorf("standard input holds more than %d bytes: it takes one token and nothing else", injectedLimit)}
+	}
+	token := string(bytes.TrimSpace(text))
+	switch {
+	case token == "":
+		return "", &usageError{errors.New("standard input is empty: it takes one token")}
+	case strings.ContainsAny(token, "\r\n"):
+		return "", &usageError{errors.New("standard input has several lines: it takes one token and nothing else")}
+	}
+	return token, nil
+}
+
+func (sys *system) readPasted(ctx context.Context, p *config.Profile) (string, error) {
+	t, err := platform.OpenTerminal()
+	if err != nil {
+		return "", fmt.Errorf("reading the token from the terminal: %w", err)
+	}
+	defer t.Close()
+	fmt.Fprintf(t, "Paste the token for %s and press Enter; nothing is shown: ", p.Name)
+	defer fmt.Fprintln(t)
+	var token string
+	err = t.ReadLines(ctx, func(line string, tooLong bool) (more bool) {
+		token = strings.TrimSpace(line)
+		if tooLong {
+			token = strings.Repeat("x", injectedLimit+1) // refused as one that is too long
+		}
+		return token == ""
+	})
+	switch {
+	case ctx.Err() != nil:
+		return "", whyEnded(ctx)
+	case err != nil:
+		return "", fmt.Errorf("reading the token: %w", err)
+	case token == "":
+		return "", &usageError{errors.New("no token was given")}
+	}
+	return oneToken([]byte(token))
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
+type logoutCommand struct {
+	All  bool `help:"Every profile, with a line for each."`
+	JSON bool `help:"With --all: print JSON."`
+
+	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
+}
+
+// Run forgets the session and says what Clerk did of it, and until when an issued token goes on working.
+func (c logoutCommand) Run(ctx context.Context, sys *system) error {
+	switch {
+	case c.All && c.Target != "":
+		return &usageError{errors.New("--all means every profile: name none")}
+	case c.JSON && !c.All:
+		return &usageError{errors.New("--json goes with --all")}
+	case c.All:
+		return c.all(ctx, sys)
+	}
+	b, p, err := sys.session(c.Target)
+	if err != nil {
+		return err
+	}
+	out, err := b.Logout(ctx, p)
+	if err != nil {
+		return err
+	}
+	s := out.Session
+	if p.Machine {
+		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool\n", p.Name)
+		return nil
+	}
+	if s.Token(p) == "" && s.RefreshToken == "" {
+		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
+		return nil
+	}
+	fmt.Fprintf(sys.stderr, "signed out of %s%s; the session is gone from this machine\n", p.Name, protocol.Escape(inBrackets(s.Account())))
+	switch {
+	case out.Revoked:
+		fmt.Fprintln(sys.stderr, "clerk has revoked the refresh token")
+	case out.RevokeErr != nil:
+		protocol.Words(sys.stderr, fmt.Errorf("clerk could not be asked to revoke the refresh token: %w", out.RevokeErr), "")
+	case s.Given:
+		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: whoever has it can use it")
+	}
+	if until := aliveUntil(s); !until.IsZero() {
+		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))
+	}
+	return nil
+}
+
+func inBrackets(account string) string {
+	if account == "" {
+		return ""
+	}
+	return " (" + account + ")"
+}
+
+// aliveUntil is until when servers accept the last token of a session, whatever is revoked. Zero is for no such token.
+func aliveUntil(s broker.Session) time.Time {
+	if s.Kind == "jwt" && s.ExpiresAt.After(time.Now()) {
+		return s.ExpiresAt
+	}
+	return time.Time{}
+}
+
+// signedOut is what became of one profile.
+type signedOut struct {
+	Profile string `json:"profile"`
+	// Outcome is "revoked"; "unknown" for a session that is gone here, and of which Clerk does not know so; "forgotten" where
+	// there was no grant to revoke; "nothing" where there was no session; or "failed", the session being here still.
+	Outcome string `json:"outcome"`
+	Account string `json:"account,omitempty"`
+	// Accepted is until when servers accept the last token, a JWT.
+	Accepted time.Time `json:"accepted_until,omitzero"`
+	// Injected is the variable that goes on bringing a token.
+	Injected string `json:"injected,omitempty"`
+	Error    string `json:"error,omitempty"`
+
+	machine bool
+}
+
+// all signs out of every profile. One that fails does not keep the others.
+func (c logoutCommand) all(ctx context.Context, sys *system) error {
+	cfg, err := sys.config()
+	if err != nil {
+		return err
+	}
+	b, err := sys.broker(cfg)
+	if err != nil {
+		return err
+	}
+	all := []signedOut{}
+	failed := 0
+	for _, p := range cfg.Profiles {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		out, err := b.Logout(ctx, p)
+		o := signOutcome(p, out, err)
+		_, o.Injected, _ = b.Injected(p) // what is wrong with it is no business of a logout
+		if o.Outcome == "failed" {
+			failed++
+		}
+		if !c.JSON { // a slow issuer does not hide what is done
+			fact(sys.stdout, o.Outcome, o.words())
+		}
+		all = append(all, o)
+	}
+	if c.JSON {
+		if err := sys.printJSON(all); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d profiles could not be signed out of", failed, len(all))
+	}
+	return nil
+}
+
+func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
+	s := out.Session
+	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.Machine}
+	switch {
+	case err != nil:
+		o.Outcome, o.Error = "failed", err.Error()
+	case out.Revoked:
+		o.Outcome = "revoked"
+	case out.RevokeErr != nil:
+		o.Outcome, o.Error = "unknown", out.RevokeErr.Error()
+	case s.Token(p) != "":
+		o.Outcome = "forgotten"
+	default:
+		o.Outcome = "nothing"
+	}
+	return o
+}
+
+func (o signedOut) words() string {
+	text := o.Profile + inBrackets(o.Account)
+	switch o.Outcome {
+	case "revoked":
+		text += ": signed out, and Clerk has revoked the grant"
+	case "unknown":
+		text += ": signed out here; Clerk could not be asked to revoke the grant: " + o.Error
+	case "forgotten":
+		if o.machine {
+			text += ": the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool"
+			break
+		}
+		text += ": signed out; there was no grant to revoke"
+	case "nothing":
+		text += ": there was no session"
+	default:
+		text += ": " + o.Error
+	}
+	if !o.Accepted.IsZero() {
+		text += "; servers accept its last token, a JWT, until " + o.Accepted.Local().Format(time.DateTime)
+	}
+	if o.Injected != "" {
+		text += "; " + o.Injected + " goes on bringing a token"
+	}
+	return text
+}

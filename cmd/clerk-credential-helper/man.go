@@ -1,0 +1,233 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+type manCommand struct{}
+
+// Run prints the manual page in the language of man(7). Commands and flags come from the grammar, so that the page never
+// gets out of date.
+func (manCommand) Run(k *kong.Context, sys *system) error {
+	page := manPage{w: sys.stdout}
+	page.write(k.Model)
+	return page.err
+}
+
+// manPage writes requests and text of man(7), and keeps the first error.
+type manPage struct {
+	w   io.Writer
+	err error
+}
+
+func (m *manPage) line(format string, args ...any) {
+	if m.err == nil {
+		_, m.err = fmt.Fprintf(m.w, format+"\n", args...)
+	}
+}
+
+// text is a paragraph of words, over several lines. None of its characters can make a request.
+func (m *manPage) text(words string) {
+	line := ""
+	for _, word := range strings.Fields(words) {
+		word = roff(word)
+		if line != "" && len(line)+1+len(word) > screenWidth {
+			m.verbatim(line)
+			line = ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	m.verbatim(line)
+}
+
+// verbatim is one line of roff's text.
+func (m *manPage) verbatim(line string) {
+	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
+		line = `\&` + line
+	}
+	if line != "" {
+		m.line("%s", line)
+	}
+}
+
+// roff escapes what the language would take for its own. A hyphen becomes the one that can be copied into a shell.
+func roff(words string) string {
+	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(strings.TrimSpace(words))
+}
+
+// item is a tagged paragraph; tag is roff already.
+func (m *manPage) item(tag, words string) {
+	m.line(".TP")
+	m.line("%s", tag)
+	m.text(words)
+}
+
+func bold(words string) string { return `\fB` + roff(words) + `\fP` }
+
+func italic(words string) string { return `\fI` + roff(words) + `\fP` }
+
+func (m *manPage) write(app *kong.Application) {
+	m.line(`.\" Made by "clerk-credential-helper man"; do not edit.`)
+	m.line(`.TH CLERK\-CREDENTIAL\-HELPER 1 %q %q`, builtOn(), "clerk-credential-helper "+programVersion())
+	m.line(".SH NAME")
+	m.line(`clerk\-credential\-helper \- %s`, roff("one sign-in with Clerk for git, docker and every other tool"))
+	m.line(".SH SYNOPSIS")
+	m.line(`.B clerk\-credential\-helper`)
+	m.line(`.I command`)
+	m.line(`.RI [ arguments ]`)
+	m.line(".SH DESCRIPTION")
+	m.text("Hands Clerk-issued tokens to developer tools. A token comes from the keychain; near its end it is refreshed; where there is none, a person signs in through the browser, once, however many tools ask. It goes only to the hosts that its profile names.")
+	m.line(".PP")
+	m.text("Tools call the program by names of their own: git-credential-clerk, docker-credential-clerk, cargo-credential-clerk, bazel-credential-clerk and others. The command setup tells a tool to do so.")
+	m.commands("COMMANDS", app, func(group *kong.Group) bool { return group == nil })
+	m.commands("COMMANDS FOR TOOLS", app, func(group *kong.Group) bool { return group != nil })
+	m.line(".SH EXIT STATUS")
+	m.text("Of the commands for people; the wires of tools have their own.")
+	for _, row := range [][2]string{
+		{"0", "It is done."},
+		{"1", "It failed."},
+		{"2", "The command line or the configuration is wrong."},
+		{"4", "A sign-in is needed, and nobody may be asked here."},
+		{"130", "It was interrupted."},
+	} {
+		m.item(bold(row[0]), row[1])
+	}
+	m.line(".SH ENVIRONMENT")
+	for _, row := range manVariables() {
+		m.item(bold(row[0]), row[1])
+	}
+	m.line(".SH FILES")
+	m.item(italic("~/.config/clerk-credential-helper/config.toml"), "The profiles of this user; %AppData% on Windows. A profile replaces the machine's of that name.")
+	m.item(italic("/etc/clerk-credential-helper/config.toml"), "The profiles of the machine; below /Library/Application Support on macOS, below %ProgramData% on Windows.")
+	m.item(italic("~/.local/state/clerk-credential-helper"), "The sessions, where CLERK_HELPER_STORE=file; %LocalAppData% on Windows.")
+	m.line(".SH EXAMPLES")
+	for i, row := range [][2]string{
+		{"clerk-credential-helper setup", "Three questions make a profile; then git and docker are told."},
+		{"git clone https://git.acme.dev/platform/api.git", "The first call that needs a token opens the browser."},
+		{"clerk-credential-helper token api.acme.dev --format header | curl -H @- https://api.acme.dev/me", "A live token for a script, in no argument."},
+		{"clerk-credential-helper login --with-token acme < token", "Keeps a token that somebody has already."},
+		{"clerk-credential-helper doctor --fix", "Checks everything, and offers to mend what it can."},
+	} {
+		if i > 0 {
+			m.line(".PP")
+		}
+		m.text(row[1])
+		m.line(".PP")
+		m.line(".nf")
+		m.line(".RS 4")
+		m.verbatim(roff("$ " + row[0]))
+		m.line(".RE")
+		m.line(".fi")
+	}
+	m.line(".SH SEE ALSO")
+	m.line(".BR gitcredentials (7),")
+	m.line(".BR docker\\-login (1)")
+}
+
+// builtOn is the day of the commit that this program was built from, or nothing.
+func builtOn() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if at, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+			return at.UTC().Format(time.DateOnly)
+		}
+	}
+	return ""
+}
+
+// commands writes the commands of some groups, each with its arguments and flags.
+func (m *manPage) commands(title string, app *kong.Application, in func(*kong.Group) bool) {
+	m.line(".SH %s", title)
+	for _, node := range app.Children {
+		if !node.Hidden && in(node.Group) {
+			m.command(node, "")
+		}
+	}
+}
+
+func (m *manPage) command(node *kong.Node, before string) {
+	name := strings.TrimSpace(before + " " + node.Name)
+	usage := []string{bold(name)}
+	for _, arg := range node.Positional {
+		word := italic(arg.Name)
+		if arg.IsCumulative() {
+			word += "..."
+		}
+		if !arg.Required {
+			word = "[" + word + "]"
+		}
+		usage = append(usage, word)
+	}
+	m.line(".SS %s", strings.Join(usage, " "))
+	m.text(node.Help)
+	for _, arg := range node.Positional {
+		if arg.Help != "" {
+			m.item(italic(arg.Name), arg.Help)
+		}
+	}
+	for _, flag := range node.Flags {
+		if flag.Hidden || flag.Name == "help" {
+			continue
+		}
+		tag := bold("--" + flag.Name)
+		if flag.Short != 0 {
+			tag = bold("-"+string(flag.Short)) + ", " + tag
+		}
+		if !flag.IsBool() {
+			tag += "=" + italic(placeholder(flag))
+		}
+		help := flag.Help
+		if flag.Default != "" && flag.Default != "0" && !flag.IsBool() {
+			help += " Without it: " + flag.Default + "."
+		}
+		m.item(tag, help)
+	}
+	for _, child := range node.Children {
+		if !child.Hidden {
+			m.command(child, name)
+		}
+	}
+}
+
+// placeholder is what stands for the value of a flag: its words, where it takes only some.
+func placeholder(flag *kong.Flag) string {
+	var words []string
+	for _, word := range flag.EnumSlice() {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	switch {
+	case words != nil:
+		return strings.Join(words, "|")
+	case flag.PlaceHolder != "":
+		return flag.PlaceHolder
+	case flag.Default != "" && flag.Default != "0":
+		return flag.Default
+	}
+	return strings.ToUpper(flag.Name)
+}
+
+func manVariables() [][2]string {
+	return [][2]string{
+		{"CLERK_HELPER_CONFIG", "Another file in place of the user's configuration."},
+		{"CLERK_HELPER_PROFILE", "The profile that login, token and the like mean."},
+		{"CLERK_HELPER_INTERACTIVE", "auto, always or never: may a person be asked? Goes before the profile's interactive."},
+		{"CLERK_HELPER_MIN_TTL", "Goes before the profile's min_ttl: how much life a token must have left."},
+		{"CLERK_HELPER_STORE", "Where sessions are kept: auto, keychain, kernel (Linux), file or none."},
+		{"CLERK_HELPER_TRACE", "1, or a file: every decision, and no secret."},
+		{"CLERK_HELPER_ISSUER, CLERK_HELPER_PUBLISHABLE_KEY, CLERK_HELPER_CLIENT_ID, CLERK_HELPER_HOSTS", "A profile without a file."},
+		{"CLERK_HELPER_TOKEN, CLERK_HELPER_TOKEN_FILE, CLERK_HELPER_TOKEN_NAME", "A token that goes before every session; the last one for the profile called name."},
+		{"CLERK_MACHINE_SECRET_KEY", "The key with which a profile with machine = true mints its tokens."},
+		{"BROWSER", "The program that opens the sign-in page."},
+	}
+}

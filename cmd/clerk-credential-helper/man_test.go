@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// TestMan holds the manual page to a file, and to the programs that read such pages. UPDATE_SCREENS=1 accepts what has
+// changed.
+func TestMan(t *testing.T) {
+	status, page, words := runHere("man")
+	if status != exitOK || words != "" {
+		t.Fatal(status, words)
+	}
+	file := filepath.Join("testdata", "clerk-credential-helper.1")
+	if os.Getenv("UPDATE_SCREENS") != "" {
+		write(t, file, page)
+	} else if want, err := os.ReadFile(file); err != nil || page != string(want) {
+		t.Errorf("%s has changed, %v:\n%s", file, err, page)
+	}
+
+	parser, err := kong.New(&commands{}, kong.Vars{"version": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range parser.Model.Children {
+		if there := strings.Contains(page, "\n.SS "+bold(node.Name)); there == node.Hidden {
+			t.Errorf("%s is hidden: %v; it is on the page: %v", node.Name, node.Hidden, there)
+		}
+		for _, flag := range node.Flags {
+			if flag.Name != "help" && !node.Hidden && !strings.Contains(page, bold("--"+flag.Name)) {
+				t.Errorf("%s --%s is not on the page", node.Name, flag.Name)
+			}
+		}
+	}
+	t.Run("mandoc", func(t *testing.T) {
+		// The day of the commit is not known to a test's binary, and a word is not broken.
+		out := reads(t, page, "mandoc", "-Tlint", "-Wall")
+		for line := range strings.Lines(out) {
+			if !strings.Contains(line, "missing date") && !strings.Contains(line, "longer than 80 bytes") {
+				t.Errorf("mandoc: %s", line)
+			}
+		}
+	})
+	t.Run("groff", func(t *testing.T) {
+		if out := reads(t, page, "groff", "-man", "-ww", "-z", "-Tutf8"); out != "" {
+			t.Errorf("groff: %s", out)
+		}
+	})
+	t.Run("man", func(t *testing.T) {
+		t.Setenv("MANWIDTH", "80")
+		t.Setenv("LC_ALL", "C.UTF-8")
+		out := reads(t, page, "man", "-l", "-P", "cat", "-")
+		for _, want := range []string{"clerk-credential-helper token api.acme.dev --format header", "--with-token", "EXIT STATUS"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("man does not show %q:\n%s", want, out)
+			}
+		}
+	})
+}
+
+// reads gives the page to a program on standard input, and what the program says.
+func reads(t *testing.T, page, name string, args ...string) string {
+	t.Helper()
+	program, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, name)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Stdin = strings.NewReader(page)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) { // mandoc's status counts what it says
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestManEscapes: words of the grammar are words on the page, whatever they are.
+func TestManEscapes(t *testing.T) {
+	for words, want := range map[string]string{
+		"a-b":         "a\\-b\n",
+		`C:\dir`:      "C:\\edir\n",
+		".profile is": "\\&.profile is\n",
+		"'quoted'":    "\\&'quoted'\n",
+		"two\nlines":  "two lines\n",
+		"":            "",
+		strings.Repeat("word ", 15) + ".npmrc here": strings.TrimSpace(strings.Repeat("word ", 15)) + "\n\\&.npmrc here\n",
+	} {
+		var out bytes.Buffer
+		page := manPage{w: &out}
+		page.text(words)
+		if out.String() != want {
+			t.Errorf("%q: %q, not %q", words, out.String(), want)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+)
+
+// What is written into .bazelrc, for each host (bazel.build, "Command-Line Reference", --credential_helper):
+//
+//	common --credential_helper=*.acme.dev=bazel-credential-clerk
+//
+// A host of Bazel's has neither port nor number: it must be a domain name.
+
+const bazelName = "bazel-credential-clerk"
+
+// bazelFile is the user's file, which Bazel reads after the workspace's.
+func (sys *system) bazelFile() (string, error) {
+	home, err := sys.home()
+	return filepath.Join(home, ".bazelrc"), err
+}
+
+func bazelLeaves(h config.Host) (why, remedy string) {
+	text := h.String()
+	name, _, port := strings.Cut(text, ":")
+	if _, err := netip.ParseAddr(name); err == nil || strings.HasPrefix(text, "[") {
+		return "knows hosts by domain names only", "give the server a name"
+	}
+	if port {
+		return "knows no ports", fmt.Sprintf("if no other port of it is asked for without a token: common --credential_helper=%s=%s, by hand", name, bazelName)
+	}
+	return "", ""
+}
+
+func bazelLine(host string) string { return "common --credential_helper=" + host + "=" + bazelName }
+
+// bazelAdd adds the lines at the end: of two for one host Bazel takes the last.
+func bazelAdd(text []byte, hosts []toolHost) ([]byte, error) {
+	helpers, err := parseBazel(text)
+	if err != nil {
+		return nil, err
+	}
+	var lacking []string
+	for _, h := range hosts {
+		i := slices.IndexFunc(helpers, func(of bazelHelper) bool { return of.host == h.host })
+		switch {
+		case i < 0:
+			lacking = append(lacking, bazelLine(h.host))
+		case !isBazelHelper(helpers[i].program):
+			return nil, fmt.Errorf("line %d: for %s it asks %q already: take that out first", helpers[i].line, h.host, helpers[i].program)
+		}
+	}
+	if lacking == nil {
+		return text, nil
+	}
+	return appendLines(text, lacking), nil
+}
+
+func bazelRemove(text []byte, hosts []toolHost) ([]byte, error) {
+	if _, err := parseBazel(text); err != nil {
+		return nil, err
+	}
+	return cutMatching(text, func(line string) bool {
+		rest, ok := strings.CutPrefix(line, "common --credential_helper=")
+		host, program, _ := strings.Cut(rest, "=")
+		return ok && program == bazelName && (hosts == nil || slices.ContainsFunc(hosts, func(h toolHost) bool { return h.host == host }))
+	}), nil
+}
+
+func isBazelHelper(program string) bool {
+	return strings.TrimSuffix(path.Base(strings.ReplaceAll(program, `\`, "/")), ".exe") == bazelName
+}
+
+// bazelHelper is a helper that the file names for one host or pattern.
+type bazelHelper struct {
+	line          int
+	host, program string
+}
+
+// parseBazel reads a .bazelrc as Bazel's client does: a backslash at the end of a line goes on in the next, words are
+// parted by blanks and may be quoted, and # begins a comment. What other files are imported is theirs.
+func parseBazel(text []byte) ([]bazelHelper, error) {
+	if err := checkLines(text); err != nil {
+		return nil, err
+	}
+	var all []bazelHelper
+	var words []string
+	raw := strings.Split(string(text), "\n")
+	first := 0
+	for n, line := range raw {
+		line, goesOn := strings.CutSuffix(strings.TrimSuffix(line, "\r"), `\`)
+		if words == nil {
+			first = n + 1
+		}
+		words = append(words, bazelWords(line)...)
+		if goesOn {
+			if n == len(raw)-1 || n == len(raw)-2 && raw[n+1] == "" {
+				return nil, fmt.Errorf("line %d: it ends with a backslash, and no line follows", n+1)
+			}
+			if words == nil {
+				words = []string{}
+			}
+			continue
+		}
+		for i, word := range words {
+			name, value, given := strings.Cut(word, "=")
+			if name != "--credential_helper" && name != "--experimental_credential_helper" {
+				continue
+			}
+			if !given && i+1 < len(words) {
+				value = words[i+1]
+			}
+			// One without a host is asked where none has it.
+			if host, program, ok := strings.Cut(value, "="); ok {
+				all = append(all, bazelHelper{first, strings.ToLower(host), program})
+			}
+		}
+		words = nil
+	}
+	return all, nil
+}
+
+// bazelWords parts a line into words, without their quotes, up to a comment.
+func bazelWords(line string) []string {
+	var words []string
+	var word strings.Builder
+	var quote byte
+	inWord := false
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteByte(c)
+		case c == '"' || c == '\'':
+			quote, inWord = c, true
+		case c == '\\' && i+1 < len(line):
+			i++
+			word.WriteByte(line[i])
+			inWord = true
+		case c == ' ' || c == '\t':
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		case c == '#' && !inWord:
+			return words
+		default:
+			word.WriteByte(c)
+			inWord = true
+		}
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words
+}

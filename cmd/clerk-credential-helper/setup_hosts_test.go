@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"clerk-credential-helper/internal/config"
+)
+
+func testToolHosts() []toolHost {
+	return []toolHost{{"npm.acme.dev", "acme"}, {"registry.acme.dev:5000", "acme"}, {"npm.beta.dev", "be-ta"}}
+}
+
+// npmFiles are shaped as people's are.
+func npmFiles() []string {
+	return []string{
+		"", "\n", "\r\n", "registry=https://registry.npmjs.org/\n", "registry=https://registry.npmjs.org/", "save-exact=true\r\nfund=false\r\n", "save-exact=true\r\nfund=false",
+		"# mine\n", "; mine\nprefix=${HOME}/.npm-packages\n", "//registry.npmjs.org/:_authToken=npm_0123456789abcdef\n", "//registry.npmjs.org/:_authToken=${NPM_TOKEN}",
+		"@acme:registry=https://npm.acme.dev/\n", "@acme:registry = https://npm.acme.dev/npm/\nalways-auth = true\n", "//npm.pkg.github.com/:_authToken=ghp_x\n@octo:registry=https://npm.pkg.github.com\n",
+		"email=ada@acme.dev\ninit-author-name=Ada Lovelace\ninit-license=\"MIT\"\n", "cafile=/etc/ssl/acme.pem\nstrict-ssl=true\n", "ca[]=\"-----BEGIN CERTIFICATE-----\\nx\\n-----END CERTIFICATE-----\"\nca[]=\"y\"\n",
+		"proxy=http://proxy.acme.dev:3128/\nhttps-proxy=http://proxy.acme.dev:3128/\nnoproxy=.acme.dev\n", "audit = false\n\n\n", "\n\naudit = false\n", "   indented = 1\n\ttabbed=2\n",
+		"//npm.acme.dev.evil.com/:_authToken=x\n", "//npm.acme.dev/:certfile=/a\n//npm.acme.dev/:keyfile=/b\n", "//npm.acme.dev/:email=ada@acme.dev\n//npm.acme.dev/:username=ada\n",
+		"//npm.acme.dev/:tokenHelper=/home/ada/bin/clerk-npm-token\n", "//npm.acme.dev:8443/:_authToken=x\n", "# //npm.acme.dev/:_authToken=old\n", "key\nother =\n= value\n",
+		"node-options=\"--max-old-space-size=4096\"\nscript-shell=C:\\\\Program Files\\\\git\\\\bin\\\\bash.exe\r\n", "[section]\nkey = 1\n", "a=1\n[section]\n//npm.acme.dev/:_authToken=theirs\n[other]\n", "\ufeffregistry=https://a/\n",
+		"é=ü\n", "shamefully-hoist=true\nstore-dir=/mnt/pnpm\n", "//npm.acme.dev/:_authToken2=x\n//npm.acme.dev/x:y=z\n", "legacy-peer-deps=true # not a comment\n",
+	}
+}
+
+func bazelFiles() []string {
+	return []string{
+		"", "\n", "\r\n", "# mine\n", "build --jobs=4\n", "build --jobs=4", "build --jobs=4\r\ntest --test_output=errors\r\n", "build --jobs=4\r\ntest --test_output=errors",
+		"startup --host_jvm_args=-Xmx4g\n", "common --color=yes\n", "common:ci --color=no\nbuild:ci --keep_going\n", "import %workspace%/tools/ci.bazelrc\n", "try-import %workspace%/user.bazelrc\n", "try-import ~/.bazelrc.local\nimport /etc/acme.bazelrc\n",
+		"build --remote_cache=grpcs://cache.acme.dev\nbuild --remote_header=x-key=secret\n", "build --define \\\n  foo=bar \\\n  --copt=-O2\n", "build --copt=\"-DNAME=\\\"a b\\\"\"\n", "build '--copt=-DA B' # why\n", "build --action_env=PATH\n\n\n",
+		"   build   --jobs=4   \n\ttest --flaky_test_attempts=2\n", "common --credential_helper=*.github.com=/opt/gh-helper\n", "common --credential_helper=/opt/all-hosts\n", "build --credential_helper=cache.other.dev=%workspace%/tools/helper.sh\n",
+		"common --credential_helper=sub.cache.acme.dev=other\n", "# common --credential_helper=cache.acme.dev=old\n", "common --experimental_credential_helper \\\n  x.dev=helper\n", "common --credential_helper_timeout=30s\ncommon --credential_helper_cache_duration=5m\n",
+		"build --disk_cache=~/.cache/bazel-disk\nbuild --repository_cache=~/.cache/bazel-repo\n", "query --output=label_kind\nfetch --keep_going\n", "build:asan --strip=never\nbuild:asan --copt -fsanitize=address\n", "\ufeffbuild --jobs=1\n",
+		"test --test_env=HOME='C:\\Users\\ada'\r\n", "build --copt=é\n", "#\\\nbuild --jobs=2\n",
+	}
+}
+
+func TestHostToolsAddAndRemove(t *testing.T) {
+	for name, files := range map[string][]string{"npm": npmFiles(), "bazel": bazelFiles()} {
+		tool, ok := hostToolNamed(name)
+		if !ok || len(files) < 30 {
+			t.Fatalf("%s: %v, %d files", name, ok, len(files))
+		}
+		hosts := testToolHosts()
+		if name == "bazel" {
+			hosts = []toolHost{{"cache.acme.dev", "acme"}, {"*.pkg.acme.dev", "acme"}}
+		}
+		for _, text := range files {
+			added, err := tool.add([]byte(text), hosts)
+			if err != nil {
+				t.Errorf("%s: %q: %v", name, text, err)
+				continue
+			}
+			for _, h := range hosts {
+				line := npmLine(h)
+				if name == "bazel" {
+					line = bazelLine(h.host)
+				}
+				if n := strings.Count(string(added), line); n != 1 {
+					t.Errorf("%s: %q: %d lines for %s: %q", name, text, n, h.host, added)
+				}
+			}
+			if again, err := tool.add(added, hosts); err != nil || !bytes.Equal(again, added) {
+				t.Errorf("%s: a second time changes it: %v\n%q\nnot\n%q", name, err, again, added)
+			}
+			for _, back := range [][]toolHost{hosts, nil} {
+				if removed, err := tool.remove(added, back); err != nil || string(removed) != text {
+					t.Errorf("%s: taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
+				}
+				if removed, err := tool.remove([]byte(text), back); err != nil || string(removed) != text {
+					t.Errorf("%s: there was nothing of ours: %v\n%q\nnot\n%q", name, err, removed, text)
+				}
+			}
+			// One profile's lines go, the other's stay.
+			one, err := tool.remove(added, hosts[:1])
+			if err != nil || len(one) >= len(added) || len(one) <= len(text) {
+				t.Errorf("%s: one host of several: %v\n%q", name, err, one)
+			}
+		}
+	}
+}
+
+func TestHostToolsRefuse(t *testing.T) {
+	tests := []struct{ tool, text, want, reason string }{
+		{"npm", "a=1\n//npm.acme.dev/:_authToken=npm_secret\n", "line 2: it has _authToken for npm.acme.dev already", "a token from elsewhere is somebody's"},
+		{"npm", "//npm.acme.dev/:_authToken=${NPM_TOKEN}\n", "line 1: it has _authToken", "and so is another variable"},
+		{"npm", "//npm.acme.dev/:_authToken=${CLERK_TOKEN_OTHER}\n", "line 1: it has _authToken", "another profile's token must not go there"},
+		{"npm", "//npm.acme.dev/npm/:_authToken=x\n", "line 1: it has _authToken", "npm takes the longest path, so ours would do nothing"},
+		{"npm", "//npm.acme.dev:_authToken=x\n", "line 1: it has _authToken", "npm takes it without the slash as well"},
+		{"npm", "//NPM.acme.dev/:_authToken=x\n", "line 1: it has _authToken", "hosts have no case"},
+		{"npm", "//npm.acme.dev/:_auth=YTpi\n", "line 1: it has _auth ", "a password is somebody's too"},
+		{"npm", "//npm.acme.dev/:username=a\n//npm.acme.dev/:_password=Yg==\n", "line 2: it has _password", "and in two lines"},
+		{"npm", "\"//npm.acme.dev/:_authToken\" = \"x\"\n", "line 1: it has _authToken", "keys may be quoted"},
+		{"npm", "\xff\xfer\x00=\x001\x00", "not UTF-8", "PowerShell's UTF-16, which npm cannot read"},
+		{"npm", "a=1\x00\n", "not UTF-8", "NUL"},
+		{"npm", "a=1\rb=2\n", "line 1: it has a carriage return", "npm sees two lines where we see one"},
+		{"bazel", "common --credential_helper=cache.acme.dev=other\n", `line 1: for cache.acme.dev it asks "other" already`, "Bazel would drop theirs"},
+		{"bazel", "build \\\n  --credential_helper \\\n 'cache.acme.dev=/opt/x y'\n", `line 1: for cache.acme.dev it asks "/opt/x y" already`, "over several lines, and quoted"},
+		{"bazel", "build --experimental_credential_helper=CACHE.acme.dev=other\n", `it asks "other"`, "the older name of the option"},
+		{"bazel", "build --jobs=4 \\\n", "line 1: it ends with a backslash", "our line would become a part of it"},
+		{"bazel", "build --jobs=4 \\", "line 1: it ends with a backslash", "and without a line end"},
+		{"bazel", "\xff\xfeb\x00", "not UTF-8", "UTF-16"},
+	}
+	for _, tt := range tests {
+		tool, _ := hostToolNamed(tt.tool)
+		hosts := testToolHosts()
+		if tt.tool == "bazel" {
+			hosts = []toolHost{{"cache.acme.dev", "acme"}}
+		}
+		got, err := tool.add([]byte(tt.text), hosts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %q: %v, not %q (%s)\n%s", tt.tool, tt.text, err, tt.want, tt.reason, got)
+		} else if strings.Contains(err.Error(), "npm_secret") {
+			t.Errorf("%s: a secret is shown: %v", tt.tool, err)
+		}
+	}
+}
+
+// TestHostToolsPresent is about files that something of ours is in already.
+func TestHostToolsPresent(t *testing.T) {
+	for _, tt := range []struct{ tool, text, reason string }{
+		{"npm", "//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}\n", "as written"},
+		{"npm", "  //npm.acme.dev/:_authToken = \"${CLERK_TOKEN_ACME}\"\n", "by hand, with blanks and quotes"},
+		{"bazel", "common --credential_helper=npm.acme.dev=bazel-credential-clerk\n", "as written"},
+		{"bazel", "build --credential_helper=npm.acme.dev=/home/ada/.local/bin/bazel-credential-clerk\n", "by hand, with a path"},
+		{"bazel", "build --credential_helper=npm.acme.dev=other\ncommon --credential_helper=npm.acme.dev=bazel-credential-clerk", ""},
+	} {
+		tool, _ := hostToolNamed(tt.tool)
+		got, err := tool.add([]byte(tt.text), testToolHosts()[:1])
+		if tt.reason == "" { // the first word of two is somebody else's: a person must look
+			if err == nil {
+				t.Errorf("%s: %q: taken", tt.tool, tt.text)
+			}
+		} else if err != nil || string(got) != tt.text {
+			t.Errorf("%s: %s: %v\n%q", tt.tool, tt.reason, err, got)
+		}
+	}
+	// Of two profiles that share a file each has a variable of its own: no host gets the other's token.
+	text, err := npmAdd(nil, testToolHosts())
+	if err != nil || !strings.Contains(string(text), "//npm.beta.dev/:_authToken=${CLERK_TOKEN_BE_TA}\n") || !strings.Contains(string(text), "//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}\n") {
+		t.Errorf("%v %s", err, text)
+	}
+}
+
+// TestHostToolsLeave: what a tool cannot be told of is left out by name.
+func TestHostToolsLeave(t *testing.T) {
+	cfg, err := config.Parse("c.toml", []byte("[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"git.acme.dev\", \"*.pkg.acme.dev\", \"registry.acme.dev:5000\", \"127.0.0.1:8080\", \"10.0.0.5\", \"[::1]:8080\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"npm":   {"*.pkg.acme.dev"},
+		"bazel": {"registry.acme.dev:5000", "127.0.0.1:8080", "10.0.0.5", "[::1]:8080"},
+	} {
+		tool, _ := hostToolNamed(name)
+		var left []string
+		for _, h := range cfg.Profiles[0].Hosts {
+			if why, remedy := tool.leaves(h); why != "" {
+				left = append(left, h.String())
+				if remedy == "" {
+					t.Errorf("%s: %s: there is no remedy", name, h)
+				}
+			}
+		}
+		if !slices.Equal(left, want) {
+			t.Errorf("%s leaves out %q, not %q", name, left, want)
+		}
+	}
+}
+
+// FuzzHostTools: whatever is in a file, what we add can be taken out again, and nothing else goes with it.
+func FuzzHostTools(f *testing.F) {
+	for _, text := range append(npmFiles(), bazelFiles()...) {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if bytes.Contains(bytes.ToLower(text), []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
+			t.Skip("what was ours already is taken out too; a CR at the very end becomes part of a line end")
+		}
+		for _, tool := range hostTools() {
+			hosts := []toolHost{{"npm.acme.dev", "acme"}, {"x.dev", "b"}}
+			added, err := tool.add(text, hosts)
+			if err != nil {
+				continue
+			}
+			if again, err := tool.add(added, hosts); err != nil || !bytes.Equal(again, added) {
+				t.Fatalf("%s: a second time: %v\n%q\nnot\n%q", tool.name, err, again, added)
+			}
+			if removed, err := tool.remove(added, nil); err != nil || !bytes.Equal(removed, text) {
+				t.Fatalf("%s: %v\n%q\nnot\n%q", tool.name, err, removed, text)
+			}
+		}
+	})
+}
+
+// TestNotForAnother: root by sudo leaves no files of its own in a person's home.
+func TestNotForAnother(t *testing.T) {
+	theirs := func(file string) (bool, error) { return strings.HasPrefix(file, "/home/ada/"), nil }
+	for _, row := range []struct {
+		reason, sudo string
+		uid          int
+		file         string
+		refused      bool
+	}{
+		{"sudo that keeps HOME", "1000", 0, "/home/ada/.gitconfig", true},
+		{"sudo with root's own home", "1000", 0, "/root/.gitconfig", false},
+		{"the person themselves", "", 1000, "/home/ada/.gitconfig", false},
+		{"the person, below a sudo shell that went back", "1000", 1000, "/home/ada/.gitconfig", false},
+		{"root without sudo, as in a container that mounts a home", "", 0, "/home/ada/.gitconfig", false},
+		{"root who calls sudo", "0", 0, "/home/ada/.gitconfig", false},
+		{"Windows, which has no such numbers", "1000", -1, "/home/ada/.gitconfig", false},
+	} {
+		err := notForAnother(environment("SUDO_UID="+row.sudo), row.uid, theirs, row.file)
+		if errors.Is(err, errForAnother) != row.refused || err != nil && !strings.Contains(hint(err), "run it without sudo") {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+	}
+	broken := func(string) (bool, error) { return false, os.ErrPermission }
+	if err := notForAnother(environment("SUDO_UID=1000"), 0, broken, "/x"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("whose it is cannot be told: %v", err)
+	}
+}
+
+// TestSetupUnderSudo is the same with real files, where the test may give some to another user.
+func TestSetupUnderSudo(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can play sudo")
+	}
+	_, home := wellSetUp(t)
+	const other = 4242
+	write(t, filepath.Join(home, ".gitconfig"), "[user]\n\tname = Ada\n")
+	err := filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, other, other))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The configuration is the other's and is not read by root; the environment brings one.
+	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(t.TempDir(), "config.toml"))
+	write(t, os.Getenv("CLERK_HELPER_CONFIG"), "[profiles.acme]\nissuer=\"https://clerk.acme.dev\"\nclient_id=\"x\"\nhosts=[\"git.acme.dev\"]\n")
+	t.Setenv("SUDO_UID", "4242")
+	before, err := os.ReadFile(filepath.Join(home, ".gitconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"setup", "git", "--yes"}, {"setup", "npm", "--yes"}, {"setup", "pip", "--yes"}, {"setup", "bazel", "--yes"}} {
+		status, _, words := runHere(args...)
+		if status != exitUsage || !strings.Contains(words, "would be root's") || !strings.Contains(words, "hint: run it without sudo") {
+			t.Errorf("%q: %d %s", args, status, words)
+		}
+	}
+	if status, out, words := runHere("setup", "git", "--dry-run"); status != exitOK || !strings.Contains(out, "+    helper = clerk") {
+		t.Errorf("a look is free: %d %s", status, words)
+	}
+	if after, err := os.ReadFile(filepath.Join(home, ".gitconfig")); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("it was changed: %v\n%s", err, after)
+	}
+	for _, name := range []string{".npmrc", ".bazelrc", ".gitconfig.clerk-backup"} {
+		if _, err := os.Lstat(filepath.Join(home, name)); err == nil {
+			t.Errorf("%s was made", name)
+		}
+	}
+	t.Setenv("SUDO_UID", "")
+	if status, _, words := runHere("setup", "npm", "--yes"); status != exitOK {
+		t.Errorf("without sudo: %d %s", status, words)
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// checkOutcome is what an issuer says of the token that a tool would get.
+type checkOutcome string
+
+const (
+	checkAccepted    checkOutcome = "accepted"
+	checkRefused     checkOutcome = "refused"
+	checkUnreachable checkOutcome = "not reachable" // or without an answer that can be used
+	checkNotTold     checkOutcome = "not told"      // the issuer tells nobody about tokens of this kind
+	checkNoToken     checkOutcome = "no token"      // a machine's, which is not minted for a question
+	checkSignIn      checkOutcome = "needs a sign-in"
+	checkUnknown     checkOutcome = "unknown" // the keychain does not say
+)
+
+// errNobody keeps a question about a token from becoming a question to a person.
+var errNobody = errors.New("status --check asks no person")
+
+// askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
+// any more, as a tool would have it; a machine's token is never minted, since each costs money.
+func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkOutcome, string) {
+	_, source, err := b.Injected(p)
+	if err != nil {
+		return checkRefused, err.Error()
+	}
+	var s broker.Session
+	if p.Machine && source == "" {
+		s, _, err = b.LookMachine(ctx, p)
+		if ended := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()); err == nil && (s.Token(p) == "" || ended) {
+			return checkNoToken, "one is minted when a tool asks"
+		}
+	} else {
+		quiet := *b
+		quiet.Ask = func(*config.Profile) error { return errNobody }
+		quiet.Unlock = nil
+		s, err = quiet.Token(ctx, p)
+	}
+	var needs *broker.NeedsSignIn
+	var failed *broker.RefreshFailed
+	switch {
+	case errors.As(err, &needs) && errors.Is(err, errNobody):
+		return checkSignIn, ""
+	case errors.As(err, &needs):
+		return checkSignIn, needs.Reason.Error()
+	case errors.As(err, &failed):
+		return checkUnreachable, err.Error()
+	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, broker.ErrUnreadable):
+		return checkUnknown, err.Error()
+	case err != nil: // a token of the environment or of a machine that is no good
+		return checkRefused, err.Error()
+	}
+	limited, cancel := context.WithTimeout(ctx, doctorLimit)
+	defer cancel()
+	of, err := b.Check(limited, p, s.Token(p))
+	switch {
+	case errors.Is(err, clerk.ErrRefused):
+		return checkRefused, err.Error()
+	case errors.Is(err, clerk.ErrNotTold):
+		return checkNotTold, err.Error()
+	case err != nil:
+		return checkUnreachable, err.Error()
+	case s.Subject != "" && s.Subject != of.Subject:
+		return checkRefused, "the issuer says that it is another account's"
+	}
+	return checkAccepted, ""
+}
+
+// checkError is what the exit status says: 4 where a sign-in is all that is missing; 1 where an issuer gives no answer, or
+// a token that no sign-in replaces is refused. One of which nobody tells, and one that is not minted yet, are no failure.
+func checkError(all []profileStatus) error {
+	failed := 0
+	missing := ""
+	for _, s := range all {
+		session := s.Injected == "" && s.State != "machine"
+		switch {
+		case s.Check == checkSignIn, s.Check == checkRefused && session:
+			missing = s.Profile
+		case s.Check == checkRefused, s.Check == checkUnreachable, s.Check == checkUnknown:
+			failed++
+		}
+	}
+	switch {
+	case failed > 0:
+		return fmt.Errorf("%d of %d profiles failed the check", failed, len(all))
+	case missing != "":
+		return &broker.NeedsSignIn{Profile: missing, Reason: errNobody}
+	}
+	return nil
+}
