@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -18,7 +19,7 @@ import (
 func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	cfg, err := sys.config()
 	if errors.Is(err, errNoConfiguration) {
-		if err = firstRun(sys); err != nil {
+		if err = firstRun(ctx, sys); err != nil {
 			return err
 		}
 		cfg, err = sys.config()
@@ -60,7 +61,7 @@ func (sys *system) usesDocker() bool {
 
 // firstRun asks for what a profile needs, checks it, and writes the configuration of this user. It is for a person at a
 // terminal who has no profile yet.
-func firstRun(sys *system) error {
+func firstRun(ctx context.Context, sys *system) error {
 	file, err := sys.userConfig()
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func firstRun(sys *system) error {
 	if _, err := config.Parse(file, text); err != nil {
 		return &configurationError{err}
 	}
-	issuer, err := sys.answer(`Clerk's publishable key (pk_...), or the issuer (https://clerk.acme.dev): `, func(answer string) string {
+	whose, err := sys.answer(`Clerk's publishable key (pk_...), the issuer (https://clerk.acme.dev), or a web app with the companion page: `, func(answer string) string {
 		key := "issuer"
 		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
 			key = "publishable_key"
@@ -86,11 +87,16 @@ func firstRun(sys *system) error {
 	if err != nil {
 		return err
 	}
-	client, err := sys.answer("Client id of the OAuth application: ", func(answer string) string {
-		return "client_id = " + quote(answer)
-	}, issuer+"\nhosts = [\"git.acme.dev\"]")
-	if err != nil {
-		return err
+	if page := strings.Replace(whose, "issuer", "companion", 1); sys.isCompanion(ctx, page) {
+		whose = page // which has no clients
+	} else {
+		client, err := sys.answer("Client id of the OAuth application: ", func(answer string) string {
+			return "client_id = " + quote(answer)
+		}, whose+"\nhosts = [\"git.acme.dev\"]")
+		if err != nil {
+			return err
+		}
+		whose += "\n" + client
 	}
 	hosts, err := sys.answer("Hosts that may have the token (git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev): ", func(answer string) string {
 		var quoted []string
@@ -98,16 +104,34 @@ func firstRun(sys *system) error {
 			quoted = append(quoted, quote(host))
 		}
 		return "hosts = [" + strings.Join(quoted, ", ") + "]"
-	}, issuer+"\n"+client)
+	}, whose)
 	if err != nil {
 		return err
 	}
 	name := profileName(hosts)
-	added := []string{"[profiles." + name + "]", issuer, client, hosts}
+	added := append([]string{"[profiles." + name + "]"}, append(strings.Split(whose, "\n"), hosts)...)
 	if !isBlank(text) {
 		added = append([]string{""}, added...)
 	}
 	return sys.writeFirst(file, text, appendLines(text, added), name)
+}
+
+// companionTime is how long a person at setup waits to have it found out what an address is.
+const companionTime = 5 * time.Second
+
+// isCompanion asks whether the page of that line of a profile is a companion page. One that does not answer is none.
+func (sys *system) isCompanion(ctx context.Context, line string) bool {
+	cfg, err := config.Parse("answer", []byte("[profiles.x]\n"+line+"\nhosts = [\"git.acme.dev\"]\n"))
+	if err != nil || !cfg.Profiles[0].Companion {
+		return false
+	}
+	client, err := issuer{sys, nil}.client(cfg.Profiles[0])
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, companionTime)
+	defer cancel()
+	return client.Discover(ctx, cfg.Profiles[0]) == nil
 }
 
 func (sys *system) writeFirst(file string, old, fresh []byte, name string) error {

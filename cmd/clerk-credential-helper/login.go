@@ -37,7 +37,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	}
 	b, p, err := sys.session(c.Target)
 	if errors.Is(err, errNoConfiguration) && isTerminal(sys.stdin) {
-		if err = firstRun(sys); err == nil {
+		if err = firstRun(ctx, sys); err == nil {
 			b, p, err = sys.session(c.Target)
 		}
 	}

@@ -40,6 +40,13 @@ func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, er
 	return c.discover(ctx, p)
 }
 
+// Discover checks that people of p can sign in where it says: that the issuer, or the companion page, is there, and that
+// what it says about itself can be believed.
+func (c *Client) Discover(ctx context.Context, p *config.Profile) error {
+	_, err := c.discover(ctx, p)
+	return err
+}
+
 // discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere.
 func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, error) {
 	issuer, err := url.Parse(p.Issuer)
