@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs clerk-credential-helper from this checkout, with the names by which git, docker, cargo and bazel call it.
 #
-#   ./install.sh [--prefix DIR]      builds and installs to DIR/bin (default: ~/.local/bin)
+#   ./install.sh [--prefix DIR]      builds and installs to DIR/bin and DIR/share/man (default: ~/.local)
 #   ./install.sh --uninstall [--prefix DIR]
 #
-# It writes nothing outside that folder, and takes back only what it put there.
+# It writes nothing outside these folders, and takes back only what it put there.
 set -eu
 
 program=clerk-credential-helper
@@ -44,6 +44,7 @@ main() {
 	/*) ;;
 	*) bin=$(pwd)/$bin ;;
 	esac
+	page=${bin%/bin}/share/man/man1/$program.1
 	"$action"
 }
 
@@ -64,14 +65,20 @@ install() {
 	Darwin) cgo=1 ;;
 	*) cgo=0 ;;
 	esac
+	built=$bin/.$program.$$.built
 	new=$bin/.$program.$$
-	trap 'rm -f "$new"' EXIT
-	(cd "$source" && CGO_ENABLED=$cgo go build -trimpath -ldflags='-s -w' -o "$new" ./cmd/$program)
+	trap 'rm -f "$built" "$new"' EXIT
+	(cd "$source" && CGO_ENABLED=$cgo go build -trimpath -ldflags='-s -w' -o "$built" ./cmd/$program)
+	cp "$built" "$new" # as the linker leaves it, it starts more slowly until the next reboot
 	mv -f "$new" "$bin/$program"
+	rm -f "$built"
 	trap - EXIT
 	for name in $links; do
 		ln -sf "$program" "$bin/$name"
 	done
+
+	mkdir -p "$(dirname "$page")"
+	"$bin/$program" man >"$page"
 
 	echo "installed $("$bin/$program" version) in $bin"
 	case :${PATH:-}: in
@@ -92,10 +99,12 @@ uninstall() {
 			removed=yes
 		fi
 	done
-	if [ -f "$bin/$program" ]; then
-		rm -f "$bin/$program"
-		removed=yes
-	fi
+	for name in "$bin/$program" "$page"; do
+		if [ -f "$name" ]; then
+			rm -f "$name"
+			removed=yes
+		fi
+	done
 	if [ -n "$removed" ]; then
 		echo "removed $program and its links from $bin"
 		echo "sessions stay in the keychain; '$program logout' before removing takes them away"

@@ -56,6 +56,10 @@ func TestInstall(t *testing.T) {
 	if out := run(0, filepath.Join(bin, "cargo-credential-clerk"), "--cargo-plugin"); out != "{\"v\":[1]}\n" {
 		t.Errorf("cargo-credential-clerk answered %q", out)
 	}
+	page := filepath.Join(home, ".local", "share", "man", "man1", "clerk-credential-helper.1")
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), ".SH SYNOPSIS") {
+		t.Errorf("no manual page: %v", err)
+	}
 	run(0, "sh", script) // again, over itself
 
 	// What is not ours stays, when installing and when taking back.
@@ -67,6 +71,9 @@ func TestInstall(t *testing.T) {
 	left, err := os.ReadDir(bin)
 	if err != nil || len(left) != 1 || left[0].Name() != "other" {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := os.Stat(page); err == nil {
+		t.Error("the manual page was left behind")
 	}
 	run(0, "sh", script, "--uninstall")
 	foreign := filepath.Join(home, "prefix", "bin", "git-credential-clerk")
