@@ -1,0 +1,259 @@
+// The authorize page: the sign-in for who is signed out, the question for who is signed in. It decides nothing; the
+// consent form's route reads everything again.
+
+import { ClerkFailed, ClerkLoading, ClerkProvider, SignIn } from "@clerk/nextjs";
+import { auth } from "@clerk/nextjs/server";
+import type { Metadata } from "next";
+import { headers } from "next/headers";
+import { type ReactNode, Suspense } from "react";
+import {
+  type Account,
+  account,
+  activeSession,
+  ClerkUnavailable,
+  type Organization,
+  organizations,
+} from "../../lib/cli-auth/clerk";
+import {
+  type AuthorizeRequest,
+  authorizePath,
+  CHECKED,
+  CLIENT_ID,
+  parameters,
+  parseAuthorize,
+} from "../../lib/cli-auth/request";
+import { readSettings, type Settings } from "../../lib/cli-auth/settings";
+import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
+import styles from "./page.module.css";
+
+export const metadata: Metadata = { title: "Sign in from the command line", robots: { index: false } };
+
+type Props = { searchParams: Promise<Record<string, string | string[] | undefined>> };
+
+// Everything here is of this one request, which an app with cacheComponents wants to be told by Suspense.
+export default function Page(props: Props) {
+  return (
+    <Suspense fallback={<main className={styles.page} aria-busy="true" />}>
+      <Authorize {...props} />
+    </Suspense>
+  );
+}
+
+async function Authorize({ searchParams }: Props) {
+  if ((await headers()).get(CHECKED) !== "1") {
+    // Without it the page has no headers against framing, and nothing may be approved on it.
+    throw new Error("cli-auth: proxy.ts does not call withCliAuth, or its matcher leaves /cli-auth out");
+  }
+  const settings = readSettings();
+  const asked = parseAuthorize(asParams(await searchParams));
+  const site = new URL(settings.origin).host;
+  try {
+    const who = await signedIn(settings);
+    return who ? <Consent asked={asked} who={who} site={site} /> : <SignedOut asked={asked} site={site} />;
+  } catch (error) {
+    if (!(error instanceof ClerkUnavailable)) throw error;
+    console.error(`cli-auth: ${error.message}`);
+    return <Unavailable asked={asked} site={site} />;
+  }
+}
+
+type SignedIn = {
+  session: string;
+  user: string;
+  person: Account;
+  organization: string;
+  memberships: Organization[];
+};
+
+// The cookie proves who the person is, and Clerk is asked for the rest: the cookie's token outlives a session by up
+// to a minute, and names the organisation of the tab that wrote it, while tokens are minted for that of the session.
+async function signedIn(settings: Settings): Promise<SignedIn | undefined> {
+  const { isAuthenticated, sessionId, userId } = await auth();
+  if (!isAuthenticated) return undefined;
+  const session = await activeSession(settings, sessionId);
+  if (session?.sub !== userId) return undefined;
+  const [person, memberships] = await Promise.all([account(settings, userId), organizations(settings, userId)]);
+  return { session: sessionId, user: userId, person, organization: session.org, memberships };
+}
+
+function Consent({ asked, who, site }: { asked: AuthorizeRequest; who: SignedIn; site: string }) {
+  const { person, memberships } = who;
+  const self = authorizePath(asked);
+  return (
+    <Frame site={site}>
+      <h1>Let the command line act as you?</h1>
+      <p>
+        <strong>{CLIENT_ID}</strong> on <Machine name={asked.machine} /> asks for access to your account.
+      </p>
+      <OtherAccount hint={asked.loginHint} person={person} />
+      <dl className={styles.facts}>
+        <div>
+          <dt>Account</dt>
+          <dd>
+            {person.name && <bdi className={styles.name}>{person.name}</bdi>}
+            {person.email && <bdi className={styles.email}>{person.email}</bdi>}
+            {!person.name && !person.email && <bdi className={styles.name}>{who.user}</bdi>}
+          </dd>
+        </div>
+        <div>
+          <dt>Organisation</dt>
+          <dd>
+            {memberships.length > 0 ? (
+              <OrganizationSwitch self={self} current={who.organization} organizations={memberships} />
+            ) : (
+              <bdi>{who.organization || "Personal account"}</bdi>
+            )}
+          </dd>
+        </div>
+        <div>
+          <dt>Client</dt>
+          <dd>{CLIENT_ID}</dd>
+        </div>
+        {asked.machine && (
+          <div>
+            <dt>Machine</dt>
+            <dd>
+              <Quoted text={asked.machine} />
+              <span className={styles.aside}>its own words, not verified</span>
+            </dd>
+          </div>
+        )}
+      </dl>
+      <p className={styles.warning}>
+        The token acts as you in the whole app: whoever holds it can do all that you can do on {site}. Approve only if
+        you have started this sign-in yourself, just now.
+      </p>
+      <Decision fields={[...parameters(asked), ["session", who.session], ["organization", who.organization]]} />
+      <p className={styles.end}>
+        Access ends soon after you sign out of {site} in this browser. Not you?{" "}
+        <AnotherAccount self={self} session={who.session} />
+      </p>
+    </Frame>
+  );
+}
+
+function OtherAccount({ hint, person }: { hint: string; person: Account }) {
+  const expected = hint.toLowerCase();
+  if (hint === "" || person.emails.some((email) => email.toLowerCase() === expected)) return null;
+  return (
+    <p className={styles.notice} role="note">
+      This sign-in was started for <Quoted text={hint} />, and you are signed in with another account.
+    </p>
+  );
+}
+
+function SignedOut({ asked, site }: { asked: AuthorizeRequest; site: string }) {
+  const self = authorizePath(asked);
+  const hint = asked.loginHint;
+  return (
+    <Frame site={site} wide>
+      <h1>Sign in to go on</h1>
+      <p>
+        <strong>{CLIENT_ID}</strong> on <Machine name={asked.machine} /> asks for access to your account. You decide
+        after signing in.
+      </p>
+      <div className={styles.signIn}>
+        <ClerkLoading>
+          <p className={styles.waiting} role="status">
+            Loading the sign-in form…
+          </p>
+        </ClerkLoading>
+        <ClerkFailed>
+          <p className={styles.notice} role="alert">
+            The sign-in form cannot be loaded. Check your connection and <a href={self}>try again</a>.
+          </p>
+        </ClerkFailed>
+        <SignIn
+          routing="hash"
+          forceRedirectUrl={self}
+          signUpForceRedirectUrl={self}
+          initialValues={hint ? (hint.includes("@") ? { emailAddress: hint } : { username: hint }) : {}}
+          appearance={clerkAppearance}
+        />
+      </div>
+      <noscript>
+        <p className={styles.notice}>The sign-in form needs JavaScript.</p>
+      </noscript>
+    </Frame>
+  );
+}
+
+function Unavailable({ asked, site }: { asked: AuthorizeRequest; site: string }) {
+  return (
+    <Frame site={site}>
+      <h1>Try again in a moment</h1>
+      <p>Clerk, which keeps the accounts of {site}, does not answer. Nothing was granted.</p>
+      <p className={styles.end}>
+        <a href={authorizePath(asked)}>Try again</a>
+      </p>
+    </Frame>
+  );
+}
+
+function Frame({ site, wide, children }: { site: string; wide?: boolean; children: ReactNode }) {
+  return (
+    <ClerkProvider>
+      <main className={styles.page}>
+        <section className={wide ? `${styles.card} ${styles.wide}` : styles.card}>
+          <p className={styles.site}>{site}</p>
+          {children}
+        </section>
+      </main>
+    </ClerkProvider>
+  );
+}
+
+function Machine({ name }: { name: string }) {
+  if (name === "") return <>a computer that gave no name</>;
+  return (
+    <>
+      a computer that calls itself <Quoted text={name} />
+    </>
+  );
+}
+
+// Text from outside stands in quotes and keeps its direction to itself.
+function Quoted({ text }: { text: string }) {
+  return (
+    <span className={styles.quoted}>
+      “<bdi>{text}</bdi>”
+    </span>
+  );
+}
+
+// Clerk's form takes the colours of the page, in the light and in the dark. (Names without a prefix are Clerk's own: a
+// variable --accent of ours would refer to itself inside its buttons.)
+const clerkAppearance = {
+  variables: {
+    colorBackground: "var(--cli-card)",
+    colorForeground: "var(--cli-text)",
+    colorMutedForeground: "var(--cli-soft)",
+    colorPrimary: "var(--cli-accent)",
+    colorPrimaryForeground: "var(--cli-on-accent)",
+    colorInput: "var(--cli-ground)",
+    colorInputForeground: "var(--cli-text)",
+    colorNeutral: "var(--cli-text)",
+    colorDanger: "var(--cli-bad)",
+    fontFamily: "inherit",
+  },
+  elements: {
+    rootBox: { width: "100%" },
+    cardBox: {
+      width: "100%",
+      maxWidth: "100%",
+      border: "none",
+      borderRadius: 0,
+      boxShadow: "none",
+      overflow: "visible",
+    },
+    card: { padding: "8px 0", border: "none", borderRadius: 0, boxShadow: "none", overflow: "visible" },
+    headerTitle: { fontSize: "18px" },
+    footer: { background: "none" },
+  },
+};
+
+function asParams(record: Record<string, string | string[] | undefined>): URLSearchParams {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(record)) for (const one of [value ?? []].flat()) params.append(name, one);
+  return params;
+}

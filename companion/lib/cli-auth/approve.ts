@@ -1,0 +1,72 @@
+// The consent form's route: the one place where a person's word becomes a code. It believes nothing of the page that
+// was shown: the request is read again, and so are session and organisation.
+
+import { auth } from "@clerk/nextjs/server";
+import { activeSession } from "./clerk";
+import { readForm } from "./form";
+import { issueCode } from "./grant";
+import { plainPage } from "./plain-page";
+import { AGAIN, type AuthorizeRequest, authorizePath, parseAuthorize, redirectUri, single } from "./request";
+import { invalidRequest, known, OAuthError } from "./respond";
+import { readSettings, type Settings } from "./settings";
+
+/** POST /api/cli-auth/approve */
+export async function approve(request: Request): Promise<Response> {
+  try {
+    return await decide(request);
+  } catch (error) {
+    const { status, message, headers } = known(error);
+    return plainPage(status, message, headers);
+  }
+}
+
+async function decide(request: Request): Promise<Response> {
+  const settings = readSettings();
+  if (!sameOrigin(request, settings)) {
+    throw new OAuthError(403, "invalid_request", `this form can only be sent from a page of ${settings.origin}`);
+  }
+  const form = await readForm(request);
+  const asked = parseAuthorize(form);
+  const decision = single(form, "decision");
+  if (decision !== "approve" && decision !== "deny") throw invalidRequest("the parameter decision is missing or wrong");
+
+  // The person decided about the account and the organisation on the page. If they are others by now, or if the session
+  // ended while its cookie lives on, the person is asked again. The organisation is the session's, for which tokens are
+  // minted; the cookie may name that of another tab.
+  const { isAuthenticated, sessionId, userId } = await auth();
+  if (!isAuthenticated || sessionId !== single(form, "session")) return askAgain(settings, asked);
+  const session = await activeSession(settings, sessionId);
+  if (session?.sub !== userId || session.org !== single(form, "organization")) return askAgain(settings, asked);
+
+  if (decision === "deny") return callback(settings, asked, { error: "access_denied" });
+  const code = await issueCode(settings, { sid: sessionId, sub: userId, org: session.org }, asked);
+  return callback(settings, asked, { code });
+}
+
+// Without this another site could post the form for the person. A browser says where a form comes from; both headers
+// are out of a page's reach.
+function sameOrigin(request: Request, settings: Settings): boolean {
+  const site = request.headers.get("sec-fetch-site");
+  return request.headers.get("origin") === settings.origin && (site === null || site === "same-origin");
+}
+
+function askAgain(settings: Settings, asked: AuthorizeRequest): Response {
+  return seeOther(`${settings.origin}${authorizePath(asked)}&${AGAIN}=1`);
+}
+
+function callback(
+  settings: Settings,
+  asked: AuthorizeRequest,
+  outcome: { code: string } | { error: string },
+): Response {
+  const query = new URLSearchParams({ ...outcome, state: asked.state, iss: settings.origin });
+  return seeOther(`${redirectUri(asked.port)}?${query}`);
+}
+
+// 303 and never 307: the browser must not send the form on.
+function seeOther(location: string): Response {
+  return new Response(null, {
+    status: 303,
+    headers: { location, "cache-control": "no-store", "referrer-policy": "no-referrer" },
+  });
+}

@@ -1,0 +1,122 @@
+// The few questions to Clerk's Backend API. Only a plain "no such session" counts as no: whatever else goes wrong (no
+// network, a limit, a fault there, a wrong secret key here) is "ask again later", so that nobody is signed out by it.
+
+import { readLimited } from "./read";
+import type { Settings } from "./settings";
+
+const TIME_LIMIT = 8000; // ms; the helper waits 30 s for the whole of a refresh
+const MAX_ANSWER = 256 * 1024;
+
+/** Clerk did not answer, or not with an answer to the question. */
+export class ClerkUnavailable extends Error {
+  constructor(
+    what: string,
+    /** Seconds after which asking again makes sense. */
+    readonly retryAfter = 5,
+  ) {
+    super(`clerk is not available: ${what}`);
+  }
+}
+
+/** A session that is active. org is empty while the person is in the personal account. */
+export type ClerkSession = { sub: string; org: string; expiresAt: number };
+
+/** The session, if it is active; undefined if it is unknown, ended, revoked, or whatever else. */
+export async function activeSession(settings: Settings, sid: string): Promise<ClerkSession | undefined> {
+  const session = await call(settings, "GET", `/v1/sessions/${encodeURIComponent(sid)}`);
+  if (session?.status !== "active") return undefined;
+  const { user_id: sub, last_active_organization_id: org, expire_at: expireAt } = session;
+  if (typeof sub !== "string") throw new ClerkUnavailable("a session without a user");
+  return {
+    sub,
+    org: typeof org === "string" ? org : "",
+    expiresAt: typeof expireAt === "number" ? Math.floor(expireAt / 1000) : Number.POSITIVE_INFINITY,
+  };
+}
+
+/** A new token of the session. A 404 here is a template that does not exist, or a session that ended this moment. */
+export async function mintToken(settings: Settings, sid: string): Promise<string> {
+  const path = `/v1/sessions/${encodeURIComponent(sid)}/tokens`;
+  const minted = settings.template
+    ? await call(settings, "POST", `${path}/${settings.template}`, {})
+    : await call(settings, "POST", path, { expires_in_seconds: settings.tokenSeconds });
+  if (typeof minted?.jwt !== "string") throw new ClerkUnavailable("no token was minted");
+  return minted.jwt;
+}
+
+/** A person, as the consent page names one. */
+export type Account = { name: string; email: string; emails: string[] };
+
+export async function account(settings: Settings, sub: string): Promise<Account> {
+  const user = await call(settings, "GET", `/v1/users/${encodeURIComponent(sub)}`);
+  const addresses = records(user?.email_addresses).map((one) => ({ id: one.id, email: text(one.email_address) }));
+  const primary = addresses.find((one) => one.id === user?.primary_email_address_id) ?? addresses[0];
+  const name = [text(user?.first_name), text(user?.last_name)].filter(Boolean).join(" ") || text(user?.username);
+  return { name, email: primary?.email ?? "", emails: addresses.map((one) => one.email) };
+}
+
+/** An organisation that a person is a member of. */
+export type Organization = { id: string; name: string };
+
+/** The person's organisations; none where the instance has no organisations. */
+export async function organizations(settings: Settings, sub: string): Promise<Organization[]> {
+  const path = `/v1/users/${encodeURIComponent(sub)}/organization_memberships?limit=100`;
+  const list = await call(settings, "GET", path, undefined, [403, 404, 422]);
+  return records(list?.data).map(({ organization }) => {
+    const { id, name } = record(organization);
+    return { id: text(id), name: text(name) || text(id) };
+  });
+}
+
+/** Asks Clerk. The answer is undefined if its status is one of those that mean "there is none". */
+async function call(
+  settings: Settings,
+  method: "GET" | "POST",
+  path: string,
+  body?: Record<string, unknown>,
+  none: number[] = method === "GET" ? [404] : [],
+): Promise<Record<string, unknown> | undefined> {
+  let response: Response;
+  let answer: string | undefined;
+  try {
+    response = await fetch(settings.backend.url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${settings.backend.secretKey}`,
+        "content-type": "application/json",
+        "user-agent": "clerk-credential-helper-companion/1",
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+      signal: AbortSignal.timeout(TIME_LIMIT),
+      redirect: "error",
+      cache: "no-store",
+    });
+    answer = await readLimited(response, MAX_ANSWER);
+  } catch {
+    throw new ClerkUnavailable("no answer");
+  }
+  if (none.includes(response.status)) return undefined;
+  if (!response.ok) throw new ClerkUnavailable(`status ${response.status}`, retryAfter(response));
+  try {
+    return record(JSON.parse(answer ?? ""));
+  } catch {
+    throw new ClerkUnavailable("an answer that is not JSON");
+  }
+}
+
+function retryAfter(response: Response): number {
+  const seconds = Number(response.headers.get("retry-after") ?? "");
+  return seconds >= 1 && seconds <= 300 ? Math.ceil(seconds) : 5;
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function records(value: unknown): Record<string, unknown>[] {
+  return Array.isArray(value) ? value.map(record) : [];
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,155 @@
+// The life of a grant: a person approves, the helper redeems the code, then one refresh token after another. Every step
+// asks Clerk whether the session is still active, still this person's, and still in the organisation that was approved.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { decodeJwt } from "jose";
+import { account, activeSession, ClerkUnavailable, mintToken } from "./clerk";
+import type { AuthorizeRequest } from "./request";
+import { invalidGrant } from "./respond";
+import {
+  type Grant,
+  now,
+  openCode,
+  openRefresh,
+  randomId,
+  type Sealed,
+  type SealedCode,
+  sealCode,
+  sealRefresh,
+  Unsealable,
+} from "./seal";
+import type { Settings } from "./settings";
+import type { Store } from "./store";
+
+const CODE_LIFE = 60; // seconds: the browser goes straight back to the helper, which redeems at once
+const REFRESH_LIFE = 30 * 24 * 3600;
+const SLACK = 3600; // what is remembered is remembered longer than what it refuses lives
+
+/** What the token endpoint answers with. */
+export type Tokens = {
+  access_token: string;
+  token_type: "Bearer";
+  expires_in: number;
+  refresh_token: string;
+  email?: string;
+};
+
+/** Seals the code that an approval sends to the helper. */
+export function issueCode(settings: Settings, who: Omit<Grant, "family">, request: AuthorizeRequest): Promise<string> {
+  const bound = { challenge: request.challenge, port: request.port };
+  return sealCode(settings, { ...who, family: randomId() }, bound, now() + CODE_LIFE);
+}
+
+/** Tokens for a code, if the verifier is the one whose hash the code was asked with. */
+export async function redeemCode(
+  settings: Settings,
+  store: Store | undefined,
+  { code, verifier, port }: { code: string; verifier: string; port: number },
+): Promise<Tokens> {
+  const sealed = await openCode(settings, code).catch(refuse);
+  if (!verifies(verifier, sealed) || port !== sealed.port) throw invalidGrant();
+  return redeem(settings, store, sealed);
+}
+
+/** Tokens for a refresh token. */
+export async function redeemRefresh(settings: Settings, store: Store | undefined, token: string): Promise<Tokens> {
+  return redeem(settings, store, await openRefresh(settings, token).catch(refuse));
+}
+
+/** Ends what a refresh token, or a code, has led to. Nothing to do without a store: then nothing is remembered. */
+export async function revoke(settings: Settings, store: Store | undefined, token: string): Promise<void> {
+  if (!store) return;
+  const sealed = await openRefresh(settings, token).catch(() => openCode(settings, token).catch(() => undefined));
+  if (sealed) await revokeFamily(store, sealed);
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof Unsealable ? invalidGrant() : error;
+}
+
+function verifies(verifier: string, code: SealedCode): boolean {
+  const challenge = createHash("sha256").update(verifier).digest("base64url");
+  return timingSafeEqual(Buffer.from(challenge), Buffer.from(code.challenge)); // both are 43 characters
+}
+
+async function redeem(settings: Settings, store: Store | undefined, sealed: Sealed): Promise<Tokens> {
+  if (store) {
+    if (await store.has(revokedKey(sealed))) throw invalidGrant();
+    if (await store.has(usedKey(sealed))) return reused(store, sealed);
+  }
+  const session = await activeSession(settings, sealed.sid);
+  if (!session || session.sub !== sealed.sub || session.org !== sealed.org) throw invalidGrant();
+
+  const [minted, email] = await Promise.all([mint(settings, sealed), primaryEmail(settings, sealed.sub)]);
+  const { family, sid, sub, org } = sealed;
+  const refresh = await sealRefresh(
+    settings,
+    { family, sid, sub, org },
+    Math.min(now() + REFRESH_LIFE, session.expiresAt),
+  );
+
+  // Taken last, and in one step: a fault on the way leaves the token as good as it was, and of two that come at the
+  // same moment one is the second.
+  if (store && !(await store.take(usedKey(sealed), sealed.exp - now() + SLACK))) return reused(store, sealed);
+  return {
+    access_token: minted.jwt,
+    token_type: "Bearer",
+    expires_in: minted.expiresIn,
+    refresh_token: refresh,
+    ...(email ? { email } : {}),
+  };
+}
+
+async function mint(settings: Settings, grant: Grant): Promise<{ jwt: string; expiresIn: number }> {
+  const jwt = await mintToken(settings, grant.sid);
+  const claims = readClaims(jwt);
+  if (claims.sub !== grant.sub) throw invalidGrant();
+  if (settings.template && claims.org === undefined) {
+    // A template may leave the organisation out. Then the session says whether it was switched in between.
+    const session = await activeSession(settings, grant.sid);
+    if (session?.org !== grant.org) throw invalidGrant();
+  } else if ((claims.org ?? "") !== grant.org) {
+    throw invalidGrant();
+  }
+  const expiresIn = claims.exp - now();
+  if (!(expiresIn > 0)) throw new ClerkUnavailable("a token that has expired already");
+  return { jwt, expiresIn };
+}
+
+// The signature is the receiving server's to check: this token came from Clerk over TLS a moment ago.
+function readClaims(jwt: string): { sub: string | undefined; org: string | undefined; exp: number } {
+  try {
+    const { sub, exp, o, org_id: orgId } = decodeJwt<{ o?: { id?: unknown }; org_id?: unknown }>(jwt);
+    const org = o?.id ?? orgId;
+    return { sub, org: typeof org === "string" ? org : undefined, exp: exp ?? 0 };
+  } catch {
+    throw new ClerkUnavailable("a token that is not a JWT");
+  }
+}
+
+// The address is for a person to read: without it a refresh is as good.
+async function primaryEmail(settings: Settings, sub: string): Promise<string> {
+  return account(settings, sub).then(
+    ({ email }) => email,
+    () => "",
+  );
+}
+
+// Somebody else has this value too, and nobody can say who of them is the thief: all that came of it is refused from
+// now on.
+async function reused(store: Store, sealed: Sealed): Promise<never> {
+  await revokeFamily(store, sealed);
+  throw invalidGrant();
+}
+
+async function revokeFamily(store: Store, { family }: Sealed): Promise<void> {
+  await store.take(revokedKey({ family }), REFRESH_LIFE + SLACK);
+}
+
+function usedKey({ jti }: { jti: string }): string {
+  return `used:${jti}`;
+}
+
+function revokedKey({ family }: { family: string }): string {
+  return `revoked:${family}`;
+}

@@ -1,0 +1,27 @@
+// Who this server is and where its endpoints are (RFC 8414).
+
+import { answer, json } from "./respond";
+import { readSettings } from "./settings";
+
+/** GET /.well-known/oauth-authorization-server */
+export function metadata(): Promise<Response> {
+  return answer(async () => {
+    const { origin, clerk, store } = readSettings();
+    return json({
+      issuer: origin,
+      authorization_endpoint: `${origin}/cli-auth`,
+      token_endpoint: `${origin}/api/cli-auth/token`,
+      revocation_endpoint: `${origin}/api/cli-auth/revoke`,
+      jwks_uri: `${clerk}/.well-known/jwks.json`,
+      response_types_supported: ["code"],
+      response_modes_supported: ["query"],
+      grant_types_supported: ["authorization_code", "refresh_token"],
+      token_endpoint_auth_methods_supported: ["none"],
+      revocation_endpoint_auth_methods_supported: ["none"],
+      code_challenge_methods_supported: ["S256"],
+      authorization_response_iss_parameter_supported: true,
+      prompt_values_supported: ["consent"],
+      clerk_companion: { version: 1, clerk_issuer: clerk, store: store.kind !== "none" },
+    });
+  });
+}

@@ -1,0 +1,108 @@
+// The settings, read from the environment at each request: an app that is built once runs with any of them.
+
+/** What the operator set up. A wrong setting is a SettingsError that names the variable and never its value. */
+export type Settings = {
+  /** This app's own origin, as browsers and the helper see it. Never taken from a request. */
+  origin: string;
+  /** The Clerk issuer: the instance's Frontend API, or the proxy in front of it. */
+  clerk: string;
+  /** The secrets that seal codes and refresh tokens: the first seals, all of them open. */
+  secrets: string[];
+  /** How long a minted session token lives, in seconds. */
+  tokenSeconds: number;
+  /** The JWT template that tokens are minted from; empty for session tokens. */
+  template: string;
+  store: { kind: "none" } | { kind: "memory" } | { kind: "kv"; url: string; token: string };
+  backend: { url: string; secretKey: string };
+};
+
+export class SettingsError extends Error {}
+
+export function readSettings(env: Record<string, string | undefined> = process.env): Settings {
+  const origin = readOrigin(env.CLI_AUTH_ORIGIN);
+  return {
+    origin,
+    clerk: clerkIssuer(origin),
+    secrets: readSecrets(env.CLI_AUTH_SECRET),
+    tokenSeconds: readTokenSeconds(env.CLI_AUTH_TOKEN_SECONDS),
+    template: readTemplate(env.CLI_AUTH_TEMPLATE),
+    store: readStore(env.CLI_AUTH_STORE, env.CLI_AUTH_STORE_TOKEN),
+    backend: {
+      url: (env.CLERK_API_URL || "https://api.clerk.com").replace(/\/+$/, ""),
+      secretKey: required("CLERK_SECRET_KEY", env.CLERK_SECRET_KEY),
+    },
+  };
+}
+
+function required(name: string, value: string | undefined): string {
+  if (!value) throw new SettingsError(`${name} is not set`);
+  return value;
+}
+
+function readOrigin(value: string | undefined): string {
+  const name = "CLI_AUTH_ORIGIN";
+  const origin = required(name, value);
+  const url = URL.canParse(origin) ? new URL(origin) : undefined;
+  if (url?.origin !== origin)
+    throw new SettingsError(`${name} must be an origin: https://app.example.com, with nothing after it`);
+  if (!isHttpsOrLoopback(url)) throw new SettingsError(`${name} must be https, or http on this machine`);
+  return origin;
+}
+
+function isHttpsOrLoopback(url: URL): boolean {
+  if (url.protocol === "https:") return true;
+  return url.protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+}
+
+function readSecrets(value: string | undefined): string[] {
+  const secrets = required("CLI_AUTH_SECRET", value).split(",");
+  if (secrets.some((secret) => secret.trim().length < 32)) {
+    throw new SettingsError("CLI_AUTH_SECRET must be secrets of at least 32 characters each, parted by commas");
+  }
+  return secrets.map((secret) => secret.trim());
+}
+
+function readTokenSeconds(value: string | undefined): number {
+  const text = value || "600";
+  const seconds = Number(text);
+  if (!/^[0-9]{2,4}$/.test(text) || seconds < 60 || seconds > 3600) {
+    throw new SettingsError("CLI_AUTH_TOKEN_SECONDS must be a number from 60 to 3600");
+  }
+  return seconds;
+}
+
+function readTemplate(value: string | undefined): string {
+  const template = value || "";
+  if (!/^[A-Za-z0-9_-]{0,64}$/.test(template)) throw new SettingsError("CLI_AUTH_TEMPLATE must be a template's name");
+  return template;
+}
+
+function readStore(value: string | undefined, token: string | undefined): Settings["store"] {
+  if (!value) return { kind: "none" };
+  if (value === "memory") return { kind: "memory" };
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || !isHttpsOrLoopback(url) || url.username || url.password || url.search || url.hash) {
+    throw new SettingsError("CLI_AUTH_STORE must be memory, or the https address of a Redis REST store");
+  }
+  return { kind: "kv", url: url.href, token: required("CLI_AUTH_STORE_TOKEN", token) };
+}
+
+// The two names below are written out because Next puts their values in at build time, for the browser and the server
+// alike: the issuer is the one that the pages talk to.
+function clerkIssuer(origin: string): string {
+  const proxy = process.env.NEXT_PUBLIC_CLERK_PROXY_URL;
+  if (proxy) {
+    if (!URL.canParse(proxy, origin))
+      throw new SettingsError("NEXT_PUBLIC_CLERK_PROXY_URL must be an address or a path");
+    return new URL(proxy, origin).href.replace(/\/+$/, "");
+  }
+  return issuerOfKey(required("NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", process.env.NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY));
+}
+
+/** A publishable key is pk_test_ or pk_live_ and the base64 of the Frontend API's host with a dollar sign after it. */
+export function issuerOfKey(key: string): string {
+  const encoded = /^pk_(?:test|live)_([A-Za-z0-9+/_-]+)=*$/.exec(key)?.[1] ?? "";
+  const host = /^([a-z0-9.-]+\.[a-z0-9.-]+(?::[0-9]{1,5})?)\$$/.exec(Buffer.from(encoded, "base64").toString())?.[1];
+  if (!host) throw new SettingsError("NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY is not a publishable key");
+  return `https://${host}`;
+}

@@ -1,0 +1,291 @@
+// The whole way of a sign-in, with real programs: git, the helper, Chromium with the real clerk-js, the companion as
+// Next.js serves it in production, the example backend of docs/backend, and a stand-in for Clerk alone.
+//
+//   node testing/e2e.mjs [--only NAME,NAME...]
+//
+// It needs Chromium, Go, git, openssl and the built companion (npm run build), and on its first run npm for three
+// packages. E2E_ARTIFACTS names the folder for pictures of every page, E2E_PACKAGES the cache of those packages,
+// CHROMIUM the browser.
+import { randomBytes } from "node:crypto";
+import { access, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { startClerk } from "./clerk.mjs";
+import { Profile, startBrowser } from "./e2e/browser.mjs";
+import { unpackPackages } from "./e2e/packages.mjs";
+import { Mailbox } from "./e2e/person.mjs";
+import { Children } from "./e2e/processes.mjs";
+import { scenarios } from "./e2e/scenarios.mjs";
+
+const companion = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const repository = resolve(companion, "..");
+
+const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const limits = { all: 10 * 60_000, scenario: 60_000 };
+
+/** A port that is free now. Next.js must be told its own origin before it listens. */
+async function freePort() {
+  const server = createServer();
+  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+async function within(milliseconds, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not done within ${milliseconds / 1000} s`)), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Everything that the scenarios share. */
+class Stage {
+  constructor() {
+    this.children = new Children();
+    this.mailbox = new Mailbox();
+    this.shot = new Set();
+  }
+
+  async build() {
+    await access(join(companion, ".next", "BUILD_ID")).catch(() => {
+      throw new Error("the companion is not built: npm run build");
+    });
+    this.folder = await mkdtemp(join(tmpdir(), "companion-e2e-"));
+    this.artifacts = resolve(process.env.E2E_ARTIFACTS ?? (await mkdtemp(join(tmpdir(), "companion-e2e-pictures-"))));
+    this.bin = join(this.folder, "bin");
+    const git = join(this.folder, "git");
+    await Promise.all([mkdir(this.bin), mkdir(git), mkdir(join(this.folder, "server"))]);
+    const env = { ...process.env, GOFLAGS: "-mod=readonly" };
+    const [packages] = await Promise.all([
+      unpackPackages(join(this.folder, "packages"), process.env.E2E_PACKAGES),
+      this.children.run(
+        "go",
+        ["build", "-o", join(this.bin, "clerk-credential-helper"), "./cmd/clerk-credential-helper"],
+        {
+          cwd: repository,
+          env,
+        },
+      ),
+      this.children.run("go", ["build", "-o", join(this.bin, "backend"), "."], {
+        cwd: join(repository, "docs", "backend"),
+        env,
+      }),
+      this.makeRepository(git),
+      this.mailbox.open(),
+    ]);
+    await symlink("clerk-credential-helper", join(this.bin, "git-credential-clerk"));
+    this.standIn = await startClerk({ packages });
+    this.clerk = this.standIn.ready;
+    // Whom a page may ask; data: and blob: have no host.
+    this.known = new Set(["localhost", "127.0.0.1", "", new URL(this.clerk.issuer).hostname]);
+    await Promise.all([
+      this.startApp(),
+      this.startBackend(git),
+      startBrowser({ packages, clerk: this.clerk, executable: chromium }).then((browser) => {
+        this.browser = browser;
+      }),
+    ]);
+  }
+
+  async makeRepository(folder) {
+    const env = {
+      PATH: process.env.PATH,
+      HOME: this.folder,
+      GIT_CONFIG_NOSYSTEM: "1",
+      GIT_AUTHOR_NAME: "Ada",
+      GIT_AUTHOR_EMAIL: "ada@acme.dev",
+      GIT_COMMITTER_NAME: "Ada",
+      GIT_COMMITTER_EMAIL: "ada@acme.dev",
+    };
+    const work = join(this.folder, "work");
+    const git = (...args) => this.children.run("git", args, { env, cwd: this.folder });
+    await git("init", "--quiet", "--initial-branch=main", work);
+    await git("-C", work, "commit", "--quiet", "--allow-empty", "--message=hello");
+    await git("clone", "--quiet", "--bare", work, join(folder, "hello.git"));
+  }
+
+  /** Somebody else may take the port between the choice and its use. */
+  async startApp() {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.startAppAt(await freePort());
+        return;
+      } catch (error) {
+        if (attempt === 3 || !String(error).includes("EADDRINUSE")) throw error;
+      }
+    }
+  }
+
+  async startAppAt(port) {
+    this.app = `http://localhost:${port}`;
+    const next = join(companion, "node_modules", "next", "dist", "bin", "next");
+    this.appServer = this.children.start(process.execPath, [next, "start", "-p", String(port)], {
+      cwd: companion,
+      env: {
+        PATH: process.env.PATH,
+        HOME: join(this.folder, "server"),
+        NODE_ENV: "production",
+        NEXT_TELEMETRY_DISABLED: "1",
+        NEXT_PUBLIC_CLERK_TELEMETRY_DISABLED: "1",
+        NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: this.clerk.publishableKey,
+        CLERK_SECRET_KEY: this.clerk.secretKey,
+        CLERK_API_URL: this.clerk.backend,
+        CLI_AUTH_ORIGIN: this.app,
+        CLI_AUTH_SECRET: randomBytes(32).toString("base64url"),
+        CLI_AUTH_STORE: "memory",
+      },
+    });
+    await this.appServer.said(/Ready in/);
+  }
+
+  async startBackend(git) {
+    const server = this.children.start(
+      join(this.bin, "backend"),
+      [
+        ...["-listen", "127.0.0.1:0", "-issuer", this.clerk.issuer, "-ca", this.clerk.ca],
+        ...["-api", this.clerk.backend, "-git", git],
+      ],
+      {
+        cwd: this.folder,
+        env: {
+          PATH: process.env.PATH,
+          HOME: join(this.folder, "server"),
+          HTTPS_PROXY: this.clerk.proxy,
+          CLERK_SECRET_KEY: this.clerk.secretKey,
+        },
+      },
+    );
+    const [, origin] = await server.said(/^listening on (http:\/\/\S+)$/m);
+    this.backend = origin;
+    this.git = new URL(origin).host;
+  }
+
+  /** Asks the stand-in's control interface. */
+  async control(path, body = {}) {
+    const response = await fetch(this.clerk.control + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  async strike() {
+    await this.browser?.close().catch(() => {});
+    await this.children.stop();
+    await this.standIn?.close();
+    this.mailbox.close();
+    // A folder that stays is no reason to call a good run a bad one.
+    if (this.folder) await rm(this.folder, { recursive: true, force: true, maxRetries: 5 }).catch(() => {});
+  }
+}
+
+const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
+
+async function runScenario(stage, { name, what, run }) {
+  const began = performance.now();
+  const from = stage.standIn.journal.entries.length;
+  const started = stage.children.all.length;
+  const profile = await Profile.of(stage, name);
+  try {
+    await within(limits.scenario, name, run(stage, profile));
+    const faults = profile.faults();
+    if (faults.length > 0) throw new Error(`the pages did what none may do:\n${faults.join("\n")}`);
+    console.log(`ok    ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
+    return true;
+  } catch (error) {
+    if (struck !== undefined) return false; // it did not fail, it was ended
+    console.log(`FAIL  ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
+    console.log(error.stack);
+    console.log(await profile.describe());
+    const asked = stage.standIn.journal.entries.slice(from).filter(({ path }) => !path.startsWith("/npm/"));
+    console.log(
+      `the stand-in was asked\n${asked.map((e) => `${e.server} ${e.method} ${e.path} ${e.status}`).join("\n")}`,
+    );
+    const children = stage.children.all.filter((child, n) => n >= started || !child.ended);
+    for (const child of children) console.log(`${child.name}\n${child.output().slice(-4000)}`);
+    for (const [n, page] of profile.context.pages().entries()) {
+      await page.screenshot({ path: join(stage.artifacts, `failed-${name}-${n}.png`), timeout: 5000 }).catch(() => {});
+    }
+    return false;
+  } finally {
+    await profile.close().catch(() => {});
+  }
+}
+
+/** The programs that are needed and not here. */
+async function missing() {
+  const found = await Promise.all(
+    ["go", "git", "openssl", "script", "tar", chromium].map(async (name) => {
+      const child = stage.children.start("/bin/sh", ["-c", 'command -v "$1"', "sh", name], { env: process.env });
+      return (await child.exit) === 0 ? undefined : name;
+    }),
+  );
+  return found.filter(Boolean);
+}
+
+const { values } = parseArgs({ options: { only: { type: "string" } } });
+const wanted = values.only?.split(",");
+const chosen = scenarios.filter(({ name }) => !wanted || wanted.includes(name));
+const began = performance.now();
+const stage = new Stage();
+
+let struck;
+
+/** Takes everything away and ends; the first to say so decides about the status. */
+async function end(status) {
+  if (struck === undefined) {
+    process.exitCode = status;
+    struck = stage.strike();
+  }
+  await struck;
+  process.exit();
+}
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => end(130));
+process.once("uncaughtException", (error) => {
+  console.log(error.stack);
+  end(1);
+});
+process.stdout.on("error", () => end(1)); // whoever read this has gone
+process.on("exit", () => stage.children.kill());
+
+const lacking = await missing();
+if (lacking.length > 0) {
+  console.log(`${process.env.CI === "true" ? "FAIL" : "SKIP"}  not here: ${lacking.join(", ")}`);
+  await end(process.env.CI === "true" ? 1 : 0);
+}
+
+let failed = chosen.length === 0 ? 1 : 0;
+try {
+  await within(
+    limits.all,
+    "the run",
+    (async () => {
+      await stage.build();
+      console.log(`ready ${"".padEnd(16)} ${seconds(began).padStart(6)}  pictures: ${stage.artifacts}`);
+      const run = async (scenario) => {
+        if (!(await runScenario(stage, scenario))) failed += 1;
+      };
+      const aside = chosen.filter(({ slow }) => slow).map(run);
+      for (const scenario of chosen.filter(({ slow }) => !slow)) await run(scenario);
+      await Promise.all(aside);
+    })(),
+  );
+} catch (error) {
+  failed += 1;
+  if (struck === undefined) console.log(error.stack);
+}
+if (struck === undefined)
+  console.log(`${failed === 0 ? "ok   " : "FAIL "} ${chosen.length} scenarios in ${seconds(began)}`);
+await end(failed === 0 ? 0 : 1);

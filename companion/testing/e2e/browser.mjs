@@ -1,0 +1,203 @@
+// Chromium, one for the run; each scenario has a profile of its own in it.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+/** How long a page may take to show what a test waits for. A slow machine is slow, not wrong. */
+export const patience = 20_000;
+
+/** Starts Chromium. It finds the issuer at the stand-in, the loopback addresses, and nothing else in the world. */
+export async function startBrowser({ packages, clerk, executable }) {
+  const { chromium } = await import(pathToFileURL(join(packages, "playwright-core", "index.mjs")).href);
+  const { hostname } = new URL(clerk.issuer);
+  const rules = [
+    `MAP ${hostname} 127.0.0.1:${new URL(clerk.frontend).port}`,
+    "MAP * ~NOTFOUND",
+    "EXCLUDE localhost",
+    "EXCLUDE 127.0.0.1",
+  ];
+  return chromium.launch({
+    executablePath: executable,
+    chromiumSandbox: process.getuid?.() !== 0,
+    args: [`--host-resolver-rules=${rules.join(", ")}`, `--ignore-certificate-errors-spki-list=${clerk.spki}`],
+    timeout: 30_000,
+    // The run answers signals itself; playwright would end it before it has cleaned up.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+}
+
+/** One scenario's profile of the browser, and everything that its pages said and asked for. */
+export class Profile {
+  static async of(stage, name) {
+    const profile = new Profile();
+    const context = await stage.browser.newContext({
+      viewport: { width: 1200, height: 800 },
+      colorScheme: "light",
+      locale: "en-GB",
+    });
+    // What a page may not say in the console, unless a scenario wants it to.
+    Object.assign(profile, { stage, name, context, console: [], hosts: new Set(), expected: /^$/ });
+    context.setDefaultTimeout(patience);
+    context.on("console", (message) => profile.console.push(`${message.type()}: ${message.text()}`));
+    context.on("weberror", (error) => profile.console.push(`uncaught: ${error.error()}`));
+    context.on("request", (request) => profile.hosts.add(new URL(request.url()).hostname));
+    return profile;
+  }
+
+  /** Opens an address in a new tab. */
+  async open(url) {
+    const page = await this.context.newPage();
+    await page.goto(url);
+    return page;
+  }
+
+  async setCookies(cookies) {
+    await this.context.addCookies(
+      Object.entries(cookies).map(([name, value]) => ({ name, value, url: this.stage.app, sameSite: "Lax" })),
+    );
+  }
+
+  /** As careless as an app can be with its cookies: from now on they come along from everywhere. */
+  async loosenCookies() {
+    const cookies = await this.context.cookies(this.stage.app);
+    await this.context.addCookies(cookies.map((cookie) => ({ ...cookie, sameSite: "None", secure: true })));
+  }
+
+  /** Pictures of a page, light, dark and on a telephone, once for each name in a run. */
+  async shoot(page, name) {
+    const { artifacts, shot } = this.stage;
+    if (shot.has(name)) return;
+    shot.add(name);
+    await mkdir(artifacts, { recursive: true });
+    const take = (suffix) =>
+      page.screenshot({ path: join(artifacts, `${name}-${suffix}.png`), animations: "disabled", fullPage: true });
+    const wide = page.viewportSize();
+    await take("light");
+    const faint = await page.evaluate(faintText);
+    await page.emulateMedia({ colorScheme: "dark" });
+    await take("dark");
+    faint.push(...(await page.evaluate(faintText)));
+    await page.setViewportSize({ width: 390, height: 844 });
+    await take("390-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+    await take("390");
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    await page.setViewportSize(wide);
+    if (over > 0) throw new Error(`${name}: the page is ${over} pixels wider than a telephone`);
+    if (faint.length > 0) throw new Error(`${name}: hard to read: ${faint.join(", ")}`);
+  }
+
+  /** What the pages did that none may do: scripts that failed, a broken policy, a request to somebody else. */
+  faults() {
+    const bad = /uncaught|Content Security Policy|refused to|hydrat|Minified React error/i;
+    const foreign = [...this.hosts].filter((host) => !this.stage.known.has(host));
+    return [
+      ...this.console.filter((line) => bad.test(line) && !this.expected.test(line)),
+      ...foreign.map((host) => `a request to ${host}`),
+    ];
+  }
+
+  /** What there is to know when a scenario failed. */
+  async describe() {
+    const parts = [];
+    for (const page of this.context.pages()) {
+      const text = await page
+        .locator("body")
+        .ariaSnapshot({ timeout: 1000 })
+        .catch((error) => `(no text: ${error.message.split("\n")[0]})`);
+      parts.push(`page ${page.url()}\n${text}`);
+    }
+    if (this.console.length > 0) parts.push(`console\n${this.console.slice(-40).join("\n")}`);
+    return parts.join("\n\n");
+  }
+
+  async close() {
+    await this.context.close();
+  }
+}
+
+/**
+ * In the page: the texts that do not stand out from what is behind them (WCAG 2.2, 1.4.3: 4.5 to 1, large ones 3 to 1).
+ * Texts of what is switched off are not meant.
+ */
+function faintText() {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 1;
+  const brush = canvas.getContext("2d", { willReadFrequently: true });
+  // Colours as numbers, whatever notation they are in, painted over one another.
+  const paint = (layers) => {
+    brush.clearRect(0, 0, 1, 1);
+    for (const layer of layers) {
+      brush.fillStyle = layer;
+      brush.fillRect(0, 0, 1, 1);
+    }
+    return [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const ground = dark ? "#121212" : "#ffffff"; // the browser's own, under color-scheme: light dark
+  const faint = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const text = [...element.childNodes]
+      .filter((node) => node.nodeType === Node.TEXT_NODE)
+      .map((node) => node.data.trim())
+      .join("");
+    if (text === "" || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (element.closest(":disabled, [aria-hidden=true], noscript, script, style, option")) continue;
+    const style = getComputedStyle(element);
+    const behind = [];
+    for (let at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
+    const back = paint([ground, ...behind]);
+    const [a, b] = [luminance(paint([ground, ...behind, style.color])), luminance(back)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const size = Number.parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (large ? 3 : 4.5)) {
+      faint.push(`"${text.slice(0, 40)}" ${ratio.toFixed(1)} ${dark ? "dark" : "light"}`);
+    }
+  }
+  return faint;
+}
+
+/** Signs in at <SignIn/> with a password. */
+export async function signIn(page, email, password) {
+  await identify(page, email);
+  await enterPassword(page, password);
+}
+
+export async function identify(page, email) {
+  const field = page.locator("input[name=identifier]");
+  await field.waitFor();
+  if ((await field.inputValue()) !== email) await field.fill(email);
+  await page.locator(".cl-formButtonPrimary").click();
+}
+
+export async function enterPassword(page, password) {
+  // <SignIn/> keeps a hidden password field beside the address for password managers; the real one is enabled.
+  const field = page.locator("input[name=password]:enabled:not([tabindex='-1'])");
+  await field.fill(password);
+  await page.locator(".cl-formButtonPrimary").click();
+}
+
+/** The consent page, once it is there. */
+export async function consent(page, email) {
+  const buttons = {
+    approve: page.getByRole("button", { name: "Approve", disabled: false }),
+    deny: page.getByRole("button", { name: "Deny" }),
+    another: page.getByRole("button", { name: /use another account/i }),
+  };
+  await buttons.approve.waitFor();
+  if (email) await page.getByText(email).first().waitFor();
+  return buttons;
+}
+
+/** Waits for a page of the helper's own listener that says this. */
+export async function listenerSays(page, heading) {
+  await page.waitForURL(/^http:\/\/127\.0\.0\.1:\d+\/done/);
+  await page.getByRole("heading", { name: heading }).waitFor();
+}

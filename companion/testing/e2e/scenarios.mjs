@@ -1,0 +1,587 @@
+// What a person does, and what somebody else may try on her. Each scenario gets the stage and a browser profile of its
+// own, and throws where the world is not as it must be.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import { consent, enterPassword, identify, listenerSays, signIn } from "./browser.mjs";
+import { claims, Person } from "./person.mjs";
+
+const ada = { email: "ada@acme.dev", password: "correct horse" };
+const bob = { email: "bob@acme.dev", password: "staple battery" };
+const emailCode = "424242";
+
+/** Gives the browser a person who is signed in already, as an earlier visit would have. */
+async function arriveSignedIn(stage, profile, user, options = {}) {
+  const answer = await stage.control("/sign-in", {
+    user: user.email,
+    origin: stage.app,
+    seconds: 60,
+    ...options,
+  });
+  await profile.setCookies(answer.cookies);
+  return answer;
+}
+
+/** Waits for a program and demands its exit status. */
+async function ended(child, status = 0) {
+  const got = await child.exit;
+  assert.equal(got, status, `exit status of ${child.name}\n${child.output()}`);
+}
+
+/** Asks the example backend who it takes the helper's token for. */
+async function whoami(stage, person) {
+  const child = person.helper("token", "acme");
+  await ended(child);
+  const response = await fetch(`${stage.backend}/whoami`, {
+    headers: { authorization: `Bearer ${child.stdout.trim()}` },
+  });
+  assert.equal(response.status, 200, "the backend takes the token");
+  return response.json();
+}
+
+/** The kept session belongs to this user, organisation and page, and the backend agrees. */
+async function keeps(stage, person, user, organization) {
+  const { record } = await person.session();
+  assert.equal(record.email, user.email);
+  assert.ok(record.refresh_token, "there is a refresh token");
+  const want = { kind: "session_token", subject: stage.clerk.users[user.email] };
+  if (organization) want.organization = organization;
+  assert.deepEqual(await whoami(stage, person), want);
+}
+
+/** No file of the person holds a JWT or a sealed value. */
+async function keepsNothing(person) {
+  for (const { path, text } of await person.files()) {
+    assert.doesNotMatch(text, /eyJ[A-Za-z0-9_-]{10}/, `a token in ${path}`);
+  }
+  assert.equal(await person.session(), undefined, "no session is kept");
+}
+
+/** A complete set of authorize parameters, for requests that no helper waits for. */
+function parameters(port) {
+  const verifier = randomBytes(32).toString("base64url");
+  return {
+    response_type: "code",
+    client_id: "clerk-credential-helper",
+    redirect_uri: `http://127.0.0.1:${port}/callback`,
+    state: randomBytes(32).toString("base64url"),
+    code_challenge: createHash("sha256").update(verifier).digest("base64url"),
+    code_challenge_method: "S256",
+    machine_name: "ada's laptop",
+  };
+}
+
+/** A web server of somebody else: answers with `html`, and remembers what it was asked. */
+async function elsewhere(html) {
+  const asked = [];
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(html);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  return {
+    asked,
+    port,
+    origin: `http://127.0.0.1:${port}`,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/** The addresses in the tab's history that hold a code. */
+async function codesInHistory(profile, page) {
+  const session = await profile.context.newCDPSession(page);
+  const { entries } = await session.send("Page.getNavigationHistory");
+  return entries.map(({ url }) => url).filter((url) => /[?&]code=|\/callback/.test(url));
+}
+
+const escaped = (text) => text.replace(/[&"<]/g, (c) => ({ "&": "&amp;", '"': "&quot;", "<": "&lt;" })[c]);
+
+function form(action, fields) {
+  const inputs = Object.entries(fields).map(([n, v]) => `<input type="hidden" name="${n}" value="${escaped(v)}">`);
+  return `<form method="post" action="${action}">${inputs.join("")}</form>`;
+}
+
+/** What is slow only waits, and runs beside the others. */
+export const scenarios = [
+  {
+    name: "password",
+    what: "git clone waits; e-mail and password, consent, Approve; the clone goes on",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "password");
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await page.locator("input[name=identifier]").waitFor();
+      assert.ok(page.url().startsWith(`${stage.app}/cli-auth?`), page.url());
+      await profile.shoot(page, "sign-in");
+      await identify(page, bob.email);
+      await page.locator("input[name=password]:enabled:not([tabindex='-1'])").waitFor();
+      await profile.shoot(page, "sign-in-password");
+      await enterPassword(page, bob.password);
+      const { approve } = await consent(page, bob.email);
+      assert.equal(clone.ended, false, "git still waits");
+      await profile.shoot(page, "consent-one");
+      await approve.click();
+      await listenerSays(page, "You are signed in");
+      await profile.shoot(page, "done");
+      await ended(clone);
+      assert.deepEqual(await codesInHistory(profile, page), []);
+      await keeps(stage, person, bob);
+      await ended(person.clone("again"));
+      assert.equal(person.opened, 1, "one browser for all of it");
+    },
+  },
+  {
+    name: "email-code",
+    what: "a code sent by e-mail",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "email-code");
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await identify(page, ada.email);
+      await page.getByText("Use another method").click();
+      await page.getByText(/email code/i).click();
+      await page.locator("input[autocomplete='one-time-code']").first().waitFor();
+      await profile.shoot(page, "sign-in-code");
+      await page.keyboard.type(emailCode);
+      const { approve } = await consent(page, ada.email);
+      await approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, ada);
+    },
+  },
+  {
+    name: "wrong-password",
+    what: "a wrong password is an error under its field, the right one goes on",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "wrong-password");
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await signIn(page, bob.email, "not his");
+      await page.locator(".cl-formFieldErrorText", { hasText: "Password is incorrect" }).first().waitFor();
+      await profile.shoot(page, "sign-in-wrong");
+      await enterPassword(page, bob.password);
+      const { approve } = await consent(page, bob.email);
+      await approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+    },
+  },
+  {
+    name: "deny",
+    what: "Deny ends everything: git fails, no token exists",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "deny");
+      const { session } = await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { deny } = await consent(page, bob.email);
+      await deny.click();
+      await listenerSays(page, "Sign-in declined");
+      await profile.shoot(page, "denied");
+      assert.notEqual(await clone.exit, 0, "git fails");
+      assert.match(clone.stderr, /declined|denied/i, clone.stderr);
+      assert.doesNotMatch(clone.stderr, /panic|goroutine/, clone.stderr);
+      await keepsNothing(person);
+      const minted = stage.standIn.journal.entries.filter(({ path }) =>
+        path.startsWith(`/v1/sessions/${session}/tokens`),
+      );
+      assert.deepEqual(minted, [], "no token was made");
+    },
+  },
+  {
+    name: "signed-in",
+    what: "signed in already: one click",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "signed-in");
+      await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { approve } = await consent(page, bob.email);
+      // A double click that began on another page must not land on Approve: it comes switched off.
+      const html = await (await page.request.get(page.url(), { headers: { "sec-fetch-dest": "document" } })).text();
+      assert.match(/<button[^>]*value="approve"[^>]*>/.exec(html)?.[0] ?? "", /disabled/);
+      await approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "second-tab",
+    what: "the same request in two tabs: one approval counts, the other does no harm",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "second-tab");
+      const { session } = await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const first = await profile.open(await person.address(clone));
+      const { approve } = await consent(first, bob.email);
+      const second = await profile.open(first.url());
+      const other = await consent(second, bob.email);
+      await first.bringToFront();
+      await approve.click();
+      await listenerSays(first, "You are signed in");
+      await ended(clone);
+      const before = await person.session();
+
+      await second.bringToFront();
+      // The helper is gone, or answers once more that this is over.
+      const outcome = Promise.race([
+        second.waitForEvent("requestfailed", (request) => request.url().startsWith("http://127.0.0.1:")),
+        second.waitForEvent("response", (response) => response.url().startsWith("http://127.0.0.1:")),
+      ]);
+      await other.approve.click();
+      await outcome;
+      assert.deepEqual(await person.session(), before, "the session is as it was");
+      const minted = stage.standIn.journal.entries.filter(({ path }) =>
+        path.startsWith(`/v1/sessions/${session}/tokens`),
+      );
+      assert.equal(minted.length, 1, "one code was redeemed");
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "revoked",
+    what: "the Clerk session is revoked: no refresh, one new sign-in",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "revoked");
+      await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      const first = (await person.session()).record;
+
+      // While the session lives, a token near its end is replaced without anybody being asked.
+      await person.age(590);
+      await ended(person.clone("refreshed"));
+      const second = (await person.session()).record;
+      assert.notEqual(second.refresh_token, first.refresh_token, "refresh tokens rotate");
+      assert.equal(person.opened, 1, "no browser for a refresh");
+
+      await stage.control("/session", { session: claims(second.access_token).sid, status: "revoked" });
+      await person.age(590);
+      const again = person.clone("again");
+      const fresh = await profile.open(await person.address(again));
+      await signIn(fresh, bob.email, bob.password);
+      await (await consent(fresh, bob.email)).approve.click();
+      await listenerSays(fresh, "You are signed in");
+      await ended(again);
+      assert.equal(person.opened, 2, "one browser more");
+      const third = (await person.session()).record;
+      assert.notEqual(claims(third.access_token).sid, claims(first.access_token).sid, "another Clerk session");
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "organizations",
+    what: "another organisation is chosen on the consent page, and the token names it",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "organizations");
+      const { organizations } = stage.clerk;
+      await arriveSignedIn(stage, profile, ada, { organization: organizations.Acme });
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await consent(page, ada.email);
+      await profile.shoot(page, "consent-several");
+      await chooseOrganization(page, "Personal account");
+      await chooseOrganization(page, "Lab");
+      await (await consent(page, ada.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, ada, organizations.Lab);
+    },
+  },
+  {
+    name: "another-account",
+    what: "use another account: signed out, back to <SignIn/> with the same request",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "another-account");
+      const { session } = await arriveSignedIn(stage, profile, ada);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { another } = await consent(page, ada.email);
+      const before = new URL(page.url());
+      await another.click();
+      await page.locator("input[name=identifier]").waitFor();
+      const after = new URL(page.url());
+      for (const name of Object.keys(parameters(0))) {
+        assert.equal(after.searchParams.get(name), before.searchParams.get(name), name);
+      }
+      await signIn(page, bob.email, bob.password);
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+      const { sessions } = await stage.control("/sessions", { user: ada.email });
+      assert.notEqual(sessions.find(({ id }) => id === session).status, "active", "the first account is signed out");
+    },
+  },
+  {
+    name: "hint",
+    what: "login --as somebody else than the browser's account: the page says so and fills in the address",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "hint");
+      await arriveSignedIn(stage, profile, ada);
+      const login = person.helper("login", "acme", "--as", bob.email);
+      const page = await profile.open(await person.address(login));
+      const { another } = await consent(page, ada.email);
+      await page.getByText(`“${bob.email}”`).waitFor();
+      await profile.shoot(page, "consent-hint");
+      await another.click();
+      const field = page.locator("input[name=identifier]");
+      await field.waitFor();
+      assert.equal(await field.inputValue(), bob.email);
+      await signIn(page, bob.email, bob.password);
+      const { approve } = await consent(page, bob.email);
+      assert.equal(await page.getByText(`“${bob.email}”`).count(), 0, "no warning for the right account");
+      await approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(login);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "stale-page",
+    what: "the session's organisation changed while the page was open: Approve asks again, for the new one",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "stale-page");
+      const { organizations } = stage.clerk;
+      const { session } = await arriveSignedIn(stage, profile, ada, { organization: organizations.Acme });
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { approve } = await consent(page, ada.email);
+      // As from another tab. The cookie still says what this one had: every tab writes it for itself.
+      await stage.control("/organization", { session, id: organizations.Lab });
+      await approve.click();
+      await organization(page, "Lab");
+      assert.equal(clone.ended, false, "nothing was approved");
+      await (await consent(page, ada.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, ada, organizations.Lab);
+    },
+  },
+  {
+    name: "stale-cookie",
+    what: "the machine slept and the session cookie is over: Approve comes back to the question, not to an error",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "stale-cookie");
+      const { session, cookies } = await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { approve } = await consent(page, bob.email);
+      const now = Math.floor(Date.now() / 1000);
+      const past = { iat: now - 3600, nbf: now - 3610, exp: now - 3540 };
+      const { token } = await stage.control("/token", { kind: "session", session, claims: past });
+      await profile.setCookies(
+        Object.fromEntries(
+          Object.keys(cookies).map((name) => [name, name.startsWith("__session") ? token : cookies[name]]),
+        ),
+      );
+      const asked = page.waitForRequest(`${stage.app}/api/cli-auth/approve`);
+      await approve.click();
+      assert.match((await (await asked).allHeaders()).cookie, new RegExp(token), "the old cookie was sent");
+      await page.waitForURL(`${stage.app}/cli-auth?**`);
+      assert.equal(clone.ended, false, "nothing was approved");
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "bad-request",
+    what: "a wrong parameter is a plain page that names it, and leads nowhere",
+    async run(stage, profile) {
+      await arriveSignedIn(stage, profile, bob);
+      const page = await profile.context.newPage();
+      const query = new URLSearchParams({ ...parameters(40000), redirect_uri: "http://127.0.0.1:40000@evil.example/" });
+      const response = await page.goto(`${stage.app}/cli-auth?${query}`);
+      assert.equal(response.status(), 400);
+      await page.getByText("redirect_uri").first().waitFor();
+      assert.doesNotMatch(await page.content(), /evil\.example/, "the value is not repeated");
+      await profile.shoot(page, "bad-request");
+    },
+  },
+  {
+    name: "clerk-down",
+    what: "Clerk does not answer: the page says so, and goes on when it does",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "clerk-down");
+      const { session } = await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      await stage.control("/fault", { path: `/v1/sessions/${session}`, status: 503 });
+      const page = await profile.open(await person.address(clone));
+      const again = page.getByRole("link", { name: /try again/i });
+      await again.waitFor();
+      await profile.shoot(page, "clerk-down");
+      await again.click();
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+    },
+  },
+  {
+    name: "no-scripts",
+    what: "Clerk's scripts do not load: the page says so in place of an empty frame",
+    slow: true, // Clerk tries again for a quarter of a minute
+    async run(stage, profile) {
+      await profile.context.route(`${stage.clerk.issuer}/npm/**`, (route) => route.abort());
+      profile.expected = /Failed to load Clerk/;
+      const page = await profile.open(`${stage.app}/cli-auth?${new URLSearchParams(parameters(40000))}`);
+      await page.getByRole("alert").filter({ hasText: "cannot be loaded" }).waitFor({ timeout: 45_000 });
+      await profile.shoot(page, "no-scripts");
+    },
+  },
+  {
+    name: "framed",
+    what: "a page of another origin cannot show the consent page in a frame",
+    async run(stage, profile) {
+      await arriveSignedIn(stage, profile, bob);
+      const url = `${stage.app}/cli-auth?${new URLSearchParams(parameters(40000))}`;
+      const evil = await elsewhere(
+        `<title>evil</title><iframe name="own" srcdoc="<p>shown</p>"></iframe><iframe name="stolen" src="${escaped(url)}"></iframe>`,
+      );
+      try {
+        // Another port is another origin, but the same site: the browser sends the cookies along.
+        const page = await profile.open(`http://localhost:${evil.port}/`);
+        await page.frame("own").getByText("shown").waitFor();
+        const stolen = page.frame("stolen");
+        await stolen.waitForLoadState();
+        assert.equal(stolen.url(), "chrome-error://chromewebdata/");
+        assert.equal(await stolen.getByRole("button").count(), 0, "nothing to press");
+        profile.expected = /frame-ancestors|X-Frame-Options|refused to connect/i;
+        const refused = profile.console.filter((line) =>
+          /frame-ancestors|X-Frame-Options|refused to connect/i.test(line),
+        );
+        assert.notEqual(refused.length, 0, `the browser says why\n${profile.console.join("\n")}`);
+      } finally {
+        evil.close();
+      }
+    },
+  },
+  {
+    name: "forged-form",
+    what: "a form of another origin cannot approve, whatever cookies it brings",
+    async run(stage, profile) {
+      const { session, organization } = await arriveSignedIn(stage, profile, bob);
+      await profile.loosenCookies();
+      const listener = await elsewhere("the listener");
+      const fields = { ...parameters(listener.port), decision: "approve", session, organization: organization ?? "" };
+      const action = `${stage.app}/api/cli-auth/approve`;
+      const evil = await elsewhere(`${form(action, fields)}<script>document.forms[0].submit()</script>`);
+      try {
+        // Another site, and another origin of the same site.
+        for (const origin of [evil.origin, `http://localhost:${evil.port}`]) {
+          const tab = await profile.context.newPage();
+          const answered = tab.waitForResponse(action);
+          await tab.goto(origin, { waitUntil: "commit" }).catch(() => {}); // the form may be sent before that
+          const answer = await answered;
+          assert.equal(answer.status(), 403, origin);
+          const sent = await answer.request().allHeaders();
+          assert.match(sent.cookie ?? "", /__session=/, `the cookies did come along from ${origin}`);
+        }
+        assert.deepEqual(listener.asked, [], "the listener heard nothing");
+
+        // The same form on the companion's own origin does reach the listener: it was the origin that was refused.
+        const page = await profile.open(`${stage.app}/cli-auth?${new URLSearchParams(parameters(listener.port))}`);
+        await consent(page, bob.email);
+        await page.evaluate(
+          (html) => {
+            document.body.innerHTML = html;
+            document.forms[0].submit();
+          },
+          form(action, fields),
+        );
+        await page.waitForURL(`${listener.origin}/callback?**`);
+        assert.equal(listener.asked.filter((line) => line.startsWith("GET /callback?code=")).length, 1);
+      } finally {
+        evil.close();
+        listener.close();
+      }
+    },
+  },
+  {
+    name: "original",
+    what: "a page of the original kind: login at a terminal, which asks before it keeps the token",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "original", [
+        `issuer = "${stage.clerk.issuer}"`,
+        `legacy_page = "${stage.app}/original/cli-auth"`,
+      ]);
+      // script(1) gives the helper a terminal; what is written to its input is typed there.
+      const login = () => person.start("script", "-qec", "clerk-credential-helper login", "/dev/null");
+      const first = login();
+      // Most such pages have never heard of a state, and do not send it back.
+      const start = await fetch(await person.address(first), { redirect: "manual" });
+      const address = new URL(start.headers.get("location"));
+      address.searchParams.delete("state");
+      const page = await profile.open(address.href);
+      await page.locator("input[name=identifier]").waitFor();
+      await profile.shoot(page, "original");
+      await signIn(page, bob.email, bob.password);
+      await first.said(/\[y\/N\]/i);
+      assert.equal(await person.session(), undefined, "nothing is kept before the answer");
+      first.process.stdin.write("y\n");
+      await listenerSays(page, "You are signed in");
+      await ended(first);
+      const { record } = await person.session();
+      assert.equal(record.refresh_token ?? "", "", "nothing to refresh with");
+      const token = person.helper("token", "acme");
+      await ended(token);
+      const { sub, iss } = claims(token.stdout.trim());
+      assert.deepEqual({ sub, iss }, { sub: stage.clerk.users[bob.email], iss: stage.clerk.issuer });
+
+      // Sent back, the state proves that this sign-in is the helper's own, and there is nothing to ask.
+      const second = login();
+      await listenerSays(await profile.open(await person.address(second)), "You are signed in");
+      await ended(second);
+      assert.doesNotMatch(second.stdout, /\[y\/N\]/i);
+    },
+  },
+  {
+    name: "check",
+    what: "companion check --sign-in finds nothing wrong",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "check");
+      await arriveSignedIn(stage, profile, bob);
+      const check = person.helper("companion", "check", stage.app, "--sign-in");
+      const approved = async () => {
+        for (;;) {
+          const page = await profile.open(await person.address(check));
+          await (await consent(page, bob.email)).approve.click();
+          await listenerSays(page, "You are signed in");
+        }
+      };
+      await Promise.race([check.exit, approved()]);
+      await ended(check);
+      assert.ok(person.opened > 0, "a browser was asked for");
+      // A development instance sends a browser that it does not know to Clerk first; no other line is without a verdict.
+      const lines = check.stdout.trim().split("\n");
+      const others = lines.filter(
+        (line) => !line.startsWith("pass ") && !/^not told +authorize: .*first visit/.test(line),
+      );
+      assert.deepEqual(others, [], check.output());
+      assert.ok(lines.length > 50, check.output());
+    },
+  },
+];
+
+/** Waits until the consent page is for this organisation. */
+async function organization(page, name) {
+  await page.locator("select:enabled", { has: page.locator("option:checked", { hasText: name }) }).waitFor();
+}
+
+/** Chooses an organisation on the consent page, which then loads itself again. */
+async function chooseOrganization(page, name) {
+  const loaded = page.waitForEvent("load");
+  await page.getByRole("combobox").selectOption({ label: name });
+  await loaded;
+  await organization(page, name);
+}

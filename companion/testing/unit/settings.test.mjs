@@ -1,0 +1,103 @@
+// The settings: what an operator may write, and that every mistake is named without its value.
+
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { compileLibrary } from "./compile.mjs";
+
+const library = await compileLibrary();
+after(library.remove);
+const { issuerOfKey, readSettings, SettingsError } = library.load("settings");
+
+process.env.NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY = "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ";
+delete process.env.NEXT_PUBLIC_CLERK_PROXY_URL;
+const good = {
+  CLI_AUTH_ORIGIN: "https://app.acme.dev",
+  CLI_AUTH_SECRET: "s".repeat(32),
+  CLERK_SECRET_KEY: "sk_test_x",
+};
+
+test("the defaults", () => {
+  assert.deepEqual(readSettings(good), {
+    origin: "https://app.acme.dev",
+    clerk: "https://noted-lab-42.clerk.accounts.dev",
+    secrets: ["s".repeat(32)],
+    tokenSeconds: 600,
+    template: "",
+    store: { kind: "none" },
+    backend: { url: "https://api.clerk.com", secretKey: "sk_test_x" },
+  });
+});
+
+test("what may be set", () => {
+  const secrets = readSettings({ ...good, CLI_AUTH_SECRET: `${"a".repeat(32)}, ${"b".repeat(40)}` }).secrets;
+  assert.deepEqual(secrets, ["a".repeat(32), "b".repeat(40)]);
+  for (const origin of ["http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000", "https://a.b:8443"]) {
+    assert.equal(readSettings({ ...good, CLI_AUTH_ORIGIN: origin }).origin, origin);
+  }
+  for (const seconds of [60, 600, 3600]) {
+    assert.equal(readSettings({ ...good, CLI_AUTH_TOKEN_SECONDS: String(seconds) }).tokenSeconds, seconds);
+  }
+  assert.deepEqual(readSettings({ ...good, CLI_AUTH_STORE: "memory" }).store, { kind: "memory" });
+  const kv = { ...good, CLI_AUTH_STORE: "https://kv.acme.dev", CLI_AUTH_STORE_TOKEN: "t" };
+  assert.deepEqual(readSettings(kv).store, { kind: "kv", url: "https://kv.acme.dev/", token: "t" });
+});
+
+test("what may not be set", () => {
+  const rows = [
+    ["CLI_AUTH_ORIGIN", undefined, "it is never guessed from a request"],
+    ["CLI_AUTH_ORIGIN", "http://app.acme.dev", "codes and tokens would pass in the clear"],
+    ["CLI_AUTH_ORIGIN", "http://localhost.acme.dev", "not this machine"],
+    ["CLI_AUTH_ORIGIN", "https://app.acme.dev/", "the issuer is compared letter by letter"],
+    ["CLI_AUTH_ORIGIN", "https://app.acme.dev/x", "a path"],
+    ["CLI_AUTH_ORIGIN", "https://App.acme.dev", "a browser's Origin has lower case"],
+    ["CLI_AUTH_ORIGIN", "https://u@app.acme.dev", "a user name"],
+    ["CLI_AUTH_ORIGIN", "https://app.acme.dev:443", "the default port, which no Origin names"],
+    ["CLI_AUTH_ORIGIN", "app.acme.dev", "no scheme"],
+    ["CLI_AUTH_ORIGIN", "file:///x", "another scheme"],
+    ["CLI_AUTH_SECRET", undefined, "anybody could make grants"],
+    ["CLI_AUTH_SECRET", "s".repeat(31), "too short"],
+    ["CLI_AUTH_SECRET", `${"s".repeat(32)},short`, "the second one too short"],
+    ["CLI_AUTH_SECRET", `${"s".repeat(32)},`, "an empty one"],
+    ["CLI_AUTH_SECRET", ` ${" ".repeat(40)}`, "spaces"],
+    ["CLI_AUTH_TOKEN_SECONDS", "59", "too short"],
+    ["CLI_AUTH_TOKEN_SECONDS", "3601", "too long"],
+    ["CLI_AUTH_TOKEN_SECONDS", "1e3", "not digits"],
+    ["CLI_AUTH_TOKEN_SECONDS", "-600", "negative"],
+    ["CLI_AUTH_TEMPLATE", "../x", "it becomes part of a path"],
+    ["CLI_AUTH_TEMPLATE", "x".repeat(65), "too long"],
+    ["CLI_AUTH_STORE", "redis://kv.acme.dev", "another scheme"],
+    ["CLI_AUTH_STORE", "http://kv.acme.dev", "the store's token would pass in the clear"],
+    ["CLI_AUTH_STORE", "https://u:p@kv.acme.dev", "a password in the address"],
+    ["CLI_AUTH_STORE", "Memory", "not a word of ours"],
+    ["CLI_AUTH_STORE_TOKEN", undefined, "a store without its token", { CLI_AUTH_STORE: "https://kv.acme.dev" }],
+    ["CLERK_SECRET_KEY", undefined, "Clerk could not be asked"],
+  ];
+  for (const [name, value, why, more = {}] of rows) {
+    assert.throws(
+      () => readSettings({ ...good, ...more, [name]: value }),
+      (error) => {
+        assert.ok(error instanceof SettingsError, why);
+        assert.ok(error.message.startsWith(name), why);
+        if (value?.length > 8) assert.ok(!error.message.includes(value), `${why}: the value is not repeated`);
+        return true;
+      },
+    );
+  }
+});
+
+test("the issuer of a publishable key", () => {
+  const key = (text, kind = "test") => `pk_${kind}_${Buffer.from(text).toString("base64")}`;
+  assert.equal(issuerOfKey(key("clerk.acme.dev$", "live")), "https://clerk.acme.dev");
+  assert.equal(issuerOfKey(key("clerk.acme.dev$").replaceAll("=", "")), "https://clerk.acme.dev");
+  const rows = [
+    ["", "nothing"],
+    ["sk_test_Y2xlcmsuYWNtZS5kZXYk", "a secret key"],
+    [key("clerk.acme.dev"), "no dollar sign"],
+    [key("clerk.acme.dev$$"), "two dollar signs"],
+    [key("localhost$"), "no dot"],
+    [key("clerk.acme.dev/x$"), "a path"],
+    [key("u@clerk.acme.dev$"), "a user name"],
+    ["pk_test_***", "not base64"],
+  ];
+  for (const [wrong, why] of rows) assert.throws(() => issuerOfKey(wrong), SettingsError, why);
+});
