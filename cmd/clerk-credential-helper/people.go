@@ -29,6 +29,7 @@ type commands struct {
 	Explain    explainCommand    `cmd:"" help:"Say what a tool would get for a URL, and why."`
 	Doctor     doctorCommand     `cmd:"" help:"Check everything that a token's way depends on."`
 	Exec       execCommand       `cmd:"" help:"Run a command with a token in one environment variable."`
+	Companion  companionCommand  `cmd:"" help:"Write the companion page into a web app, or probe one that is deployed."`
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last failure of each tool, for when the tool did not."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`

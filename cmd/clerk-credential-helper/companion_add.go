@@ -1,0 +1,379 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	companionfiles "clerk-credential-helper/companion"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
+)
+
+type companionAddCommand struct {
+	Dir    string `arg:"" help:"The folder of the app, the one with package.json."`
+	Origin string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
+	Force  bool   `help:"Also replace files that are there and differ."`
+	DryRun bool   `help:"Name the files and write none."`
+}
+
+// Run copies the files of the companion page, then prints what is left to do by hand.
+func (c companionAddCommand) Run(sys *system) error {
+	origin := "https://app.acme.dev"
+	if c.Origin != "" {
+		var err error
+		if origin, err = companionOrigin(c.Origin); err != nil {
+			return &usageError{err}
+		}
+	}
+	app, err := readNextApp(c.Dir)
+	if err != nil {
+		return err
+	}
+	drafts, err := app.drafts()
+	if err != nil {
+		return err
+	}
+	var differ []string
+	for _, d := range drafts {
+		if d.state == replaced {
+			differ = append(differ, d.file)
+		}
+	}
+	if differ != nil && !c.Force {
+		for _, file := range differ {
+			fmt.Fprintf(sys.stdout, "differs: %s\n", protocol.Escape(file))
+		}
+		return fmt.Errorf("%d files are there already and differ: nothing was written; --force replaces them", len(differ))
+	}
+	same := 0
+	for _, d := range drafts {
+		if d.state == unchanged {
+			same++
+			continue
+		}
+		if !c.DryRun {
+			if err := d.write(); err != nil {
+				return fmt.Errorf("writing %s: %w", d.file, err)
+			}
+		}
+		words := string(d.state)
+		if c.DryRun {
+			words = "would be " + words
+		}
+		fmt.Fprintf(sys.stdout, "%s: %s\n", words, protocol.Escape(d.file))
+	}
+	if same > 0 {
+		fmt.Fprintf(sys.stdout, "as they should be already: %d files\n", same)
+	}
+	fmt.Fprint(sys.stdout, app.next(origin))
+	return nil
+}
+
+// nextApp is a Next.js app as its folder shows it.
+type nextApp struct {
+	dir string
+	// root is what app, lib and the proxy file stand in: dir, or src below it.
+	root string
+	// proxy is the proxy file that is there, "" for none; wraps says that it calls withCliAuth.
+	proxy    string
+	wraps    bool
+	newProxy string // what it is called where there is none
+	install  [][]string
+	notes    []string
+}
+
+// readNextApp looks at the app in dir. What the page cannot be added to is an error.
+func readNextApp(dir string) (*nextApp, error) {
+	file := filepath.Join(dir, "package.json")
+	text, err := readText(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if text == nil {
+		return nil, fmt.Errorf("%s is not there: name the folder of a Next.js app", file)
+	}
+	var described struct {
+		Dependencies    map[string]string `json:"dependencies"`
+		DevDependencies map[string]string `json:"devDependencies"`
+	}
+	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &described); err != nil {
+		return nil, fmt.Errorf("%s is not JSON", file)
+	}
+	named := func(name string) (string, bool) {
+		version, ok := described.Dependencies[name]
+		if !ok {
+			version, ok = described.DevDependencies[name]
+		}
+		return version, ok
+	}
+	if _, ok := named("next"); !ok {
+		return nil, fmt.Errorf("%s does not name next: this is no Next.js app", file)
+	}
+	app := &nextApp{dir: dir}
+	// Next.js looks into src only if there is nothing beside package.json.
+	for _, root := range []string{dir, filepath.Join(dir, "src")} {
+		if isDir(filepath.Join(root, "app")) {
+			app.root = root
+			break
+		}
+		if isDir(filepath.Join(root, "pages")) {
+			return nil, fmt.Errorf("%s has pages and no app folder: the page needs the App Router, which can stand beside pages", root)
+		}
+	}
+	if app.root == "" {
+		return nil, fmt.Errorf("%s has neither an app nor a src/app folder", dir)
+	}
+	if err := app.packages(named); err != nil {
+		return nil, err
+	}
+	app.proxyFile()
+	if !slices.ContainsFunc([]string{"tsx", "jsx", "ts", "js"}, func(ending string) bool {
+		return isFile(filepath.Join(app.root, "app", "layout."+ending))
+	}) {
+		app.notes = append(app.notes, "There is no layout right in "+filepath.Join(app.root, "app")+": move app/cli-auth into the route group that has one.")
+	}
+	return app, nil
+}
+
+// packages compares the versions with those that the files were written for.
+func (app *nextApp) packages(named func(string) (string, bool)) error {
+	var install, develop []string
+	for _, need := range []struct {
+		name, upgrade string
+		least         version
+	}{
+		{"next", "next@16", version{15, 2, 8}},
+		{"@clerk/nextjs", "@clerk/nextjs@7", version{7, 0, 0}},
+		{"jose", "jose@6", version{6, 0, 0}},
+	} {
+		wanted, ok := named(need.name)
+		if !ok {
+			install = append(install, need.upgrade)
+			continue
+		}
+		at, known := app.version(need.name, wanted)
+		if !known {
+			app.notes = append(app.notes, fmt.Sprintf("Which %s this is cannot be told from %q; %s or later is needed.", need.name, wanted, need.least))
+			continue
+		}
+		if slices.Compare(at[:], need.least[:]) < 0 {
+			return fmt.Errorf("%s %s is too old: the page needs %s or later, as with: %s", need.name, strings.ReplaceAll(at.String(), ".999", ".x"), need.least, app.command(need.upgrade, false))
+		}
+	}
+	app.newProxy = "proxy.ts"
+	wanted, _ := named("next")
+	if at, known := app.version("next", wanted); known && at[0] < 16 {
+		app.newProxy = "middleware.ts"
+	}
+	if _, ok := named("typescript"); !ok {
+		develop = []string{"typescript", "@types/node", "@types/react"}
+		app.notes = append(app.notes, "The files are TypeScript. Next.js compiles them in a JavaScript app too, if the package typescript is there.")
+	}
+	app.install = [][]string{install, develop}
+	return nil
+}
+
+// version is major, minor and patch.
+type version [3]int
+
+func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
+
+// version is that of the package that is installed, found as Node.js finds it. Before an installation it is the newest
+// that could come of what package.json wants.
+func (app *nextApp) version(name, wanted string) (v version, known bool) {
+	folder, err := filepath.Abs(app.dir)
+	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
+		text, err := readText(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"))
+		var installed struct {
+			Version string `json:"version"`
+		}
+		if err == nil && text != nil && json.Unmarshal(text, &installed) == nil {
+			return parseVersion(installed.Version)
+		}
+	}
+	v, known = parseVersion(strings.TrimLeft(wanted, "^~>=v "))
+	if known && (wanted[0] == '^' || wanted[0] == '>') {
+		v[1], v[2] = 999, 999
+	}
+	if known && wanted[0] == '~' {
+		v[2] = 999
+	}
+	return v, known
+}
+
+// parseVersion reads "16", "16.0" or "16.0.10-canary.1". A part that is left out may be any.
+func parseVersion(text string) (v version, ok bool) {
+	text, _, _ = strings.Cut(text, "-")
+	text, _, _ = strings.Cut(text, "+")
+	parts := strings.Split(text, ".")
+	if len(parts) > len(v) {
+		return v, false
+	}
+	v = version{0, 999, 999}
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if (part == "x" || part == "*") && i > 0 {
+			break
+		}
+		if err != nil || n < 0 || n > 9999 {
+			return v, false
+		}
+		v[i] = n
+	}
+	return v, true
+}
+
+// command installs packages with whatever program has made the lock file.
+func (app *nextApp) command(packages string, develop bool) string {
+	program, dev := "npm install", " --save-dev"
+	for _, other := range []struct{ lock, program string }{
+		{"bun.lockb", "bun add"}, {"bun.lock", "bun add"}, {"yarn.lock", "yarn add"}, {"pnpm-lock.yaml", "pnpm add"},
+	} {
+		if isFile(filepath.Join(app.dir, other.lock)) {
+			program, dev = other.program, " --dev"
+		}
+	}
+	if !develop {
+		dev = ""
+	}
+	return program + dev + " " + packages
+}
+
+// proxyFile finds the file that Next.js runs in front of every request: proxy, or middleware before Next.js 16.
+func (app *nextApp) proxyFile() {
+	names := []string{"middleware"}
+	if app.newProxy == "proxy.ts" {
+		names = []string{"proxy", "middleware"}
+	}
+	for _, name := range names {
+		for _, ending := range []string{"ts", "tsx", "js", "jsx"} {
+			file := filepath.Join(app.root, name+"."+ending)
+			if isFile(file) && app.proxy == "" {
+				text, err := readText(file)
+				app.proxy, app.wraps = file, err == nil && bytes.Contains(text, []byte("withCliAuth"))
+			}
+			if stray := filepath.Join(app.dir, name+"."+ending); app.root != app.dir && isFile(stray) {
+				app.notes = append(app.notes, stray+" does nothing: Next.js looks for it in src, where the app is.")
+			}
+		}
+	}
+}
+
+// writing is what happens to a file.
+type writing string
+
+const (
+	unchanged writing = "unchanged"
+	written   writing = "written"
+	replaced  writing = "replaced"
+)
+
+// sourceFile is a file of the page on its way into an app.
+type sourceFile struct {
+	file  string
+	text  []byte
+	state writing
+}
+
+// drafts are the files of the page, compared with what is there.
+func (app *nextApp) drafts() ([]sourceFile, error) {
+	var drafts []sourceFile
+	draft := func(name string, text []byte) error {
+		d := sourceFile{file: filepath.Join(app.root, filepath.FromSlash(name)), text: text, state: written}
+		there, err := readText(d.file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.file, err)
+		}
+		switch {
+		case there == nil:
+		case bytes.Equal(bytes.ReplaceAll(there, []byte("\r\n"), []byte("\n")), text): // git on Windows changes line ends
+			d.state = unchanged
+		default:
+			d.state = replaced
+		}
+		drafts = append(drafts, d)
+		return nil
+	}
+	files := companionfiles.Files()
+	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		return draft(name, text)
+	})
+	if err == nil && app.proxy == "" {
+		err = draft(app.newProxy, []byte(companionfiles.Proxy))
+	}
+	return drafts, err
+}
+
+func (d sourceFile) write() error {
+	if err := os.MkdirAll(filepath.Dir(d.file), 0o755); err != nil {
+		return err
+	}
+	if err := platform.WriteFile(d.file, d.text); err != nil {
+		return err
+	}
+	return os.Chmod(d.file, 0o644) // a source file, which a build under another account reads too
+}
+
+// next says what is left to do by hand.
+func (app *nextApp) next(origin string) string {
+	var steps []string
+	var commands []string
+	for i, packages := range app.install {
+		if packages != nil {
+			commands = append(commands, "    "+app.command(strings.Join(packages, " "), i == 1))
+		}
+	}
+	if commands != nil {
+		steps = append(steps, "Install what is missing:\n\n"+strings.Join(commands, "\n"))
+	}
+	if app.proxy != "" && !app.wraps {
+		steps = append(steps, fmt.Sprintf(`In %s, put withCliAuth around what it exports, and let its matcher
+cover /cli-auth and /api/cli-auth/approve:
+
+    import { withCliAuth } from "./lib/cli-auth/proxy";
+
+    export default withCliAuth(clerkMiddleware(/* as before */));`, protocol.Escape(app.proxy)))
+	}
+	steps = append(steps, fmt.Sprintf(`Set in the app's environment, besides Clerk's own keys:
+
+    CLI_AUTH_ORIGIN=%s
+    CLI_AUTH_SECRET=...        # a secret of its own: openssl rand -base64 33
+    CLI_AUTH_STORE=...         # see companion/README.md: without one, a code or a
+                               # refresh token can be used twice, and revoke does nothing`, origin))
+	steps = append(steps, fmt.Sprintf(`Build and deploy, then:
+
+    clerk-credential-helper companion check %s`, origin))
+	steps = append(steps, fmt.Sprintf(`People write into their configuration:
+
+    [profiles.app]
+    companion = %q
+    hosts     = ["api.acme.dev"]   # who may have the token`, origin))
+
+	var out strings.Builder
+	for _, note := range app.notes {
+		fmt.Fprintf(&out, "\n%s\n", protocol.Escape(note))
+	}
+	for i, step := range steps {
+		fmt.Fprintf(&out, "\n%d. %s\n", i+1, step)
+	}
+	return out.String()
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
