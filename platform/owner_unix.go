@@ -28,7 +28,7 @@ func restrict(path string, drop fs.FileMode) error {
 		err = fmt.Errorf("%s belongs to another user", path)
 	}
 	if err == nil {
-		err = f.Chmod(info.Mode().Perm() &^ drop)
+		err = f.Chmod(info.Mode() &^ drop)
 	}
 	return errors.Join(err, f.Close())
 }

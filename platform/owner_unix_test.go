@@ -81,6 +81,15 @@ func TestRestrict(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o666 {
 		t.Errorf("behind the link: %v, %v", info.Mode(), err)
 	}
+	if err := os.Chmod(dir, 0o775|fs.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	if err := Restrict(dir, 0o022); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode() != fs.ModeDir|fs.ModeSetgid|0o755 {
+		t.Errorf("more was taken than was named: %v, %v", info.Mode(), err)
+	}
 	if err := Restrict(dir, 0o777); err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type repair struct {
 	what string
 	do   func() error
 	// asks is set for what shows its changes and asks on its own.
-	asks func(yes, dryRun bool) error
+	asks func(ctx context.Context, yes, dryRun bool) error
 }
 
 // mendRounds bounds how often is looked again: one fault may hide others.
@@ -44,7 +45,7 @@ func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*docto
 			break
 		}
 		for _, r := range now {
-			if err := c.make(sys, r); err != nil {
+			if err := c.make(ctx, sys, r); err != nil {
 				return d, err
 			}
 			if ctx.Err() != nil {
@@ -63,18 +64,18 @@ func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*docto
 }
 
 // make tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
-func (c doctorCommand) make(sys *system, r repair) error {
+func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 	fact(sys.stderr, "repair", r.what)
 	var err error
 	switch {
 	case r.asks != nil:
-		err = r.asks(c.Yes, c.DryRun)
+		err = r.asks(ctx, c.Yes, c.DryRun)
 	case c.DryRun:
 		return nil
 	default:
 		ok := c.Yes
 		if !ok {
-			if ok, err = sys.confirm("Do this?"); err != nil {
+			if ok, err = sys.confirm(ctx, "Do this?"); err != nil {
 				return err
 			}
 		}
@@ -88,6 +89,8 @@ func (c doctorCommand) make(sys *system, r repair) error {
 	switch {
 	case errors.As(err, &usage) && errors.Is(err, errNobodyToAsk):
 		return err
+	case ctx.Err() != nil:
+		return cmp.Or(err, ctx.Err())
 	case errors.Is(err, errLeft):
 		fact(sys.stderr, "left", "as it is")
 	case err != nil:
@@ -114,7 +117,8 @@ func (d *doctor) closeConfigurations() []repair {
 	slices.Sort(paths)
 	var all []repair
 	for _, path := range slices.Compact(paths) {
-		if platform.Allows(path, 0o022) {
+		// A folder like /tmp is everybody's by intention: the file is in the wrong place.
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSticky == 0 && platform.Allows(path, 0o022) {
 			all = append(all, repair{
 				what: "chmod go-w " + path + "; others could write there, so look at what the configuration says",
 				do:   func() error { return platform.Restrict(path, 0o022) },
@@ -155,6 +159,10 @@ func (d *doctor) files() {
 }
 
 func (d *doctor) folder(folder string) {
+	// Root by sudo, in the home folder of the person who called it: nothing there is ours to judge.
+	if other, err := platform.OwnedByOther(folder); other || err != nil {
+		return
+	}
 	var entries []fs.DirEntry
 	if f, err := os.Open(folder); err == nil {
 		entries, _ = f.ReadDir(keptMost) // what could be read
@@ -295,13 +303,13 @@ func notInPath(self, name string) (remedy string, repairs []repair) {
 
 // setUpGit is "setup git": our section comes last, and takes back the helpers before it.
 func (d *doctor) setUpGit(cfg *config.Config) repair {
-	return repair{what: "clerk-credential-helper setup git", asks: func(yes, dryRun bool) error {
+	return repair{what: "clerk-credential-helper setup git", asks: func(ctx context.Context, yes, dryRun bool) error {
 		// Standard output is for the findings.
 		sys := &system{args: d.sys.args, stdin: d.sys.stdin, stdout: d.sys.stderr, stderr: d.sys.stderr, getenv: d.sys.getenv}
 		edits, err := setupCommand{Tool: "git"}.edits(sys, cfg)
 		if err != nil {
 			return err
 		}
-		return sys.apply(edits, yes, dryRun)
+		return sys.apply(ctx, edits, yes, dryRun)
 	}}
 }

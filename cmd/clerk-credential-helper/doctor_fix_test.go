@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,5 +218,61 @@ func TestDoctorFlags(t *testing.T) {
 		if status, _, words := runHere("doctor", flag); status != exitUsage || !strings.Contains(words, "go with --fix") {
 			t.Errorf("%s: %d %s", flag, status, words)
 		}
+	}
+}
+
+// TestDoctorFixLeavesOthers: root by sudo, in a home folder that is somebody else's. A lock that is taken away there
+// excludes nobody any more.
+func TestDoctorFixLeavesOthers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make files of another user's")
+	}
+	_, home := wellSetUp(t)
+	if status, _, words := runHere("login"); status != exitOK {
+		t.Fatal(words)
+	}
+	state := filepath.Join(home, stateBelow)
+	left := filepath.Join(state, ".session-x.json.1.tmp")
+	write(t, left, "{}")
+	at := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(left, at, at); err != nil {
+		t.Fatal(err)
+	}
+	locks, err := filepath.Glob(filepath.Join(state, "locks", "*.lock"))
+	if err != nil || len(locks) == 0 {
+		t.Fatal(locks, err)
+	}
+	if err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, 4242, 4242))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, out, words := runHere("doctor", "--fix", "--yes")
+	for _, file := range append(locks, left) {
+		if _, err := os.Lstat(file); err != nil {
+			t.Error(err, out, words)
+		}
+	}
+}
+
+// TestDoctorFixSticky: a folder that is everybody's is not closed to them.
+func TestDoctorFixSticky(t *testing.T) {
+	_, home := wellSetUp(t)
+	shared := filepath.Join(home, "shared")
+	if err := os.Mkdir(shared, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(home, ".config/clerk-credential-helper/config.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(shared, "config.toml"), string(text))
+	if err := os.Chmod(shared, 0o777|fs.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(shared, "config.toml"))
+	_, _, words := runHere("doctor", "--fix", "--yes")
+	if info, err := os.Stat(shared); err != nil || info.Mode().Perm() != 0o777 {
+		t.Errorf("%v, %v, %s", info.Mode(), err, words)
 	}
 }
