@@ -85,29 +85,27 @@ A companion page has neither fault: clerk-credential-helper companion --help
 
 // confirmAccount shows the account that a page of the original kind has sent, and asks: without our state in the answer,
 // any page of the web could have sent its own.
-func (sys *system) confirmAccount(ctx context.Context, p *config.Profile, t clerk.Tokens) error {
+func (sys *system) confirmAccount(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error {
 	sys.inviting.Wait()
 	account := protocol.Escape(t.Subject)
 	if t.Email != "" {
 		account = protocol.Escape(t.Email) + " (" + account + ")"
 	}
 	fmt.Fprintf(sys.stderr, "The page did not prove that it answers this sign-in. The token is %s's, of %s.\n", account, p.Issuer)
+	switch lastSubject {
+	case "":
+	case t.Subject:
+		fmt.Fprintln(sys.stderr, "It is the account of the last sign-in to this profile.")
+	default:
+		fmt.Fprintln(sys.stderr, "It is not the account of the last sign-in to this profile.")
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, confirmTime, errors.New("no answer came"))
 	defer cancel()
-	answered := make(chan error, 1)
-	go func() { // a terminal cannot be told to stop reading; the process is about to end
-		answer, err := sys.prompt("Is that your account? [y/N] ")
-		if answer := strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
-			err = fmt.Errorf("%w: you did not take the account for yours", clerk.ErrDenied)
-		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	answer, err := sys.prompt(ctx, "Is that your account? [y/N] ")
+	if answer := strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = fmt.Errorf("%w: you did not take the account for yours", clerk.ErrDenied)
 	}
+	return err
 }
 
 // confirmTime is how long a person has to look at an account.

@@ -71,8 +71,8 @@ type Broker struct {
 	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.
 	Foreground func() bool
 	// Confirm asks the person whether the account that came back is theirs, where the page could not prove that it answered
-	// us. Nil refuses.
-	Confirm func(context.Context, *config.Profile, clerk.Tokens) error
+	// us. lastSubject is the last one's of this profile, empty if there was none. Nil refuses.
+	Confirm func(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
 	// Invite brings the person to the sign-in page.
 	Invite func(context.Context, *config.Profile, clerk.Invitation) error
 	// Waiting is told, after 3 s, that another process's sign-in is waited for, and on whose behalf it asks. May be nil.

@@ -60,7 +60,7 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 		// To revoke its grant could end the token.
 		return Given{}, errOwnToken
 	}
-	replaced, err := b.keep(ctx, p, s)
+	replaced, err := b.keep(ctx, p, s, nil)
 	if err != nil {
 		return Given{}, err
 	}

@@ -249,3 +249,51 @@ func TestVoid(t *testing.T) {
 		}
 	}
 }
+
+// TestLoginWithTokenOfAnybody: of a companion page whose profile names no issuer, a JWT may be anybody's.
+func TestLoginWithTokenOfAnybody(t *testing.T) {
+	anybody := jwt(fmt.Sprintf(`{"iss":"https://clerk.evil.example","sub":"user_eve","exp":%d}`, start.Add(time.Hour).Unix()))
+	for _, row := range []struct {
+		token string
+		check error
+		kept  bool
+	}{
+		{anybody, errors.New("no network"), false},
+		{anybody, nil, false}, // the issuer that it names vouches for it
+		{"ak_1", clerk.ErrNotTold, true},
+	} {
+		b := newBench(t)
+		b.acme.Companion = true
+		b.vouch(clerk.Verdict{Subject: "user_eve"}, row.check)
+		if _, err := b.LoginWithToken(t.Context(), b.acme, row.token); (err == nil) != row.kept {
+			t.Errorf("%.10s, %v: %v", row.token, row.check, err)
+		}
+	}
+}
+
+// TestGivenMeanwhile: a person who hands us a token while a tool's page is open means the token; one who types login means
+// the page.
+func TestGivenMeanwhile(t *testing.T) {
+	token := jwt(fmt.Sprintf(`{"iss":"https://clerk.acme.dev","sub":"user_ada","exp":%d}`, start.Add(time.Hour).Unix()))
+	for _, onDemand := range []bool{true, false} {
+		b := newBench(t)
+		b.vouch(clerk.Verdict{Subject: "user_ada"}, nil)
+		invite := b.Invite
+		b.Invite = func(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+			if _, err := b.LoginWithToken(ctx, p, token); err != nil {
+				t.Error(err)
+			}
+			return invite(ctx, p, i)
+		}
+		var s broker.Session
+		var err error
+		if onDemand {
+			s, err = b.Token(t.Context(), b.acme)
+		} else {
+			s, err = b.Login(t.Context(), b.acme)
+		}
+		if err != nil || s.Given != onDemand || b.kept().Given != onDemand {
+			t.Errorf("on demand %v: %+v, %v; kept %+v", onDemand, s, err, b.kept())
+		}
+	}
+}

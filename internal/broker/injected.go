@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,10 +66,13 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 	if jwt {
 		s.Kind, s.Subject, s.ExpiresAt = "jwt", subject, expires.UTC()
 		want := p.Issuer
-		if p.Companion { // whose tokens are its Clerk instance's, which the profile need not name
-			want = cmp.Or(p.Instance, issuer)
+		if p.Companion { // its tokens are its Clerk instance's
+			want = p.Instance
 		}
-		if issuer != want {
+		switch {
+		case want == "":
+			return Session{}, errors.New("cannot be checked: the profile does not name the Clerk instance, as issuer = \"...\" beside companion does")
+		case issuer != want:
 			return Session{}, fmt.Errorf("was issued by %.200q, not by %q", issuer, want)
 		}
 		if !expires.IsZero() && !expires.After(now) {

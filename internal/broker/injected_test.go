@@ -80,7 +80,7 @@ func TestInjectedOfCompanion(t *testing.T) {
 		want                     string
 	}{
 		{"of the instance that the profile names", "https://clerk.acme.dev", "https://clerk.acme.dev", ""},
-		{"the profile names none", "", "https://clerk.acme.dev", ""},
+		{"the profile names none, so that it may be anybody's", "", "https://clerk.acme.dev", "cannot be checked"},
 		{"of another instance", "https://clerk.acme.dev", "https://clerk.evil.dev", "was issued by"},
 		{"of the page itself, which issues none", "https://clerk.acme.dev", "https://app.acme.dev", "was issued by"},
 	} {

@@ -142,6 +142,9 @@ func identity(p *config.Profile) string {
 	if p.Token == "id" {
 		text += "\x00id" // its record holds the ID token and that token's end
 	}
+	if p.Instance != "" {
+		text += "\x00instance " + p.Instance // a companion page's session of another instance is not this one
+	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }

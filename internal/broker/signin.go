@@ -138,6 +138,10 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string,
 		return Session{}, err
 	}
 	var s Session
+	began := b.Now()
+	given := func(old Session) bool {
+		return onDemand && old.Given && old.good(p, b.Now()) && !old.ReceivedAt.Before(began)
+	}
 	b.trace("profile %s: asking the person to sign in", p.Name)
 	err := b.Issuer.SignIn(ctx, p,
 		func(ctx context.Context, i clerk.Invitation) error { return b.Invite(ctx, p, i) },
@@ -146,13 +150,18 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string,
 				b.revoke(ctx, p, t.RefreshToken)
 				return ErrOtherAccount
 			}
-			if err := b.confirm(ctx, p, t); err != nil {
+			if err := b.confirm(ctx, p, t, lastSubject); err != nil {
 				return err
 			}
 			s = newSession(p, t)
-			replaced, err := b.keep(ctx, p, s)
+			replaced, err := b.keep(ctx, p, s, given)
 			if err != nil {
 				b.revoke(ctx, p, t.RefreshToken)
+			}
+			if errors.Is(err, errGiven) {
+				s, err = b.read(ctx, p)
+			}
+			if err != nil {
 				return err
 			}
 			if replaced != s.RefreshToken {
@@ -163,14 +172,14 @@ func (b *Broker) ask(ctx context.Context, p *config.Profile, lastSubject string,
 	return s, err
 }
 
-func (b *Broker) confirm(ctx context.Context, p *config.Profile, t clerk.Tokens) error {
+func (b *Broker) confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error {
 	switch {
 	case !t.Unproven:
 		return nil
 	case b.Confirm == nil:
 		return errUnproven
 	}
-	return b.Confirm(ctx, p, t)
+	return b.Confirm(ctx, p, t, lastSubject)
 }
 
 // revoke ends a grant that nobody keeps any more, also if the caller is leaving. That it could not is only traced.
@@ -190,15 +199,21 @@ func (b *Broker) again(before outcome) bool {
 	return (b.Command == 0 || b.Command != before.Command) && b.Foreground != nil && b.Foreground()
 }
 
+// errGiven says that a person has handed us a token while a tool's page was open. It is what they meant.
+var errGiven = errors.New("a token was given meanwhile")
+
 // keep writes a new session under the session lock, so that no refresh of the old one overwrites it, and gives the
-// refresh token that it replaces.
-func (b *Broker) keep(ctx context.Context, p *config.Profile, s Session) (replaced string, err error) {
+// refresh token that it replaces. The old session stays, with errGiven, if stays says so; nil never does.
+func (b *Broker) keep(ctx context.Context, p *config.Profile, s Session, stays func(old Session) bool) (replaced string, err error) {
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
 		return "", err
 	}
 	defer release()
 	if old, err := b.read(ctx, p); err == nil {
+		if stays != nil && stays(old) {
+			return "", errGiven
+		}
 		replaced = old.RefreshToken
 	}
 	return replaced, b.write(ctx, p, s)

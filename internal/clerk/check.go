@@ -63,6 +63,11 @@ func (c *Client) Check(ctx context.Context, p *config.Profile, token string) (Ve
 		if err != nil {
 			return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
+		if page := pageOf(p); page != "" {
+			if err := checkParty(got, page); err != nil {
+				return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
+			}
+		}
 		of := Verdict{Subject: got.Subject}
 		if isEmail(got.Email) {
 			of.Email = got.Email
@@ -70,6 +75,17 @@ func (c *Client) Check(ctx context.Context, p *config.Profile, token string) (Ve
 		return of, nil
 	}
 	return Verdict{}, ErrNotTold
+}
+
+// pageOf is the origin of the web app whose session tokens p hands out, empty for an OAuth application.
+func pageOf(p *config.Profile) string {
+	switch {
+	case p.Companion:
+		return originOf(p.Issuer)
+	case p.LegacyPage != "":
+		return originOf(p.LegacyPage)
+	}
+	return ""
 }
 
 // typeOf is the type that the header of a JWT names, empty for none.

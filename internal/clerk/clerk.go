@@ -37,6 +37,10 @@ var (
 	ErrOtherFlow = errors.New("this way of signing in is not possible here")
 	// ErrClock means that a token has expired already or is not valid yet: the issuer's clock and ours are apart.
 	ErrClock = errors.New("its times do not fit this machine's clock")
+	// ErrRedirect goes with ErrTimeout where the browser may have shown an error about the redirect URI in place of a page.
+	ErrRedirect = errors.New("the application must have the redirect URI " + registeredRedirect)
+	// ErrNoStore means that a companion page cannot remember what it revokes, so that it was not asked.
+	ErrNoStore = errors.New("the companion page has no store to remember it in: the grant ends with the session in the web app")
 	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
 	// ErrNoIDToken means that an issuer sent no ID token with a refresh, where the profile hands out ID tokens.
@@ -190,7 +194,7 @@ func (c *Client) signInByBrowser(ctx context.Context, p *config.Profile, issuer 
 	if errors.Is(err, ErrTimeout) {
 		err = fmt.Errorf("%w (%v)", ErrTimeout, c.limit())
 		if !p.Companion && p.LegacyPage == "" {
-			err = fmt.Errorf("%w (%v; the application must have the redirect URI %s)", ErrTimeout, c.limit(), registeredRedirect)
+			err = fmt.Errorf("%w (%v; %w)", ErrTimeout, c.limit(), ErrRedirect)
 		}
 		return err
 	}
@@ -335,7 +339,7 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 		return err
 	}
 	if issuer.Companion != nil && !issuer.Companion.Store {
-		return errors.New("the companion page has no store to remember it in: the grant ends with the session in the web app")
+		return ErrNoStore
 	}
 	endpoint := issuer.Revocation
 	if endpoint == "" {

@@ -134,6 +134,7 @@ func TestCompanionRefused(t *testing.T) {
 		{"a token endpoint elsewhere", sandbox.Faults{ForeignTokenEndpoint: "https://evil.example/token"}, "", "token_endpoint"},
 		{"an authorize page elsewhere", member("authorization_endpoint", "https://evil.example/cli-auth"), "", "authorization_endpoint"},
 		{"a revocation endpoint elsewhere", member("revocation_endpoint", "https://evil.example/revoke"), "", "revocation_endpoint"},
+		{"no revocation endpoint", member("revocation_endpoint", nil), "", "there is no revocation_endpoint"},
 		{"no PKCE", member("code_challenge_methods_supported", []string{"plain"}), "", "PKCE"},
 		{"no iss in the callback", sandbox.Faults{OmitResponseIssuer: true}, "", "came back from the issuer"},
 		{"no iss, though none was promised", sandbox.Faults{OmitResponseIssuer: true,
@@ -281,5 +282,31 @@ func TestLegacyURL(t *testing.T) {
 	u, err := url.Parse(c.tokenTrip(p, legacyMetadata(p), "http://127.0.0.1:4321/callback", "state").url)
 	if err != nil || u.Scheme+"://"+u.Host+u.Path != p.LegacyPage || u.RawQuery != "port=4321&state=state" {
 		t.Errorf("%v, %v", u, err)
+	}
+}
+
+// TestCompanionCheck: a token that a person has got elsewhere is judged as one that comes from the page is.
+func TestCompanionCheck(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		faults sandbox.Faults
+		want   error
+	}{
+		{"made for this web app", sandbox.Faults{}, nil},
+		{"made for another web app", sandbox.Faults{WrongParty: true}, ErrRefused},
+		{"of another instance", sandbox.Faults{WrongIssuer: true}, ErrRefused},
+	} {
+		r := newRun(t)
+		issuer, _, p := newCompanion(t, r, true)
+		issuer.SetFaults(func(f *sandbox.Faults) { *f = row.faults })
+		w := httptest.NewRecorder()
+		issuer.Companion(p.Issuer, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/original/cli-auth?port=1", nil))
+		at, err := url.Parse(w.Header().Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Check(t.Context(), p, at.Query().Get("token")); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+			t.Errorf("%s: %v", row.reason, err)
+		}
 	}
 }

@@ -97,7 +97,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	}{
 		{"authorization_endpoint", found.Authorization, true, issuer},
 		{"token_endpoint", found.Token, true, issuer},
-		{"revocation_endpoint", found.Revocation, false, issuer},
+		{"revocation_endpoint", found.Revocation, p.Companion, issuer}, // Clerk's own path means nothing in a web app
 		{"userinfo_endpoint", found.Userinfo, false, issuer},
 		{"device_authorization_endpoint", found.Device, false, issuer},
 		{"jwks_uri", found.Keys, p.Companion, keysAt},

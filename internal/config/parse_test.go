@@ -163,6 +163,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a companion page with a client", profileText(`companion = "https://app.acme.dev"`), `c.toml:1:11: profile "acme": client_id has no meaning with companion: remove it`},
 		{"a companion page over plain http", pageText(`companion = "http://app.acme.dev"`), `c.toml:2:13: companion: "http://app.acme.dev" is not safe: write https (http is for loopback only)`},
 		{"a companion page with a query", pageText(`companion = "https://app.acme.dev?x=1"`), `c.toml:2:13: companion: "https://app.acme.dev?x=1" has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev`},
+		{"a companion page below a path", pageText(`companion = "https://app.acme.dev/base"`), `c.toml:1:11: profile "acme": companion has a path: a companion page has an app of its own, write only the origin, as https://app.acme.dev`},
 		{"a companion page that is a flag", pageText(`companion = true`), `c.toml:2:1: companion: want text in quotes`},
 		{"a companion page with scopes", pageText(`companion = "https://app.acme.dev"`, `scopes = ["openid"]`), `c.toml:1:11: profile "acme": scopes has no meaning with companion: remove it`},
 		{"a companion page and ID tokens", pageText(`companion = "https://app.acme.dev"`, `token = "id"`), `c.toml:1:11: profile "acme": token has no meaning with companion: remove it`},

@@ -209,6 +209,9 @@ func (d *draft) completePage() error {
 		d.ClientID = d.LegacyPage
 		return nil
 	}
+	if strings.Count(d.companion, "/") > 2 {
+		return errors.New("companion has a path: a companion page has an app of its own, write only the origin, as https://app.acme.dev")
+	}
 	d.Companion, d.ClientID = true, companionClient
 	d.Issuer, d.Instance = d.companion, d.Issuer
 	return nil
