@@ -86,13 +86,20 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 	if c.Timeout < time.Second || c.Timeout > time.Hour {
 		return &usageError{fmt.Errorf("--timeout is %v: from 1s to 1h", c.Timeout)}
 	}
+	if c.SignIn && sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
+		return &usageError{errors.New("--sign-in asks a person, and CLERK_HELPER_INTERACTIVE is never: leave one of them out")}
+	}
 	client, err := sys.companionHTTP(origin)
 	if err != nil {
 		return err
 	}
 	p := &companionProbe{origin: origin, client: client, state: randomWord(), challenge: randomWord()}
 	if !c.JSON {
-		p.tell = func(line checked) { fmt.Fprintln(sys.stdout, line) }
+		p.tell = func(line checked) {
+			if ctx.Err() == nil { // what Ctrl-C has kept from an answer has not failed
+				fmt.Fprintln(sys.stdout, line)
+			}
+		}
 	}
 	if p.metadata(ctx) {
 		p.keys(ctx)

@@ -309,8 +309,12 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 		}
 	}
 	if err != nil {
-		d.fail(check, fmt.Sprintf("%s does not answer as an issuer: %v", p.Issuer, err),
-			"is the issuer the Frontend API URL of your application? behind a proxy set HTTPS_PROXY, with a company's own roots ca_file")
+		what, remedy := "an issuer", "is the issuer the Frontend API URL of your application?"
+		if p.Companion {
+			what, remedy = "a companion page", "clerk-credential-helper companion check "+p.Issuer+" says more;"
+		}
+		d.fail(check, fmt.Sprintf("%s does not answer as %s: %v", p.Issuer, what, err),
+			remedy+" behind a proxy set HTTPS_PROXY, with a company's own roots ca_file")
 		return
 	}
 	switch {
@@ -327,6 +331,16 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 		}
 		if !sameOrigin(endpoint, p.Issuer) {
 			d.fail(check, fmt.Sprintf("its endpoint %.200q is not at %s", endpoint, p.Issuer), "tokens are never sent elsewhere: ask the issuer's administrator")
+			return
+		}
+	}
+	if p.Companion {
+		c, err := issuer{d.sys, nil}.client(p)
+		if err == nil {
+			err = c.Discover(ctx, p)
+		}
+		if err != nil {
+			d.fail(check, err.Error(), "clerk-credential-helper companion check "+p.Issuer+" says more; issuer in the profile, if it is set, must be the page's Clerk instance")
 			return
 		}
 	}
@@ -407,6 +421,10 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		d.warn(check, fmt.Sprintf("the last sign-in came to nothing (%v); tools ask again after %s", why, until.Local().Format(time.TimeOnly)), login)
 	case ok && s.SignedOut:
 		d.warn(check, "you signed out; tools do not ask", login)
+	case ok && s.Given && s.Token(p) == "":
+		d.warn(check, "the token of login --with-token was refused by a server, and is gone", login+" --with-token, with a new one")
+	case ok && s.Token(p) != "" && s.RefreshToken == "" && !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()):
+		d.warn(check, "its token has expired, and cannot be refreshed", login)
 	case ok && s.Given:
 		d.ok(check, "%s by login --with-token; it cannot be refreshed", cmp.Or(s.Account(), "a token"))
 	case ok && s.BelowMinTTL(p):
@@ -415,8 +433,10 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		d.warn(check, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then "+login)
 	case ok && s.ReceivedAt.After(time.Now()):
 		d.fail(check, "it was received in the future: the clock was set back", "set the clock, or "+login)
-	case ok && s.RefreshToken != "":
+	case ok && (s.RefreshToken != "" || s.Token(p) != ""):
 		d.ok(check, "%s", s.Account())
+	case p.LegacyPage != "":
+		d.warn(check, "none yet, and no tool opens the browser: its legacy_page works only with login", login)
 	default:
 		d.ok(check, "none yet: the first tool that needs a token opens the browser")
 	}

@@ -41,7 +41,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		if err != nil {
 			return err
 		}
-		err = sys.apply(edits, c.Yes, c.DryRun)
+		err = sys.apply(ctx, edits, c.Yes, c.DryRun)
 		if errors.Is(err, errLeft) {
 			continue
 		}
@@ -77,7 +77,7 @@ func firstRun(ctx context.Context, sys *system) error {
 	if _, err := config.Parse(file, text); err != nil {
 		return &configurationError{err}
 	}
-	whose, err := sys.answer(`Clerk's publishable key (pk_...), the issuer (https://clerk.acme.dev), or a web app with the companion page: `, func(answer string) string {
+	whose, err := sys.answer(ctx, `Clerk's publishable key (pk_...), the issuer (https://clerk.acme.dev), or a web app with the companion page: `, func(answer string) string {
 		key := "issuer"
 		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
 			key = "publishable_key"
@@ -90,7 +90,7 @@ func firstRun(ctx context.Context, sys *system) error {
 	if page := strings.Replace(whose, "issuer", "companion", 1); sys.isCompanion(ctx, page) {
 		whose = page // which has no clients
 	} else {
-		client, err := sys.answer("Client id of the OAuth application: ", func(answer string) string {
+		client, err := sys.answer(ctx, "Client id of the OAuth application: ", func(answer string) string {
 			return "client_id = " + quote(answer)
 		}, whose+"\nhosts = [\"git.acme.dev\"]")
 		if err != nil {
@@ -98,7 +98,7 @@ func firstRun(ctx context.Context, sys *system) error {
 		}
 		whose += "\n" + client
 	}
-	hosts, err := sys.answer("Hosts that may have the token (git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev): ", func(answer string) string {
+	hosts, err := sys.answer(ctx, "Hosts that may have the token (git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev): ", func(answer string) string {
 		var quoted []string
 		for _, host := range strings.FieldsFunc(answer, func(r rune) bool { return r == ' ' || r == ',' }) {
 			quoted = append(quoted, quote(host))
@@ -154,9 +154,9 @@ func (sys *system) writeFirst(file string, old, fresh []byte, name string) error
 }
 
 // answer asks until the answer, as a line of a profile, fits what the rest of the profile says. Ctrl-C and Ctrl-D end it.
-func (sys *system) answer(question string, line func(string) string, rest string) (string, error) {
+func (sys *system) answer(ctx context.Context, question string, line func(string) string, rest string) (string, error) {
 	for {
-		said, err := sys.prompt(question)
+		said, err := sys.prompt(ctx, question)
 		if errors.Is(err, errNobodyToAsk) {
 			return "", &usageError{err}
 		}

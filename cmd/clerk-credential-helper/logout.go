@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
@@ -48,9 +49,11 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	fmt.Fprintf(sys.stderr, "signed out of %s%s; the session is gone from this machine\n", p.Name, protocol.Escape(inBrackets(s.Account())))
 	switch {
 	case out.Revoked:
-		fmt.Fprintln(sys.stderr, "clerk has revoked the refresh token")
+		fmt.Fprintln(sys.stderr, revoker(p)+" has revoked the refresh token")
+	case errors.Is(out.RevokeErr, clerk.ErrNoStore):
+		protocol.Words(sys.stderr, errors.New("the refresh token was not revoked: "+out.RevokeErr.Error()), "sign out in the web app at "+p.Issuer)
 	case out.RevokeErr != nil:
-		protocol.Words(sys.stderr, fmt.Errorf("clerk could not be asked to revoke the refresh token: %w", out.RevokeErr), "")
+		protocol.Words(sys.stderr, fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
 	case s.Given:
 		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: whoever has it can use it")
 	}
@@ -58,6 +61,14 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))
 	}
 	return nil
+}
+
+// revoker is whom a grant of p is revoked at.
+func revoker(p *config.Profile) string {
+	if p.Companion {
+		return "the companion page"
+	}
+	return "clerk"
 }
 
 func inBrackets(account string) string {
@@ -89,6 +100,7 @@ type signedOut struct {
 	Error    string `json:"error,omitempty"`
 
 	machine bool
+	unasked bool // the companion page has no store to revoke anything in
 }
 
 // all signs out of every profile. One that fails does not keep the others.
@@ -139,6 +151,7 @@ func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
 		o.Outcome = "revoked"
 	case out.RevokeErr != nil:
 		o.Outcome, o.Error = "unknown", out.RevokeErr.Error()
+		o.unasked = errors.Is(out.RevokeErr, clerk.ErrNoStore)
 	case s.Token(p) != "":
 		o.Outcome = "forgotten"
 	default:
@@ -154,6 +167,9 @@ func (o signedOut) words() string {
 		text += ": signed out, and Clerk has revoked the grant"
 	case "unknown":
 		text += ": signed out here; Clerk could not be asked to revoke the grant: " + o.Error
+		if o.unasked {
+			text = o.Profile + inBrackets(o.Account) + ": signed out here; the grant was not revoked: " + o.Error
+		}
 	case "forgotten":
 		if o.machine {
 			text += ": the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool"

@@ -48,7 +48,7 @@ func (c setupCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	if err := sys.apply(edits, c.Yes, c.DryRun); err != nil {
+	if err := sys.apply(ctx, edits, c.Yes, c.DryRun); err != nil {
 		return err
 	}
 	name := c.Tool + "-credential-clerk"
@@ -180,7 +180,7 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 }
 
 // Run takes out what setup has written, and nothing else.
-func (c unsetCommand) Run(sys *system) error {
+func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 	var hosts []config.Host
 	cfg := noProfiles()
 	if c.Profile != "" {
@@ -196,7 +196,7 @@ func (c unsetCommand) Run(sys *system) error {
 	if err != nil {
 		return err
 	}
-	return sys.apply(edits, c.Yes, c.DryRun)
+	return sys.apply(ctx, edits, c.Yes, c.DryRun)
 }
 
 func (c unsetCommand) edits(sys *system, cfg *config.Config, hosts []config.Host) ([]edit, error) {
@@ -357,7 +357,7 @@ type draftedEdit struct {
 }
 
 // apply shows all changes, asks once, and makes them. What cannot be understood is refused before anything is touched.
-func (sys *system) apply(edits []edit, yes, dryRun bool) error {
+func (sys *system) apply(ctx context.Context, edits []edit, yes, dryRun bool) error {
 	var drafts []draftedEdit
 	for _, e := range edits {
 		d, err := draftEdit(e)
@@ -378,7 +378,7 @@ func (sys *system) apply(edits []edit, yes, dryRun bool) error {
 		return nil
 	}
 	if !yes {
-		ok, err := sys.confirm("Make these changes?")
+		ok, err := sys.confirm(ctx, "Make these changes?")
 		if err != nil {
 			return err
 		}
@@ -626,8 +626,8 @@ func onPath(program string) bool {
 }
 
 // confirm asks the person who typed the command. Only y and yes are a yes.
-func (sys *system) confirm(question string) (bool, error) {
-	answer, err := sys.prompt(question + " [y/N] ")
+func (sys *system) confirm(ctx context.Context, question string) (bool, error) {
+	answer, err := sys.prompt(ctx, question+" [y/N] ")
 	if errors.Is(err, errNobodyToAsk) {
 		return false, &usageError{fmt.Errorf("%w: --yes makes the changes, --dry-run shows them", errNobodyToAsk)}
 	}
@@ -642,16 +642,30 @@ func (sys *system) confirm(question string) (bool, error) {
 var errNobodyToAsk = errors.New("standard input is not a terminal, so nobody can be asked")
 
 // prompt asks for one line on standard input, which must be a terminal: a script has flags for its answers.
-func (sys *system) prompt(question string) (string, error) {
+func (sys *system) prompt(ctx context.Context, question string) (string, error) {
 	if !isTerminal(sys.stdin) {
 		return "", errNobodyToAsk
 	}
 	fmt.Fprint(sys.stderr, question)
-	// A terminal gives one line to one read, so nothing of the next answer is lost.
-	line, err := bufio.NewReaderSize(sys.stdin, 4096).ReadString('\n')
-	if err != nil {
+	type result struct {
+		line string
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() { // a terminal cannot be told to stop; the process is about to end then
+		// A terminal gives one line to one read, so nothing of the next answer is lost.
+		line, err := bufio.NewReaderSize(sys.stdin, 4096).ReadString('\n')
+		read <- result{line, err}
+	}()
+	select {
+	case r := <-read:
+		if r.err == nil {
+			return strings.TrimSpace(r.line), nil
+		}
 		fmt.Fprintln(sys.stderr)
 		return "", errors.New("no answer came")
+	case <-ctx.Done():
+		fmt.Fprintln(sys.stderr)
+		return "", context.Cause(ctx)
 	}
-	return strings.TrimSpace(line), nil
 }

@@ -128,7 +128,7 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 func describe(p *config.Profile, s broker.Session, ok bool, err error, store string) profileStatus {
 	st := profileStatus{
 		Profile: p.Name, DefinedIn: p.Source, Issuer: p.Issuer, State: "not signed in",
-		Account: s.Account(), Refreshable: s.RefreshToken != "", Given: s.Given, StoredIn: store,
+		Account: s.Account(), Refreshable: s.RefreshToken != "", Given: s.Given && s.Token(p) != "", StoredIn: store,
 	}
 	for _, h := range p.Hosts {
 		st.Hosts = append(st.Hosts, h.String())
