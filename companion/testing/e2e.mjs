@@ -3,11 +3,11 @@
 //
 //   node testing/e2e.mjs [--only NAME,NAME...]
 //
-// It needs Chromium, Go, git, openssl and the built companion (npm run build), and on its first run npm for three
-// packages. E2E_ARTIFACTS names the folder for pictures of every page, E2E_PACKAGES the cache of those packages,
-// CHROMIUM the browser.
+// It needs Chromium, Go, git, openssl, script(1) and the companion built for the stand-in (npm run build:test); on its
+// first run also npm, for three packages. E2E_ARTIFACTS names the folder for pictures of every page, E2E_PACKAGES the
+// cache of those packages, CHROMIUM the browser.
 import { randomBytes } from "node:crypto";
-import { access, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -35,6 +35,11 @@ async function freePort() {
   return port;
 }
 
+/** Which build of the companion there is. */
+function buildId() {
+  return readFile(join(companion, ".next", "BUILD_ID"), "utf8").catch(() => undefined);
+}
+
 async function within(milliseconds, what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -56,9 +61,8 @@ class Stage {
   }
 
   async build() {
-    await access(join(companion, ".next", "BUILD_ID")).catch(() => {
-      throw new Error("the companion is not built: npm run build");
-    });
+    this.built = await buildId();
+    if (this.built === undefined) throw new Error("the companion is not built: npm run build:test");
     this.folder = await mkdtemp(join(tmpdir(), "companion-e2e-"));
     this.artifacts = resolve(process.env.E2E_ARTIFACTS ?? (await mkdtemp(join(tmpdir(), "companion-e2e-pictures-"))));
     this.bin = join(this.folder, "bin");
@@ -208,6 +212,7 @@ async function runScenario(stage, { name, what, run }) {
     if (struck !== undefined) return false; // it did not fail, it was ended
     console.log(`FAIL  ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
     console.log(error.stack);
+    if ((await buildId()) !== stage.built) console.log("the companion was built anew while this ran: run it again");
     console.log(await profile.describe());
     const asked = stage.standIn.journal.entries.slice(from).filter(({ path }) => !path.startsWith("/npm/"));
     console.log(

@@ -4,6 +4,7 @@
 import { useAuth, useClerk } from "@clerk/nextjs";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import type { Organization } from "../../lib/cli-auth/clerk";
+import { useHydrated } from "./hydrated";
 import styles from "./page.module.css";
 
 /** Approve and Deny: a plain form. */
@@ -67,10 +68,16 @@ function useReady(): boolean {
   return ready;
 }
 
+function useLoaded(): boolean {
+  const hydrated = useHydrated();
+  const { isLoaded } = useAuth();
+  return hydrated && isLoaded;
+}
+
 /** The organisation that the token will act in: the one active in the whole app, so choosing one switches it there. */
 export function OrganizationSwitch(props: { self: string; current: string; organizations: Organization[] }) {
   const { self, current, organizations } = props;
-  const { isLoaded } = useAuth();
+  const loaded = useLoaded();
   const { setActive } = useClerk();
   const [state, setState] = useState<"" | "switching" | "failed">("");
   const choose = async (id: string) => {
@@ -89,7 +96,7 @@ export function OrganizationSwitch(props: { self: string; current: string; organ
         aria-label="Organisation"
         className={styles.organization}
         value={current}
-        disabled={!isLoaded || state === "switching"}
+        disabled={!loaded || state === "switching"}
         onChange={(event) => choose(event.target.value)}
       >
         {!known && <option value={current}>{current}</option>}
@@ -110,13 +117,13 @@ export function OrganizationSwitch(props: { self: string; current: string; organ
 
 /** Signs this session out and asks for a sign-in. */
 export function AnotherAccount({ self, session }: { self: string; session: string }) {
-  const { isLoaded } = useAuth();
+  const loaded = useLoaded();
   const { signOut } = useClerk();
   return (
     <button
       type="button"
       className={styles.link}
-      disabled={!isLoaded}
+      disabled={!loaded}
       onClick={() => signOut({ sessionId: session, redirectUrl: self })}
     >
       Use another account

@@ -1,7 +1,7 @@
 // The authorize page: the sign-in for who is signed out, the question for who is signed in. It decides nothing; the
 // consent form's route reads everything again.
 
-import { ClerkFailed, ClerkLoading, ClerkProvider, SignIn } from "@clerk/nextjs";
+import { ClerkProvider } from "@clerk/nextjs";
 import { auth } from "@clerk/nextjs/server";
 import type { Metadata } from "next";
 import { headers } from "next/headers";
@@ -25,6 +25,7 @@ import {
 import { readSettings, type Settings } from "../../lib/cli-auth/settings";
 import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
 import styles from "./page.module.css";
+import { SignInForm } from "./sign-in";
 
 export const metadata: Metadata = { title: "Sign in from the command line", robots: { index: false } };
 
@@ -144,7 +145,6 @@ function OtherAccount({ hint, person }: { hint: string; person: Account }) {
 
 function SignedOut({ asked, site }: { asked: AuthorizeRequest; site: string }) {
   const self = authorizePath(asked);
-  const hint = asked.loginHint;
   return (
     <Frame site={site} wide>
       <h1>Sign in to go on</h1>
@@ -152,25 +152,7 @@ function SignedOut({ asked, site }: { asked: AuthorizeRequest; site: string }) {
         <strong>{CLIENT_ID}</strong> on <Machine name={asked.machine} /> asks for access to your account. You decide
         after signing in.
       </p>
-      <div className={styles.signIn}>
-        <ClerkLoading>
-          <p className={styles.waiting} role="status">
-            Loading the sign-in form…
-          </p>
-        </ClerkLoading>
-        <ClerkFailed>
-          <p className={styles.notice} role="alert">
-            The sign-in form cannot be loaded. Check your connection and <a href={self}>try again</a>.
-          </p>
-        </ClerkFailed>
-        <SignIn
-          routing="hash"
-          forceRedirectUrl={self}
-          signUpForceRedirectUrl={self}
-          initialValues={hint ? (hint.includes("@") ? { emailAddress: hint } : { username: hint }) : {}}
-          appearance={clerkAppearance}
-        />
-      </div>
+      <SignInForm self={self} hint={asked.loginHint} />
       <noscript>
         <p className={styles.notice}>The sign-in form needs JavaScript.</p>
       </noscript>
@@ -220,37 +202,6 @@ function Quoted({ text }: { text: string }) {
     </span>
   );
 }
-
-// Clerk's form takes the colours of the page, in the light and in the dark. (Names without a prefix are Clerk's own: a
-// variable --accent of ours would refer to itself inside its buttons.)
-const clerkAppearance = {
-  variables: {
-    colorBackground: "var(--cli-card)",
-    colorForeground: "var(--cli-text)",
-    colorMutedForeground: "var(--cli-soft)",
-    colorPrimary: "var(--cli-accent)",
-    colorPrimaryForeground: "var(--cli-on-accent)",
-    colorInput: "var(--cli-ground)",
-    colorInputForeground: "var(--cli-text)",
-    colorNeutral: "var(--cli-text)",
-    colorDanger: "var(--cli-bad)",
-    fontFamily: "inherit",
-  },
-  elements: {
-    rootBox: { width: "100%" },
-    cardBox: {
-      width: "100%",
-      maxWidth: "100%",
-      border: "none",
-      borderRadius: 0,
-      boxShadow: "none",
-      overflow: "visible",
-    },
-    card: { padding: "8px 0", border: "none", borderRadius: 0, boxShadow: "none", overflow: "visible" },
-    headerTitle: { fontSize: "18px" },
-    footer: { background: "none" },
-  },
-};
 
 function asParams(record: Record<string, string | string[] | undefined>): URLSearchParams {
   const params = new URLSearchParams();
