@@ -196,21 +196,27 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	return programs, nil
 }
 
-// settle writes a program anew, as an installer does. A linker writes through a mapping, and what it leaves in the page
-// cache takes half a millisecond longer to start.
-func settle(program string) error {
-	real, err := filepath.EvalSymlinks(program)
+// settle copies a program, as install.sh does. A linker writes through a mapping, and what it leaves in the page cache
+// takes half a millisecond longer to start.
+func settle(name string) error {
+	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(real)
+	built, err := os.Open(real)
 	if err != nil {
 		return err
 	}
+	defer built.Close()
 	if err := os.Remove(real); err != nil {
 		return err
 	}
-	return os.WriteFile(real, data, 0o700)
+	program, err := os.OpenFile(real, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(program, built)
+	return errors.Join(err, program.Close())
 }
 
 func buildLibsecretHelper(ctx context.Context, to string) error {
