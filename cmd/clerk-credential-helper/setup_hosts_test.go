@@ -19,8 +19,8 @@ func testToolHosts() []toolHost {
 // npmFiles are shaped as people's are.
 func npmFiles() []string {
 	return []string{
-		"", "\n", "\r\n", "registry=https://registry.npmjs.org/\n", "registry=https://registry.npmjs.org/", "save-exact=true\r\nfund=false\r\n", "save-exact=true\r\nfund=false",
-		"# mine\n", "; mine\nprefix=${HOME}/.npm-packages\n", "//registry.npmjs.org/:_authToken=npm_0123456789abcdef\n", "//registry.npmjs.org/:_authToken=${NPM_TOKEN}",
+		"", "\n", "\r\n", "registry=https://npm.example.org/\n", "registry=https://npm.example.org/", "save-exact=true\r\nfund=false\r\n", "save-exact=true\r\nfund=false",
+		"# mine\n", "; mine\nprefix=${HOME}/.npm-packages\n", "//npm.example.org/:_authToken=npm_0123456789abcdef\n", "//npm.example.org/:_authToken=${NPM_TOKEN}",
 		"@acme:registry=https://npm.acme.dev/\n", "@acme:registry = https://npm.acme.dev/npm/\nalways-auth = true\n", "//npm.pkg.github.com/:_authToken=ghp_x\n@octo:registry=https://npm.pkg.github.com\n",
 		"email=ada@acme.dev\ninit-author-name=Ada Lovelace\ninit-license=\"MIT\"\n", "cafile=/etc/ssl/acme.pem\nstrict-ssl=true\n", "ca[]=\"-----BEGIN CERTIFICATE-----\\nx\\n-----END CERTIFICATE-----\"\nca[]=\"y\"\n",
 		"proxy=http://proxy.acme.dev:3128/\nhttps-proxy=http://proxy.acme.dev:3128/\nnoproxy=.acme.dev\n", "audit = false\n\n\n", "\n\naudit = false\n", "   indented = 1\n\ttabbed=2\n",
