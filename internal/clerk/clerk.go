@@ -179,7 +179,10 @@ func (c *Client) signInByBrowser(ctx context.Context, p *config.Profile, issuer 
 	state := random()
 	begin, trip := listener.Begin, c.codeTrip(p, issuer, listener.RedirectURI(), state)
 	if p.LegacyPage != "" {
-		begin, trip = listener.BeginToken, c.tokenTrip(p, issuer, listener.RedirectURI(), state)
+		if trip, err = c.tokenTrip(ctx, p, issuer, listener.RedirectURI(), state); err != nil {
+			return err
+		}
+		begin = func(state, url string) (string, error) { return listener.BeginToken(state, url, trip.good) }
 	}
 	invitation := Invitation{Flow: flow, AuthorizeURL: trip.url, RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
 	if invitation.StartURL, err = begin(state, trip.url); err != nil {
@@ -214,6 +217,7 @@ func (c *Client) signInByBrowser(ctx context.Context, p *config.Profile, issuer 
 type trip struct {
 	url    string // where the page is
 	redeem func(context.Context, loopback.Callback) (Tokens, error)
+	good   func(token string) bool // of a page of the original kind
 }
 
 // codeTrip is the authorization code flow with PKCE (RFC 7636).
@@ -225,7 +229,7 @@ func (c *Client) codeTrip(p *config.Profile, issuer *metadata, redirectURI, stat
 	if name := machineName(c.Machine); p.Companion && name != "" {
 		options = append(options, oauth2.SetAuthURLParam("machine_name", name))
 	}
-	return trip{conf.AuthCodeURL(state, options...), func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
+	return trip{url: conf.AuthCodeURL(state, options...), redeem: func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
 		return c.redeem(ctx, p, issuer, conf, callback, state, verifier, nonce)
 	}}
 }

@@ -58,7 +58,11 @@ func machineName(name string) string {
 
 // verifySession checks the answer of a companion page: a session token of Clerk, not an access token of OAuth.
 func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token) (Tokens, error) {
-	tokens, err := c.sessionToken(ctx, issuer, answer.AccessToken, originOf(p.Issuer))
+	keys, err := c.keys(ctx, issuer)
+	if err != nil {
+		return Tokens{}, err
+	}
+	tokens, err := c.sessionToken(ctx, issuer, keys, answer.AccessToken, originOf(p.Issuer))
 	if err != nil {
 		return Tokens{}, fmt.Errorf("session token: %w", err)
 	}
@@ -83,13 +87,9 @@ func checkParty(got claims, page string) error {
 
 // sessionToken verifies a session token, or one of a JWT template: signature, issuer, type, times, and whom it was made
 // for: page is the origin of the web app.
-func (c *Client) sessionToken(ctx context.Context, issuer *metadata, raw, page string) (Tokens, error) {
+func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.KeySet, raw, page string) (Tokens, error) {
 	if kind(raw) != kindJWT {
 		return Tokens{}, errors.New("it is no JWT")
-	}
-	keys, err := c.keys(ctx, issuer)
-	if err != nil {
-		return Tokens{}, err
 	}
 	received := c.now()
 	got, err := verifyJWT(ctx, issuer.tokenIssuer, keys, &oidc.Config{SkipClientIDCheck: true}, raw, received, "JWT")
@@ -115,18 +115,31 @@ func legacyMetadata(p *config.Profile) *metadata {
 }
 
 // tokenTrip is the flow of a page of the original kind: it is given a port, and sends a token back in the address. The
-// page may echo the state; most do not know of it.
-func (c *Client) tokenTrip(p *config.Profile, issuer *metadata, redirectURI, state string) trip {
+// page may echo the state; most do not know of it. The keys are fetched before, so that the listener can tell a token of
+// the page from what others send to its port.
+func (c *Client) tokenTrip(ctx context.Context, p *config.Profile, issuer *metadata, redirectURI, state string) (trip, error) {
+	keys, err := c.keys(ctx, issuer)
+	if err != nil {
+		return trip{}, err
+	}
+	verify := func(ctx context.Context, token string) (Tokens, error) {
+		return c.sessionToken(ctx, issuer, keys, token, originOf(p.LegacyPage))
+	}
 	port := strings.TrimSuffix(strings.TrimPrefix(redirectURI, "http://127.0.0.1:"), "/callback")
 	query := url.Values{"port": {port}, "state": {state}}
-	return trip{p.LegacyPage + "?" + query.Encode(), func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
-		tokens, err := c.sessionToken(ctx, issuer, callback.Token, originOf(p.LegacyPage))
+	redeem := func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
+		tokens, err := verify(ctx, callback.Token)
 		if err != nil {
 			return Tokens{}, fmt.Errorf("the page's token: %w", err)
 		}
 		tokens.Unproven = callback.Unproven
 		return tokens, nil
-	}}
+	}
+	good := func(token string) bool {
+		_, err := verify(ctx, token)
+		return err == nil
+	}
+	return trip{p.LegacyPage + "?" + query.Encode(), redeem, good}, nil
 }
 
 // originOf is the origin of a URL of a profile as browsers write it: without the default port.

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -224,12 +225,12 @@ func TestLegacyPage(t *testing.T) {
 	}{
 		{"a page that knows of no state", sandbox.Faults{}, true, ""},
 		{"a page that sends it back", sandbox.Faults{EchoState: true}, false, ""},
-		{"a token of another issuer", sandbox.Faults{WrongIssuer: true}, false, "the page's token"},
-		{"a token for another web app", sandbox.Faults{WrongParty: true}, false, "for the web app"},
-		{"a bad signature", sandbox.Faults{BadSignature: true}, false, "the page's token"},
-		{"no signature", sandbox.Faults{Unsigned: true}, false, "the page's token"},
-		{"an access token of OAuth", sandbox.Faults{WrongType: true}, false, "type"},
-		{"expired", sandbox.Faults{AccessLifetime: -time.Hour}, false, "expired"},
+		{"a token of another issuer", sandbox.Faults{EchoState: true, WrongIssuer: true}, false, "the page's token"},
+		{"a token for another web app", sandbox.Faults{EchoState: true, WrongParty: true}, false, "for the web app"},
+		{"a bad signature", sandbox.Faults{EchoState: true, BadSignature: true}, false, "the page's token"},
+		{"no signature", sandbox.Faults{EchoState: true, Unsigned: true}, false, "the page's token"},
+		{"an access token of OAuth", sandbox.Faults{EchoState: true, WrongType: true}, false, "type"},
+		{"expired", sandbox.Faults{EchoState: true, AccessLifetime: -time.Hour}, false, "expired"},
 		{"no key set", sandbox.Faults{JWKSDown: true}, false, "keys endpoint"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
@@ -264,6 +265,41 @@ func TestLegacyPage(t *testing.T) {
 	}
 }
 
+// TestLegacyPageJunk: whoever finds the port cannot end the sign-in with a token that is not the page's.
+func TestLegacyPageJunk(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		faults sandbox.Faults
+	}{
+		{"of another issuer", sandbox.Faults{WrongIssuer: true}},
+		{"for another web app", sandbox.Faults{WrongParty: true}},
+		{"with a bad signature", sandbox.Faults{BadSignature: true}},
+		{"expired", sandbox.Faults{AccessLifetime: -time.Hour}},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			r := newRun(t)
+			issuer, p := newLegacy(t, r)
+			visits := 0
+			err := r.SignIn(t.Context(), p, func(ctx context.Context, i Invitation) error {
+				issuer.SetFaults(func(f *sandbox.Faults) { *f = row.faults })
+				i.StartURL = i.AuthorizeURL // the start link is good once
+				if err := r.browse(ctx, i); err != nil {
+					return err
+				}
+				visits++
+				issuer.SetFaults(func(f *sandbox.Faults) { *f = sandbox.Faults{} })
+				return r.browse(ctx, i)
+			}, func(tokens Tokens) error {
+				r.kept = append(r.kept, tokens)
+				return nil
+			})
+			if err != nil || visits != 1 || len(r.kept) != 1 || !r.kept[0].Unproven {
+				t.Errorf("%v, kept %+v after %d junk answers", err, r.kept, visits)
+			}
+		})
+	}
+}
+
 // TestLegacyPageWrongState: the answer to somebody else's sign-in does not end the wait.
 func TestLegacyPageWrongState(t *testing.T) {
 	r := newRun(t)
@@ -277,9 +313,13 @@ func TestLegacyPageWrongState(t *testing.T) {
 
 // TestLegacyURL: the page is told a number and the state, and nothing else.
 func TestLegacyURL(t *testing.T) {
-	c := &Client{}
-	p := &config.Profile{LegacyPage: "https://app.acme.dev/cli-auth"}
-	u, err := url.Parse(c.tokenTrip(p, legacyMetadata(p), "http://127.0.0.1:4321/callback", "state").url)
+	r := newRun(t)
+	_, p := newLegacy(t, r)
+	way, err := r.tokenTrip(t.Context(), p, legacyMetadata(p), "http://127.0.0.1:4321/callback", "state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(way.url)
 	if err != nil || u.Scheme+"://"+u.Host+u.Path != p.LegacyPage || u.RawQuery != "port=4321&state=state" {
 		t.Errorf("%v, %v", u, err)
 	}

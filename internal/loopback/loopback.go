@@ -92,12 +92,12 @@ type Listener struct {
 	mu        sync.Mutex
 	start     string // the random part of the start path; empty before Begin
 	startUsed bool
-	authorize string // where /start leads
-	state     string // what the callback must bring; empty before Begin
-	wantToken bool   // the callback brings a token, perhaps without the state
-	arrived   bool   // whether the genuine callback has come
-	pasted    bool   // and that from Paste: no browser waits for a page
-	result    Result // set before decided is closed
+	authorize string                  // where /start leads
+	state     string                  // what the callback must bring; empty before Begin
+	good      func(token string) bool // not nil: the callback brings a token, perhaps without the state
+	arrived   bool                    // whether the genuine callback has come
+	pasted    bool                    // and that from Paste: no browser waits for a page
+	result    Result                  // set before decided is closed
 	finished  bool
 	fetched   bool
 }
@@ -174,12 +174,15 @@ func (l *Listener) Begin(state, authorizeURL string) (startURL string, err error
 }
 
 // BeginToken is Begin for a page that sends a token back, and may not know of the state. A callback with another state is
-// refused; one without any is taken, once, and marked as Unproven.
-func (l *Listener) BeginToken(state, pageURL string) (startURL string, err error) {
+// refused; one without any is taken if good says that its token could be the page's, and is marked as Unproven. good must
+// be quick: the listener waits for it.
+func (l *Listener) BeginToken(state, pageURL string, good func(token string) bool) (startURL string, err error) {
 	startURL, err = l.Begin(state, pageURL)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wantToken = err == nil
+	if err == nil {
+		l.good = good
+	}
 	return startURL, err
 }
 
@@ -352,7 +355,7 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// The state comes before everything else: without it any web page could end the sign-in with ?error=.
-	unproven := l.wantToken && len(state) == 0
+	unproven := l.good != nil && len(state) == 0
 	if l.state == "" || len(state) != 1 && !unproven {
 		return Callback{}, errIncomplete
 	}
@@ -374,9 +377,9 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 		Error:            query.Get("error"),
 		ErrorDescription: query.Get("error_description"),
 	}
-	if l.wantToken {
+	if l.good != nil {
 		callback = Callback{Token: query.Get("token"), Unproven: unproven}
-		if callback.Token == "" {
+		if callback.Token == "" || unproven && !l.good(callback.Token) {
 			return Callback{}, errIncomplete
 		}
 	} else if (callback.Code == "") == (callback.Error == "") {

@@ -15,6 +15,8 @@ func TestBeginToken(t *testing.T) {
 		{"the state comes back", "token=a.b.c&state=" + testState, Callback{Token: "a.b.c"}, true},
 		{"a page that knows of no state", "token=a.b.c", Callback{Token: "a.b.c", Unproven: true}, true},
 		{"what else the page says does not matter", "token=a.b.c&code=x&iss=y&error=z", Callback{Token: "a.b.c", Unproven: true}, true},
+		{"a token that cannot be the page's", "token=bad", Callback{}, false},
+		{"one, from the page itself: its fault is told later", "token=bad&state=" + testState, Callback{Token: "bad"}, true},
 		{"another state", "token=a.b.c&state=wrong", Callback{}, false},
 		{"an empty state", "token=a.b.c&state=", Callback{}, false},
 		{"two states", "token=a.b.c&state=" + testState + "&state=" + testState, Callback{}, false},
@@ -31,7 +33,8 @@ func TestBeginToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { l.Close() })
-			if _, err := l.BeginToken(testState, testAuthorize); err != nil {
+			good := func(token string) bool { return token != "bad" }
+			if _, err := l.BeginToken(testState, testAuthorize, good); err != nil {
 				t.Fatal(err)
 			}
 			resp, _ := get(t, browser(t), l.RedirectURI()+"?"+row.query)
