@@ -64,6 +64,8 @@ func (c checked) String() string {
 const (
 	// probeTime limits one request of a check; a page that was asleep may take its time.
 	probeTime = 20 * time.Second
+	// probesTime limits all of them together.
+	probesTime = 5 * time.Minute
 	// maxAnswer limits an answer.
 	maxAnswer = 1 << 20
 	// rsaBits is the least size of a key (RFC 7518 §3.3).
@@ -94,27 +96,30 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	p := &companionProbe{origin: origin, client: client, state: randomWord(), challenge: randomWord()}
+	limited, cancel := context.WithTimeoutCause(ctx, probesTime, fmt.Errorf("the checks were not done within %v", probesTime))
+	defer cancel()
 	if !c.JSON {
 		p.tell = func(line checked) {
-			if ctx.Err() == nil { // what Ctrl-C has kept from an answer has not failed
+			if limited.Err() == nil { // what was kept from an answer, by Ctrl-C for instance, has not failed
 				fmt.Fprintln(sys.stdout, line)
 			}
 		}
 	}
-	if p.metadata(ctx) {
-		p.keys(ctx)
-		p.authorizePage(ctx)
-		p.authorizeRefusals(ctx)
-		p.tokenEndpoint(ctx)
-		p.approveEndpoint(ctx)
-		p.revokeEndpoint(ctx)
+	if p.metadata(limited) {
+		p.keys(limited)
+		p.authorizePage(limited)
+		p.authorizeRefusals(limited)
+		p.tokenEndpoint(limited)
+		p.approveEndpoint(limited)
+		p.revokeEndpoint(limited)
 		p.store()
-		if c.SignIn {
+		if c.SignIn && limited.Err() == nil {
+			limited = ctx // a person has a limit of their own
 			p.signIns(ctx, sys, c.Timeout)
 		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if limited.Err() != nil {
+		return context.Cause(limited)
 	}
 	bad := 0
 	for _, line := range p.lines {
