@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	companionfiles "clerk-credential-helper/companion"
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -28,7 +29,7 @@ func (c companionAddCommand) Run(sys *system) error {
 	origin := "https://app.acme.dev"
 	if c.Origin != "" {
 		var err error
-		if origin, err = companionOrigin(c.Origin); err != nil {
+		if origin, err = config.ParseCompanion(c.Origin); err != nil {
 			return &usageError{err}
 		}
 	}

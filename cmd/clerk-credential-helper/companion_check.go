@@ -17,9 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 
 	"github.com/go-jose/go-jose/v4"
@@ -81,7 +79,7 @@ const (
 
 // Run asks the page what an attacker would ask, and what the helper asks. The exit status is 1 if anything fails.
 func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
-	origin, err := companionOrigin(c.URL)
+	origin, err := config.ParseCompanion(c.URL)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -144,18 +142,16 @@ func (sys *system) companionHTTP(origin string) (*http.Client, error) {
 	if err != nil && !errors.Is(err, errNoConfiguration) {
 		return nil, err
 	}
-	var roots []byte
+	profile := &config.Profile{}
 	if err == nil {
 		at := slices.IndexFunc(cfg.Profiles, func(p *config.Profile) bool { return p.Companion && p.Issuer == origin && p.CAFile != "" })
 		if at >= 0 {
-			if roots, err = platform.ReadTrusted(cfg.Profiles[at].CAFile, configLimit); err != nil {
-				return nil, &configurationError{fmt.Errorf("ca_file of profile %q: %w", cfg.Profiles[at].Name, err)}
-			}
+			profile = cfg.Profiles[at]
 		}
 	}
-	transport, err := clerk.NewTransport(roots)
+	transport, err := transport(profile)
 	if err != nil {
-		return nil, &configurationError{fmt.Errorf("ca_file: %w", err)}
+		return nil, err
 	}
 	return &http.Client{
 		Transport:     transport,
@@ -224,6 +220,13 @@ func (p *companionProbe) askAt(ctx context.Context, method, address string, head
 		err = wrapped.Err // the outer one repeats the address, which has parameters
 	}
 	if err != nil {
+		sent, _ := url.ParseQuery(body)
+		for _, values := range sent {
+			// net/http quotes an answer that is not HTTP, and such an answer may repeat a code or a token.
+			if slices.ContainsFunc(values, func(v string) bool { return len(v) >= 16 && strings.Contains(err.Error(), v) }) {
+				return answered{}, errors.New("the answer is not HTTP")
+			}
+		}
 		return answered{}, fmt.Errorf("no answer: %w", err)
 	}
 	defer resp.Body.Close()
@@ -394,7 +397,7 @@ func (p *companionProbe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicK
 // request is a good authorize request.
 func (p *companionProbe) request() url.Values {
 	return url.Values{
-		"response_type": {"code"}, "client_id": {companionClient}, "redirect_uri": {redirectTo(probePort)},
+		"response_type": {"code"}, "client_id": {config.CompanionClient}, "redirect_uri": {redirectTo(probePort)},
 		"state": {p.state}, "code_challenge": {p.challenge}, "code_challenge_method": {"S256"}, "machine_name": {"companion check"},
 	}
 }
@@ -527,7 +530,7 @@ func (p *companionProbe) authorizeRefusals(ctx context.Context) {
 		{"plain challenge", with("code_challenge_method", "plain")},
 		{"no challenge method", with("code_challenge_method")},
 		{"another client", with("client_id", evil)},
-		{"two clients", with("client_id", companionClient, evil)},
+		{"two clients", with("client_id", config.CompanionClient, evil)},
 		{"token in the address", with("response_type", "token")},
 		{"machine name that turns the line round", with("machine_name", "\u202e"+evil)},
 		{"machine name too long", with("machine_name", strings.Repeat("x", 65))},
@@ -560,14 +563,14 @@ func (p *companionProbe) authorizeRefusals(ctx context.Context) {
 func (p *companionProbe) tokenEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/token"
 	code := func(change func(url.Values)) string {
-		form := url.Values{"grant_type": {"authorization_code"}, "client_id": {companionClient}, "code": {"x." + p.state},
+		form := url.Values{"grant_type": {"authorization_code"}, "client_id": {config.CompanionClient}, "code": {"x." + p.state},
 			"redirect_uri": {redirectTo(probePort)}, "code_verifier": {p.state}}
 		if change != nil {
 			change(form)
 		}
 		return form.Encode()
 	}
-	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {companionClient}, "refresh_token": {"x." + p.state}}.Encode()
+	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {config.CompanionClient}, "refresh_token": {"x." + p.state}}.Encode()
 	tests := []struct {
 		name, method, kind, body string
 		status                   int
@@ -657,7 +660,7 @@ func (p *companionProbe) approveEndpoint(ctx context.Context) {
 // revokeEndpoint must not tell who asks whether a token was good (RFC 7009 §2.2).
 func (p *companionProbe) revokeEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/revoke"
-	a, err := p.post(ctx, path, url.Values{"client_id": {companionClient}, "token": {"x." + p.state}})
+	a, err := p.post(ctx, path, url.Values{"client_id": {config.CompanionClient}, "token": {"x." + p.state}})
 	words := ""
 	if err != nil || a.status != http.StatusOK {
 		words = seen(a, err) + ", not status 200"

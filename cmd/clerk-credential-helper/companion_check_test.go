@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +25,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"clerk-credential-helper/internal/config"
 )
 
 // fakePage is a companion page with one fault at most. It approves every request of a browser at once; whoever calls
@@ -185,7 +189,7 @@ func (f *fakePage) authorize(w http.ResponseWriter, r *http.Request) {
 	port, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(q.Get("redirect_uri"), "http://127.0.0.1:"), "/callback"))
 	label := q.Get("machine_name")
 	word := regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-	bad := wrong("response_type", q.Get("response_type") == "code") || wrong("client_id", q.Get("client_id") == companionClient) ||
+	bad := wrong("response_type", q.Get("response_type") == "code") || wrong("client_id", q.Get("client_id") == config.CompanionClient) ||
 		wrong("redirect_uri", port >= 1024 && port <= 65535 && q.Get("redirect_uri") == fmt.Sprintf("http://127.0.0.1:%d/callback", port)) ||
 		wrong("state", word.MatchString(q.Get("state"))) || wrong("code_challenge", word.MatchString(q.Get("code_challenge"))) ||
 		wrong("code_challenge_method", q.Get("code_challenge_method") == "S256") ||
@@ -270,7 +274,7 @@ func (f *fakePage) token(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if r.PostForm.Get("client_id") != companionClient && !f.is("token: any client") {
+	if r.PostForm.Get("client_id") != config.CompanionClient && !f.is("token: any client") {
 		refuse(http.StatusUnauthorized, "invalid_client")
 		return
 	}
@@ -443,7 +447,7 @@ func (f *fakePage) revoke(w http.ResponseWriter, r *http.Request) {
 	r.ParseForm()
 	family, known := f.refresh[r.PostForm.Get("token")]
 	switch {
-	case r.PostForm.Get("client_id") != companionClient && !f.is("revoke: any client"):
+	case r.PostForm.Get("client_id") != config.CompanionClient && !f.is("revoke: any client"):
 		w.WriteHeader(http.StatusUnauthorized)
 	case f.is("revoke: tells") && !known, f.is("revoke: down") && known:
 		w.WriteHeader(http.StatusBadRequest)
@@ -727,16 +731,30 @@ func certificatePEM(server *httptest.Server) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
 
-func TestCompanionOrigin(t *testing.T) {
-	for address, want := range map[string]string{
-		"https://app.acme.dev": "https://app.acme.dev", "https://app.acme.dev/": "https://app.acme.dev", "https://App.acme.dev:443": "https://app.acme.dev",
-		"https://app.acme.dev:8443": "https://app.acme.dev:8443", "http://localhost:3000": "http://localhost:3000", "http://127.0.0.1:3000": "http://127.0.0.1:3000",
-		"http://[::1]:3000": "http://[::1]:3000",
-		"app.acme.dev":      "", "": "", "http://app.acme.dev": "", "https://app.acme.dev/cli-auth": "", "https://app.acme.dev?x": "", "https://app.acme.dev/?": "",
-		"https://u@app.acme.dev": "", "https://": "", "ftp://app.acme.dev": "", "http://127.0.0.1.evil.example": "", "https://app.acme.dev#x": "", "https://app.acme.dev/#": "",
-	} {
-		if got, err := companionOrigin(address); got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: %q, %v", address, got, err)
+// TestProbeEcho: a page that answers with what it was sent, and not in HTTP, has none of it printed.
+func TestProbeEcho(t *testing.T) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			buffer := make([]byte, 64<<10)
+			n, _ := conn.Read(buffer)
+			_, body, _ := strings.Cut(string(buffer[:n]), "\r\n\r\n")
+			io.WriteString(conn, body+"\r\n\r\n")
+			conn.Close()
 		}
+	}()
+	p := &companionProbe{origin: "http://" + listener.Addr().String(), client: &http.Client{Timeout: probeTime}}
+	token := randomWord()
+	_, err = p.refresh(t.Context(), token)
+	if err == nil || strings.Contains(err.Error(), token) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -99,7 +99,7 @@ func (p *companionProbe) signIns(ctx context.Context, sys *system, limit time.Du
 	if !ok {
 		return
 	}
-	a, err = p.post(ctx, "/api/cli-auth/revoke", url.Values{"client_id": {companionClient}, "token": {third.tokens.Refresh}})
+	a, err = p.post(ctx, "/api/cli-auth/revoke", url.Values{"client_id": {config.CompanionClient}, "token": {third.tokens.Refresh}})
 	words = ""
 	if err != nil || a.status != http.StatusOK {
 		words = seen(a, err) + ", not status 200"
@@ -205,12 +205,12 @@ func (sys *system) bring(ctx context.Context, limit time.Duration, listener *loo
 }
 
 func (p *companionProbe) redeem(ctx context.Context, a approval) (answered, error) {
-	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {companionClient},
+	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {config.CompanionClient},
 		"code": {a.code}, "code_verifier": {a.verifier}, "redirect_uri": {a.redirect}})
 }
 
 func (p *companionProbe) refresh(ctx context.Context, token string) (answered, error) {
-	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {companionClient}, "refresh_token": {token}})
+	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {config.CompanionClient}, "refresh_token": {token}})
 }
 
 // refused adds a line that holds if the answer is invalid_grant.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -268,84 +267,26 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 	}
 }
 
-// issuer asks the issuer of a profile what a sign-in would ask.
+// issuer asks the issuer of a profile, or its page, what a sign-in would ask.
 func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	check := "issuer of " + p.Name
 	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	var roots []byte
-	if p.CAFile != "" {
-		var err error
-		if roots, err = platform.ReadTrusted(p.CAFile, configLimit); err != nil {
-			d.fail(check, fmt.Sprintf("ca_file %s: %v", p.CAFile, err), "correct ca_file in profile "+p.Name+", or take it out")
-			return
-		}
-	}
-	transport, err := clerk.NewTransport(roots)
+	client, err := issuer{d.sys, nil}.client(p)
 	if err != nil {
-		d.fail(check, fmt.Sprintf("ca_file %s: %v", p.CAFile, err), "correct ca_file in profile "+p.Name+", or take it out")
+		d.fail(check, err.Error(), "correct ca_file in profile "+p.Name+", or take it out")
 		return
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer client.CloseIdleConnections()
-
-	var found struct {
-		Issuer     string   `json:"issuer"`
-		Authorize  string   `json:"authorization_endpoint"`
-		Token      string   `json:"token_endpoint"`
-		Keys       string   `json:"jwks_uri"`
-		Challenges []string `json:"code_challenge_methods_supported"`
-		Device     string   `json:"device_authorization_endpoint"`
-	}
-	var clock time.Duration
-	documents := []string{"openid-configuration", "oauth-authorization-server"}
-	if p.Companion { // it is no OpenID provider
-		documents = documents[1:]
-	}
-	for _, document := range documents {
-		var status int
-		if status, clock, err = fetchJSON(ctx, client, p.Issuer+"/.well-known/"+document, &found); status != http.StatusNotFound {
-			break
-		}
-	}
-	if err != nil {
-		what, remedy := "an issuer", "is the issuer the Frontend API URL of your application?"
-		if p.Companion {
-			what, remedy = "a companion page", "clerk-credential-helper companion check "+p.Issuer+" says more;"
-		}
-		d.fail(check, fmt.Sprintf("%s does not answer as %s: %v", p.Issuer, what, err),
-			remedy+" behind a proxy set HTTPS_PROXY, with a company's own roots ca_file")
+	dated := &datedTransport{base: client.Transport}
+	client.Transport = dated
+	keys, err := client.Examine(ctx, p)
+	if err != nil && !errors.Is(err, clerk.ErrNoKeys) {
+		detail, remedy := d.unusable(p, err)
+		d.fail(check, detail, remedy)
 		return
-	}
-	switch {
-	case found.Issuer != p.Issuer:
-		d.fail(check, fmt.Sprintf("it calls itself %.200q, and the profile says %q", found.Issuer, p.Issuer), "write the issuer as it calls itself")
-		return
-	case !slices.Contains(found.Challenges, "S256") && !p.Machine:
-		d.fail(check, "it does not offer PKCE with S256", "this is no issuer that we can sign in to: ask its administrator")
-		return
-	}
-	for _, endpoint := range []string{found.Authorize, found.Token, found.Keys} {
-		if p.Companion && endpoint == found.Keys { // they are its Clerk instance's
-			continue
-		}
-		if !sameOrigin(endpoint, p.Issuer) {
-			d.fail(check, fmt.Sprintf("its endpoint %.200q is not at %s", endpoint, p.Issuer), "tokens are never sent elsewhere: ask the issuer's administrator")
-			return
-		}
-	}
-	if p.Companion {
-		c, err := issuer{d.sys, nil}.client(p)
-		if err == nil {
-			err = c.Discover(ctx, p)
-		}
-		if err != nil {
-			d.fail(check, err.Error(), "clerk-credential-helper companion check "+p.Issuer+" says more; issuer in the profile, if it is set, must be the page's Clerk instance")
-			return
-		}
 	}
 	d.ok(check, "%s", p.Issuer)
-	if skew := clock.Abs().Round(time.Second); skew > skewSome {
+	if skew := dated.ahead.Abs().Round(time.Second); skew > skewSome {
 		words := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
 		if skew > skewMost {
 			d.fail("clock", words+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
@@ -355,45 +296,50 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	} else {
 		d.ok("clock", "within %v of the issuer's", skewSome)
 	}
-	var keys struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if _, _, err := fetchJSON(ctx, client, found.Keys, &keys); err != nil || len(keys.Keys) == 0 {
-		d.fail("keys of "+p.Name, fmt.Sprintf("%s gives no keys: %v", found.Keys, err), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
+	if err != nil {
+		d.fail("keys of "+p.Name, err.Error(), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
 		return
 	}
-	d.ok("keys of "+p.Name, "%d", len(keys.Keys))
+	d.ok("keys of "+p.Name, "%d", keys)
 }
 
-// fetchJSON also says how far the server's clock is ahead of ours.
-func fetchJSON(ctx context.Context, client *http.Client, address string, into any) (status int, clock time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return 0, 0, err
+// unusable is why nobody can sign in to p, and what helps.
+func (d *doctor) unusable(p *config.Profile, err error) (detail, remedy string) {
+	const proxies = "behind a proxy set HTTPS_PROXY, with a company's own roots ca_file"
+	var refused *clerk.ResponseError
+	var network *url.Error
+	silent := errors.As(err, &refused) || errors.As(err, &network)
+	switch {
+	case p.Companion && silent:
+		return fmt.Sprintf("%s does not answer as a companion page: %v", p.Issuer, err), "clerk-credential-helper companion check " + p.Issuer + " says more; " + proxies
+	case p.Companion:
+		return err.Error(), "clerk-credential-helper companion check " + p.Issuer + " says more; issuer in the profile, if it is set, must be the page's Clerk instance"
+	case silent:
+		return fmt.Sprintf("%s does not answer as an issuer: %v", p.Issuer, err), "is the issuer the Frontend API URL of your application? " + proxies
+	case errors.Is(err, clerk.ErrMisnamed):
+		return err.Error(), "write the issuer as it calls itself"
 	}
-	req.Header.Set("User-Agent", "clerk-credential-helper/"+programVersion())
+	return err.Error(), "tokens are never sent elsewhere, and never without PKCE: ask the issuer's administrator"
+}
+
+// datedTransport notes how far the server's clock is ahead of ours, by the Date of its first answer.
+type datedTransport struct {
+	base  http.RoundTripper
+	asked bool
+	ahead time.Duration
+}
+
+func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	sent := time.Now()
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, 0, err
+	resp, err := t.base.RoundTrip(req)
+	if err != nil || t.asked {
+		return resp, err
 	}
-	defer resp.Body.Close()
+	t.asked = true
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		clock = date.Sub(sent.Add(time.Since(sent) / 2))
+		t.ahead = date.Sub(sent.Add(time.Since(sent) / 2))
 	}
-	if resp.StatusCode != http.StatusOK {
-		return resp.StatusCode, clock, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, configLimit)).Decode(into) != nil {
-		return resp.StatusCode, clock, errors.New("the answer is not the JSON that was expected")
-	}
-	return resp.StatusCode, clock, nil
-}
-
-func sameOrigin(a, b string) bool {
-	u, err := url.Parse(a)
-	v, err2 := url.Parse(b)
-	return err == nil && err2 == nil && u.Scheme == v.Scheme && strings.EqualFold(u.Host, v.Host)
+	return resp, nil
 }
 
 // session looks at what the keychain holds.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -131,7 +132,8 @@ func (sys *system) isCompanion(ctx context.Context, line string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, companionTime)
 	defer cancel()
-	return client.Discover(ctx, cfg.Profiles[0]) == nil
+	_, err = client.Examine(ctx, cfg.Profiles[0])
+	return err == nil || errors.Is(err, clerk.ErrNoKeys)
 }
 
 func (sys *system) writeFirst(file string, old, fresh []byte, name string) error {

@@ -163,6 +163,8 @@ func hint(err error) string {
 		return "if your company's proxy answers in the issuer's place, name its root certificate: ca_file = \"...\" in the profile"
 	case errors.Is(err, clerk.ErrClock):
 		return "set this machine's clock; clerk-credential-helper doctor compares it with the issuer's"
+	case errors.Is(err, clerk.ErrMisnamed):
+		return "correct the profile; clerk-credential-helper doctor says more"
 	case errors.Is(err, clerk.ErrRedirect):
 		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
 	case errors.As(err, &failed), errors.Is(err, broker.ErrUnreadable):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -171,17 +172,26 @@ type issuer struct {
 	trace func(string, ...any)
 }
 
-func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
+// transport trusts what the profile trusts.
+func transport(p *config.Profile) (http.RoundTripper, error) {
 	var roots []byte
 	if p.CAFile != "" {
 		var err error
 		if roots, err = platform.ReadTrusted(p.CAFile, configLimit); err != nil {
-			return nil, &configurationError{fmt.Errorf("reading ca_file of profile %q: %w", p.Name, err)}
+			return nil, &configurationError{fmt.Errorf("reading ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
 		}
 	}
-	transport, err := clerk.NewTransport(roots)
+	t, err := clerk.NewTransport(roots)
 	if err != nil {
-		return nil, &configurationError{fmt.Errorf("ca_file of profile %q: %w", p.Name, err)}
+		return nil, &configurationError{fmt.Errorf("ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
+	}
+	return t, nil
+}
+
+func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
+	transport, err := transport(p)
+	if err != nil {
+		return nil, err
 	}
 	return &clerk.Client{
 		Transport: transport,

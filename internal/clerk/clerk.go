@@ -1,4 +1,4 @@
-// Package clerk talks to Clerk, or to any OAuth 2.0 issuer that keeps the same contract.
+// Package clerk talks to Clerk, or to any OAuth 2.0 issuer that keeps the same contract, such as a companion page.
 //
 // A profile goes in; verified tokens of a person who has signed in with the browser come out, or refreshed ones, or
 // the word that a grant has ended. What the issuer says is checked before it is believed: endpoints must have the
@@ -41,6 +41,10 @@ var (
 	ErrRedirect = errors.New("the application must have the redirect URI " + registeredRedirect)
 	// ErrNoStore means that a companion page cannot remember what it revokes, so that it was not asked.
 	ErrNoStore = errors.New("the companion page has no store to remember it in: the grant ends with the session in the web app")
+	// ErrMisnamed means that the issuer is not the one that the profile names, or calls itself something else.
+	ErrMisnamed = errors.New("the issuer has another name")
+	// ErrNoKeys means that an issuer gives no keys to verify a token with.
+	ErrNoKeys = errors.New("it gives no keys")
 	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
 	// ErrNoIDToken means that an issuer sent no ID token with a refresh, where the profile hands out ID tokens.
@@ -167,8 +171,10 @@ func (c *Client) SignIn(ctx context.Context, p *config.Profile, invite func(cont
 
 // signInByBrowser sends a person to a page that comes back to a listener on 127.0.0.1.
 func (c *Client) signInByBrowser(ctx context.Context, p *config.Profile, issuer *metadata, flow Flow, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
-	if p.LegacyPage == "" && !slices.Contains(issuer.ChallengeMethods, "S256") {
-		return errors.New("the issuer does not offer PKCE with S256")
+	if p.LegacyPage == "" {
+		if err := issuer.checkChallenge(); err != nil {
+			return err
+		}
 	}
 	listener, err := loopback.Listen(ctx, loopback.Page{Profile: p.Name, Machine: c.Machine}, c.Peer)
 	if err != nil {

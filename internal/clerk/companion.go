@@ -32,7 +32,7 @@ func instance(p *config.Profile, said *companionMetadata) (string, error) {
 		return "", fmt.Errorf("discovery: %q is not a companion page of a version that this release knows", p.Issuer)
 	}
 	if p.Instance != "" && said.ClerkIssuer != p.Instance {
-		return "", fmt.Errorf("discovery: the companion page belongs to the Clerk issuer %q, and the profile names %q", clip(said.ClerkIssuer, 200), p.Instance)
+		return "", fmt.Errorf("discovery: %w: the companion page belongs to the Clerk issuer %q, and the profile names %q", ErrMisnamed, clip(said.ClerkIssuer, 200), p.Instance)
 	}
 	u, err := url.Parse(said.ClerkIssuer)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"clerk-credential-helper/internal/config"
@@ -40,11 +41,37 @@ func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, er
 	return c.discover(ctx, p)
 }
 
-// Discover checks that people of p can sign in where it says: that the issuer, or the companion page, is there, and that
-// what it says about itself can be believed.
-func (c *Client) Discover(ctx context.Context, p *config.Profile) error {
-	_, err := c.discover(ctx, p)
-	return err
+// Examine looks at where people of p sign in, as a sign-in does before it asks anybody, and returns the number of keys that
+// tokens can be verified with.
+//
+// Errors: ErrMisnamed, a *ResponseError, ErrNoKeys where only the keys are missing, or what the network or the check of
+// the metadata said.
+func (c *Client) Examine(ctx context.Context, p *config.Profile) (keys int, err error) {
+	issuer, err := c.describe(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	if !p.Machine && p.LegacyPage == "" {
+		if err := issuer.checkChallenge(); err != nil {
+			return 0, err
+		}
+	}
+	set, err := c.keys(ctx, issuer)
+	if err == nil && len(set.PublicKeys) == 0 {
+		err = errors.New("the set is empty")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNoKeys, err)
+	}
+	return len(set.PublicKeys), nil
+}
+
+// checkChallenge refuses an issuer whose codes anybody could redeem who sees one (RFC 7636).
+func (m *metadata) checkChallenge() error {
+	if !slices.Contains(m.ChallengeMethods, "S256") {
+		return errors.New("the issuer does not offer PKCE with S256")
+	}
+	return nil
 }
 
 // discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere.
@@ -78,7 +105,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	}
 	// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: identical, or another issuer could pose as this one.
 	if found.Issuer != p.Issuer {
-		return nil, fmt.Errorf("discovery: the issuer calls itself %q, not %q", clip(found.Issuer, 200), p.Issuer)
+		return nil, fmt.Errorf("discovery: %w: it calls itself %q, not %q", ErrMisnamed, clip(found.Issuer, 200), p.Issuer)
 	}
 	found.tokenIssuer = p.Issuer
 	keysAt := issuer

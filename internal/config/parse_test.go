@@ -162,8 +162,8 @@ func TestParseRefuses(t *testing.T) {
 		{"two letters exchanged", profileText(`tokne = "id"`), `c.toml:5:1: unknown key "tokne": did you mean "token"?`},
 		{"a companion page with a client", profileText(`companion = "https://app.acme.dev"`), `c.toml:1:11: profile "acme": client_id has no meaning with companion: remove it`},
 		{"a companion page over plain http", pageText(`companion = "http://app.acme.dev"`), `c.toml:2:13: companion: "http://app.acme.dev" is not safe: write https (http is for loopback only)`},
-		{"a companion page with a query", pageText(`companion = "https://app.acme.dev?x=1"`), `c.toml:2:13: companion: "https://app.acme.dev?x=1" has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev`},
-		{"a companion page below a path", pageText(`companion = "https://app.acme.dev/base"`), `c.toml:1:11: profile "acme": companion has a path: a companion page has an app of its own, write only the origin, as https://app.acme.dev`},
+		{"a companion page with a query", pageText(`companion = "https://app.acme.dev?x=1"`), `c.toml:2:13: companion: "https://app.acme.dev?x=1" has a user name, a query or a fragment: write it as https://app.acme.dev`},
+		{"a companion page below a path", pageText(`companion = "https://app.acme.dev/base"`), `c.toml:2:13: companion: "https://app.acme.dev/base" has a path: a companion page has an app of its own, write only the origin, as https://app.acme.dev`},
 		{"a companion page that is a flag", pageText(`companion = true`), `c.toml:2:1: companion: want text in quotes`},
 		{"a companion page with scopes", pageText(`companion = "https://app.acme.dev"`, `scopes = ["openid"]`), `c.toml:1:11: profile "acme": scopes has no meaning with companion: remove it`},
 		{"a companion page and ID tokens", pageText(`companion = "https://app.acme.dev"`, `token = "id"`), `c.toml:1:11: profile "acme": token has no meaning with companion: remove it`},
@@ -172,9 +172,9 @@ func TestParseRefuses(t *testing.T) {
 		{"a companion page without hosts", "[profiles.acme]\ncompanion = \"https://app.acme.dev\"\n", `c.toml:1:11: profile "acme": hosts is missing: name the hosts that may have the token`},
 		{"an original page without an issuer", pageText(`legacy_page = "https://app.acme.dev/cli-auth"`), `c.toml:1:11: profile "acme": legacy_page needs issuer or publishable_key as well: they tell whose tokens the page may hand out`},
 		{"an original page with a client", profileText(`legacy_page = "https://app.acme.dev/cli-auth"`), `c.toml:1:11: profile "acme": client_id has no meaning with legacy_page: remove it`},
-		{"an original page with a query", pageText(`legacy_page = "https://app.acme.dev/cli-auth?port=1"`), `c.toml:2:15: legacy_page: "https://app.acme.dev/cli-auth?port=1" is not the address of a page: write it as https://app.acme.dev/cli-auth`},
+		{"an original page with a query", pageText(`legacy_page = "https://app.acme.dev/cli-auth?port=1"`), `c.toml:2:15: legacy_page: "https://app.acme.dev/cli-auth?port=1" has a user name, a query or a fragment: write it as https://app.acme.dev/cli-auth`},
 		{"an original page over plain http", pageText(`legacy_page = "http://app.acme.dev/cli-auth"`), `c.toml:2:15: legacy_page: "http://app.acme.dev/cli-auth" is not safe: write https (http is for loopback only)`},
-		{"an original page with a user name", pageText(`legacy_page = "https://me@app.acme.dev/cli-auth"`), `c.toml:2:15: legacy_page: "https://me@app.acme.dev/cli-auth" has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev`},
+		{"an original page with a user name", pageText(`legacy_page = "https://me@app.acme.dev/cli-auth"`), `c.toml:2:15: legacy_page: "https://me@app.acme.dev/cli-auth" has a user name, a query or a fragment: write it as https://app.acme.dev/cli-auth`},
 		{"a machine with a client", profileText(`machine = true`), `c.toml:1:11: profile "acme": both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id`},
 		{"a machine that is text", profileText(`machine = "true"`), `c.toml:5:11: machine: want true or false, without quotes`},
 		{"a machine's token without a machine", profileText(`machine_token = "jwt"`), `c.toml:1:11: profile "acme": machine_token has a meaning only with machine = true`},
@@ -476,6 +476,20 @@ func TestDockerFallback(t *testing.T) {
 		c, err := Merge(row.sources...)
 		if err != nil || c.DockerFallback != row.want {
 			t.Errorf("%s: got %q, %v", row.why, c.DockerFallback, err)
+		}
+	}
+}
+
+func TestParseCompanion(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://app.acme.dev": "https://app.acme.dev", "https://app.acme.dev/": "https://app.acme.dev", "https://App.acme.dev:443": "https://app.acme.dev",
+		"https://app.acme.dev:8443": "https://app.acme.dev:8443", "http://localhost:3000": "http://localhost:3000", "http://127.0.0.1:3000": "http://127.0.0.1:3000",
+		"http://[::1]:3000": "http://[::1]:3000",
+		"app.acme.dev":      "", "": "", "http://app.acme.dev": "", "https://app.acme.dev/cli-auth": "", "https://app.acme.dev?x": "", "https://app.acme.dev/?": "",
+		"https://u@app.acme.dev": "", "https://": "", "ftp://app.acme.dev": "", "http://127.0.0.1.evil.example": "", "https://app.acme.dev#x": "", "https://app.acme.dev/#": "",
+	} {
+		if got, err := ParseCompanion(address); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", address, got, err)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (d *draft) set(key string, v value) error {
 	case "machine_token":
 		err = v.oneOf(&d.MachineToken, "jwt", "opaque")
 	case "companion":
-		err = parseText(v, &d.companion, parseIssuer)
+		err = parseText(v, &d.companion, ParseCompanion)
 	case "legacy_page":
 		err = parseText(v, &d.LegacyPage, parsePage)
 	case "interactive":
@@ -180,8 +180,8 @@ func (d *draft) complete() error {
 	return nil
 }
 
-// companionClient is the one client that a companion page knows (companion/lib/cli-auth).
-const companionClient = "clerk-credential-helper"
+// CompanionClient is the one client that a companion page knows (companion/lib/cli-auth/request.ts).
+const CompanionClient = "clerk-credential-helper"
 
 // page is the key of the sign-in page that a profile has in place of an OAuth application, or nothing.
 func (d *draft) page() string {
@@ -209,10 +209,7 @@ func (d *draft) completePage() error {
 		d.ClientID = d.LegacyPage
 		return nil
 	}
-	if strings.Count(d.companion, "/") > 2 {
-		return errors.New("companion has a path: a companion page has an app of its own, write only the origin, as https://app.acme.dev")
-	}
-	d.Companion, d.ClientID = true, companionClient
+	d.Companion, d.ClientID = true, CompanionClient
 	d.Issuer, d.Instance = d.companion, d.Issuer
 	return nil
 }
@@ -281,16 +278,21 @@ func (d *draft) setScopes(v value) (place, error) {
 // parseIssuer takes an https origin, perhaps with a path, or an http one on loopback. The scheme and the host come back
 // in lower case, without the default port, and without slashes at the end.
 func parseIssuer(raw string) (string, error) {
+	return parseAddress(raw, "an issuer", "https://clerk.acme.dev")
+}
+
+// parseAddress is parseIssuer for whatever the address is to be, in words and by an example.
+func parseAddress(raw, what, example string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", fmt.Errorf("%q is not an issuer: write it as https://clerk.acme.dev", raw)
+		return "", fmt.Errorf("%q is not %s: write it as %s", raw, what, example)
 	}
 	if u.User != nil || strings.ContainsAny(raw, "?#") {
-		return "", fmt.Errorf("%q has a user name, a query or a fragment: write only the origin, as https://clerk.acme.dev", raw)
+		return "", fmt.Errorf("%q has a user name, a query or a fragment: write it as %s", raw, example)
 	}
 	name, port, err := splitHost(u.Host)
 	if err != nil {
-		return "", fmt.Errorf("%q is not an issuer: its host is not usable: %w", raw, err)
+		return "", fmt.Errorf("%q is not %s: its host is not usable: %w", raw, what, err)
 	}
 	if u.Scheme == "http" && !isLoopback(name) {
 		return "", fmt.Errorf("%q is not safe: write https (http is for loopback only)", raw)
@@ -305,20 +307,24 @@ func parseIssuer(raw string) (string, error) {
 	return u.Scheme + "://" + name + base, nil
 }
 
+// ParseCompanion takes the origin of a web app with a companion page, as a profile names it: https, or http on loopback. It
+// comes back as browsers write it: in lower case, without the default port and without a slash at the end.
+func ParseCompanion(raw string) (string, error) {
+	const example = "https://app.acme.dev"
+	origin, err := parseAddress(raw, "the address of a web app", example)
+	if err == nil && strings.Count(origin, "/") > 2 {
+		return "", fmt.Errorf("%q has a path: a companion page has an app of its own, write only the origin, as %s", raw, example)
+	}
+	return origin, err
+}
+
 // parsePage takes the address of a page, https or http on loopback.
 func parsePage(raw string) (string, error) {
-	u, err := url.Parse(raw)
-	if err != nil || strings.ContainsAny(raw, "?#") {
-		return "", fmt.Errorf("%q is not the address of a page: write it as https://app.acme.dev/cli-auth", raw)
+	page, err := parseAddress(raw, "the address of a page", "https://app.acme.dev/cli-auth")
+	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil && strings.HasSuffix(u.Path, "/") && u.Path != "/" {
+		page += "/" // to the server it may be another page
 	}
-	origin, err := parseIssuer(raw)
-	if err != nil {
-		return "", err
-	}
-	if strings.HasSuffix(u.Path, "/") && u.Path != "/" {
-		origin += "/" // to the server it may be another page
-	}
-	return origin, nil
+	return page, err
 }
 
 // parsePublishableKey takes the issuer out of pk_test_ or pk_live_ and base64 of the host and a "$". Its padding may

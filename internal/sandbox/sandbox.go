@@ -3,7 +3,8 @@
 //
 // HTTP requests come in, at the paths that Clerk's Frontend API has; pages, redirects and tokens go out, in Clerk's
 // formats and with Clerk's refusals. It is as strict as the real one or stricter, so that a client which works here
-// works there. A git server and an OCI registry that accept its tokens, and certificates for them, are in here too.
+// works there. A git server and an OCI registry that accept its tokens, certificates for them, and a web app with a
+// companion page are in here too.
 //
 // It never checks a password, so anybody who can reach it can have a token of it: it belongs on loopback. It keeps
 // everything in memory, forgets everything when it ends, opens no connection and prints nothing. It shares no code
