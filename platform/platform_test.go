@@ -11,10 +11,11 @@ import (
 func TestMain(m *testing.M) {
 	if role := os.Getenv("PLATFORM_TEST_AS"); role != "" {
 		play, ok := map[string]func() error{
-			"lock holder":  playLockHolder,
-			"lock counter": playLockCounter,
-			"on terminal":  playOnTerminal,
-			"reading":      playReading,
+			"lock holder":   playLockHolder,
+			"lock counter":  playLockCounter,
+			"on terminal":   playOnTerminal,
+			"reading":       playReading,
+			"reading again": playReadingAgain,
 		}[role]
 		if !ok {
 			panic("unknown role " + role)

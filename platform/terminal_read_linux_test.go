@@ -19,6 +19,7 @@ type reader struct {
 	keyboard *os.File // the other end of the terminal
 	tty      *os.File
 	cmd      *exec.Cmd
+	out      *os.File
 	said     *bufio.Reader
 	before   unix.Termios
 }
@@ -26,8 +27,13 @@ type reader struct {
 // startReader runs the reader below sh, with $0 for it, as a shell's job.
 func startReader(t *testing.T, limit, shell string) *reader {
 	t.Helper()
+	return startReaderAs(t, "reading", limit, shell)
+}
+
+func startReaderAs(t *testing.T, role, limit, shell string) *reader {
+	t.Helper()
 	ptmx, tty := openPty(t)
-	cmd := self(t, "reading", "PLATFORM_TEST_LIMIT="+limit)
+	cmd := self(t, role, "PLATFORM_TEST_LIMIT="+limit)
 	cmd.Args = []string{"sh", "-c", shell, cmd.Path}
 	cmd.Path = "/bin/sh"
 	cmd.Stdin = tty
@@ -36,7 +42,8 @@ func startReader(t *testing.T, limit, shell string) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{T: t, keyboard: ptmx, tty: tty, cmd: cmd, said: bufio.NewReader(out), before: termios(t, tty)}
+	pipe := out.(*os.File)
+	r := &reader{T: t, keyboard: ptmx, tty: tty, cmd: cmd, out: pipe, said: bufio.NewReader(pipe), before: termios(t, tty)}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +73,9 @@ func (r *reader) awaitMode(echo bool) {
 
 func (r *reader) expect(want string) {
 	r.Helper()
+	if err := r.out.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		r.Fatal(err)
+	}
 	line, err := r.said.ReadString('\n')
 	if strings.TrimSpace(line) != want {
 		r.Fatalf("said %q, %v; want %q", line, err, want)
@@ -125,6 +135,18 @@ func TestReadLinesCtrlC(t *testing.T) {
 	r.typeIn("\x03")
 	r.expect("end context canceled")
 	r.end()
+}
+
+// TestReadLinesEmptied: Ctrl-C takes what was typed out of the queue, also between the reader's look and its read.
+func TestReadLinesEmptied(t *testing.T) {
+	r := startReaderAs(t, "reading again", "", `trap : INT; "$0"`)
+	for range 200 {
+		r.awaitMode(false)
+		r.typeIn("half a line")
+		r.typeIn("\x03")
+		r.expect("end context canceled")
+		r.expect("reading")
+	}
 }
 
 func TestReadLinesEndOfTime(t *testing.T) {

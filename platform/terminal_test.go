@@ -29,15 +29,32 @@ func playReading() error {
 		return err
 	}
 	defer tty.Close()
-	ctx, stop := ossignal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	limit, err := time.ParseDuration(os.Getenv("PLATFORM_TEST_LIMIT"))
 	if err != nil {
 		return err
 	}
+	return readOnce(tty, limit)
+}
+
+// playReadingAgain does so again after each Ctrl-C.
+func playReadingAgain() error {
+	tty, err := OpenTerminal()
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	for err == nil {
+		err = readOnce(tty, 20*time.Second)
+	}
+	return err
+}
+
+func readOnce(tty *Terminal, limit time.Duration) error {
+	ctx, stop := ossignal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, err = os.Stdout.WriteString("reading\n")
+	_, err := os.Stdout.WriteString("reading\n")
 	if err != nil {
 		return err
 	}

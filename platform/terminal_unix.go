@@ -23,6 +23,11 @@ func foreground(f *os.File) bool {
 
 func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) error {
 	fd := int(t.f.Fd())
+	keys, err := openKeys()
+	if err != nil {
+		return fmt.Errorf("reading the terminal: %w", err)
+	}
+	defer unix.Close(keys)
 	// The group is asked for before each read, and may still change in between. The signals would then stop the whole
 	// group, git included; ignored, they make the read fail instead.
 	ossignal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
@@ -57,14 +62,14 @@ func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) 
 		if err := mode.set(); err != nil {
 			return fmt.Errorf("setting the terminal: %w", err)
 		}
-		ready, err := readable(int(awake.Fd()), fd, lookAgain)
+		ready, err := readable(int(awake.Fd()), keys, lookAgain)
 		if err != nil {
 			return err
 		}
 		if !ready || !t.Foreground() {
 			continue
 		}
-		n, err := unix.Read(fd, buffer)
+		n, err := unix.Read(keys, buffer)
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EIO) && !t.Foreground():
 			continue
@@ -79,7 +84,7 @@ func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) 
 				return nil
 			}
 			if complete {
-				t.drop(int(awake.Fd()), fd, buffer)
+				t.drop(int(awake.Fd()), keys, buffer)
 				if !take(in.take()) {
 					return nil
 				}
@@ -89,13 +94,24 @@ func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) 
 	}
 }
 
+// openKeys opens the terminal once more, for reads that never wait. What was there when readable looked may be gone: Ctrl-C
+// and Ctrl-Z empty the queue before their signals are sent, and a read that waits knows nothing of the context's end.
+func openKeys() (int, error) {
+	for {
+		fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
 // drop reads the rest of a paste away.
-func (t *Terminal) drop(awake, fd int, buffer []byte) {
+func (t *Terminal) drop(awake, keys int, buffer []byte) {
 	for began := time.Now(); time.Since(began) < maxPaste && t.Foreground(); {
-		if ready, err := readable(awake, fd, pasteGap); err != nil || !ready {
+		if ready, err := readable(awake, keys, pasteGap); err != nil || !ready {
 			return
 		}
-		if n, err := unix.Read(fd, buffer); err != nil || n == 0 {
+		if n, err := unix.Read(keys, buffer); err != nil || n == 0 {
 			return
 		}
 	}
