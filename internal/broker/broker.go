@@ -233,14 +233,17 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 		}
 		return reply
 	}
-	reject := b.reject
+	reply := protocol.Reply{Outcome: protocol.Done}
+	var err error
 	if p.Machine {
-		reject = b.rejectMachine
+		err = b.rejectMachine(ctx, p, req.Secret)
+	} else {
+		reply.Hint, err = b.reject(ctx, p, req.Host, req.Secret)
 	}
-	if err := reject(ctx, p, req.Secret); err != nil {
+	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
-	return protocol.Reply{Outcome: protocol.Done}
+	return reply
 }
 
 // notOurs answers for a host of no profile: docker as of any helper, others with silence.

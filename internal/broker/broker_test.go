@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -538,7 +538,8 @@ func TestCoolDown(t *testing.T) {
 	}
 
 	// Other failures leave none.
-	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, &net.OpError{Op: "dial", Err: errors.New("no route")}} {
+	unreachable := &url.Error{Op: "Get", URL: "https://clerk.acme.dev", Err: errors.New("no route")}
+	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, unreachable} {
 		b = newBench(t)
 		b.issuer.signIn = func(func(clerk.Tokens) error) error { return failure }
 		b.get("git.acme.dev")
@@ -823,7 +824,7 @@ func TestErase(t *testing.T) {
 		{"none named", protocol.Request{Host: "git.acme.dev"}, time.Hour, true, false, false},
 		{"an older token", protocol.Request{Host: "git.acme.dev", Secret: "older"}, time.Hour, false, false, false},
 		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false, false},
-		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, false, false},
+		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, true, false},
 		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false, true},

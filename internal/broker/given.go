@@ -21,12 +21,16 @@ type Given struct {
 	Unchecked error
 }
 
+// ErrInItsPlace is a token that nobody vouched for and that would end a session which can be refreshed: more may be lost than
+// is gained. After a logout it is kept.
+var ErrInItsPlace = errors.New("nobody vouched for the token, and it would end a session that can be refreshed: nothing was changed")
+
 // errOwnToken is a token that came out of the session which it should replace.
 var errOwnToken = errors.New("the token is the one of this session, which can be refreshed: nothing was changed")
 
 // LoginWithToken keeps a token that a person has handed to us in the place of the session, and revokes the grant of that.
 // It cannot be refreshed. One whose end is not known stays until a server refuses it, or a logout. The issuer is asked
-// whose it is; one that cannot be reached does not matter, one that refuses it does.
+// whose it is; one that refuses it keeps it out, and so does one that says nothing if there is a session to lose.
 func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token string) (Given, error) {
 	if p.Machine {
 		return Given{}, machineSignIn(p)
@@ -56,9 +60,13 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	if err := b.unlockFor(ctx, p); err != nil {
 		return Given{}, err
 	}
-	if old, err := b.read(ctx, p); err == nil && old.RefreshToken != "" && equal(old.Token(p), token) {
-		// To revoke its grant could end the token.
-		return Given{}, errOwnToken
+	if old, err := b.read(ctx, p); err == nil && old.RefreshToken != "" {
+		switch {
+		case equal(old.Token(p), token): // to revoke its grant could end the token
+			return Given{}, errOwnToken
+		case unchecked != nil:
+			return Given{}, fmt.Errorf("%w (%w)", ErrInItsPlace, unchecked)
+		}
 	}
 	replaced, err := b.keep(ctx, p, s, nil)
 	if err != nil {

@@ -42,7 +42,9 @@ func TestLoginWithToken(t *testing.T) {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
 			b.vouch(row.verdict, row.check)
-			b.have(time.Hour)
+			if row.check == nil { // what nobody vouches for ends no session
+				b.have(time.Hour)
+			}
 			got, err := b.LoginWithToken(t.Context(), b.acme, row.token)
 			if err != nil {
 				t.Fatal(err)
@@ -52,7 +54,9 @@ func TestLoginWithToken(t *testing.T) {
 				s.RefreshToken != "" || !s.Given || s.SignedOut || !errors.Is(got.Unchecked, row.check) {
 				t.Errorf("got %+v, kept %+v", got, s)
 			}
-			b.wantCalls("revoke kept-refresh")
+			if row.check == nil {
+				b.wantCalls("revoke kept-refresh")
+			}
 			for _, later := range []time.Duration{0, 59 * time.Minute, 1000 * time.Hour} {
 				b.now = start.Add(later)
 				reply := b.get("git.acme.dev")
@@ -70,6 +74,7 @@ func TestLoginWithToken(t *testing.T) {
 
 func TestLoginWithTokenRefuses(t *testing.T) {
 	const issuer = `"iss":"https://clerk.acme.dev"`
+	live := jwt(fmt.Sprintf(`{%s,"sub":"user_ada","exp":%d}`, issuer, start.Add(time.Hour).Unix()))
 	for _, row := range []struct {
 		reason, token string
 		verdict       clerk.Verdict
@@ -85,6 +90,8 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 		{"a JWT that has expired", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), clerk.Verdict{}, nil, "expired at 2026-11-23T12:00:00Z"},
 		{"one that the issuer refuses", "oat_1", clerk.Verdict{}, fmt.Errorf("%w: status 401", clerk.ErrRefused), "the issuer does not accept it: status 401"},
 		{"the session's own", "kept-access", clerk.Verdict{}, clerk.ErrNotTold, "the token is the one of this session"},
+		{"an API key, which nobody vouches for, in the place of a session that can be refreshed", "ak_1", clerk.Verdict{}, clerk.ErrNotTold, "nobody vouched for the token"},
+		{"the same without a network", live, clerk.Verdict{}, errors.New("no network"), "nobody vouched for the token"},
 		{"one of another account than it says", jwt("{" + issuer + `,"sub":"user_ada"}`), clerk.Verdict{Subject: "user_eve"}, nil, "another account"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
@@ -119,10 +126,19 @@ func TestGivenTokenIsRefused(t *testing.T) {
 	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err != nil {
 		t.Fatal(err)
 	}
-	b.now = start.Add(48 * time.Hour)
-	if reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: "oat_1"}); reply.Err != nil {
-		t.Fatal(reply.Err)
+	refuse := func(words string) {
+		t.Helper()
+		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: "oat_1"})
+		if reply.Err != nil || !strings.Contains(reply.Hint, "git.acme.dev refused the token that was given for profile acme, "+words) || strings.Contains(reply.Hint, "oat_1") {
+			t.Errorf("got %+v, want words with %q", reply, words)
+		}
 	}
+	refuse("which is fresh")
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "oat_1" {
+		t.Errorf("after a refusal at once: got %+v", reply)
+	}
+	b.now = start.Add(48 * time.Hour)
+	refuse("and it is dropped")
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
 		t.Errorf("got %+v", reply)
 	}

@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -13,31 +15,38 @@ import (
 // and no refresh would help.
 const rejectionGrace = time.Minute
 
-// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is.
-func (b *Broker) reject(ctx context.Context, p *config.Profile, secret string) error {
+// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is. words
+// are for the person where a refresh does not help.
+func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (words string, err error) {
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	s, err := b.read(ctx, p)
 	if errors.Is(err, errNoSession) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
+	}
+	which := "the token of " + cmp.Or(s.Account(), "profile "+p.Name)
+	if s.Given {
+		which = "the token that was given for profile " + p.Name
 	}
 	switch {
 	case s.Token(p) == "", secret != "" && !equal(secret, s.Token(p)):
 		b.trace("profile %s: the rejected token is not the one in force", p.Name)
-		return nil
+		return "", nil
 	case b.Now().Sub(s.ReceivedAt) < rejectionGrace:
 		b.trace("profile %s: the rejected token is fresh and stays: the server refuses the account", p.Name)
-		return nil
+		return fmt.Sprintf("%s refused %s, which is fresh: may this account use it?", host, which), nil
+	case s.Given:
+		words = fmt.Sprintf("%s refused %s, and it is dropped", host, which)
 	}
 	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
 	b.trace("profile %s: the rejected token is dropped", p.Name)
-	return b.write(ctx, p, s)
+	return words, b.write(ctx, p, s)
 }
 
 // SignOut is what became of a logout.
