@@ -158,7 +158,7 @@ func TestChromium(t *testing.T) {
 		status          int
 	}{
 		{"allow", "You are signed in", exitOK},
-		{"deny", "Sign-in declined", exitSignIn},
+		{"deny", "Sign-in declined", exitFailed},
 	} {
 		t.Run(row.decision, func(t *testing.T) {
 			browser := startChromium(t)

@@ -95,7 +95,7 @@ func TestDeviceDenied(t *testing.T) {
 	cmd := p.run("clerk-credential-helper", "login", "--flow", "device")
 	approve(t, p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)`)[1], "deny")
 	p.see("access was denied")
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 }
 
 func TestDeviceExpired(t *testing.T) {
@@ -103,7 +103,7 @@ func TestDeviceExpired(t *testing.T) {
 	clerk.SetFaults(func(f *sandbox.Faults) { f.DeviceExpired = true })
 	cmd := p.run("clerk-credential-helper", "login", "--flow", "device")
 	p.see("nobody finished the sign-in in time")
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 }
 
 // TestDeviceQR: a wide terminal shows the code, with both colours set or, where none are wanted, without.
@@ -126,7 +126,7 @@ func TestDeviceQR(t *testing.T) {
 			p, clerk := sitDownWithDevice(t, row.columns, row.env)
 			clerk.SetFaults(func(f *sandbox.Faults) { f.DeviceExpired = true })
 			cmd := p.run("clerk-credential-helper", "login")
-			p.end(cmd, exitSignIn)
+			p.end(cmd, exitFailed)
 			text := p.seenText()
 			if got := strings.Contains(text, "█"); got != row.qr {
 				t.Errorf("a QR code is shown: %v", got)

@@ -362,7 +362,7 @@ func TestPasteThreeWrong(t *testing.T) {
 			p.see("Sorry")
 		}
 	}
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 	p.golden("paste-three-wrong")
 	if n := p.world.clerk.Count("token"); n != 0 {
 		t.Errorf("Clerk was asked for tokens %d times", n)
@@ -378,7 +378,7 @@ func TestPasteDenied(t *testing.T) {
 	p.reading()
 	p.typeIn(address + "\r")
 	p.see("access was denied")
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 }
 
 // TestPasteCtrlC: it still works, and the terminal is as it was.
@@ -417,7 +417,7 @@ func TestPasteProgress(t *testing.T) {
 	cmd := p.run("clerk-credential-helper", "login", "--timeout", "3s")
 	p.see(`until \d\d:\d\d:\d\d; press Ctrl-C to give up\.  0:03`)
 	p.see(`until \d\d:\d\d:\d\d; press Ctrl-C to give up\.  0:01`)
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 	p.golden("paste-timeout")
 	if strings.Contains(p.screen(), "\x1b") {
 		t.Error("NO_COLOR is set, and there are escape sequences")
@@ -429,7 +429,7 @@ func TestPasteNarrow(t *testing.T) {
 	p := sitDown(t, 30, map[string]string{"TERM": "xterm"})
 	cmd := p.run("clerk-credential-helper", "login", "--timeout", "2s")
 	p.see("Waiting until")
-	p.end(cmd, exitSignIn)
+	p.end(cmd, exitFailed)
 	if strings.Contains(p.seenText(), "press Ctrl-C to") {
 		t.Errorf("the line was not cut:\n%q", p.seenText())
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"clerk-credential-helper/internal/broker"
@@ -90,10 +91,7 @@ func people(sys *system) int {
 		protocol.Words(sys.stderr, err, "")
 		return exitFailed
 	}
-	args := sys.args[1:]
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args := spelled(sys.args[1:])
 	sys.caller = "clerk-credential-helper"
 	parsed, err := parser.Parse(args)
 	if status >= 0 { // --help has printed its page
@@ -109,11 +107,45 @@ func people(sys *system) int {
 		return child.status
 	}
 	if err != nil {
-		protocol.Words(sys.stderr, err, hint(err))
+		advice := hint(err)
+		if sys.asking.login {
+			advice = afterLogin(err, advice)
+		}
+		protocol.Words(sys.stderr, err, advice)
 		return exitStatus(ctx, err)
 	}
 	return exitOK
 }
+
+// spelled puts what people are used to from other programs into the words of the grammar.
+func spelled(args []string) []string {
+	if len(args) == 0 {
+		return []string{"--help"}
+	}
+	switch args[0] {
+	case "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case "--version", "-v":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
+}
+
+// afterLogin is the advice after a sign-in that the person has asked for: to ask for it again would be none.
+func afterLogin(err error, advice string) string {
+	var failed *broker.SignInFailed
+	switch {
+	case !errors.As(err, &failed) || advice != signInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
+		return advice
+	case errors.Is(err, clerk.ErrDenied), errors.Is(err, broker.ErrCancelled), errors.Is(err, errWrongPastes):
+		return ""
+	case errors.Is(err, clerk.ErrTimeout):
+		return "--timeout 15m waits longer"
+	}
+	return "clerk-credential-helper doctor checks everything that a sign-in depends on"
+}
+
+func signInAgain(profile string) string { return "run: clerk-credential-helper login " + profile }
 
 // usageError is a command line that says something impossible.
 type usageError struct{ error }
@@ -124,13 +156,12 @@ func exitStatus(ctx context.Context, err error) int {
 	var usage *usageError
 	var configuration *configurationError
 	var needs *broker.NeedsSignIn
-	var failed *broker.SignInFailed
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &configuration), errors.Is(err, errNoConfiguration):
 		return exitUsage
-	case errors.As(err, &needs), errors.As(err, &failed):
+	case errors.As(err, &needs):
 		return exitSignIn
 	}
 	return exitFailed
@@ -145,6 +176,8 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, errForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
+	case errors.Is(err, broker.ErrInItsPlace):
+		return "if you mean it: clerk-credential-helper logout first"
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
 		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
 	case errors.As(err, &injected):
@@ -154,7 +187,7 @@ func hint(err error) string {
 	case errors.Is(err, platform.ErrNoBrowser):
 		return "run clerk-credential-helper login in a terminal"
 	case errors.As(err, &needs):
-		return "run: clerk-credential-helper login " + needs.Profile
+		return signInAgain(needs.Profile)
 	case errors.Is(err, platform.ErrLocked):
 		return "unlock the keychain, or sign in to the desktop, and try again"
 	case errors.Is(err, platform.ErrUnavailable):
@@ -167,12 +200,12 @@ func hint(err error) string {
 		return "correct the profile; clerk-credential-helper doctor says more"
 	case errors.Is(err, clerk.ErrRedirect):
 		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
-	case errors.As(err, &failed), errors.Is(err, broker.ErrUnreadable):
-		profile := ""
-		if failed != nil {
-			profile = " " + failed.Profile
-		}
-		return "run: clerk-credential-helper login" + profile
+	case errors.Is(err, broker.ErrUnreachable):
+		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
+	case errors.As(err, &failed):
+		return signInAgain(failed.Profile)
+	case errors.Is(err, broker.ErrUnreadable):
+		return "run: clerk-credential-helper login"
 	case errors.Is(err, errNoConfiguration):
 		return "run: clerk-credential-helper setup"
 	}

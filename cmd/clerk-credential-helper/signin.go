@@ -115,16 +115,16 @@ const confirmTime = 2 * time.Minute
 // themselves, here or elsewhere.
 func (s *screen) inviteBrowser(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
 	s.say("Signing in to %s: your browser opens.", p.Name)
+	if err := platform.OpenBrowser(ctx, i.StartURL, s.sys.getenv, s.sys.stderr); err != nil && ctx.Err() == nil {
+		s.say("No browser could be opened.")
+		return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
+	}
 	if s.terminal != nil {
 		// A log that keeps standard error has no use for the address.
 		s.say("If it does not, open this address:\n\n  %s\n", protocol.Escape(i.AuthorizeURL))
 		if s.sys.mayPrompt() {
 			s.say("On another machine the last page does not load: paste its address here.")
 		}
-	}
-	if err := platform.OpenBrowser(ctx, i.StartURL, s.sys.getenv, s.sys.stderr); err != nil && ctx.Err() == nil {
-		s.say("No browser could be opened.")
-		return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
 	}
 	stop := s.wait(ctx, i.Until)
 	defer stop()
@@ -158,12 +158,12 @@ func (s *screen) inviteDevice(ctx context.Context, p *config.Profile, i clerk.In
 	if s.terminal == nil && !s.sys.asking.login {
 		return fmt.Errorf("%w: %w, and no terminal to show a code on", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	}
-	s.drawQR(i.CompleteURL)
 	s.say("Signing in to %s. Open this page in a browser on any device:\n\n  %s\n", p.Name, protocol.Escape(i.VerifyURL))
 	s.say("and enter the code\n\n  %s\n", s.bold(protocol.Escape(i.UserCode)))
 	if i.CompleteURL != "" {
 		s.say("This address has the code in it:\n\n  %s\n", protocol.Escape(i.CompleteURL))
 	}
+	s.drawQR(i.CompleteURL) // last, so that a small window shows it whole
 	stop := s.wait(ctx, i.Until)
 	defer stop()
 	<-ctx.Done()

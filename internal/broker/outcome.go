@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"net/url"
 	"slices"
 	"time"
 
@@ -61,7 +61,7 @@ type outcome struct {
 // codeOf finds the code of an error of a sign-in or a refresh.
 func codeOf(err error) (code, int) {
 	var response *clerk.ResponseError
-	var unreachable net.Error
+	var unreachable *url.Error // every request's; system call errors would pass for a net.Error
 	switch {
 	case err == nil:
 		return ok, 0
@@ -92,8 +92,11 @@ func codeOf(err error) (code, int) {
 // errEarlier is why nobody is asked while an older refusal counts.
 var errEarlier = errors.New("an earlier sign-in came to nothing")
 
-// errCancelled is Ctrl-C, in the words of all who shared the sign-in.
-var errCancelled = errors.New("it was cancelled")
+// ErrCancelled is Ctrl-C, in the words of all who shared the sign-in.
+var ErrCancelled = errors.New("it was cancelled")
+
+// ErrUnreachable is an issuer that gave no answer, or none that could be read to its end.
+var ErrUnreachable = errors.New("the issuer cannot be reached")
 
 // errKeychain marks what a keychain could not do, where platform has no sentinel for it.
 var errKeychain = errors.New("the keychain failed")
@@ -108,11 +111,11 @@ func (o outcome) err() error {
 	case timeout:
 		return clerk.ErrTimeout
 	case cancelled:
-		return errCancelled
+		return ErrCancelled
 	case noBrowser:
 		return platform.ErrNoBrowser
 	case network:
-		return errors.New("the issuer cannot be reached")
+		return ErrUnreachable
 	case refused:
 		return fmt.Errorf("the issuer answered with status %d", o.Status)
 	case grantEnded:

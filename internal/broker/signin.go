@@ -57,8 +57,11 @@ func (b *Broker) Login(ctx context.Context, p *config.Profile) (Session, error) 
 // was killed leaves no end, and the next one asks.
 func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time, onDemand bool) (Session, error) {
 	failed := func(err error) (Session, error) {
-		if errors.Is(err, context.Canceled) {
-			err = errCancelled
+		switch code, _ := codeOf(err); {
+		case errors.Is(err, context.Canceled):
+			err = ErrCancelled
+		case code == network:
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		return Session{}, &SignInFailed{p.Name, err}
 	}
