@@ -14,6 +14,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -29,6 +30,9 @@ type execCommand struct {
 type childExit struct{ status int }
 
 func (e *childExit) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
+
+// notFound is what shells and env(1) say of a command that is not there (POSIX, section 2.8.2).
+const notFound = 127
 
 // Run runs a command with a token in one variable, for programs that know no other way. The token stands in no argument.
 // The command's exit status is ours, 128 and the number of the signal that ended it. Without a named variable it does
@@ -50,7 +54,8 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	}
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
-		return &usageError{err}
+		protocol.Words(sys.stderr, err, "")
+		return &childExit{notFound}
 	}
 	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL)
 	if err != nil {
@@ -63,19 +68,55 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		cmd.Env = append(cmd.Env, c.Env+"="+token)
 	}
 	if c.File != "" {
-		folder, err := os.MkdirTemp("", "clerk-credential-helper-*") // 0700
+		file, remove, err := tokenFile(token)
 		if err != nil {
-			return fmt.Errorf("making a place for the token: %w", err)
+			return err
 		}
-		defer os.RemoveAll(folder)
-		file := filepath.Join(folder, "token")
-		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
-			return fmt.Errorf("writing the token's file: %w", err)
-		}
+		defer remove()
 		cmd.Env = append(cmd.Env, c.File+"="+file)
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	return runChild(cmd)
+}
+
+const (
+	tokenFolder = "clerk-credential-helper-*"
+	// abandonedAfter is the age from which a folder that nobody has locked was left behind: a new one is locked at once.
+	abandonedAfter = time.Minute
+)
+
+// tokenFile writes the token to a file of mode 0600 in a folder of its own, which is locked until remove. An exec that was
+// killed leaves its folder without the lock, and the next one takes it away.
+func tokenFile(token string) (file string, remove func(), err error) {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
+	for _, folder := range left {
+		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter {
+			continue
+		}
+		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock("exec"); err == nil && free { // never in another user's
+			unlock()
+			os.RemoveAll(folder)
+		}
+	}
+	folder, err := os.MkdirTemp("", tokenFolder) // 0700
+	if err != nil {
+		return "", nil, fmt.Errorf("making a place for the token: %w", err)
+	}
+	unlock, free, err := platform.Locks{Dir: folder}.TryLock("exec")
+	if err != nil || !free {
+		os.RemoveAll(folder)
+		return "", nil, fmt.Errorf("locking the place for the token: %w", err)
+	}
+	remove = func() {
+		unlock()
+		os.RemoveAll(folder)
+	}
+	file = filepath.Join(folder, "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("writing the token's file: %w", err)
+	}
+	return file, remove, nil
 }
 
 func isVariable(name string) bool {
