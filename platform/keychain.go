@@ -41,6 +41,7 @@ type Keychain struct {
 	unlock   func(context.Context) error // nil where nothing can be unlocked
 	describe string
 	explain  func(context.Context) string // nil where describe says it all
+	inMemory func(context.Context) bool   // nil where what is kept outlives a reboot
 	lockDir  func() (string, error)
 }
 
@@ -144,6 +145,10 @@ func (k *Keychain) Explain(ctx context.Context) string {
 	}
 	return k.explain(ctx)
 }
+
+// InMemory says that what the store keeps now is gone at a reboot, as Explain says too. It raises no prompt and takes as
+// long as a Get at most.
+func (k *Keychain) InMemory(ctx context.Context) bool { return k.inMemory != nil && k.inMemory(ctx) }
 
 // LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].
 // It belongs to the store, so that two environments that share a store share its locks.

@@ -200,16 +200,23 @@ func TestAutoStays(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	s := startKeyring(t)
-	for _, row := range []struct{ choice, addresses, want string }{
-		{"auto", s.address, "Secret Service (gnome-keyring-daemon)"},
-		{"keychain", s.address, "Secret Service (gnome-keyring-daemon)"},
-		{"keychain", "unix:path=/nonexistent", "Secret Service"},
-		{"kernel", s.address, "kernel keyring, in memory until reboot or 3 days without use"},
-		{"auto", "unix:path=/nonexistent", "kernel keyring, in memory until reboot or 3 days without use, because there is no Secret Service"},
-		{"auto", "tcp:host=127.0.0.1", "Secret Service"},
+	for _, row := range []struct {
+		choice, addresses, want string
+		inMemory                bool
+	}{
+		{"auto", s.address, "Secret Service (gnome-keyring-daemon)", false},
+		{"keychain", s.address, "Secret Service (gnome-keyring-daemon)", false},
+		{"keychain", "unix:path=/nonexistent", "Secret Service", false},
+		{"kernel", s.address, "kernel keyring, in memory until reboot or 3 days without use", true},
+		{"auto", "unix:path=/nonexistent", "kernel keyring, in memory until reboot or 3 days without use, because there is no Secret Service", true},
+		{"auto", "tcp:host=127.0.0.1", "Secret Service", false},
 	} {
-		if got := chooseNative(row.choice, secretService{addresses: row.addresses}).Explain(t.Context()); got != row.want {
+		k := chooseNative(row.choice, secretService{addresses: row.addresses})
+		if got := k.Explain(t.Context()); got != row.want {
 			t.Errorf("%s on %q: %q, want %q", row.choice, row.addresses, got, row.want)
+		}
+		if got := k.InMemory(t.Context()); got != row.inMemory {
+			t.Errorf("%s on %q: InMemory is %v", row.choice, row.addresses, got)
 		}
 	}
 }

@@ -24,11 +24,14 @@ func openNative(choice string) (*Keychain, error) {
 func chooseNative(choice string, service secretService) *Keychain {
 	k := &Keychain{store: service, unlock: service.unlock, describe: "Secret Service", explain: service.explain, lockDir: LockDir}
 	if choice == "kernel" {
-		return &Keychain{store: kernelKeyring{}, describe: "kernel keyring", explain: kernelKeyring{}.explain, lockDir: LockDir}
+		return &Keychain{
+			store: kernelKeyring{}, describe: "kernel keyring", lockDir: LockDir,
+			explain: kernelKeyring{}.explain, inMemory: func(context.Context) bool { return true },
+		}
 	}
 	if choice != "keychain" {
 		both := serviceOrKernel{service: service}
-		k.store, k.unlock, k.explain = both, both.unlock, both.explain
+		k.store, k.unlock, k.explain, k.inMemory = both, both.unlock, both.explain, both.inMemory
 	}
 	return k
 }
@@ -82,14 +85,17 @@ func neither(err error) error {
 }
 
 func (s serviceOrKernel) explain(ctx context.Context) string {
-	c, err := s.service.connect(ctx, nil)
+	name, err := s.service.provider(ctx)
 	if errors.Is(err, errNoService) {
 		return s.kernel.explain(ctx) + ", because there is no Secret Service"
 	}
-	if err == nil {
-		c.close()
-	}
-	return s.service.explain(ctx)
+	return name
+}
+
+// inMemory says that there is no Secret Service at all, so that the kernel's keyring is the store.
+func (s serviceOrKernel) inMemory(ctx context.Context) bool {
+	_, err := s.service.provider(ctx)
+	return errors.Is(err, errNoService)
 }
 
 // secretService keeps each secret as an item of the default collection of org.freedesktop.secrets, the Secret Service
@@ -318,21 +324,28 @@ func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error 
 
 // explain names the program that provides the service.
 func (s secretService) explain(ctx context.Context) string {
+	name, _ := s.provider(ctx)
+	return name
+}
+
+// provider names the service and the program that provides it. The error is why nothing could be asked; the name is the
+// service's alone then.
+func (s secretService) provider(ctx context.Context) (string, error) {
 	const name = "Secret Service"
 	c, err := s.connect(ctx, nil)
 	if err != nil {
-		return name
+		return name, err
 	}
 	defer c.close()
 	var pid uint32
 	if err := c.sendTo(ctx, busName, busPath, busName, "GetConnectionUnixProcessID", secretsName)(&pid); err != nil {
-		return name
+		return name, nil
 	}
 	program, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(int(pid)), "exe"))
 	if err != nil {
-		return name
+		return name, nil
 	}
-	return name + " (" + filepath.Base(program) + ")"
+	return name + " (" + filepath.Base(program) + ")", nil
 }
 
 // openSession asks for a session with the plain algorithm: secrets cross the socket as they are. The socket is a local

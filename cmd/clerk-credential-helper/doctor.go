@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,8 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -136,10 +139,15 @@ func examine(ctx context.Context, sys *system) *doctor {
 	return d
 }
 
+// tell prints what a check has found, without what helps.
+func (f finding) tell(w io.Writer) {
+	mark := map[state]string{fine: "ok", doubt: "warning", failing: "FAILED"}[f.State]
+	fact(w, mark, f.Check+": "+f.Detail)
+}
+
 func (d *doctor) print(w io.Writer) {
 	for _, f := range d.findings {
-		mark := map[state]string{fine: "ok", doubt: "warning", failing: "FAILED"}[f.State]
-		fact(w, mark, f.Check+": "+f.Detail)
+		f.tell(w)
 		if f.Remedy != "" {
 			fact(w, "", "-> "+f.Remedy)
 		}
@@ -149,13 +157,22 @@ func (d *doctor) print(w io.Writer) {
 func (d *doctor) configuration() *config.Config {
 	const check = "configuration"
 	cfg, err := d.sys.config()
-	file, _ := d.sys.userConfig()
+	file, homeless := d.sys.userConfig()
 	switch {
+	case errors.Is(err, errNoConfiguration) && homeless != nil:
+		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
+		return noProfiles()
 	case errors.Is(err, errNoConfiguration):
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return noProfiles()
 	case err != nil && strings.Contains(err.Error(), "written by others"):
 		d.fail(check, err.Error(), "chmod go-w the file or folder that is named", d.closeConfigurations()...)
+		return noProfiles()
+	case err != nil && strings.Contains(err.Error(), "belongs to another user"):
+		d.fail(check, err.Error(), "whoever owns it decides where your tokens go: sudo chown \"$(id -un)\" the file or folder that is named, if it says what it should")
+		return noProfiles()
+	case errors.Is(err, fs.ErrNotExist) && d.sys.getenv("CLERK_HELPER_CONFIG") != "":
+		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")
 		return noProfiles()
 	case err != nil:
 		d.fail(check, err.Error(), "mend what is named; README.md lists every key")
@@ -170,7 +187,11 @@ func (d *doctor) store(ctx context.Context) {
 	const check = "store"
 	keychain, err := d.sys.keychain()
 	if err != nil {
-		d.fail(check, err.Error(), "CLERK_HELPER_STORE is auto, keychain, kernel, file or none; unset it for auto")
+		remedy := "CLERK_HELPER_STORE is auto, keychain, kernel, file or none; unset it for auto"
+		if _, homeless := platform.StateDir(d.sys.getenv); homeless != nil && d.sys.getenv("CLERK_HELPER_STORE") == "file" {
+			remedy = homeRemedy
+		}
+		d.fail(check, err.Error(), remedy)
 		return
 	}
 	if d.sys.getenv("CLERK_HELPER_STORE") == "none" {
@@ -189,19 +210,20 @@ func (d *doctor) store(ctx context.Context) {
 	if err == nil {
 		err = keychain.Delete(ctx, name)
 	}
-	if err != nil {
-		remedy := hint(err)
-		switch {
-		case remedy != "":
-		case strings.Contains(err.Error(), "belongs to another user"):
-			remedy = "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
-		default:
-			remedy = "chmod 0700 the folder that is named, or remove it: sessions kept there are lost"
-		}
-		d.fail(check, fmt.Sprintf("%s: %v", keychain.Describe(), err), remedy)
+	chosen := d.sys.getenv("CLERK_HELPER_STORE") == "kernel"
+	switch {
+	case errors.Is(err, platform.ErrUnavailable): // it names the store
+		d.fail(check, err.Error(), storeRemedy(err))
 		return
+	case err != nil:
+		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), storeRemedy(err))
+		return
+	case keychain.InMemory(ctx) && !chosen:
+		d.warn(check, keychain.Explain(ctx)+": keeps, gives back and deletes",
+			"sign in again after a reboot; or CLERK_HELPER_STORE=file keeps the session in a file that only you can read")
+	default:
+		d.ok(check, "%s: keeps, gives back and deletes", keychain.Explain(ctx))
 	}
-	d.ok(check, "%s: keeps, gives back and deletes", keychain.Describe())
 
 	folder, err := keychain.LockDir()
 	if err == nil {
@@ -212,7 +234,32 @@ func (d *doctor) store(ctx context.Context) {
 			return
 		}
 	}
-	d.fail("locks", err.Error(), "the folder must be yours and closed to others: chmod 0700")
+	d.fail("locks", err.Error(), storeRemedy(err))
+}
+
+// homeRemedy is for where HOME, or what Windows has in its place, is not set.
+const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
+
+// storeRemedy is what helps where the store does not work. What would lose the sessions in it is never advised.
+func storeRemedy(err error) string {
+	words := err.Error()
+	switch remedy := hint(err); {
+	case remedy != "":
+		return remedy
+	case strings.Contains(words, "belongs to another user"):
+		return "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
+	case strings.Contains(words, "open to others"):
+		return "chmod 0700 the folder that is named, or 0600 the file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
+	case errors.Is(err, fs.ErrPermission):
+		return "let this user write to the folder that is named: chmod u+rwx, or have its owner or the sandbox allow it"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk"
+	case strings.Contains(words, "is not a folder"), errors.Is(err, syscall.ENOTDIR):
+		return "move away what is in the folder's place: it is none of ours"
+	}
+	return "mend what is named, or choose another store with CLERK_HELPER_STORE"
 }
 
 // variables looks at what the environment says: tokens, and words that mean something else than they were meant to.
@@ -361,10 +408,16 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	switch {
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable):
 		return // the store's finding says so
+	case err != nil && !errors.Is(err, broker.ErrUnreadable):
+		d.fail(check, err.Error(), storeRemedy(err))
 	case err != nil:
 		d.fail(check, err.Error(), login)
+	case why != nil && ok && s.SignedOut:
+		d.warn(check, "you signed out; tools do not ask; "+cameToNothing(why.Error()), login)
+	case why != nil && p.LegacyPage != "":
+		d.warn(check, cameToNothing(why.Error())+"; tools do not ask: its legacy_page works only with login", login)
 	case why != nil:
-		d.warn(check, fmt.Sprintf("the last sign-in came to nothing (%v); tools ask again after %s", why, until.Local().Format(time.TimeOnly)), login)
+		d.warn(check, fmt.Sprintf("%s; tools ask again after %s", cameToNothing(why.Error()), until.Local().Format(time.TimeOnly)), login)
 	case ok && s.SignedOut:
 		d.warn(check, "you signed out; tools do not ask", login)
 	case ok && s.Given && s.Token(p) == "":

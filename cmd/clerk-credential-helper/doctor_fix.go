@@ -32,25 +32,28 @@ const mendRounds = 4
 func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*doctor, error) {
 	offered := map[string]bool{}
 	for range mendRounds {
-		var now []repair
+		before := len(offered)
 		for _, f := range d.findings {
+			told := false
 			for _, r := range f.repairs {
-				if !offered[r.what] {
-					offered[r.what] = true
-					now = append(now, r)
+				if offered[r.what] {
+					continue
+				}
+				offered[r.what] = true
+				if !told { // nobody agrees to a repair without knowing of what
+					f.tell(sys.stderr)
+					told = true
+				}
+				if err := c.make(ctx, sys, r); err != nil {
+					return d, err
+				}
+				if ctx.Err() != nil {
+					return d, ctx.Err()
 				}
 			}
 		}
-		if now == nil {
+		if len(offered) == before {
 			break
-		}
-		for _, r := range now {
-			if err := c.make(ctx, sys, r); err != nil {
-				return d, err
-			}
-			if ctx.Err() != nil {
-				return d, ctx.Err()
-			}
 		}
 		if c.DryRun {
 			break

@@ -3,15 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
 )
 
 // runHere runs the program in this process, with the environment of the test.
@@ -111,6 +116,15 @@ func TestDoctorBroken(t *testing.T) {
 	}{
 		{"no configuration", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, own)) },
 			failing, "there is no profile", "clerk-credential-helper setup"},
+		{"no home folder", func(t *testing.T, w *world, home string) { t.Setenv("HOME", "") },
+			failing, "there is no profile, and no place for one (finding the configuration: HOME is not set", "CLERK_HELPER_CONFIG"},
+		{"no home folder, and a configuration elsewhere", func(t *testing.T, w *world, home string) {
+			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, own))
+			t.Setenv("HOME", "")
+		}, failing, "HOME is not set", "set HOME"},
+		{"the configuration that is named is missing", func(t *testing.T, w *world, home string) {
+			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, "missing.toml"))
+		}, failing, "missing.toml", "CLERK_HELPER_CONFIG"},
 		{"configuration malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, own), "[profiles.a\n") },
 			failing, "config.toml:1", "mend"},
 		{"unknown key", func(t *testing.T, w *world, home string) {
@@ -132,6 +146,9 @@ func TestDoctorBroken(t *testing.T) {
 			}
 			chmod(t, folder, 0o755)
 		}, failing, "is open to others", "chmod 0700"},
+		{"a file in the store's place", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".local/state/clerk-credential-helper"), "mine")
+		}, failing, "is not a folder", "move away"},
 		{"issuer down", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), "http://127.0.0.1:1")
 		}, failing, "does not answer as an issuer", "Frontend API URL"},
@@ -228,6 +245,12 @@ func TestDoctorBroken(t *testing.T) {
 		}, doubt, "access was denied", "login acme"},
 		{"signed out", func(t *testing.T, w *world, home string) { runHere("login"); runHere("logout") },
 			doubt, "you signed out", "login acme"},
+		{"signed out, and a sign-in was refused since", func(t *testing.T, w *world, home string) {
+			runHere("login")
+			runHere("logout")
+			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+			runHere("login")
+		}, doubt, "you signed out; tools do not ask; the last sign-in came to nothing (access was denied", "login acme"},
 		{"no refresh token", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.OmitRefreshToken = true })
 			runHere("login")
@@ -258,5 +281,39 @@ func TestDoctorBroken(t *testing.T) {
 			}
 			t.Errorf("it was not found:\n%s%s", out, words)
 		})
+	}
+}
+
+// TestStoreRemedy tells apart what keeps a store from working. Nothing that would lose sessions is advised where something
+// else helps.
+func TestStoreRemedy(t *testing.T) {
+	const folder = "/home/ada/.local/state/clerk-credential-helper"
+	for _, row := range []struct {
+		reason string
+		err    error
+		want   string
+		not    []string
+	}{
+		{"mounted read-only", &fs.PathError{Op: "open", Path: folder + "/x", Err: syscall.EROFS},
+			"the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME", []string{"chmod", "remove", "lost"}},
+		{"not ours to write", &fs.PathError{Op: "mkdir", Path: folder, Err: fs.ErrPermission},
+			"let this user write to the folder that is named: chmod u+rwx", []string{"0700", "remove", "lost"}},
+		{"the disk is full", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.ENOSPC},
+			"make room", []string{"chmod", "remove", "lost"}},
+		{"open to others", fmt.Errorf("%s is open to others (mode 0755)", folder), "chmod 0700", []string{"remove", "lost"}},
+		{"another user's", fmt.Errorf("%s belongs to another user (1000)", folder), "sudo chown", []string{"remove", "lost"}},
+		{"no folder", fmt.Errorf("%s is not a folder", folder), "move away", []string{"chmod", "lost"}},
+		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
+		{"whatever else", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
+	} {
+		got := storeRemedy(row.err)
+		if !strings.Contains(got, row.want) {
+			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
+		}
+		for _, not := range row.not {
+			if strings.Contains(got, not) {
+				t.Errorf("%s: %q holds %q", row.reason, got, not)
+			}
+		}
 	}
 }

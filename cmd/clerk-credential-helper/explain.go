@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +27,7 @@ type explainCommand struct {
 type explanation struct {
 	Asked     string `json:"asked"`
 	Host      string `json:"host"`
+	User      string `json:"user,omitempty"`    // in the address; git, pip and uv ask for it
 	Profile   string `json:"profile,omitempty"` // none for a host of no profile
 	DefinedIn string `json:"defined_in,omitempty"`
 	Rule      string `json:"rule,omitempty"` // the pattern that names the host
@@ -40,12 +43,17 @@ type explanation struct {
 	// Next is what would happen first: "answer", "refresh", "ask", "mint", "refuse" or "nothing".
 	Next string `json:"next"`
 	// Why is the reason where nobody would be asked, or nothing could be answered.
-	Why      string    `json:"why,omitempty"`
+	Why string `json:"why,omitempty"`
+	// Hint is what helps, with the command for it.
+	Hint string `json:"hint,omitempty"`
+	// CoolDown is when tools ask again, where a sign-in that came to nothing is the reason; Why says what it was.
 	CoolDown time.Time `json:"cool_down,omitzero"`
 
 	Answers []wireAnswer `json:"answers"`
 
-	mint bool // a machine's token that is kept is not good any more, or there is none
+	mint     bool // a machine's token that is kept is not good any more, or there is none
+	byEmail  bool // the user is the account's e-mail, not the profile's user name
+	password bool // the address holds one
 }
 
 // wireAnswer is what a tool would read, with TOKEN in the token's place.
@@ -53,36 +61,42 @@ type wireAnswer struct {
 	Tool   string `json:"tool"`
 	Output string `json:"output"`
 	Status int    `json:"status"`
+	// HandedTo is the program that would be asked in our place; where there is one, output and status are its own.
+	HandedTo string `json:"handed_to,omitempty"`
 }
 
 // Run says what a tool would get and why. It reads the configuration and the keychain; it asks neither the network nor a
 // person, and changes nothing.
 func (c explainCommand) Run(ctx context.Context, sys *system) error {
-	req, err := docker().ReadRequest(protocol.Get, strings.NewReader(c.URL))
-	if err != nil || req.Host == "" {
-		return &usageError{fmt.Errorf("%q is not a URL or a host", c.URL)}
+	a, err := readAddress(c.URL)
+	if err != nil {
+		return &usageError{err}
 	}
 	cfg, err := sys.config()
+	var missing error
 	if errors.Is(err, errNoConfiguration) {
-		cfg, err = noProfiles(), nil
+		missing, cfg, err = err, noProfiles(), nil
 	}
 	if err != nil {
 		return err
 	}
-	e := explanation{Asked: c.URL, Host: req.Host, Next: "nothing"}
-	reply := protocol.Reply{}
-	if named := cfg.Match(req.Scheme, req.Host); len(named) > 0 {
-		b, err := sys.broker(cfg)
-		if err != nil {
-			return err
-		}
-		if reply, err = e.explain(ctx, sys, b, named[0], req); err != nil {
-			return err
-		}
-	} else {
-		e.Fallback = cfg.DockerFallback
+	b, err := sys.broker(cfg)
+	if err != nil && len(cfg.Profiles) > 0 {
+		return err
 	}
-	e.Answers = sys.answers(req, reply, e)
+	x := explainer{sys: sys, cfg: cfg, broker: b, made: map[wanted]explained{}}
+	main, err := x.explain(ctx, wanted{a.scheme, a.host, a.user})
+	if err != nil {
+		return err
+	}
+	e := main.explanation
+	e.Asked, e.password = a.shown, a.password
+	if missing != nil {
+		e.Why, e.Hint = missing.Error(), hint(missing)
+	}
+	if e.Answers, err = x.answers(ctx, a); err != nil {
+		return err
+	}
 	if c.JSON {
 		return sys.printJSON(e)
 	}
@@ -90,22 +104,93 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	return nil
 }
 
-// explain fills in what the broker would decide, and gives the reply that the wires would put into their words.
-func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile, req protocol.Request) (protocol.Reply, error) {
+// explainer makes one explanation for each way in which tools ask for an address.
+type explainer struct {
+	sys    *system
+	cfg    *config.Config
+	broker *broker.Broker // nil without a profile
+	made   map[wanted]explained
+}
+
+// wanted is what a decision goes by.
+type wanted struct{ scheme, host, user string }
+
+// explained is what the broker would decide, and the reply that the wires would put into their words.
+type explained struct {
+	explanation
+	reply protocol.Reply
+}
+
+func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
+	if done, ok := x.made[q]; ok {
+		return done, nil
+	}
+	e := explanation{Host: q.host, User: q.user, Next: "nothing"}
+	reply, err := protocol.Reply{}, error(nil)
+	if named := x.cfg.Match(q.scheme, q.host); len(named) == 0 {
+		e.Fallback = x.cfg.DockerFallback
+	} else if p := e.choose(ctx, x.broker, named); p == nil {
+		e.match(named[0], q)
+	} else {
+		e.match(p, q)
+		reply, err = e.explain(ctx, x.sys, x.broker, p)
+	}
+	if reply.Err != nil {
+		reply.Hint = hint(reply.Err)
+		e.Hint = reply.Hint
+	}
+	x.made[q] = explained{e, reply}
+	return x.made[q], err
+}
+
+// choose finds the profile as the broker does: the user must be a profile's, or the e-mail of its account.
+func (e *explanation) choose(ctx context.Context, b *broker.Broker, named []*config.Profile) *config.Profile {
+	if e.User == "" {
+		return named[0]
+	}
+	var theirs []string
+	for _, p := range named {
+		if e.User == p.Username {
+			return p
+		}
+		theirs = append(theirs, strconv.Quote(p.Username))
+	}
+	for _, p := range named {
+		if s, ok, err := b.Look(ctx, p); err == nil && ok && s.Email != "" && strings.EqualFold(e.User, s.Email) {
+			e.byEmail = true
+			return p
+		}
+	}
+	whose := "the profile's " + theirs[0]
+	if len(theirs) > 1 {
+		whose = "one of the profiles' " + strings.Join(theirs, ", ")
+	}
+	e.Why = fmt.Sprintf("the user %q is not %s, nor the e-mail of who is signed in", e.User, whose)
+	e.Hint = "leave the user out of the address, or name the profile's: " + named[0].Username + "@" + e.Host
+	return nil
+}
+
+// match fills in which profile names the host, and where.
+func (e *explanation) match(p *config.Profile, q wanted) {
 	e.Profile, e.DefinedIn = p.Name, p.Source
 	for _, h := range p.Hosts {
 		alone := &config.Config{Profiles: []*config.Profile{{Hosts: []config.Host{h}}}}
-		if len(alone.Match(req.Scheme, req.Host)) > 0 && (e.Rule == "" || h.Exact()) {
+		if len(alone.Match(q.scheme, q.host)) > 0 && (e.Rule == "" || h.Exact()) {
 			e.Rule, e.RuleAt = h.String(), h.At()
 		}
 	}
+}
+
+// explain fills in what the broker would decide, and gives the reply that the wires would put into their words.
+func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) (protocol.Reply, error) {
 	keychain, err := sys.keychain()
 	if err != nil {
 		return protocol.Reply{}, err
 	}
-	e.StoredIn = keychain.Describe()
-
 	s, err := e.session(ctx, b, p)
+	if e.StoredIn == "" {
+		e.StoredIn = keychain.Explain(ctx)
+	}
 	if err != nil {
 		e.Next, e.Why = "refuse", err.Error()
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}, nil
@@ -118,6 +203,10 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	now := time.Now()
 	left, life := s.ExpiresAt.Sub(now), s.ExpiresAt.Sub(s.ReceivedAt)
 	live := e.Token != "" && (left > 0 || s.ExpiresAt.IsZero())
+	needs := func(why error) (protocol.Reply, error) {
+		e.Why = why.Error()
+		return protocol.Reply{Outcome: protocol.None, Err: &broker.NeedsSignIn{Profile: p.Name, Reason: why}}, nil
+	}
 	switch {
 	case e.Source == "machine" && e.mint:
 		e.Next = "mint"
@@ -125,33 +214,26 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 		e.Next = "answer"
 	case s.RefreshToken != "":
 		e.Next = "refresh"
+	case s.SignedOut:
+		return needs(errors.New("you signed out of it"))
+	case p.LegacyPage != "":
+		return needs(errors.New("its legacy_page works only with login"))
 	default:
-		e.CoolDown, err = b.CoolDown(ctx, p)
-		switch asked := b.Ask(p); {
-		case s.SignedOut:
-			e.Why = "you signed out"
-		case p.LegacyPage != "":
-			e.Why = "a legacy_page works only with login"
-		case asked != nil:
-			e.Why = asked.Error()
-		case err != nil && (b.Foreground == nil || !b.Foreground()):
-			e.Why = err.Error()
-		default:
-			e.Next = "ask"
+		if err := b.Ask(p); err != nil {
+			return needs(err)
+		}
+		e.Next = "ask"
+		until, why := b.CoolDown(ctx, p)
+		if why != nil && (b.Foreground == nil || !b.Foreground()) {
+			e.Next, e.Why, e.CoolDown = "nothing", why.Error(), until
+			return protocol.Reply{Outcome: protocol.Refused, Err: &broker.SignInFailed{Profile: p.Name, Err: why}}, nil
 		}
 	}
-	if e.Why != "" {
-		return needsSignIn(p.Name, e.Why), nil
-	}
 	credential := protocol.Credential{
-		Username: p.Username, Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
+		Username: cmp.Or(e.User, p.Username), Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
 		Auth: map[string]protocol.Auth{"basic": protocol.AuthBasic, "bearer": protocol.AuthBearer}[p.GitAuth],
 	}
 	return protocol.Reply{Outcome: protocol.Found, Credential: credential}, nil
-}
-
-func needsSignIn(profile, why string) protocol.Reply {
-	return protocol.Reply{Outcome: protocol.None, Err: &broker.NeedsSignIn{Profile: profile, Reason: errors.New(why)}}
 }
 
 // session is what there is now, and where it comes from.
@@ -182,41 +264,86 @@ func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.P
 	return s, err
 }
 
-// answers has each wire that has a host write the reply down. Where a person would be asked, some tools do not wait.
-func (sys *system) answers(req protocol.Request, reply protocol.Reply, e explanation) []wireAnswer {
+// answers has each tool that has a host ask for the address in its own words, and each wire write its reply down. Where a
+// person would be asked, some tools do not wait.
+func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error) {
 	var all []wireAnswer
-	for _, t := range tools(sys) {
-		if t.verb == freeForm || t.word == "pnpm" || t.word == "gcp" {
-			continue // their requests are more than a host
+	for i, t := range tools(x.sys) {
+		if t.word == "pnpm" || t.word == "gcp" {
+			continue // they say no host
 		}
-		said := reply
-		if e.Next == "ask" && (t.waits > 0 || t.unwatched) {
-			said = needsSignIn(e.Profile, fmt.Sprintf("%s does not wait for a person", t.who))
+		verb, args, stdin, info, err := a.question(t.wire(nil))
+		if err != nil {
+			return nil, fmt.Errorf("writing down what %s asks: %w", t.who, err)
+		}
+		if info != "" {
+			t = tools(&system{getenv: func(string) string { return info }})[i]
+		}
+		wire := t.wire(args)
+		req, err := wire.ReadRequest(verb, strings.NewReader(stdin))
+		said := protocol.Reply{Outcome: protocol.Failed, Err: err}
+		if err == nil {
+			if said, err = x.reply(ctx, t, req); err != nil {
+				return nil, err
+			}
+		}
+		answer := wireAnswer{Tool: t.who}
+		if t.verb == freeForm {
+			answer.Tool = "pip, uv"
+		}
+		if said.Outcome == protocol.None && said.Err == nil {
+			answer.HandedTo = t.next
 		}
 		var stdout bytes.Buffer
-		status, err := t.wire([]string{req.Host}).WriteReply(&stdout, io.Discard, req, said)
-		if err != nil {
+		if answer.Status, err = wire.WriteReply(&stdout, io.Discard, req, said); err != nil {
 			continue
 		}
-		all = append(all, wireAnswer{t.who, stdout.String(), status})
+		answer.Output = stdout.String()
+		all = append(all, answer)
 	}
-	return all
+	return all, nil
+}
+
+// reply is what a tool's request would be answered with.
+func (x *explainer) reply(ctx context.Context, t tool, req protocol.Request) (protocol.Reply, error) {
+	of, err := x.explain(ctx, wanted{req.Scheme, req.Host, req.Username})
+	if err != nil || of.Next != "ask" || t.waits == 0 && !t.unwatched && !req.NeverAsk {
+		return of.reply, err
+	}
+	needs := &broker.NeedsSignIn{Profile: of.Profile, Reason: fmt.Errorf("%s does not wait for a person", t.who)}
+	return protocol.Reply{Outcome: protocol.None, Err: needs, Hint: hint(needs)}, nil
 }
 
 func (e explanation) print(w io.Writer) {
 	fmt.Fprintln(w, protocol.Escape(e.Asked))
-	if e.Profile == "" {
+	switch {
+	case e.Profile == "" && e.Why != "":
+		fact(w, "profile", "none: "+e.Why)
+	case e.Profile == "":
 		fact(w, "profile", fmt.Sprintf("none names %s: it gets no token, and nobody is asked to sign in for it", e.Host))
 		if e.Fallback != "" {
 			fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
 		}
-	} else {
+	default:
 		fact(w, "profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
+	}
+	if e.User != "" && e.Profile != "" {
+		whose := "the profile's"
+		switch {
+		case e.Source == "": // nobody's: Why says so
+			whose = "nobody's here"
+		case e.byEmail:
+			whose = "the account's e-mail"
+		}
+		fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
+	}
+	if e.password {
+		fact(w, "password", "there is one in the address: tools that find it there send it, and ask nobody")
 	}
 	switch e.Source {
 	case "":
 	case "none":
-		fact(w, "source", "none: there is no session in the "+e.StoredIn)
+		fact(w, "source", "none: no session is kept in: "+e.StoredIn)
 	case "keychain":
 		fact(w, "source", "the session in: "+e.StoredIn)
 	case "machine":
@@ -250,15 +377,21 @@ func (e explanation) print(w io.Writer) {
 		}[e.Next])
 	}
 	if !e.CoolDown.IsZero() {
-		fact(w, "pause", "a sign-in was refused; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
+		fact(w, "pause", cameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
+	}
+	if e.Hint != "" {
+		fact(w, "hint", e.Hint)
 	}
 	fmt.Fprintln(w, "\n  what each tool would read:")
 	for _, a := range e.Answers {
 		text := strings.ReplaceAll(strings.TrimSpace(a.Output), "\n", " ; ")
-		if text == "" {
+		switch {
+		case a.HandedTo != "":
+			text = "what the next " + a.HandedTo + " in the PATH answers, if there is one"
+		case text == "":
 			text = "nothing"
 		}
-		if a.Status != 0 {
+		if a.Status != 0 && a.HandedTo == "" {
 			text += fmt.Sprintf(" (exit status %d)", a.Status)
 		}
 		text = protocol.Escape(text)
@@ -268,6 +401,9 @@ func (e explanation) print(w io.Writer) {
 		fmt.Fprintf(w, "  %-*s %s\n", factIndent-3, a.Tool, text)
 	}
 }
+
+// cameToNothing says how the last sign-in ended. Not each is somebody's refusal.
+func cameToNothing(why string) string { return "the last sign-in came to nothing (" + why + ")" }
 
 const (
 	screenWidth = 80 // what people's terminals have at least

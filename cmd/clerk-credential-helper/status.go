@@ -36,7 +36,9 @@ type profileStatus struct {
 	StoredIn string `json:"stored_in"`
 	// Injected is the variable that brings a token, which goes before the session.
 	Injected string `json:"injected,omitempty"`
-	// AskedAgain is when a tool may next ask the person to sign in, after a refusal.
+	// LastSignIn is why the last one came to nothing, for as long as that counts.
+	LastSignIn string `json:"last_sign_in,omitempty"`
+	// AskedAgain is when a tool may next ask the person to sign in after that; zero where none asks at all.
 	AskedAgain time.Time `json:"asked_again,omitzero"`
 	Warning    string    `json:"warning,omitempty"`
 	Error      string    `json:"error,omitempty"`
@@ -119,7 +121,12 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 		s, ok, err := b.Look(ctx, p)
 		st, failed = describe(p, s, ok, err, keychain.Explain(ctx)), err
 	}
-	st.AskedAgain, _ = b.CoolDown(ctx, p)
+	if until, why := b.CoolDown(ctx, p); why != nil {
+		st.LastSignIn = why.Error()
+		if st.State != "signed out" && p.LegacyPage == "" {
+			st.AskedAgain = until
+		}
+	}
 	_, source, err := b.Injected(p)
 	st.Injected = source
 	return st, errors.Join(failed, err)
@@ -181,8 +188,12 @@ func (s profileStatus) print(w io.Writer) {
 	if s.Warning != "" {
 		row("warning", s.Warning)
 	}
-	if !s.AskedAgain.IsZero() {
-		row("sign-in", "was refused; tools ask again after "+s.AskedAgain.Local().Format(time.TimeOnly)+", or run: clerk-credential-helper login "+s.Profile)
+	if s.LastSignIn != "" {
+		again := "do not ask"
+		if !s.AskedAgain.IsZero() {
+			again = "ask again after " + s.AskedAgain.Local().Format(time.TimeOnly)
+		}
+		row("sign-in", fmt.Sprintf("came to nothing (%s); tools %s; run: clerk-credential-helper login %s", s.LastSignIn, again, s.Profile))
 	}
 	row("stored", s.StoredIn)
 	row("defined", s.DefinedIn)

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestStatusClock: a sign-in that failed because of a wrong clock was refused by nobody.
+func TestStatusClock(t *testing.T) {
+	w, _ := wellSetUp(t)
+	w.clerk.Advance(time.Hour) // its tokens are of the future
+	if status, _, words := runHere("token"); status == exitOK || !strings.Contains(words, "clock") {
+		t.Fatalf("status %d\n%s", status, words)
+	}
+	for _, command := range [][]string{{"status"}, {"explain", "git.acme.dev"}, {"doctor"}} {
+		_, out, words := runHere(command...)
+		text := strings.Join(strings.Fields(out), " ")
+		if strings.Contains(text, "was refused") || !strings.Contains(text, "came to nothing (") || !strings.Contains(text, "tools ask again after ") {
+			t.Errorf("%v\n%s%s", command, out, words)
+		}
+	}
+	var all []profileStatus
+	_, out, _ := runHere("status", "--json")
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		t.Fatal(err, out)
+	}
+	if all[0].LastSignIn == "" || strings.Contains(all[0].LastSignIn, "refused") || !all[0].AskedAgain.After(time.Now()) {
+		t.Errorf("%+v", all[0])
+	}
+}
