@@ -2,41 +2,66 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 // interview is "setup" alone: it asks for a profile where there is none, then offers git and docker.
 func (c setupCommand) interview(ctx context.Context, sys *system) error {
-	cfg, err := sys.config()
-	if errors.Is(err, errNoConfiguration) {
-		if err = firstRun(ctx, sys); err != nil {
+	if c.All {
+		return &usageError{errors.New("--all is about docker: clerk-credential-helper setup docker --all")}
+	}
+	cfg, err := sys.configured()
+	reached := true
+	switch {
+	case errors.Is(err, errNoConfiguration):
+		var first *newProfile
+		if first, err = sys.askProfile(ctx, c.DryRun); err != nil {
 			return err
 		}
-		cfg, err = sys.config()
+		if err := first.write(ctx, sys, c.Yes, c.DryRun); err != nil {
+			return err
+		}
+		cfg, reached = first.config, first.reached
+		if !c.DryRun { // whether it is in a place that can be trusted is seen only now
+			if cfg, err = sys.config(); err != nil {
+				return err
+			}
+		}
+	case err != nil:
+		return err
+	default:
+		reached = sys.reach(ctx, cfg)
 	}
-	if err != nil {
+	if ctx.Err() != nil {
+		return whyEnded(ctx)
+	}
+	if _, err := c.hosts(cfg); err != nil {
 		return err
 	}
+	var told, left []string
 	for _, tool := range []string{"git", "docker"} {
 		c := c
-		c.Tool = tool
+		c.Tool = toolName(tool)
 		if tool == "docker" && !sys.usesDocker() {
 			continue
 		}
 		edits, err := c.edits(sys, cfg)
 		var usage *usageError
 		if errors.As(err, &usage) {
+			sys.tell(tool + " is left out: " + err.Error())
 			continue // no host that this tool could be told of
 		}
 		if err != nil {
@@ -44,14 +69,50 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		}
 		err = sys.apply(ctx, edits, c.Yes, c.DryRun)
 		if errors.Is(err, errLeft) {
+			left = append(left, tool)
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		if found, err := c.after(sys, cfg); err != nil {
+			return err
+		} else if found {
+			told = append(told, tool)
+		}
 	}
-	fmt.Fprintln(sys.stderr, "that is all: the first call of a tool opens the browser, or: clerk-credential-helper login")
+	for _, tool := range left {
+		sys.tell(tool + " is left as it is; later: clerk-credential-helper setup " + tool)
+	}
+	sys.tell(c.lastWords(cfg, told, reached))
 	return nil
+}
+
+// lastWords promise no more than what will be.
+func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool) string {
+	asked := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool { return !p.Machine })
+	onDemand := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
+		return !p.Machine && p.LegacyPage == "" && p.Interactive != "never"
+	})
+	asks := "asks"
+	if len(told) > 1 {
+		asks = "ask"
+	}
+	switch {
+	case c.DryRun:
+		return "nothing was written: without --dry-run each change is made when you say yes"
+	case !reached:
+		return "that is all, but nobody can sign in yet; what is wrong: clerk-credential-helper doctor"
+	case told == nil && asked:
+		return "that is all: no tool asks us yet; to sign in: clerk-credential-helper login"
+	case told == nil:
+		return "that is all: no tool asks us yet"
+	case onDemand:
+		return "that is all: the first call of " + strings.Join(told, " or ") + " opens the browser, or: clerk-credential-helper login"
+	case asked:
+		return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on; to sign in: clerk-credential-helper login"
+	}
+	return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on"
 }
 
 // usesDocker tells whether this person has docker, or a configuration of it.
@@ -60,25 +121,53 @@ func (sys *system) usesDocker() bool {
 	return err == nil && isFile(file) || onPath("docker") || onPath("podman")
 }
 
-// firstRun asks for what a profile needs, checks it, and writes the configuration of this user. It is for a person at a
-// terminal who has no profile yet.
+// firstRun asks for what a profile needs, and writes it into the configuration of this user when they say yes. It is for a
+// person at a terminal who has no profile yet.
 func firstRun(ctx context.Context, sys *system) error {
-	file, err := sys.userConfig()
+	first, err := sys.askProfile(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err := sys.notForAnother(file); err != nil {
-		return err
+	return first.write(ctx, sys, false, false)
+}
+
+// newProfile is a profile that a person has told us, and that is not written yet.
+type newProfile struct {
+	edit    edit
+	config  *config.Config // as it is with the profile
+	reached bool           // whether people can sign in there now
+}
+
+func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) error {
+	fmt.Fprintln(sys.stderr)
+	return sys.applyAsking(ctx, "Write this profile?", []edit{n.edit}, yes, dryRun)
+}
+
+// askProfile asks for what a profile needs, and checks it.
+func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, error) {
+	file, err := sys.userConfig()
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(sys.stderr, "No profile is configured yet. Three answers make one, in %s.\n\n", protocol.Escape(file))
+	if err := sys.notForAnother(file); err != nil && !dryRun {
+		return nil, err
+	}
 	text, err := platform.ReadTrusted(file, configLimit)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &configurationError{err}
+		return nil, &configurationError{err}
 	}
 	if _, err := config.Parse(file, text); err != nil {
-		return &configurationError{err}
+		return nil, &configurationError{err}
 	}
-	whose, err := sys.answer(ctx, `Clerk's publishable key (pk_...), the issuer (https://clerk.acme.dev), or a web app with the companion page: `, func(answer string) string {
+	if !isTerminal(sys.stdin) {
+		return nil, &usageError{errNobodyToAsk}
+	}
+	sys.tell("No profile is configured yet. Three answers make one, in "+file+".", "",
+		"Where people sign in is one of",
+		"  Clerk's publishable key               pk_live_...",
+		"  the issuer                            https://clerk.acme.dev",
+		"  a web app with the companion page     https://app.acme.dev")
+	whose, err := sys.answer(ctx, "Key or address: ", func(answer string) string {
 		key := "issuer"
 		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
 			key = "publishable_key"
@@ -86,20 +175,24 @@ func firstRun(ctx context.Context, sys *system) error {
 		return key + " = " + quote(answer)
 	}, "client_id = \"x\"\nhosts = [\"git.acme.dev\"]")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if page := strings.Replace(whose, "issuer", "companion", 1); sys.isCompanion(ctx, page) {
-		whose = page // which has no clients
+	companion, reached := sys.whatIs(ctx, whose)
+	if companion {
+		whose = asCompanion(whose) // which has no clients
 	} else {
-		client, err := sys.answer(ctx, "Client id of the OAuth application: ", func(answer string) string {
+		sys.tell("", "The OAuth application in Clerk's dashboard has an id.")
+		client, err := sys.answer(ctx, "Client id: ", func(answer string) string {
 			return "client_id = " + quote(answer)
 		}, whose+"\nhosts = [\"git.acme.dev\"]")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		whose += "\n" + client
 	}
-	hosts, err := sys.answer(ctx, "Hosts that may have the token (git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev): ", func(answer string) string {
+	sys.tell("", "Hosts that may have the token, one or several, such as",
+		"  git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev")
+	hosts, err := sys.answer(ctx, "Hosts: ", func(answer string) string {
 		var quoted []string
 		for _, host := range strings.FieldsFunc(answer, func(r rune) bool { return r == ' ' || r == ',' }) {
 			quoted = append(quoted, quote(host))
@@ -107,52 +200,103 @@ func firstRun(ctx context.Context, sys *system) error {
 		return "hosts = [" + strings.Join(quoted, ", ") + "]"
 	}, whose)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name := profileName(hosts)
-	added := append([]string{"[profiles." + name + "]"}, append(strings.Split(whose, "\n"), hosts)...)
+	added := append([]string{"[profiles." + profileName(hosts) + "]"}, append(strings.Split(whose, "\n"), hosts)...)
 	if !isBlank(text) {
 		added = append([]string{""}, added...)
 	}
-	return sys.writeFirst(file, text, appendLines(text, added), name)
-}
-
-// companionTime is how long a person at setup waits to have it found out what an address is.
-const companionTime = 5 * time.Second
-
-// isCompanion asks whether the page of that line of a profile is a companion page. One that does not answer is none.
-func (sys *system) isCompanion(ctx context.Context, line string) bool {
-	cfg, err := config.Parse("answer", []byte("[profiles.x]\n"+line+"\nhosts = [\"git.acme.dev\"]\n"))
-	if err != nil || !cfg.Profiles[0].Companion {
-		return false
+	change := func(text []byte) ([]byte, error) {
+		fresh := appendLines(text, added)
+		_, err := config.Parse(file, fresh)
+		return fresh, err
 	}
-	client, err := issuer{sys, nil}.client(cfg.Profiles[0])
+	fresh, err := change(text)
 	if err != nil {
-		return false
+		return nil, &configurationError{err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, companionTime)
-	defer cancel()
-	_, err = client.Examine(ctx, cfg.Profiles[0])
-	return err == nil || errors.Is(err, clerk.ErrNoKeys)
+	cfg, err := sys.configFrom(func(name string, limit int64) ([]byte, error) {
+		if name, err := filepath.Abs(name); err == nil && name == file {
+			return fresh, nil
+		}
+		return platform.ReadTrusted(name, limit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &newProfile{edit{file: file, private: true, change: change}, cfg, reached}, nil
 }
 
-func (sys *system) writeFirst(file string, old, fresh []byte, name string) error {
-	if _, err := config.Parse(file, fresh); err != nil {
-		return &configurationError{err}
-	}
-	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
-		err = platform.WriteFile(file, fresh)
+// reachTime is how long a person at setup waits to hear whether people can sign in.
+const reachTime = 5 * time.Second
+
+// asCompanion is the line of a profile for a companion page at the address of that one for an issuer.
+func asCompanion(line string) string { return strings.Replace(line, "issuer", "companion", 1) }
+
+// whatIs finds out what the first line of a profile leads to, in one look: whether it is a companion page, and whether people
+// can sign in there now. If they cannot there is a warning, and no more: people set up offline.
+func (sys *system) whatIs(ctx context.Context, line string) (companion, reached bool) {
+	profile := func(line, client string) *config.Profile {
+		cfg, err := config.Parse("answer", []byte("[profiles.x]\n"+line+"\n"+client+"hosts = [\"git.acme.dev\"]\n"))
 		if err != nil {
-			return fmt.Errorf("writing the configuration: %w", err)
+			return nil
 		}
-	} else {
-		d := draftedEdit{edit: edit{file: file}, real: file, old: old, new: fresh, there: true, mode: 0o600}
-		if err := d.write(); err != nil {
-			return fmt.Errorf("writing the configuration: %w", err)
+		return cfg.Profiles[0]
+	}
+	p := profile(line, "client_id = \"x\"\n")
+	if p == nil {
+		return false, false
+	}
+	limited, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	if page := profile(asCompanion(line), ""); page != nil && page.Companion {
+		if err := sys.examine(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
+			return true, sys.sayReached(ctx, page, err)
 		}
 	}
-	fmt.Fprintf(sys.stderr, "\nprofile %s is written to %s\n", name, protocol.Escape(file))
-	return nil
+	return false, sys.sayReached(ctx, p, sys.examine(limited, p))
+}
+
+// reach looks whether people can sign in to the profiles now, and warns of those where they cannot.
+func (sys *system) reach(ctx context.Context, cfg *config.Config) bool {
+	limited, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	failed := make([]error, len(cfg.Profiles))
+	var looking sync.WaitGroup
+	for i, p := range cfg.Profiles {
+		looking.Go(func() { failed[i] = sys.examine(limited, p) })
+	}
+	looking.Wait()
+	all := true
+	for i, p := range cfg.Profiles {
+		all = sys.sayReached(ctx, p, failed[i]) && all
+	}
+	return all
+}
+
+// examine looks at where people of a profile sign in, as a sign-in does.
+func (sys *system) examine(ctx context.Context, p *config.Profile) error {
+	if p.Machine {
+		return nil // nobody signs in
+	}
+	client, err := issuer{sys, nil}.client(p)
+	if err != nil {
+		return err
+	}
+	_, err = client.Examine(ctx, p)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+		return fmt.Errorf("no answer came within %v", reachTime)
+	}
+	return err
+}
+
+// sayReached says why nobody can sign in, if that is so, unless the person has pressed Ctrl-C meanwhile.
+func (sys *system) sayReached(ctx context.Context, p *config.Profile, err error) bool {
+	if err == nil || ctx.Err() != nil {
+		return err == nil
+	}
+	sys.warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
+	return false
 }
 
 // answer asks until the answer, as a line of a profile, fits what the rest of the profile says. Ctrl-C and Ctrl-D end it.
@@ -163,14 +307,14 @@ func (sys *system) answer(ctx context.Context, question string, line func(string
 			return "", &usageError{err}
 		}
 		if err != nil {
-			return "", err
+			return "", unlessCancelled(ctx, err)
 		}
 		said = line(said)
 		if _, err = config.Parse("answer", []byte("[profiles.x]\n"+said+"\n"+rest+"\n")); err == nil {
 			return said, nil
 		}
 		_, words, _ := strings.Cut(err.Error(), ": ") // where in the answer is nothing to tell
-		fmt.Fprintf(sys.stderr, "  %s\n", protocol.Escape(words))
+		sys.tell(words)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -20,7 +21,7 @@ import (
 )
 
 type setupCommand struct {
-	Tool    string   `arg:"" optional:"" enum:",git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" default:"" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel; without one, what is missing is asked for."`
+	Tool    toolName `arg:"" optional:"" enum:",git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" default:"" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel; without one, what is missing is asked for."`
 	Profile string   `help:"Only the hosts of this profile."`
 	Host    []string `help:"Only these hosts."`
 	All     bool     `help:"docker: for every registry (credsStore); the helper of before becomes the fallback."`
@@ -29,10 +30,35 @@ type setupCommand struct {
 }
 
 type unsetCommand struct {
-	Tool    string `arg:"" enum:"git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel."`
-	Profile string `help:"Only the hosts of this profile."`
-	Yes     bool   `short:"y" help:"Do not ask."`
-	DryRun  bool   `help:"Show the changes and make none."`
+	Tool    toolName `arg:"" enum:",git,docker,go,cargo,kubectl,terraform,pip,npm,bazel" help:"git, docker, go, cargo, kubectl, terraform, pip, npm or bazel."`
+	Profile string   `help:"Only the hosts of this profile."`
+	Yes     bool     `short:"y" help:"Do not ask."`
+	DryRun  bool     `help:"Show the changes and make none."`
+}
+
+// toolName is a tool that setup knows, or what a person took for one.
+type toolName string
+
+func knownTools() []string {
+	return []string{"git", "docker", "go", "cargo", "kubectl", "terraform", "pip", "npm", "bazel"}
+}
+
+func (t toolName) known() bool { return slices.Contains(knownTools(), string(t)) }
+
+// String is what kong holds to the words of enum, which completion goes by. It is nothing for a name that is not known:
+// Run refuses that in better words than kong has.
+func (t toolName) String() string {
+	if t.known() {
+		return string(t)
+	}
+	return ""
+}
+
+// refuse says that there is no such tool.
+func (t toolName) refuse(sys *system, command string) error {
+	err := fmt.Errorf("%q is no tool that setup knows; there is %s", string(t), strings.Join(knownTools(), ", "))
+	sys.warn(err, "clerk-credential-helper "+command+" --help")
+	return &childExit{exitUsage}
 }
 
 // Run writes exactly the lines that make the tool ask us, after showing them.
@@ -40,7 +66,10 @@ func (c setupCommand) Run(ctx context.Context, sys *system) error {
 	if c.Tool == "" {
 		return c.interview(ctx, sys)
 	}
-	cfg, err := sys.config()
+	if !c.Tool.known() {
+		return c.Tool.refuse(sys, "setup")
+	}
+	cfg, err := sys.configured()
 	if err != nil {
 		return err
 	}
@@ -51,33 +80,49 @@ func (c setupCommand) Run(ctx context.Context, sys *system) error {
 	if err := sys.apply(ctx, edits, c.Yes, c.DryRun); err != nil {
 		return err
 	}
-	name := c.Tool + "-credential-clerk"
-	if small, ok := smallToolNamed(c.Tool); ok {
-		name = small.calls
-		if small.after != "" {
-			fmt.Fprintln(sys.stderr, small.after)
+	_, err = c.after(sys, cfg)
+	return err
+}
+
+// configured is the configuration, without which there is nothing to set up.
+func (sys *system) configured() (*config.Config, error) {
+	cfg, err := sys.config()
+	if errors.Is(err, errNoConfiguration) {
+		if _, homeless := sys.userConfig(); homeless != nil { // then the interview could not help
+			return nil, &configurationError{fmt.Errorf("%w: set it, or name a file in CLERK_HELPER_CONFIG", homeless)}
 		}
 	}
-	if tool, ok := hostToolNamed(c.Tool); ok {
+	return cfg, err
+}
+
+// after says what is left to do once the tool's files are written, and whether the tool finds us.
+func (c setupCommand) after(sys *system, cfg *config.Config) (found bool, err error) {
+	name := string(c.Tool) + "-credential-clerk"
+	if small, ok := smallToolNamed(string(c.Tool)); ok {
+		name = small.calls
+		sys.tell(small.after...)
+	}
+	if tool, ok := hostToolNamed(string(c.Tool)); ok {
 		name = tool.calls
 		hosts, err := c.hosts(cfg)
 		if err != nil {
-			return err
+			return false, err
 		}
 		hosts = slices.DeleteFunc(hosts, func(h config.Host) bool { why, _ := tool.leaves(h); return why != "" })
 		tool.sayAfter(sys, toolHosts(cfg, hosts, c.Profile))
 	}
 	if name != "" && !onPath(name) {
-		protocol.Words(sys.stderr, fmt.Errorf("%s calls %s, which is not in the PATH", c.Tool, name), "install.sh makes the links; then: clerk-credential-helper doctor")
+		sys.warn(fmt.Errorf("%s calls %s, which is not in the PATH", c.Tool, name), "install.sh makes the links; then: clerk-credential-helper doctor")
+		return false, nil
 	}
-	return nil
+	return true, nil
 }
 
 func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
 	if c.All && c.Tool != "docker" {
 		return nil, &usageError{errors.New("--all is about docker")}
 	}
-	if small, ok := smallToolNamed(c.Tool); ok {
+	if small, ok := smallToolNamed(string(c.Tool)); ok {
 		if c.Profile != "" || c.Host != nil {
 			return nil, &usageError{fmt.Errorf("%s is set up for all hosts at once: it asks for each, and we know them", c.Tool)}
 		}
@@ -87,7 +132,7 @@ func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tool, ok := hostToolNamed(c.Tool); ok {
+	if tool, ok := hostToolNamed(string(c.Tool)); ok {
 		return tool.edit(sys, tool.taken(sys, cfg, hosts, c.Profile))
 	}
 	if c.Tool == "git" {
@@ -96,7 +141,8 @@ func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
 			return nil, err
 		}
 		urls := gitURLs(cfg, hosts)
-		return []edit{{file: file, change: func(text []byte) ([]byte, error) { return gitAdd(text, urls) }}}, nil
+		return []edit{{file: file, blank: isBlank, change: func(text []byte) ([]byte, error) { return gitAdd(text, urls) },
+			without: func(text []byte) ([]byte, error) { return gitRemove(text, nil) }}}, nil
 	}
 	file, err := sys.dockerFile()
 	if err != nil {
@@ -110,13 +156,13 @@ func (c setupCommand) edits(sys *system, cfg *config.Config) ([]edit, error) {
 		if h.Exact() {
 			exact = append(exact, h.String())
 		} else {
-			protocol.Words(sys.stderr, fmt.Errorf("docker knows no wildcards: left out %q", h), "name its registries in the profile one by one, or: clerk-credential-helper setup docker --all")
+			sys.warn(fmt.Errorf("docker knows no wildcards: left out %q", h), "name its registries in the profile one by one, or: clerk-credential-helper setup docker --all")
 		}
 	}
 	if exact == nil {
 		return nil, &usageError{errors.New("there is no host that docker could be told of")}
 	}
-	return []edit{{file: file, change: func(text []byte) ([]byte, error) { return dockerAdd(text, exact) }}}, nil
+	return []edit{{file: file, blank: isEmptyObject, without: dockerWithout, change: func(text []byte) ([]byte, error) { return dockerAdd(text, exact) }}}, nil
 }
 
 // dockerAllEdits names us in docker's configuration, and the helper that was there in our own.
@@ -129,7 +175,7 @@ func (sys *system) dockerAllEdits(file string) ([]edit, error) {
 	if err != nil {
 		return nil, &configurationError{fmt.Errorf("%s: %w", file, err)}
 	}
-	edits := []edit{{file: file, change: func(text []byte) ([]byte, error) {
+	edits := []edit{{file: file, blank: isEmptyObject, without: dockerWithout, change: func(text []byte) ([]byte, error) {
 		edited, _, err := dockerAddAll(text)
 		return edited, err
 	}}}
@@ -181,11 +227,14 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 
 // Run takes out what setup has written, and nothing else.
 func (c unsetCommand) Run(ctx context.Context, sys *system) error {
+	if !c.Tool.known() {
+		return c.Tool.refuse(sys, "unset")
+	}
 	var hosts []config.Host
 	cfg := noProfiles()
 	if c.Profile != "" {
 		var err error
-		if cfg, err = sys.config(); err != nil {
+		if cfg, err = sys.configured(); err != nil {
 			return err
 		}
 		if hosts, err = (setupCommand{Profile: c.Profile}).hosts(cfg); err != nil {
@@ -196,14 +245,24 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	return sys.apply(ctx, edits, c.Yes, c.DryRun)
+	if err := sys.apply(ctx, edits, c.Yes, c.DryRun); err != nil {
+		return err
+	}
+	if small, ok := smallToolNamed(string(c.Tool)); ok && small.left != nil {
+		left, err := small.left(sys)
+		if err != nil {
+			return err
+		}
+		sys.tell(left...)
+	}
+	return nil
 }
 
 func (c unsetCommand) edits(sys *system, cfg *config.Config, hosts []config.Host) ([]edit, error) {
-	if small, ok := smallToolNamed(c.Tool); ok {
+	if small, ok := smallToolNamed(string(c.Tool)); ok {
 		return small.edit(sys, true)
 	}
-	if tool, ok := hostToolNamed(c.Tool); ok {
+	if tool, ok := hostToolNamed(string(c.Tool)); ok {
 		return tool.editBack(sys, toolHosts(cfg, hosts, c.Profile))
 	}
 	if c.Tool == "git" {
@@ -230,7 +289,9 @@ func (c unsetCommand) edits(sys *system, cfg *config.Config, hosts []config.Host
 	for _, h := range hosts {
 		exact = append(exact, h.String())
 	}
-	docker := edit{file: file, back: true, blank: isEmptyObject, again: dockerAgain, change: func(text []byte) ([]byte, error) { return dockerRemove(text, exact) }}
+	docker := edit{file: file, back: true, blank: isEmptyObject,
+		again:  func(text []byte) ([]byte, error) { return dockerAgain(text, exact) },
+		change: func(text []byte) ([]byte, error) { return dockerRemove(text, exact) }}
 	if c.Profile != "" {
 		return []edit{docker}, nil
 	}
@@ -320,13 +381,25 @@ func isFile(path string) bool {
 type edit struct {
 	file   string
 	change func(text []byte) ([]byte, error)
-	// back says that the change takes back an earlier one, whose backup is there. blank tells that nothing is left then.
-	back  bool
-	blank func(text []byte) bool
+	// back says that the change takes back an earlier one, whose backup may be there.
+	back bool
+	// without takes out every line of ours, whatever the change is about; a change back has none. blank tells that nothing
+	// is left then. An edit without either has the text of before kept in any case.
+	without func(text []byte) ([]byte, error)
+	blank   func(text []byte) bool
 	// again is what setup would make of a text, if change does not always restore the bytes; see dockerRemove.
 	again func(text []byte) ([]byte, error)
 	// private is for a file that holds what others need not see.
 	private bool
+}
+
+// ours says that all that is in a text is ours: setup has made that file, or a person who wants what it does.
+func (e edit) ours(text []byte) bool {
+	if e.without == nil {
+		return false
+	}
+	rest, err := e.without(text)
+	return err == nil && !bytes.Equal(rest, text) && (isBlank(rest) || e.blank(rest))
 }
 
 // wouldLeave says that the backup, set up and taken back, is what is left: nobody else has changed anything.
@@ -354,10 +427,15 @@ type draftedEdit struct {
 	there    bool
 	gone     bool // nothing is left: the file goes
 	restored bool // new is the backup
+	stale    bool // the backup goes: it has lines of ours, and nothing else that is not in new
 }
 
 // apply shows all changes, asks once, and makes them. What cannot be understood is refused before anything is touched.
 func (sys *system) apply(ctx context.Context, edits []edit, yes, dryRun bool) error {
+	return sys.applyAsking(ctx, "Make these changes?", edits, yes, dryRun)
+}
+
+func (sys *system) applyAsking(ctx context.Context, question string, edits []edit, yes, dryRun bool) error {
 	var drafts []draftedEdit
 	for _, e := range edits {
 		d, err := draftEdit(e)
@@ -365,7 +443,7 @@ func (sys *system) apply(ctx context.Context, edits []edit, yes, dryRun bool) er
 			return &configurationError{fmt.Errorf("%s: %w; nothing was changed", e.file, err)}
 		}
 		if d.there && bytes.Equal(d.old, d.new) && !d.gone || !d.there && len(d.new) == 0 {
-			fmt.Fprintf(sys.stderr, "%s: nothing to change\n", protocol.Escape(d.file))
+			sys.tell(d.file + ": nothing to change")
 			continue
 		}
 		if err := sys.notForAnother(d.real); err != nil && !dryRun {
@@ -378,7 +456,7 @@ func (sys *system) apply(ctx context.Context, edits []edit, yes, dryRun bool) er
 		return nil
 	}
 	if !yes {
-		ok, err := sys.confirm(ctx, "Make these changes?")
+		ok, err := sys.confirm(ctx, question)
 		if err != nil {
 			return err
 		}
@@ -429,14 +507,22 @@ func draftEdit(e edit) (draftedEdit, error) {
 	if err != nil {
 		return d, err
 	}
-	switch {
-	case isFile(d.real + backupSuffix):
-		if e.wouldLeave(backup, d.new) {
-			d.new, d.restored = backup, true
+	kept := isFile(d.real + backupSuffix)
+	mixed := false // the backup was taken of a text with lines of ours, as releases before this one did
+	if kept {
+		rest, err := e.change(backup)
+		if err != nil {
+			return d, nil // whatever it is, it stays
 		}
-	case d.there && !bytes.Equal(d.old, d.new) && e.blank(d.new):
-		d.gone = true
+		mixed = !bytes.Equal(rest, backup)
+		switch {
+		case !mixed && e.wouldLeave(backup, d.new):
+			d.new, d.restored = backup, true
+		case mixed && (bytes.Equal(rest, d.new) || e.blank(rest)):
+			d.stale = true
+		}
 	}
+	d.gone = d.there && !bytes.Equal(d.old, d.new) && (!kept || mixed) && e.blank(d.new)
 	return d, nil
 }
 
@@ -477,9 +563,12 @@ func (d draftedEdit) write() error {
 		return errors.Join(errors.New("somebody else has changed it meanwhile"), err)
 	}
 	if d.gone {
-		return os.Remove(d.real)
+		if err := os.Remove(d.real); err != nil || !d.stale {
+			return err
+		}
+		return os.Remove(d.real + backupSuffix)
 	}
-	if d.there && !d.back {
+	if d.there && !d.back && !d.ours(d.old) {
 		if err := d.backUp(); err != nil {
 			return fmt.Errorf("keeping a copy of it: %w", err)
 		}
@@ -490,7 +579,7 @@ func (d draftedEdit) write() error {
 	if err := os.Chmod(d.real, d.mode); err != nil {
 		return err
 	}
-	if d.restored {
+	if d.restored || d.stale {
 		return os.Remove(d.real + backupSuffix)
 	}
 	return nil
@@ -511,19 +600,23 @@ func (d draftedEdit) backUp() error {
 
 func (d draftedEdit) report(sys *system) {
 	words := "changed"
+	backup := filepath.Base(d.real) + backupSuffix
+	kept := isFile(d.real + backupSuffix)
 	switch {
+	case d.gone && kept:
+		words = "removed: nothing else was in it; the copy of before stays in " + backup
 	case d.gone:
 		words = "removed: nothing else was in it"
 	case d.restored:
 		words = "restored to what it was before"
 	case !d.there:
 		words = "made"
-	case d.back && isFile(d.real+backupSuffix):
-		words = "changed; it had other changes too, so the copy of before stays in " + filepath.Base(d.real) + backupSuffix
-	case !d.back:
-		words = "changed; the text of before is in " + filepath.Base(d.real) + backupSuffix
+	case d.back && kept:
+		words = "changed; it had other changes too, so the copy of before stays in " + backup
+	case kept:
+		words = "changed; the text of before is in " + backup
 	}
-	fmt.Fprintf(sys.stderr, "%s: %s\n", protocol.Escape(d.file), protocol.Escape(words))
+	sys.tell(d.file + ": " + words)
 }
 
 // diff shows the lines that change, without their neighbours: other lines of such a file may hold passwords. What was
@@ -632,10 +725,18 @@ func (sys *system) confirm(ctx context.Context, question string) (bool, error) {
 		return false, &usageError{fmt.Errorf("%w: --yes makes the changes, --dry-run shows them", errNobodyToAsk)}
 	}
 	if err != nil {
-		return false, err
+		return false, unlessCancelled(ctx, err)
 	}
 	answer = strings.ToLower(answer)
 	return answer == "y" || answer == "yes", nil
+}
+
+// unlessCancelled is the error of a question, or Ctrl-C in the words that it has everywhere.
+func unlessCancelled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return whyEnded(ctx)
+	}
+	return err
 }
 
 // errNobodyToAsk says that a question has nobody who could answer it.
@@ -668,4 +769,45 @@ func (sys *system) prompt(ctx context.Context, question string) (string, error) 
 		fmt.Fprintln(sys.stderr)
 		return "", context.Cause(ctx)
 	}
+}
+
+// tell prints lines for a person. At a terminal no word is broken where the line is; a line that begins with blanks is a
+// command to be copied, and stays as it is.
+func (sys *system) tell(texts ...string) {
+	for _, text := range texts {
+		text = protocol.Escape(text)
+		if isTerminal(sys.stderr) && !strings.HasPrefix(text, " ") {
+			text = folded(text)
+		}
+		fmt.Fprintln(sys.stderr, text)
+	}
+}
+
+// warn is protocol.Words, told as tell does.
+func (sys *system) warn(err error, hint string) {
+	sys.tell("clerk-credential-helper: " + err.Error())
+	if hint != "" {
+		sys.tell("hint: " + hint)
+	}
+}
+
+// folded breaks a text between words into lines for a terminal.
+func folded(text string) string {
+	var out strings.Builder
+	width := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case width+1+n > screenWidth:
+			out.WriteString("\n  ")
+			width = 2
+		default:
+			out.WriteByte(' ')
+			width++
+		}
+		out.WriteString(word)
+		width += n
+	}
+	return out.String()
 }

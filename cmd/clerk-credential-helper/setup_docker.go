@@ -95,8 +95,23 @@ func dockerRemove(text []byte, hosts []string) ([]byte, error) {
 	return text, nil
 }
 
-// dockerAgain sets a text up with some host: what was an empty object loses its layout on the way, as it did before.
-func dockerAgain(text []byte) ([]byte, error) { return dockerAdd(text, []string{"registry.invalid"}) }
+// dockerWithout takes out all that is ours. Of a helper for every registry that was there before nothing is known here.
+func dockerWithout(text []byte) ([]byte, error) {
+	text, err := dockerRemove(text, nil)
+	if err != nil {
+		return nil, err
+	}
+	return dockerRemoveAll(text, "")
+}
+
+// dockerAgain sets a text up with the hosts, or some host: what was an empty object loses its layout on the way, as it did
+// before.
+func dockerAgain(text []byte, hosts []string) ([]byte, error) {
+	if hosts == nil {
+		hosts = []string{"registry.invalid"}
+	}
+	return dockerAdd(text, hosts)
+}
 
 // dockerAddAll makes us the helper of every registry. before is the one that was.
 func dockerAddAll(text []byte) (edited []byte, before string, err error) {

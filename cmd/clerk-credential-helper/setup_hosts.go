@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/protocol"
 )
 
 // hostTool is a tool whose configuration has one line for each host, in a file that is a list of lines.
@@ -72,7 +71,7 @@ func (t hostTool) taken(sys *system, cfg *config.Config, hosts []config.Host, pr
 			taken = append(taken, h)
 			continue
 		}
-		protocol.Words(sys.stderr, fmt.Errorf("%s %s: left out %q", t.name, why, h), remedy)
+		sys.warn(fmt.Errorf("%s %s: left out %q", t.name, why, h), remedy)
 	}
 	return toolHosts(cfg, taken, profile)
 }
@@ -86,7 +85,8 @@ func (t hostTool) edit(sys *system, hosts []toolHost) ([]edit, error) {
 	if hosts == nil {
 		return nil, &usageError{fmt.Errorf("there is no host that %s could be told of", t.name)}
 	}
-	return []edit{{file: file, private: t.private, change: func(text []byte) ([]byte, error) { return t.add(text, hosts) }}}, nil
+	return []edit{{file: file, private: t.private, blank: isBlank, change: func(text []byte) ([]byte, error) { return t.add(text, hosts) },
+		without: func(text []byte) ([]byte, error) { return t.remove(text, nil) }}}, nil
 }
 
 // sayAfter says what setup could not do.
@@ -94,9 +94,7 @@ func (t hostTool) sayAfter(sys *system, hosts []toolHost) {
 	if t.after == nil {
 		return
 	}
-	for _, line := range t.after(hosts) {
-		fmt.Fprintln(sys.stderr, line)
-	}
+	sys.tell(t.after(hosts)...)
 }
 
 // editBack is what unset does. No hosts means all.

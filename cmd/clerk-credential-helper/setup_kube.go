@@ -42,10 +42,38 @@ func (sys *system) kubeFile() (string, error) {
 	return filepath.Join(home, ".kube", "config"), err
 }
 
+// kubeHead begins a file that was not there.
+func kubeHead() []string { return []string{"apiVersion: v1", "kind: Config", "users:"} }
+
+// kubeBlank says that nothing is in a file but how we began it.
+func kubeBlank(text []byte) bool {
+	at, ok := findLines(text, kubeHead())
+	return isBlank(text) || ok && isBlank(text[:at.start]) && isBlank(text[at.end:])
+}
+
+// kubeLeft tells of contexts that name our user: setup makes none, so they are the person's.
+func (sys *system) kubeLeft() ([]string, error) {
+	file, err := sys.kubeFile()
+	if err != nil {
+		return nil, err
+	}
+	text, err := readText(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines(text) {
+		// In the form that kubectl writes only a context has such a line.
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "user: "); ok && strings.Trim(name, `"`) == "clerk" {
+			return []string{"contexts of the user clerk are left; give them another: kubectl config set-context NAME --user=USER"}, nil
+		}
+	}
+	return nil, nil
+}
+
 // kubeAdd puts our user first in the list, where its place is known without reading the others.
 func kubeAdd(text []byte) ([]byte, error) {
 	if isBlank(text) {
-		return appendLines(text, append([]string{"apiVersion: v1", "kind: Config", "users:"}, kubeUser("")...)), nil
+		return appendLines(text, append(kubeHead(), kubeUser("")...)), nil
 	}
 	users, err := kubeUsers(text)
 	if err != nil {

@@ -93,12 +93,15 @@ func npmAfter(hosts []toolHost) []string {
 	for _, h := range hosts {
 		if !slices.Contains(known, h.profile) {
 			known = append(known, h.profile)
-			words = append(words, fmt.Sprintf("  clerk-credential-helper exec --profile %s --env %s -- npm ci", h.profile, npmVariable(h.profile)))
+			command := fmt.Sprintf("  clerk-credential-helper exec --profile %s --env %s -- npm ci", h.profile, npmVariable(h.profile))
+			if len(command) > screenWidth {
+				command = strings.Replace(command, " --env ", " \\\n    --env ", 1)
+			}
+			words = append(words, strings.Split(command, "\n")...)
 		}
 	}
 	return append(words,
-		"the scripts of packages see it too: npm ci --ignore-scripts keeps them from running,",
-		"and pnpm has a helper that needs no variable (docs/tools/pnpm.md)")
+		"the scripts of packages see it too: npm ci --ignore-scripts keeps them from running, and pnpm has a helper that needs no variable (docs/tools/pnpm.md)")
 }
 
 // npmSetting is a setting for one registry: //HOST[:PORT][/PATH]:KEY = VALUE.

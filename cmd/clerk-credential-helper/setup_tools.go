@@ -18,20 +18,37 @@ type smallTool struct {
 	name        string
 	file        func(*system) (string, error)
 	add, remove func(text []byte) ([]byte, error)
-	// after is what is left for the person to do, and calls the program that must be in the PATH; either may be empty.
-	after, calls string
+	// blank tells that nothing is left in a file that setup has made.
+	blank func(text []byte) bool
+	// after is what is left for the person to do: words, and commands that begin with blanks. calls is the program that must
+	// be in the PATH. Either may be empty.
+	after []string
+	calls string
+	// left is what unset leaves for the person to take back, nil where there is no such thing.
+	left func(*system) ([]string, error)
 }
 
 func smallTools() []smallTool {
 	return []smallTool{
-		{name: "go", file: (*system).goFile, add: goAdd, remove: goRemove, calls: "clerk-credential-helper"},
-		{name: "cargo", file: (*system).cargoFile, add: cargoAdd, remove: cargoRemove, calls: "cargo-credential-clerk"},
-		{name: "terraform", file: (*system).terraformFile, add: terraformAdd, remove: terraformRemove,
-			after: `terraform finds us in its folder of plugins: mkdir -p ~/.terraform.d/plugins && ln -s "$(command -v clerk-credential-helper)" ~/.terraform.d/plugins/terraform-credentials-clerk`},
-		{name: "kubectl", file: (*system).kubeFile, add: kubeAdd, remove: kubeRemove, calls: "clerk-credential-helper",
-			after: "kubectl asks us for contexts of the user clerk: kubectl config set-context --current --user=clerk"},
-		{name: "pip", file: (*system).pipFile, add: pipAdd, remove: pipRemove,
-			after: `pip asks the command "keyring": ln -s "$(command -v clerk-credential-helper)" ~/.local/bin/keyring`},
+		{name: "go", file: (*system).goFile, add: goAdd, remove: goRemove, blank: isBlank, calls: "clerk-credential-helper"},
+		{name: "cargo", file: (*system).cargoFile, add: cargoAdd, remove: cargoRemove, blank: isBlank, calls: "cargo-credential-clerk"},
+		{name: "terraform", file: (*system).terraformFile, add: terraformAdd, remove: terraformRemove, blank: isBlank, left: (*system).terraformLeft,
+			after: []string{
+				"terraform finds us in its folder of plugins, by a link:",
+				"  mkdir -p ~/.terraform.d/plugins",
+				`  ln -s "$(command -v clerk-credential-helper)" \`,
+				"    " + terraformLink,
+			}},
+		{name: "kubectl", file: (*system).kubeFile, add: kubeAdd, remove: kubeRemove, blank: kubeBlank, left: (*system).kubeLeft, calls: "clerk-credential-helper",
+			after: []string{
+				"kubectl asks us for contexts of the user clerk:",
+				"  kubectl config set-context --current --user=clerk",
+			}},
+		{name: "pip", file: (*system).pipFile, add: pipAdd, remove: pipRemove, blank: isBlank, left: (*system).pipLeft,
+			after: []string{
+				`pip asks the command "keyring", which we can be:`,
+				`  ln -s "$(command -v clerk-credential-helper)" ` + pipLink,
+			}},
 	}
 }
 
@@ -50,9 +67,9 @@ func (t smallTool) edit(sys *system, back bool) ([]edit, error) {
 		return nil, err
 	}
 	if back {
-		return []edit{{file: file, back: true, blank: isBlank, again: t.add, change: t.remove}}, nil
+		return []edit{{file: file, back: true, blank: t.blank, again: t.add, change: t.remove}}, nil
 	}
-	return []edit{{file: file, change: t.add}}, nil
+	return []edit{{file: file, blank: t.blank, change: t.add, without: t.remove}}, nil
 }
 
 // goFile is where "go env -w" writes (go help env).
@@ -236,6 +253,47 @@ func (sys *system) terraformFile() (string, error) {
 
 const terraformLine = `credentials_helper "clerk" {}`
 
+// terraformLink is where Terraform looks for a helper of our name. The person makes the link.
+const terraformLink = "~/.terraform.d/plugins/terraform-credentials-clerk"
+
+func (sys *system) terraformLeft() ([]string, error) {
+	file, err := sys.below(terraformLink)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(file); err != nil {
+		return nil, nil
+	}
+	return []string{"the link that Terraform found us by is left, and nothing needs it now:", "  rm " + terraformLink}, nil
+}
+
+// below is the file that a shell means by a path in the home folder.
+func (sys *system) below(path string) (string, error) {
+	home, err := sys.home()
+	return filepath.Join(home, filepath.FromSlash(strings.TrimPrefix(path, "~/"))), err
+}
+
+// leadsToUs says that a file is a link to this program, or was one before the program went.
+func leadsToUs(file string) bool {
+	target, err := os.Readlink(file)
+	if err != nil {
+		return false
+	}
+	if strings.TrimSuffix(filepath.Base(target), ".exe") == "clerk-credential-helper" {
+		return true
+	}
+	there, err := os.Stat(file)
+	if err != nil {
+		return false
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	here, err := os.Stat(self)
+	return err == nil && os.SameFile(there, here)
+}
+
 // terraformAdd adds a block, of which Terraform takes one only.
 func terraformAdd(text []byte) ([]byte, error) {
 	helper, err := terraformHelper(text)
@@ -329,6 +387,17 @@ const (
 	pipKey  = "keyring-provider"
 	pipLine = pipKey + " = subprocess"
 )
+
+// pipLink is where setup has the person make the command that pip asks.
+const pipLink = "~/.local/bin/keyring"
+
+func (sys *system) pipLeft() ([]string, error) {
+	file, err := sys.below(pipLink)
+	if err != nil || !leadsToUs(file) {
+		return nil, err
+	}
+	return []string{`the command "keyring" still leads to us; if uv does not ask it either:`, "  rm " + pipLink}, nil
+}
 
 func pipAdd(text []byte) ([]byte, error) {
 	provider, section, err := parsePip(text)

@@ -30,17 +30,22 @@ func noProfiles() *config.Config { return &config.Config{} }
 
 // config reads the machine's file, the user's file and the environment; a later source replaces an earlier one's
 // profile of the same name.
-func (sys *system) config() (*config.Config, error) {
+func (sys *system) config() (*config.Config, error) { return sys.configFrom(platform.ReadTrusted) }
+
+// configFrom is config with another way to read a file.
+func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error)) (*config.Config, error) {
 	named := sys.getenv("CLERK_HELPER_CONFIG")
 	files := []string{platform.MachineConfig()}
-	if named != "" {
+	user, homeless := platform.UserConfig(sys.getenv)
+	switch {
+	case named != "":
 		files = append(files, named)
-	} else if user, err := platform.UserConfig(sys.getenv); err == nil { // a service without a home has no file there
+	case homeless == nil: // a service without a home has no file there
 		files = append(files, user)
 	}
 	var sources []*config.Config
 	for _, file := range files {
-		data, err := platform.ReadTrusted(file, configLimit)
+		data, err := read(file, configLimit)
 		if errors.Is(err, fs.ErrNotExist) && file != named {
 			continue
 		}
@@ -64,7 +69,11 @@ func (sys *system) config() (*config.Config, error) {
 	if err := sys.overrideMinTTL(merged); err != nil {
 		return nil, &configurationError{err}
 	}
-	if len(merged.Profiles) == 0 {
+	switch {
+	case len(merged.Profiles) > 0:
+	case named == "" && homeless != nil:
+		return nil, fmt.Errorf("%w: %w", errNoConfiguration, homeless)
+	default:
 		return nil, errNoConfiguration
 	}
 	return merged, nil
