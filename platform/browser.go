@@ -19,7 +19,8 @@ var ErrNoBrowser = errors.New("no browser could be started")
 // most; a launcher that fails within that time is followed by the next one.
 //
 // On Unix the commands of $BROWSER come first. Launchers are found by absolute path, run in a session of their own so
-// that our end does not end them, and do not get our secrets (CLERK_HELPER_TOKEN..., CLERK_MACHINE_SECRET_KEY). What
+// that our end does not end them, and get neither our secrets (CLERK_HELPER_TOKEN..., CLERK_MACHINE_SECRET_KEY) nor our
+// folder, nor what our caller has opened for us: a browser would keep a script's lock for as long as it runs. What
 // they print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would
 // wait for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
 // environment on.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -86,11 +85,12 @@ func lookAbsolute(name, path string) (string, error) {
 func launch(ctx context.Context, path string, args []string, stderr io.Writer) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = WithoutSecrets(os.Environ())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Dir = "/" // a browser stays, and would keep our folder's file system busy
+	OwnSession(cmd)
 	if f, ok := stderr.(*os.File); ok && f != nil && term.IsTerminal(int(f.Fd())) {
 		cmd.Stdout, cmd.Stderr = f, f
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startAlone(cmd); err != nil {
 		return err
 	}
 	done := make(chan error, 1)

@@ -1,0 +1,82 @@
+//go:build unix
+
+package platform
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestNothingIsInherited: what our caller has opened for us ends with us, though a browser or a refresh goes on. Whoever
+// reads a pipe to its end would wait for them, and a lock of a script would stay locked.
+func TestNothingIsInherited(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		start func(t *testing.T, program string) error
+	}{
+		{"a browser", func(t *testing.T, program string) error {
+			return OpenBrowser(t.Context(), pageURL, browserIs(program), io.Discard)
+		}},
+		{"a detached program", func(_ *testing.T, program string) error {
+			_, err := StartDetached(program, "detached")
+			return err
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			log := filepath.Join(dir, "log")
+			t.Setenv("TEST_LOG", log)
+			// It says that it runs, and stays.
+			program := script(t, dir, "stays", "echo $$ >>$TEST_LOG; exec sleep 60")
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			inherited, err := unix.FcntlInt(w.Fd(), unix.F_DUPFD, 3) // without close-on-exec, as a shell's 3>...
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := row.start(t, program); err != nil {
+				t.Fatal(err)
+			}
+			stop(t, log)
+			if flags, err := unix.FcntlInt(uintptr(inherited), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+				t.Errorf("flags %d, %v: a command that we run later does not get it any more", flags, err)
+			}
+			unix.Close(inherited)
+			w.Close()
+			if err := r.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := r.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("read %d bytes, %v: somebody still has the other end open", n, err)
+			}
+		})
+	}
+}
+
+// stop waits until the script has said its number, and ends it at the end of the test.
+func stop(t *testing.T, log string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		lines := logged(t, log)
+		if len(lines) < 2 {
+			continue
+		}
+		pid, err := strconv.Atoi(lines[1])
+		if err != nil {
+			t.Fatalf("the program has not said its number: %q", lines)
+		}
+		t.Cleanup(func() { unix.Kill(pid, unix.SIGKILL) })
+		return
+	}
+	t.Fatal("the program does not run")
+}
