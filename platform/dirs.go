@@ -87,6 +87,12 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// OpenAtOnce is [os.OpenFile] without its wait for somebody at the other end of a named pipe, which no context ends: one
+// that is opened for reading is simply empty, and one for writing that nobody reads is an error.
+func OpenAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	return openAtOnce(path, flag, perm)
+}
+
 // WriteFile makes or replaces a file that only this user can read: it writes a temporary file beside it (mode 0600,
 // new), flushes it to the disk and renames it, so that a reader and a power cut see the old content or the new one. A
 // missing folder is made with mode 0700. A link at path is replaced, not followed.

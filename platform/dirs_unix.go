@@ -49,6 +49,10 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }
 
+func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
+}
+
 // checkTrusted checks that the file or folder is ours or root's and that nobody else may write to it.
 func checkTrusted(f *os.File) error {
 	info, err := f.Stat()

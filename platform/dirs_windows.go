@@ -55,6 +55,11 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 	return f, err
 }
 
+// openAtOnce has nothing to add: pipes here are no files.
+func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(path, flag, perm)
+}
+
 func replaceFile(from, to string) error {
 	return patiently(func() error { return os.Rename(from, to) })
 }

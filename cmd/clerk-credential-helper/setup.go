@@ -533,7 +533,7 @@ func isLink(path string) bool {
 
 // readText reads a configuration file of a tool, which may be missing.
 func readText(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := platform.OpenAtOnce(file, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -162,7 +162,7 @@ func (sys *system) tracer() func(string, ...any) {
 	case "1":
 		w = sys.stderr
 	default:
-		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := platform.OpenAtOnce(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
 			protocol.Words(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
 			return nil
