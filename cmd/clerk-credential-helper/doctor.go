@@ -295,7 +295,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 		if err != nil {
 			return // the store's finding says why
 		}
-		_, source, err := injected(p)
+		_, source, err := injected(ctx, p)
 		if err == nil && source == "" {
 			continue
 		}

@@ -239,7 +239,7 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 // session is what there is now, and where it comes from.
 func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.Profile) (broker.Session, error) {
 	e.Source = "none"
-	token, source, err := b.Injected(p)
+	token, source, err := b.Injected(ctx, p)
 	if err != nil {
 		return broker.Session{}, err
 	}

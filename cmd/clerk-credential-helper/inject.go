@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"clerk-credential-helper/internal/config"
 )
@@ -16,8 +19,8 @@ const injectedLimit = 16 << 10
 
 // injected finds a token that the environment brings: CLERK_HELPER_TOKEN_PROFILE for one profile by name, or
 // CLERK_HELPER_TOKEN or CLERK_HELPER_TOKEN_FILE for the only profile or the one that CLERK_HELPER_PROFILE names.
-func (sys *system) injected(cfg *config.Config) func(*config.Profile) (token, source string, err error) {
-	return func(p *config.Profile) (token, source string, err error) {
+func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Profile) (token, source string, err error) {
+	return func(ctx context.Context, p *config.Profile) (token, source string, err error) {
 		variable := "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(p.Name), "-", "_")
 		if token := sys.getenv(variable); token != "" {
 			return token, variable, nil
@@ -38,7 +41,7 @@ func (sys *system) injected(cfg *config.Config) func(*config.Profile) (token, so
 		if token != "" {
 			return token, "CLERK_HELPER_TOKEN", nil
 		}
-		text, err := readToken(file)
+		text, err := sys.tokenIn(ctx, file)
 		if err != nil {
 			return "", "", &configurationError{fmt.Errorf("CLERK_HELPER_TOKEN_FILE: %w", err)}
 		}
@@ -46,8 +49,42 @@ func (sys *system) injected(cfg *config.Config) func(*config.Profile) (token, so
 	}
 }
 
+// pipedTime is how long a pipe may keep its token back: whoever writes to it may have to ask for it first.
+const pipedTime = 30 * time.Second
+
+// pipedToken is what came through a pipe. It comes once, however often it is asked for.
+type pipedToken struct {
+	once sync.Once
+	came chan struct{} // closed then
+	text string
+	err  error
+}
+
+// tokenIn reads the token in a file, or the one that comes through a pipe.
+func (sys *system) tokenIn(ctx context.Context, file string) (string, error) {
+	if info, err := os.Stat(file); err != nil || info.Mode().IsRegular() {
+		return readToken(file) // anew each time: Kubernetes replaces it before it ends
+	}
+	pipe := &sys.piped
+	pipe.once.Do(func() {
+		pipe.came = make(chan struct{})
+		go func() { // neither the open nor the read of a pipe can be told to stop; the process is about to end then
+			defer close(pipe.came)
+			pipe.text, pipe.err = readToken(file)
+		}()
+	})
+	limited, cancel := context.WithTimeoutCause(ctx, pipedTime, fmt.Errorf("no token came through the pipe within %v", pipedTime))
+	defer cancel()
+	select {
+	case <-pipe.came:
+		return pipe.text, pipe.err
+	case <-limited.Done():
+		return "", whyEnded(limited)
+	}
+}
+
 // readToken reads a token's file. Who else may read it is the business of whoever mounted it there (Kubernetes and
-// BuildKit have ways of their own), and it may be a pipe.
+// BuildKit have ways of their own).
 func readToken(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -66,7 +66,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if s.BelowMinTTL(p) {
 		protocol.Words(sys.stderr, errors.New(belowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
 	}
-	sys.warnInjected(b, p)
+	sys.warnInjected(ctx, b, p)
 	return nil
 }
 
@@ -76,8 +76,8 @@ func belowMinTTL(p *config.Profile, s broker.Session) string {
 }
 
 // warnInjected says that a sign-in changes nothing while the environment brings a token.
-func (sys *system) warnInjected(b *broker.Broker, p *config.Profile) {
-	if _, source, err := b.Injected(p); err == nil && source != "" {
+func (sys *system) warnInjected(ctx context.Context, b *broker.Broker, p *config.Profile) {
+	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
 		protocol.Words(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
 	}
 }

@@ -46,7 +46,7 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 	default:
 		protocol.Words(sys.stderr, fmt.Errorf("whose it is could not be asked: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
 	}
-	sys.warnInjected(b, p)
+	sys.warnInjected(ctx, b, p)
 	return nil
 }
 

@@ -121,7 +121,7 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 		}
 		out, err := b.Logout(ctx, p)
 		o := signOutcome(p, out, err)
-		_, o.Injected, _ = b.Injected(p) // what is wrong with it is no business of a logout
+		_, o.Injected, _ = b.Injected(ctx, p) // what is wrong with it is no business of a logout
 		if o.Outcome == "failed" {
 			failed++
 		}

@@ -28,6 +28,7 @@ type system struct {
 	asking asking // how a person wants to be asked
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
+	piped    pipedToken
 }
 
 // Exit statuses of our own commands; a wire has its own.

@@ -127,7 +127,7 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 			st.AskedAgain = until
 		}
 	}
-	_, source, err := b.Injected(p)
+	_, source, err := b.Injected(ctx, p)
 	st.Injected = source
 	return st, errors.Join(failed, err)
 }

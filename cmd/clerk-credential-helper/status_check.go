@@ -31,7 +31,7 @@ var errNobody = errors.New("status --check asks no person")
 // askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
 // any more, as a tool would have it; a machine's token is never minted, since each costs money.
 func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkOutcome, string) {
-	_, source, err := b.Injected(p)
+	_, source, err := b.Injected(ctx, p)
 	if err != nil {
 		return checkRefused, err.Error()
 	}

@@ -52,8 +52,8 @@ type Broker struct {
 	Issuer   Issuer
 	Now      func() time.Time
 	// Injected gives a token that the environment brings for the profile, and where from; no source means none. It goes
-	// before every other. May be nil.
-	Injected func(*config.Profile) (token, source string, err error)
+	// before every other. It may come through a pipe, and so late. May be nil.
+	Injected func(context.Context, *config.Profile) (token, source string, err error)
 	// Machine is the secret key of the machine whose tokens a profile with machine = true hands out, and Mint gets one.
 	Machine string
 	Mint    func(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error)
@@ -219,7 +219,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	if p == nil {
 		return b.notOurs(ctx, req)
 	}
-	if s, ok, err := b.injected(p); ok || err != nil {
+	if s, ok, err := b.injected(ctx, p); ok || err != nil {
 		reply := protocol.Reply{Outcome: protocol.Done}
 		if ok && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
 			reply.Hint = fmt.Sprintf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)

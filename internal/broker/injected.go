@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,11 +28,11 @@ const maxInjected = 16 << 10
 // injected is the session of a token that the environment brings, which goes before every other source: ok is false if
 // it brings none for this profile. It is bound to the hosts of the profile like any token. It cannot be refreshed, so
 // what is wrong with it is said before a server refuses it.
-func (b *Broker) injected(p *config.Profile) (s Session, ok bool, err error) {
+func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
 	if b.Injected == nil {
 		return Session{}, false, nil
 	}
-	token, source, err := b.Injected(p)
+	token, source, err := b.Injected(ctx, p)
 	if err != nil || source == "" {
 		return Session{}, false, err
 	}

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -46,7 +47,9 @@ func TestInjected(t *testing.T) {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
 			b.have(time.Hour)
-			b.Injected = func(*config.Profile) (string, string, error) { return row.token, "CLERK_HELPER_TOKEN", nil }
+			b.Injected = func(context.Context, *config.Profile) (string, string, error) {
+				return row.token, "CLERK_HELPER_TOKEN", nil
+			}
 			reply := b.get("git.acme.dev")
 			if row.want == "" {
 				if reply.Outcome != protocol.Found || reply.Credential.Token != row.token {
@@ -96,7 +99,9 @@ func TestInjectedOfCompanion(t *testing.T) {
 func TestInjectedIsNotErased(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
-	b.Injected = func(*config.Profile) (string, string, error) { return "oat_123", "CLERK_HELPER_TOKEN", nil }
+	b.Injected = func(context.Context, *config.Profile) (string, string, error) {
+		return "oat_123", "CLERK_HELPER_TOKEN", nil
+	}
 	for secret, hint := range map[string]bool{"oat_123": true, "": true, "another": false} {
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: secret})
 		if reply.Outcome != protocol.Done || (reply.Hint != "") != hint {

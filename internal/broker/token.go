@@ -24,7 +24,7 @@ const (
 // errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], [*RefreshFailed], platform.ErrLocked,
 // platform.ErrUnavailable, or what kept a lock or a machine's token from an answer.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
-	if s, ok, err := b.injected(p); ok || err != nil {
+	if s, ok, err := b.injected(ctx, p); ok || err != nil {
 		return s, err
 	}
 	if p.Machine {
@@ -284,7 +284,7 @@ func (b *Broker) afterGrantEnded(ctx context.Context, p *config.Profile, spent S
 // Current is what would answer now, without a refresh or a sign-in: a token that the environment brings, the machine's,
 // or the session, whether it is still alive or not. It is an error if there is nothing.
 func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
-	if s, ok, err := b.injected(p); ok || err != nil {
+	if s, ok, err := b.injected(ctx, p); ok || err != nil {
 		return s, err
 	}
 	if p.Machine {
