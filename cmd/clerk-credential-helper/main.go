@@ -29,6 +29,7 @@ type system struct {
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
 	piped    pipedToken
+	unheed   []func() // what interruptible has begun
 }
 
 // Exit statuses of our own commands; a wire has its own.
@@ -59,12 +60,22 @@ func run(sys *system) int {
 
 // interruptible is a context that Ctrl-C ends. A second Ctrl-C ends the program at once, also in the middle of a
 // refresh. It costs threads, so that an answer from the keychain does without.
-func interruptible(ctx context.Context) context.Context {
+func (sys *system) interruptible(ctx context.Context) context.Context {
 	// A reader that goes away must not end us between an answer of Clerk and the keychain.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
+	sys.unheed = append(sys.unheed, stop)
 	return ctx
+}
+
+// uninterruptible ends what interruptible has begun: a signal does again what it always does. Between two questions of a
+// tool nobody else would hear it.
+func (sys *system) uninterruptible() {
+	for _, stop := range sys.unheed {
+		stop()
+	}
+	sys.unheed = nil
 }
 
 // name is the one we were called by, without folder and ".exe".

@@ -75,7 +75,7 @@ func (wireCommand) Run() error { return toolCommand{}.Run() }
 
 // people runs a command of a person. It returns the exit status.
 func people(sys *system) int {
-	ctx := interruptible(context.Background())
+	ctx := sys.interruptible(context.Background())
 	status := -1
 	parser, err := kong.New(&commands{},
 		kong.Name("clerk-credential-helper"),

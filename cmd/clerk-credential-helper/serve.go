@@ -33,6 +33,7 @@ func serve(sys *system, c call) int {
 		reply := protocol.Reply{Outcome: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
+			sys.uninterruptible()
 		}
 		if c.tool.who == "git" && reply.Outcome == protocol.None && reply.Err != nil && suspendable() {
 			reply.Outcome = protocol.Refused // git would ask at the terminal, and be stopped there for ever

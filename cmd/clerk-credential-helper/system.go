@@ -126,7 +126,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Check:      issuer{sys, trace}.Check,
 		Renew:      renewDetached,
 		Fallback:   fallback,
-		Patient:    interruptible,
+		Patient:    sys.interruptible,
 		Ask:        sys.mayAsk,
 		Foreground: foreground,
 		Confirm:    sys.confirmAccount,
