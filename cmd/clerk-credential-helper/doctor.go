@@ -519,7 +519,12 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 	// In a folder that is no repository, so that only the person's own configuration is read.
 	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^credential\.(.*\.)?(helper|username)$`)
 	cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)
+	cmd.WaitDelay = time.Second // a script in git's place leaves its git behind, with the pipe
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		d.fail(check, "it did not show its configuration in time", "git config --list must end by itself")
+		return
+	}
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
 		words := err.Error()
