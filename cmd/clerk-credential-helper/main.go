@@ -15,6 +15,9 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/platform"
 )
 
 // system is the process as the rest of the program sees it.
@@ -29,7 +32,7 @@ type system struct {
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
 	piped    pipedToken
-	unheed   []func() // what interruptible has begun
+	unheed   []func() // what interruptible and whileHeard have begun
 }
 
 // Exit statuses of our own commands; a wire has its own.
@@ -69,8 +72,25 @@ func (sys *system) interruptible(ctx context.Context) context.Context {
 	return ctx
 }
 
-// uninterruptible ends what interruptible has begun: a signal does again what it always does. Between two questions of a
-// tool nobody else would hear it.
+// whileHeard is a context that also ends when nobody is left who could read our answer: an editor that gives up ends git,
+// and git's helpers stay. Nobody would come to the page of such a sign-in, and all others would wait for it.
+func (sys *system) whileHeard(ctx context.Context) context.Context {
+	out, ok := sys.stdout.(*os.File)
+	if !ok {
+		return ctx
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	sys.unheed = append(sys.unheed, func() { end(nil) })
+	go func() {
+		if platform.ReaderGone(ctx, out) {
+			end(broker.ErrAbandoned)
+		}
+	}()
+	return ctx
+}
+
+// uninterruptible ends what interruptible and whileHeard have begun: a signal does again what it always does. Between two
+// questions of a tool nobody else would hear it.
 func (sys *system) uninterruptible() {
 	for _, stop := range sys.unheed {
 		stop()

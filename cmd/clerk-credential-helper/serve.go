@@ -75,6 +75,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
+	b.Patient = func(ctx context.Context) context.Context { return sys.whileHeard(sys.interruptible(ctx)) }
 	if req.NeverAsk || t.waits > 0 || t.unwatched {
 		b.Ask = func(*config.Profile) error { return fmt.Errorf("%s does not wait for a person", t.who) }
 	}

@@ -69,6 +69,8 @@ func codeOf(err error) (code, int) {
 		return denied, 0
 	case errors.Is(err, clerk.ErrTimeout):
 		return timeout, 0
+	case errors.Is(err, ErrAbandoned):
+		return asking, 0
 	case errors.Is(err, context.Canceled):
 		return cancelled, 0
 	case errors.Is(err, platform.ErrNoBrowser), errors.Is(err, clerk.ErrOtherFlow):

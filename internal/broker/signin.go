@@ -26,6 +26,10 @@ var errSignedOut = errors.New("you signed out of it")
 // errLegacyPage is why no tool's call leads to a page of the original kind, which anybody could answer.
 var errLegacyPage = errors.New("its legacy_page works only with login")
 
+// ErrAbandoned is the cause of a context that ends because whoever has asked is gone. A sign-in that ends so leaves no end,
+// like one whose holder was killed: those who wait ask the person themselves.
+var ErrAbandoned = errors.New("whoever asked for it has gone")
+
 // errUnproven is a token that nobody could be asked about.
 var errUnproven = errors.New("the page did not prove that it answered this sign-in, and nobody could be asked whose account it is")
 
@@ -108,6 +112,9 @@ func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time,
 		return failed(err)
 	}
 	s, err := b.ask(ctx, p, last.Subject, onDemand)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrAbandoned) {
+		err = cause
+	}
 	b.settle(ctx, p, before, err)
 	if err != nil {
 		return failed(err)
