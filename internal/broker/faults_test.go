@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
@@ -519,4 +520,36 @@ func TestRefusalArrivesLate(t *testing.T) {
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
 		t.Errorf("at a terminal: got %+v", reply)
 	}
+}
+
+// stoppedLocks are locks of which one is held by a process that was stopped.
+type stoppedLocks struct {
+	broker.Locker
+	stopped string // the beginning of its name
+}
+
+func (l stoppedLocks) Lock(ctx context.Context, name string) (func(), error) {
+	if strings.HasPrefix(name, l.stopped) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return l.Locker.Lock(ctx, name)
+}
+
+// TestRefreshBehindStopped: a person stops a git that waits for a slow issuer (Ctrl-Z) and calls another one.
+func TestRefreshBehindStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.have(25 * time.Hour) // the token has ended
+		b.Locks = stoppedLocks{b.Locks, "refresh-" + strings.TrimPrefix(broker.Item(b.acme), "session-")}
+		began := time.Now()
+		reply := b.get("git.acme.dev")
+		if reply.Outcome != protocol.Found || reply.Credential.Token != "refreshed-access" {
+			t.Errorf("got %+v", reply)
+		}
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		b.wantCalls("refresh kept-refresh")
+	})
 }

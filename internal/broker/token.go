@@ -14,6 +14,8 @@ import (
 const (
 	// sessionLimit bounds the wait for a refresh: no person is ever asked in it.
 	sessionLimit = 40 * time.Second
+	// turnLimit bounds the wait for whoever refreshes first: they may have been stopped (Ctrl-Z) while they wait for the issuer.
+	turnLimit = 10 * time.Second
 	// aheadLimit is what a refresh may cost a caller whose token still lives.
 	aheadLimit = 2 * time.Second
 	// refreshLimit bounds one refresh. It does not end with the caller: a rotated refresh token must not be lost.
@@ -114,7 +116,7 @@ func (b *Broker) refresh(ctx context.Context, p *config.Profile, s Session, bega
 func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time.Time, limit time.Duration) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	release, lockErr := b.Locks.Lock(limited, "refresh-"+identity(p))
+	release, lockErr := b.refreshTurn(limited, p)
 	if lockErr == nil {
 		defer release()
 	}
@@ -125,7 +127,7 @@ func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time
 	case s.good(p, b.Now()):
 		b.trace("profile %s: refreshed by another process meanwhile", p.Name)
 		return s, nil
-	case lockErr != nil: // its holder may be stopped
+	case lockErr != nil: // both holders may be stopped
 		return Session{}, fmt.Errorf("waiting for the refresh of profile %q: %w", p.Name, lockErr)
 	case s.RefreshToken == "":
 		return Session{}, errNoSession
@@ -138,6 +140,19 @@ func (b *Broker) awaitRefresh(ctx context.Context, p *config.Profile, began time
 		return Session{}, refreshError(p, fmt.Errorf("%w; it wants no other request before %s", o.err(), o.Retry.Format(time.RFC3339)))
 	}
 	return b.renew(limited, p, s, began)
+}
+
+// refreshTurn keeps all but one from asking for a refresh. If that one does not come to an end, the others take turns of
+// their own: the session's lock, which the refresh itself takes, is never held by what a person can stop.
+func (b *Broker) refreshTurn(limited context.Context, p *config.Profile) (release func(), err error) {
+	first, cancel := context.WithTimeout(limited, turnLimit)
+	defer cancel()
+	release, err = b.Locks.Lock(first, "refresh-"+identity(p))
+	if err != nil && first.Err() != nil && limited.Err() == nil {
+		b.trace("profile %s: whoever refreshes it may be stopped", p.Name)
+		return b.Locks.Lock(limited, "refresh-2-"+identity(p))
+	}
+	return release, err
 }
 
 // renew has the session that was seen refreshed, and reads what came of it. A refresh once begun is never abandoned:
