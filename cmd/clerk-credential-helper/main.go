@@ -61,12 +61,13 @@ func run(sys *system) int {
 	return people(sys)
 }
 
-// interruptible is a context that Ctrl-C ends. A second Ctrl-C ends the program at once, also in the middle of a
-// refresh. It costs threads, so that an answer from the keychain does without.
+// interruptible is a context that Ctrl-C ends, and so does Ctrl-\, which would leave the terminal as we have set it. A
+// second one ends the program at once, also in the middle of a refresh. It costs threads, so that an answer from the
+// keychain does without.
 func (sys *system) interruptible(ctx context.Context) context.Context {
 	// A reader that goes away must not end us between an answer of Clerk and the keychain.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	context.AfterFunc(ctx, stop)
 	sys.unheed = append(sys.unheed, stop)
 	return ctx

@@ -61,3 +61,16 @@ func TestSignalBetweenQuestions(t *testing.T) {
 		})
 	}
 }
+
+// TestQuitAtTerminal: Ctrl-\ ends a sign-in that reads the terminal, and leaves it as it was: whoever types next sees it.
+func TestQuitAtTerminal(t *testing.T) {
+	p := sitDown(t, 100, nil)
+	cmd := p.run("clerk-credential-helper", "login")
+	p.see("paste it here and press Enter")
+	p.reading()
+	p.typeIn("\x1c")
+	p.end(cmd, exitInterrupted)
+	if strings.Contains(p.screen(), "goroutine") {
+		t.Errorf("the terminal shows\n%s", p.screen())
+	}
+}
