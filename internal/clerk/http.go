@@ -21,6 +21,10 @@ import (
 const (
 	// callTime limits one request, from the dial to the last byte of the answer.
 	callTime = 30 * time.Second
+	// quietTime is how long a connection of HTTP/2 may be silent under a request before it is asked whether it is still
+	// there, and how long its answer may take. One that died without a word, as a laptop slept or changed its network,
+	// would be taken for each next request too.
+	quietTime = 5 * time.Second
 	// maxBody limits an answer, after decompression.
 	maxBody = 1 << 20
 	// maxHeaders limits the header of an answer.
@@ -74,6 +78,7 @@ func NewTransport(caFile []byte) (http.RoundTripper, error) {
 		TLSHandshakeTimeout:    callTime,
 		IdleConnTimeout:        callTime,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: quietTime, PingTimeout: quietTime},
 		MaxResponseHeaderBytes: maxHeaders,
 	}, nil
 }
