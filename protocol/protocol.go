@@ -109,7 +109,7 @@ type Reply struct {
 	Entries map[string]string
 	// Tokens answers Live: host to credential.
 	Tokens map[string]Credential
-	// Err is what happened, for Failed and Refused. It holds no secret. A None may carry one too, for the person.
+	// Err is what happened, for Failed and Refused. It holds no secret. A None or a Done may carry one too, for the person.
 	Err error
 	// Hint is one line of advice for a person, with the command that helps. Empty for none.
 	Hint string

@@ -107,11 +107,7 @@ func people(sys *system) int {
 		return child.status
 	}
 	if err != nil {
-		advice := hint(err)
-		if sys.asking.login {
-			advice = afterLogin(err, advice)
-		}
-		protocol.Words(sys.stderr, err, advice)
+		sys.warn(err, sys.advice(err))
 		return exitStatus(ctx, err)
 	}
 	return exitOK
@@ -131,16 +127,27 @@ func spelled(args []string) []string {
 	return args
 }
 
+// advice is the hint for a person, who may have the doctor look at a configuration.
+func (sys *system) advice(err error) string {
+	words := hint(err)
+	var configuration *configurationError
+	switch {
+	case sys.asking.login:
+		return afterLogin(err, words)
+	case words == "" && errors.As(err, &configuration):
+		return "clerk-credential-helper doctor says what to do"
+	}
+	return words
+}
+
 // afterLogin is the advice after a sign-in that the person has asked for: to ask for it again would be none.
 func afterLogin(err error, advice string) string {
 	var failed *broker.SignInFailed
 	switch {
 	case !errors.As(err, &failed) || advice != signInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
 		return advice
-	case errors.Is(err, clerk.ErrDenied), errors.Is(err, broker.ErrCancelled), errors.Is(err, errWrongPastes):
-		return ""
-	case errors.Is(err, clerk.ErrTimeout):
-		return "--timeout 15m waits longer"
+	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, errWrongPastes):
+		return "" // it is clear what was missing
 	}
 	return "clerk-credential-helper doctor checks everything that a sign-in depends on"
 }
@@ -173,6 +180,7 @@ func hint(err error) string {
 	var failed *broker.SignInFailed
 	var injected *broker.InjectedError
 	var renewal *broker.RefreshFailed
+	var homeless *noHomeError
 	switch {
 	case errors.Is(err, errForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
@@ -206,6 +214,8 @@ func hint(err error) string {
 		return signInAgain(failed.Profile)
 	case errors.Is(err, broker.ErrUnreadable):
 		return "run: clerk-credential-helper login"
+	case errors.As(err, &homeless):
+		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
 	case errors.Is(err, errNoConfiguration):
 		return "run: clerk-credential-helper setup"
 	}
@@ -226,13 +236,23 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	if p := cfg.Profile(target); p != nil {
 		return p, nil
 	}
-	req, err := docker().ReadRequest(protocol.Get, strings.NewReader(target))
-	if err == nil {
-		if named := cfg.Match(req.Scheme, req.Host); len(named) > 0 {
-			return named[0], nil
+	at, err := readAddress(target)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	named := cfg.Match(at.scheme, at.host)
+	for _, p := range named {
+		if at.user == p.Username {
+			return p, nil
 		}
 	}
-	return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", target, names(cfg))}
+	switch {
+	case len(named) == 0:
+		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.shown, names(cfg))}
+	case at.user != "" && !strings.Contains(at.user, "@"): // an e-mail is whoever signs in
+		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.user, named[0].Username)}
+	}
+	return named[0], nil
 }
 
 func names(cfg *config.Config) string {

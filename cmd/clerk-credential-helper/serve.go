@@ -42,7 +42,7 @@ func serve(sys *system, c call) int {
 			return handOver(ctx, sys, c.next)
 		}
 		if reply.Err != nil && reply.Hint == "" {
-			reply.Hint = hint(reply.Err)
+			reply.Hint = sys.advice(reply.Err)
 		}
 		sys.remember(c.who, req.Host, reply)
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)

@@ -49,6 +49,9 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 		if errors.Is(err, fs.ErrNotExist) && file != named {
 			continue
 		}
+		if err != nil && file == named {
+			err = fmt.Errorf("CLERK_HELPER_CONFIG: %w", err)
+		}
 		if err != nil {
 			return nil, &configurationError{err}
 		}
@@ -72,7 +75,7 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	switch {
 	case len(merged.Profiles) > 0:
 	case named == "" && homeless != nil:
-		return nil, fmt.Errorf("%w: %w", errNoConfiguration, homeless)
+		return nil, &noHomeError{homeless}
 	default:
 		return nil, errNoConfiguration
 	}
@@ -94,6 +97,13 @@ func (sys *system) overrideMinTTL(cfg *config.Config) error {
 	}
 	return nil
 }
+
+// noHomeError is errNoConfiguration where there is no place for one.
+type noHomeError struct{ why error }
+
+func (e *noHomeError) Error() string { return errNoConfiguration.Error() + ": " + e.why.Error() }
+
+func (e *noHomeError) Unwrap() error { return errNoConfiguration }
 
 // configurationError marks what the person has to mend in a file or the environment.
 type configurationError struct{ error }

@@ -222,7 +222,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	if s, ok, err := b.injected(ctx, p); ok || err != nil {
 		reply := protocol.Reply{Outcome: protocol.Done}
 		if ok && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
-			reply.Hint = fmt.Sprintf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
+			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
 		}
 		return reply
 	}
@@ -238,7 +238,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	if p.Machine {
 		err = b.rejectMachine(ctx, p, req.Secret)
 	} else {
-		reply.Hint, err = b.reject(ctx, p, req.Host, req.Secret)
+		reply, err = b.reject(ctx, p, req.Host, req.Secret)
 	}
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}

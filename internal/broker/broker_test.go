@@ -839,7 +839,7 @@ func TestErase(t *testing.T) {
 			if row.foreign {
 				want = protocol.None
 			}
-			if reply.Outcome != want || (reply.Hint != "") != row.hint {
+			if reply.Outcome != want || (reply.Hint != "") != row.hint || (reply.Err != nil) != (row.age == 59*time.Second) {
 				t.Errorf("got %+v", reply)
 			}
 			s := b.kept()

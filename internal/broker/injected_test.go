@@ -102,9 +102,9 @@ func TestInjectedIsNotErased(t *testing.T) {
 	b.Injected = func(context.Context, *config.Profile) (string, string, error) {
 		return "oat_123", "CLERK_HELPER_TOKEN", nil
 	}
-	for secret, hint := range map[string]bool{"oat_123": true, "": true, "another": false} {
+	for secret, said := range map[string]bool{"oat_123": true, "": true, "another": false} {
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: secret})
-		if reply.Outcome != protocol.Done || (reply.Hint != "") != hint {
+		if reply.Outcome != protocol.Done || (reply.Err != nil) != said {
 			t.Errorf("%q: got %+v", secret, reply)
 		}
 	}

@@ -9,26 +9,28 @@ import (
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
 )
 
 // rejectionGrace keeps a token that is rejected soon after it was received: the server refuses the person then,
 // and no refresh would help.
 const rejectionGrace = time.Minute
 
-// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is. words
-// are for the person where a refresh does not help.
-func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (words string, err error) {
+// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is. The
+// reply has words for the person where a refresh does not help.
+func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (reply protocol.Reply, err error) {
+	reply.Outcome = protocol.Done
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
-		return "", err
+		return reply, err
 	}
 	defer release()
 	s, err := b.read(ctx, p)
 	if errors.Is(err, errNoSession) {
-		return "", nil
+		return reply, nil
 	}
 	if err != nil {
-		return "", err
+		return reply, err
 	}
 	which := "the token of " + cmp.Or(s.Account(), "profile "+p.Name)
 	if s.Given {
@@ -37,16 +39,19 @@ func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret str
 	switch {
 	case s.Token(p) == "", secret != "" && !equal(secret, s.Token(p)):
 		b.trace("profile %s: the rejected token is not the one in force", p.Name)
-		return "", nil
+		return reply, nil
 	case b.Now().Sub(s.ReceivedAt) < rejectionGrace:
 		b.trace("profile %s: the rejected token is fresh and stays: the server refuses the account", p.Name)
-		return fmt.Sprintf("%s refused %s, which is fresh: may this account use it?", host, which), nil
+		reply.Err = fmt.Errorf("%s refused %s, which is fresh", host, which)
+		reply.Hint = "ask whoever runs the server whether this account may use it"
+		return reply, nil
 	case s.Given:
-		words = fmt.Sprintf("%s refused %s, and it is dropped", host, which)
+		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", host, which)
+		reply.Hint = "run: clerk-credential-helper login --with-token " + p.Name + ", with another one"
 	}
 	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
 	b.trace("profile %s: the rejected token is dropped", p.Name)
-	return words, b.write(ctx, p, s)
+	return reply, b.write(ctx, p, s)
 }
 
 // SignOut is what became of a logout.
