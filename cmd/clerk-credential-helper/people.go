@@ -148,6 +148,8 @@ func afterLogin(err error, advice string) string {
 		return advice
 	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, errWrongPastes):
 		return "" // it is clear what was missing
+	case errors.Is(err, clerk.ErrOtherFlow):
+		return "without --flow every way that is possible here is tried"
 	}
 	return "clerk-credential-helper doctor checks everything that a sign-in depends on"
 }

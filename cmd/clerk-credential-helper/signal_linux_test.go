@@ -66,7 +66,7 @@ func TestSignalBetweenQuestions(t *testing.T) {
 func TestQuitAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, nil)
 	cmd := p.run("clerk-credential-helper", "login")
-	p.see("paste it here and press Enter")
+	p.see("paste its address here and press Enter")
 	p.reading()
 	p.typeIn("\x1c")
 	p.end(cmd, exitInterrupted)

@@ -142,7 +142,7 @@ func (s *screen) invitePaste(ctx context.Context, p *config.Profile, i clerk.Inv
 	}
 	s.say("Signing in to %s. Open this address in a browser on any machine:\n\n  %s\n", p.Name, protocol.Escape(i.AuthorizeURL))
 	s.say("The last page begins with %s?", i.RedirectURI)
-	s.say("It does not load on another machine: copy its address, paste it here and press Enter.")
+	s.say("On another machine it does not load: paste its address here and press Enter.")
 	stop := s.wait(ctx, i.Until)
 	defer stop()
 	if err := s.readPastes(ctx, i); err != nil {
@@ -243,12 +243,28 @@ func (s *screen) writer() io.Writer {
 	return s.sys.stderr
 }
 
-// say writes a line, above the one that is written over.
+// say writes lines, above the one that is written over. At a terminal they break between words, but for those that begin
+// with a blank: an address must stay whole.
 func (s *screen) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if s.terminal == nil {
+		s.print(text)
+		return
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if !strings.HasPrefix(line, " ") {
+			lines[i] = folded(line)
+		}
+	}
+	s.print(strings.Join(lines, "\n"))
+}
+
+func (s *screen) print(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wipe()
-	fmt.Fprintf(s.writer(), format+"\n", args...)
+	fmt.Fprintln(s.writer(), text)
 }
 
 // wipe takes back the line that is written over. s.mu is held.
@@ -352,7 +368,7 @@ func (s *screen) drawQR(address string) {
 		}
 		b.WriteByte('\n')
 	}
-	s.say("%s", b.String())
+	s.print(b.String())
 }
 
 // utf8Terminal says whether the locale lets block characters through (POSIX, section 8.2). Without one it is taken for
