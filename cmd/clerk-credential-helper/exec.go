@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,8 +32,11 @@ type childExit struct{ status int }
 
 func (e *childExit) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
 
-// notFound is what shells and env(1) say of a command that is not there (POSIX, section 2.8.2).
-const notFound = 127
+// What shells and env(1) say of a command that may not be run, and of one that is not there (POSIX, section 2.8.2).
+const (
+	notExecutable = 126
+	notFound      = 127
+)
 
 // Run runs a command with a token in one variable, for programs that know no other way. The token stands in no argument.
 // The command's exit status is ours, 128 and the number of the signal that ended it. Without a named variable it does
@@ -55,6 +59,9 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
 		protocol.Words(sys.stderr, err, "")
+		if errors.Is(err, fs.ErrPermission) {
+			return &childExit{notExecutable}
+		}
 		return &childExit{notFound}
 	}
 	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL)
@@ -80,7 +87,9 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 }
 
 const (
-	tokenFolder = "clerk-credential-helper-*"
+	tokenFolder = "clerk-credential-helper-exec-*"
+	tokenName   = "token"
+	tokenLock   = "exec"
 	// abandonedAfter is the age from which a folder that nobody has locked was left behind: a new one is locked at once.
 	abandonedAfter = time.Minute
 )
@@ -90,19 +99,21 @@ const (
 func tokenFile(token string) (file string, remove func(), err error) {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
 	for _, folder := range left {
-		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter {
-			continue
+		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !isFile(filepath.Join(folder, tokenLock+".lock")) {
+			continue // without a lock it is nobody's exec, whatever its name
 		}
-		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock("exec"); err == nil && free { // never in another user's
+		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock(tokenLock); err == nil && free { // never in another user's
 			unlock()
-			os.RemoveAll(folder)
+			for _, name := range []string{tokenName, tokenLock + ".lock", ""} { // whatever else is in it stays, and it too
+				os.Remove(filepath.Join(folder, name))
+			}
 		}
 	}
 	folder, err := os.MkdirTemp("", tokenFolder) // 0700
 	if err != nil {
 		return "", nil, fmt.Errorf("making a place for the token: %w", err)
 	}
-	unlock, free, err := platform.Locks{Dir: folder}.TryLock("exec")
+	unlock, free, err := platform.Locks{Dir: folder}.TryLock(tokenLock)
 	if err != nil || !free {
 		os.RemoveAll(folder)
 		return "", nil, fmt.Errorf("locking the place for the token: %w", err)
@@ -111,7 +122,7 @@ func tokenFile(token string) (file string, remove func(), err error) {
 		unlock()
 		os.RemoveAll(folder)
 	}
-	file = filepath.Join(folder, "token")
+	file = filepath.Join(folder, tokenName)
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		remove()
 		return "", nil, fmt.Errorf("writing the token's file: %w", err)
