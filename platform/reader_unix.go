@@ -10,10 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readerGone asks poll(2) for nothing: that the other end is gone it tells all the same.
+// readerGone asks poll(2) for nothing: that the other end is gone it tells all the same. macOS tells only who asks for
+// POLLHUP, and then takes a socket for gone whose other end still reads and has only stopped writing (xnu, sys_generic.c
+// and sys_pipe.c): it is asked about pipes alone.
 func readerGone(ctx context.Context, f *os.File) bool {
+	var events int16
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		events = unix.POLLHUP
+	}
 	for ctx.Err() == nil {
-		fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+		fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: events}}
 		_, err := unix.Poll(fds, int(lookAgain.Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestReaderGone(t *testing.T) {
@@ -21,12 +23,22 @@ func TestReaderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	short, cancel := context.WithTimeout(t.Context(), 2*lookAgain)
-	defer cancel()
-	for _, f := range []*os.File{w, file} {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	socket := os.NewFile(uintptr(pair[1]), "socket")
+	defer socket.Close()
+	if err := unix.Shutdown(pair[0], unix.SHUT_WR); err != nil { // it has asked, and waits for the answer
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{w, file, socket} {
+		short, cancel := context.WithTimeout(t.Context(), 2*lookAgain)
 		if ReaderGone(short, f) {
 			t.Errorf("%s: there is a reader, or none is needed", f.Name())
 		}
+		cancel()
 	}
 	gone := make(chan bool)
 	go func() { gone <- ReaderGone(t.Context(), w) }()
