@@ -32,6 +32,9 @@ func readAddress(text string) (address, error) {
 	if err != nil {
 		return address{}, malformed
 	}
+	if cutPassword(text, req.Host) {
+		return address{}, errors.New("the address is malformed: in a user and a password @ / ? # are written as %40 %2F %3F %23")
+	}
 	a := address{scheme: req.Scheme, host: req.Host, bare: req.ServerURL, named: req.ServerURL, shown: req.ServerURL}
 	if before, host, ok := strings.Cut(req.Host, "@"); ok {
 		user, _, password := strings.Cut(before, ":")
@@ -52,6 +55,16 @@ func readAddress(text string) (address, error) {
 		return address{}, malformed
 	}
 	return a, nil
+}
+
+// cutPassword says that the host of an address is, or has in it, a piece of a password that would have had to be escaped.
+func cutPassword(text, host string) bool {
+	before, after, ok := strings.Cut(host, "@")
+	if ok {
+		return strings.Contains(before, ":") && strings.Contains(after, "@")
+	}
+	_, port, _ := strings.Cut(host, ":")
+	return strings.Contains(text, "@") && !strings.HasPrefix(host, "[") && strings.ContainsFunc(port, func(r rune) bool { return !unicode.IsDigit(r) })
 }
 
 // question is what a tool sends us for an address: the last arguments, standard input, and kubectl's variable. Most hand

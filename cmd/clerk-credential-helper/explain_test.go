@@ -180,6 +180,8 @@ func TestExplainUser(t *testing.T) {
 		{"our host as a user", "https://git.acme.dev@evil.dev", "nothing", "", []string{"none names evil.dev:"}, []string{"TOKEN"}},
 		{"our host after two", "https://clerk@evil.dev@git.acme.dev", "nothing", "", []string{"none names evil.dev@git.acme.dev:"}, []string{"TOKEN"}},
 		{"our host in the path", "https://evil.dev/@git.acme.dev", "nothing", "", []string{"none names evil.dev:"}, []string{"TOKEN"}},
+		{"an @ in the path", "https://git.acme.dev:5000/@scope/x", "nothing", "", []string{"none names git.acme.dev:5000:"}, nil},
+		{"an @ in the path of a number", "https://[::1]/@scope/x", "nothing", "", []string{"none names [::1]:"}, nil},
 		{"the port of scp's form", "git@git.acme.dev:team/repo", "nothing", "", []string{"none names git.acme.dev:team:"}, []string{"TOKEN"}},
 	} {
 		e := explainJSON(t, row.address)
@@ -205,6 +207,10 @@ func TestExplainUser(t *testing.T) {
 		{"a control character in the user", "https://cl%0aerk:hunter2@git.acme.dev"},
 		{"a percent that is none", "https://cl%erk:hunter2@git.acme.dev"},
 		{"a control character as it is", "https://cl\nerk:hunter2@git.acme.dev"},
+		{"a slash in the password", "https://clerk:hunter2/x@git.acme.dev"},
+		{"a question mark in the password", "clerk:hunter2?x@git.acme.dev"},
+		{"a number sign in the password", "https://clerk:hunter2#x@git.acme.dev/y"},
+		{"an @ in the password", "https://clerk:x@hunter2@git.acme.dev"},
 	} {
 		if status, out, words := runHere("explain", row.address); status != exitUsage || out != "" || strings.Contains(words, "hunter2") {
 			t.Errorf("%s: status %d\n%s%s", row.reason, status, out, words)

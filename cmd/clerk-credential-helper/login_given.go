@@ -78,7 +78,7 @@ func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, er
 // whyEnded is the end of a wait, in words.
 func whyEnded(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), context.Canceled) {
-		return errors.New("it was cancelled")
+		return broker.ErrCancelled
 	}
 	return context.Cause(ctx)
 }

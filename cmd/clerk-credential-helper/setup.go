@@ -522,7 +522,8 @@ func draftEdit(e edit) (draftedEdit, error) {
 			d.stale = true
 		}
 	}
-	d.gone = d.there && !bytes.Equal(d.old, d.new) && (!kept || mixed) && e.blank(d.new)
+	// A link that leads nowhere is refused by git, and by the next setup: an empty file stays at its end.
+	d.gone = d.there && !isLink(e.file) && !bytes.Equal(d.old, d.new) && (!kept || mixed) && e.blank(d.new)
 	return d, nil
 }
 
