@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -539,7 +541,8 @@ func TestCoolDown(t *testing.T) {
 
 	// Other failures leave none.
 	unreachable := &url.Error{Op: "Get", URL: "https://clerk.acme.dev", Err: errors.New("no route")}
-	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, unreachable} {
+	forbidden := fmt.Errorf("listen on 127.0.0.1: %w", &net.OpError{Op: "listen", Net: "tcp4", Err: syscall.EPERM})
+	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, unreachable, forbidden} {
 		b = newBench(t)
 		b.issuer.signIn = func(func(clerk.Tokens) error) error { return failure }
 		b.get("git.acme.dev")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -62,6 +63,7 @@ type outcome struct {
 func codeOf(err error) (code, int) {
 	var response *clerk.ResponseError
 	var unreachable *url.Error // every request's; system call errors would pass for a net.Error
+	var listen *net.OpError
 	switch {
 	case err == nil:
 		return ok, 0
@@ -74,6 +76,8 @@ func codeOf(err error) (code, int) {
 	case errors.Is(err, context.Canceled):
 		return cancelled, 0
 	case errors.Is(err, platform.ErrNoBrowser), errors.Is(err, clerk.ErrOtherFlow):
+		return noBrowser, 0
+	case errors.As(err, &listen) && listen.Op == "listen": // a sandbox forbids the page's way back: none was opened
 		return noBrowser, 0
 	case errors.Is(err, ErrOtherAccount):
 		return otherUser, 0
