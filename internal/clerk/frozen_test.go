@@ -106,13 +106,8 @@ func TestFrozenConnection(t *testing.T) {
 		t.Fatalf("%q, %v", proto, err)
 	}
 	route.freeze()
-	began := time.Now()
-	_, err = ask(callTime)
-	if err == nil {
+	if _, err := ask(callTime); err == nil {
 		t.Error("a dead connection has answered")
-	}
-	if took := time.Since(began); took > callTime-5*time.Second {
-		t.Errorf("it was given up after %v", took)
 	}
 	if proto, err := ask(10 * time.Second); err != nil || proto != "HTTP/2.0" {
 		t.Errorf("the next request: %q, %v", proto, err)

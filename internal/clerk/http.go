@@ -22,9 +22,11 @@ const (
 	// callTime limits one request, from the dial to the last byte of the answer.
 	callTime = 30 * time.Second
 	// quietTime is how long a connection of HTTP/2 may be silent under a request before it is asked whether it is still
-	// there, and how long its answer may take. One that died without a word, as a laptop slept or changed its network,
-	// would be taken for each next request too.
-	quietTime = 5 * time.Second
+	// there, and pingTime how long that may take. One that died without a word, as a laptop slept or changed its network,
+	// would be taken for each next request too. Together they are not much less than callTime: an issuer that has answered
+	// a refresh has spent the refresh token, and its answer may be late.
+	quietTime = 10 * time.Second
+	pingTime  = 15 * time.Second
 	// maxBody limits an answer, after decompression.
 	maxBody = 1 << 20
 	// maxHeaders limits the header of an answer.
@@ -78,7 +80,7 @@ func NewTransport(caFile []byte) (http.RoundTripper, error) {
 		TLSHandshakeTimeout:    callTime,
 		IdleConnTimeout:        callTime,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: quietTime, PingTimeout: quietTime},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: quietTime, PingTimeout: pingTime},
 		MaxResponseHeaderBytes: maxHeaders,
 	}, nil
 }
