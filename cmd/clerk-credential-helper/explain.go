@@ -129,10 +129,12 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	reply, err := protocol.Reply{}, error(nil)
 	if named := x.cfg.Match(q.scheme, q.host); len(named) == 0 {
 		e.Fallback = x.cfg.DockerFallback
-	} else if p := e.choose(ctx, x.broker, named); p == nil {
+	} else if p := x.broker.Choose(ctx, q.scheme, q.host, q.user); p == nil {
 		e.match(named[0], q)
+		e.whyNot(named)
 	} else {
 		e.match(p, q)
+		e.byEmail = q.user != "" && q.user != p.Username
 		reply, err = e.explain(ctx, x.sys, x.broker, p)
 	}
 	if reply.Err != nil {
@@ -143,23 +145,11 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	return x.made[q], err
 }
 
-// choose finds the profile as the broker does: the user must be a profile's, or the e-mail of its account.
-func (e *explanation) choose(ctx context.Context, b *broker.Broker, named []*config.Profile) *config.Profile {
-	if e.User == "" {
-		return named[0]
-	}
+// whyNot says why none of the profiles that name the host is the user's.
+func (e *explanation) whyNot(named []*config.Profile) {
 	var theirs []string
 	for _, p := range named {
-		if e.User == p.Username {
-			return p
-		}
 		theirs = append(theirs, strconv.Quote(p.Username))
-	}
-	for _, p := range named {
-		if s, ok, err := b.Look(ctx, p); err == nil && ok && s.Email != "" && strings.EqualFold(e.User, s.Email) {
-			e.byEmail = true
-			return p
-		}
 	}
 	whose := "the profile's " + theirs[0]
 	if len(theirs) > 1 {
@@ -167,7 +157,6 @@ func (e *explanation) choose(ctx context.Context, b *broker.Broker, named []*con
 	}
 	e.Why = fmt.Sprintf("the user %q is not %s, nor the e-mail of who is signed in", e.User, whose)
 	e.Hint = "leave the user out of the address, or name the profile's: " + named[0].Username + "@" + e.Host
-	return nil
 }
 
 // match fills in which profile names the host, and where.

@@ -167,32 +167,37 @@ func credential(p *config.Profile, s Session, asked string) protocol.Credential 
 	return c
 }
 
-// choose finds the profile that a request is for. A user name must be the profile's or its account's e-mail, so that a
-// robot's URL keeps its own helper.
+// choose finds the profile that a request is for.
 func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profile {
 	if req.Host == "" {
 		return nil
 	}
-	named := b.Config.Match(req.Scheme, req.Host)
-	if len(named) == 0 {
+	p := b.Choose(ctx, req.Scheme, req.Host, req.Username)
+	switch {
+	case p != nil:
+		b.trace("%q is a host of profile %s", req.Host, p.Name)
+	case len(b.Config.Match(req.Scheme, req.Host)) > 0:
+		b.trace("%q is asked for another account than ours", req.Host)
+	default:
 		b.trace("%q is the host of no profile", req.Host)
-		return nil
 	}
-	if req.Username == "" {
-		b.trace("%q is a host of profile %s", req.Host, named[0].Name)
-		return named[0]
-	}
+	return p
+}
+
+// Choose finds the profile whose token goes to a host, nil for none. A user, if one is named, must be the profile's or its
+// account's e-mail, so that a robot's URL keeps its own helper.
+func (b *Broker) Choose(ctx context.Context, scheme, host, user string) *config.Profile {
+	named := b.Config.Match(scheme, host)
 	for _, p := range named {
-		if req.Username == p.Username {
+		if user == "" || user == p.Username {
 			return p
 		}
 	}
 	for _, p := range named {
-		if s, err := b.read(ctx, p); err == nil && s.Email != "" && strings.EqualFold(req.Username, s.Email) {
+		if s, err := b.read(ctx, p); err == nil && s.Email != "" && strings.EqualFold(user, s.Email) {
 			return p
 		}
 	}
-	b.trace("%q is asked for another account than ours", req.Host)
 	return nil
 }
 
