@@ -307,7 +307,7 @@ func (sys *system) answer(ctx context.Context, question string, line func(string
 			return "", &usageError{err}
 		}
 		if err != nil {
-			return "", unlessCancelled(ctx, err)
+			return "", err
 		}
 		said = line(said)
 		if _, err = config.Parse("answer", []byte("[profiles.x]\n"+said+"\n"+rest+"\n")); err == nil {
