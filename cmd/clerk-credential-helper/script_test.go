@@ -132,6 +132,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	return w, map[string]string{
 		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "",
 		"DBUS_SESSION_BUS_ADDRESS": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "CI": "", "DOCKER_CONFIG": "",
+		"GORACE":                   os.Getenv("GORACE"),
 		"BROWSER":                  browser,
 		"CLERK_HELPER_STORE":       "file",
 		"CLERK_HELPER_INTERACTIVE": "always", // a script has no terminal
