@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
@@ -105,6 +106,9 @@ func people(sys *system) int {
 	var child *childExit
 	if errors.As(err, &child) {
 		return child.status
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return exitFailed // whoever read our output has enough, as head(1) does
 	}
 	if err != nil {
 		sys.warn(err, sys.advice(err))
