@@ -32,13 +32,12 @@ func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 	}
 	var lacking []string
 	for _, host := range hosts {
-		switch helper := docker.CredHelpers[host]; helper {
-		case dockerName:
-		case "":
-			if docker.CredsStore == dockerName {
-				continue
-			}
+		switch helper, named := docker.CredHelpers[host]; {
+		case helper == dockerName, !named && docker.CredsStore == dockerName:
+		case !named:
 			lacking = append(lacking, host)
+		case helper == "": // docker takes its password from this file then (docker/cli, config/configfile)
+			return nil, fmt.Errorf("%q is told to have no helper: take that line out", host)
 		default:
 			return nil, fmt.Errorf("%q has the helper %q already: take that line out, or leave it to that helper", host, helper)
 		}
