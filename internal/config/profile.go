@@ -321,7 +321,7 @@ func ParseCompanion(raw string) (string, error) {
 // parsePage takes the address of a page, https or http on loopback.
 func parsePage(raw string) (string, error) {
 	page, err := parseAddress(raw, "the address of a page", "https://app.acme.dev/cli-auth")
-	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil && strings.HasSuffix(u.Path, "/") && u.Path != "/" {
+	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil && strings.HasSuffix(u.Path, "/") && strings.Trim(u.Path, "/") != "" {
 		page += "/" // to the server it may be another page
 	}
 	return page, err
