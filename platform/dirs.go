@@ -12,6 +12,14 @@ import (
 
 const appName = "clerk-credential-helper"
 
+// What is wrong with a file or folder that is refused. The errors say its name before and more after.
+var (
+	ErrForeign  = errors.New("belongs to another user")
+	ErrWritable = errors.New("may be written by others")
+	ErrOpen     = errors.New("is open to others")
+	ErrNoFolder = errors.New("is not a folder")
+)
+
 // MachineConfig returns the path of the machine's configuration file, which an administrator can roll out:
 // /etc/clerk-credential-helper/config.toml, on macOS below /Library/Application Support, on Windows below the
 // program data folder. The environment has no say in it.
@@ -145,7 +153,7 @@ func checkPrivateDir(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", dir)
+		return fmt.Errorf("%s %w", dir, ErrNoFolder)
 	}
 	return checkPrivate(dir, info)
 }

@@ -64,9 +64,9 @@ func checkTrusted(f *os.File) error {
 	case err != nil:
 		return err
 	case owner != 0 && owner != os.Getuid():
-		return fmt.Errorf("%s belongs to another user (%d)", f.Name(), owner)
+		return fmt.Errorf("%s %w (%d)", f.Name(), ErrForeign, owner)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s may be written by others (mode %04o)", f.Name(), info.Mode().Perm())
+		return fmt.Errorf("%s %w (mode %04o)", f.Name(), ErrWritable, info.Mode().Perm())
 	}
 	return nil
 }
@@ -78,9 +78,9 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	case err != nil:
 		return err
 	case owner != os.Getuid():
-		return fmt.Errorf("%s belongs to another user (%d)", path, owner)
+		return fmt.Errorf("%s %w (%d)", path, ErrForeign, owner)
 	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s is open to others (mode %04o)", path, info.Mode().Perm())
+		return fmt.Errorf("%s %w (mode %04o)", path, ErrOpen, info.Mode().Perm())
 	}
 	return nil
 }

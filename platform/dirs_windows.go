@@ -95,7 +95,7 @@ func checkTrusted(f *os.File) error {
 	if err != nil {
 		return &os.PathError{Op: "reading the permissions of", Path: f.Name(), Err: err}
 	}
-	return checkAccess(f.Name(), sd, writeRights, "written")
+	return checkAccess(f.Name(), sd, writeRights, ErrWritable)
 }
 
 // checkPrivate checks that nobody but this user and the system's administrators may read or write.
@@ -105,10 +105,10 @@ func checkPrivate(path string, _ fs.FileInfo) error {
 	if err != nil {
 		return &os.PathError{Op: "reading the permissions of", Path: path, Err: err}
 	}
-	return checkAccess(path, sd, writeRights|windows.FILE_READ_DATA|windows.GENERIC_READ, "read or written")
+	return checkAccess(path, sd, writeRights|windows.FILE_READ_DATA|windows.GENERIC_READ, ErrOpen)
 }
 
-func checkAccess(path string, sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK, what string) error {
+func checkAccess(path string, sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK, open error) error {
 	trusted, err := trustedSIDs()
 	if err != nil {
 		return err
@@ -126,14 +126,14 @@ func checkAccess(path string, sd *windows.SECURITY_DESCRIPTOR, rights windows.AC
 		return &os.PathError{Op: "reading the owner of", Path: path, Err: err}
 	}
 	if !isTrusted(owner) {
-		return fmt.Errorf("%s belongs to another user (%s)", path, owner)
+		return fmt.Errorf("%s %w (%s)", path, ErrForeign, owner)
 	}
 	dacl, _, err := sd.DACL()
 	if err != nil {
 		return &os.PathError{Op: "reading the permissions of", Path: path, Err: err}
 	}
 	if dacl == nil {
-		return fmt.Errorf("%s may be %s by others (no access list)", path, what)
+		return fmt.Errorf("%s %w (no access list)", path, open)
 	}
 	for i := range uint32(dacl.AceCount) {
 		var ace *windows.ACCESS_ALLOWED_ACE
@@ -148,7 +148,7 @@ func checkAccess(path string, sd *windows.SECURITY_DESCRIPTOR, rights windows.AC
 		}
 		sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart))
 		if ace.Mask&rights != 0 && !isTrusted(sid) {
-			return fmt.Errorf("%s may be %s by others (%s)", path, what, sid)
+			return fmt.Errorf("%s %w (%s)", path, open, sid)
 		}
 	}
 	return nil

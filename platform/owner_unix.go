@@ -25,7 +25,7 @@ func restrict(path string, drop fs.FileMode) error {
 	}
 	other, err := ownedByOther(path, info)
 	if other {
-		err = fmt.Errorf("%s belongs to another user", path)
+		err = fmt.Errorf("%s %w", path, ErrForeign)
 	}
 	if err == nil {
 		err = f.Chmod(info.Mode() &^ drop)

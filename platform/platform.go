@@ -1,9 +1,10 @@
 // Package platform holds everything of the helper that differs by operating system, and nothing else: the keychain,
-// named locks, the folders and files of the configuration and the state, the browser launcher, and the terminal.
+// named locks, the folders and files of the configuration and the state, the browser launcher, the terminal, and
+// processes: one that outlives us, one that reads us, one at the other end of a connection.
 //
 // Names, secrets, paths and one loopback URL come in; secrets, files, locks and answers about this machine go out. Each
 // part has its exported functions and their documentation in one file (keychain.go, lock.go, dirs.go, browser.go,
-// terminal.go); the files of an operating system supply only unexported bodies.
+// terminal.go, detach.go, reader.go, peer.go and so on); the files of an operating system supply only unexported bodies.
 //
 // The package never talks to the network, never looks into a secret or a configuration file, never decides whether a
 // person may be asked, and never puts a secret into an error, an argument list or a child's environment. It is internal

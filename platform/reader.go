@@ -13,5 +13,5 @@ func ReaderGone(ctx context.Context, f *os.File) bool {
 		<-ctx.Done()
 		return false
 	}
-	return readerGone(ctx, f)
+	return readerGone(ctx, f, info.Mode()&os.ModeNamedPipe != 0)
 }

@@ -13,9 +13,9 @@ import (
 // readerGone asks poll(2) for nothing: that the other end is gone it tells all the same. macOS tells only who asks for
 // POLLHUP, and then takes a socket for gone whose other end still reads and has only stopped writing (xnu, sys_generic.c
 // and sys_pipe.c): it is asked about pipes alone.
-func readerGone(ctx context.Context, f *os.File) bool {
+func readerGone(ctx context.Context, f *os.File, pipe bool) bool {
 	var events int16
-	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+	if pipe {
 		events = unix.POLLHUP
 	}
 	for ctx.Err() == nil {

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-func readerGone(ctx context.Context, _ *os.File) bool {
+func readerGone(ctx context.Context, _ *os.File, _ bool) bool {
 	<-ctx.Done()
 	return false
 }

@@ -78,17 +78,19 @@ func (sys *system) warn(err error, hint string) {
 	}
 }
 
-// folded breaks a text between words into lines for a terminal.
-func folded(text string) string {
+// fold breaks a text between words into lines of a terminal, which begin with first and then with rest. A word is never
+// broken: it may be a path.
+func fold(first, rest, text string) string {
 	var out strings.Builder
-	width := 0
+	out.WriteString(first)
+	width := utf8.RuneCountInString(first)
 	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:
 		case width+1+n > screenWidth:
-			out.WriteString("\n  ")
-			width = 2
+			out.WriteString("\n" + rest)
+			width = utf8.RuneCountInString(rest)
 		default:
 			out.WriteByte(' ')
 			width++
@@ -96,5 +98,8 @@ func folded(text string) string {
 		out.WriteString(word)
 		width += n
 	}
-	return out.String()
+	return strings.TrimRight(out.String(), " ")
 }
+
+// folded is what fold makes of a paragraph.
+func folded(text string) string { return fold("", "  ", text) }

@@ -165,10 +165,10 @@ func (d *doctor) configuration() *config.Config {
 	case errors.Is(err, errNoConfiguration):
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return noProfiles()
-	case err != nil && strings.Contains(err.Error(), "written by others"):
+	case errors.Is(err, platform.ErrWritable):
 		d.fail(check, err.Error(), "chmod go-w the file or folder that is named", d.closeConfigurations()...)
 		return noProfiles()
-	case err != nil && strings.Contains(err.Error(), "belongs to another user"):
+	case errors.Is(err, platform.ErrForeign):
 		d.fail(check, err.Error(), "whoever owns it decides where your tokens go: sudo chown \"$(id -un)\" the file or folder that is named, if it says what it should")
 		return noProfiles()
 	case errors.Is(err, fs.ErrNotExist) && d.sys.getenv("CLERK_HELPER_CONFIG") != "":
@@ -242,13 +242,12 @@ const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder
 
 // storeRemedy is what helps where the store does not work. What would lose the sessions in it is never advised.
 func storeRemedy(err error) string {
-	words := err.Error()
 	switch remedy := hint(err); {
 	case remedy != "":
 		return remedy
-	case strings.Contains(words, "belongs to another user"):
+	case errors.Is(err, platform.ErrForeign):
 		return "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
-	case strings.Contains(words, "open to others"):
+	case errors.Is(err, platform.ErrOpen):
 		return "chmod 0700 the folder that is named, or 0600 the file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
@@ -256,7 +255,7 @@ func storeRemedy(err error) string {
 		return "let this user write to the folder that is named: chmod u+rwx, or have its owner or the sandbox allow it"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on that disk"
-	case strings.Contains(words, "is not a folder"), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
 		return "move away what is in the folder's place: it is none of ours"
 	}
 	return "mend what is named, or choose another store with CLERK_HELPER_STORE"
@@ -415,7 +414,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	case why != nil && ok && s.SignedOut:
 		d.warn(check, "you signed out; tools do not ask; "+cameToNothing(why.Error()), login)
 	case why != nil && p.LegacyPage != "":
-		d.warn(check, cameToNothing(why.Error())+"; tools do not ask: its legacy_page works only with login", login)
+		d.warn(check, cameToNothing(why.Error())+"; tools do not ask: "+broker.ErrLegacyPage.Error(), login)
 	case why != nil:
 		d.warn(check, fmt.Sprintf("%s; tools ask again after %s", cameToNothing(why.Error()), until.Local().Format(time.TimeOnly)), login)
 	case ok && s.SignedOut:
@@ -435,7 +434,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	case ok && (s.RefreshToken != "" || s.Token(p) != ""):
 		d.ok(check, "%s", s.Account())
 	case p.LegacyPage != "":
-		d.warn(check, "none yet, and no tool opens the browser: its legacy_page works only with login", login)
+		d.warn(check, "none yet, and no tool opens the browser: "+broker.ErrLegacyPage.Error(), login)
 	default:
 		d.ok(check, "none yet: the first tool that needs a token opens the browser")
 	}

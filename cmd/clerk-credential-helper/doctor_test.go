@@ -300,9 +300,9 @@ func TestStoreRemedy(t *testing.T) {
 			"let this user write to the folder that is named: chmod u+rwx", []string{"0700", "remove", "lost"}},
 		{"the disk is full", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.ENOSPC},
 			"make room", []string{"chmod", "remove", "lost"}},
-		{"open to others", fmt.Errorf("%s is open to others (mode 0755)", folder), "chmod 0700", []string{"remove", "lost"}},
-		{"another user's", fmt.Errorf("%s belongs to another user (1000)", folder), "sudo chown", []string{"remove", "lost"}},
-		{"no folder", fmt.Errorf("%s is not a folder", folder), "move away", []string{"chmod", "lost"}},
+		{"open to others", fmt.Errorf("%s %w (mode 0755)", folder, platform.ErrOpen), "chmod 0700", []string{"remove", "lost"}},
+		{"another user's", fmt.Errorf("%s %w (1000)", folder, platform.ErrForeign), "sudo chown", []string{"remove", "lost"}},
+		{"no folder", fmt.Errorf("%s %w", folder, platform.ErrNoFolder), "move away", []string{"chmod", "lost"}},
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
 		{"whatever else", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {

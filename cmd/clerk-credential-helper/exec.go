@@ -27,7 +27,7 @@ type execCommand struct {
 	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
 }
 
-// childExit is the exit status of a command that has run. It is ours too, and there is nothing to add to it.
+// childExit is an exit status of which all is said: a command's that has run, and is ours too, or one that went with words.
 type childExit struct{ status int }
 
 func (e *childExit) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
@@ -58,7 +58,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	}
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
-		protocol.Words(sys.stderr, err, "")
+		sys.warn(err, "")
 		if errors.Is(err, fs.ErrPermission) {
 			return &childExit{notExecutable}
 		}
@@ -94,9 +94,8 @@ const (
 	abandonedAfter = time.Minute
 )
 
-// tokenFile writes the token to a file of mode 0600 in a folder of its own, which is locked until remove. An exec that was
-// killed leaves its folder without the lock, and the next one takes it away.
-func tokenFile(token string) (file string, remove func(), err error) {
+// sweepTokens takes away what an exec that was killed has left: a folder that nobody has locked.
+func sweepTokens() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
 	for _, folder := range left {
 		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !isFile(filepath.Join(folder, tokenLock+".lock")) {
@@ -109,6 +108,11 @@ func tokenFile(token string) (file string, remove func(), err error) {
 			}
 		}
 	}
+}
+
+// tokenFile writes the token to a file of mode 0600 in a folder of its own, which is locked until remove.
+func tokenFile(token string) (file string, remove func(), err error) {
+	sweepTokens()
 	folder, err := os.MkdirTemp("", tokenFolder) // 0700
 	if err != nil {
 		return "", nil, fmt.Errorf("making a place for the token: %w", err)

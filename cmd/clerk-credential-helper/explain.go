@@ -204,9 +204,9 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	case s.RefreshToken != "":
 		e.Next = "refresh"
 	case s.SignedOut:
-		return needs(errors.New("you signed out of it"))
+		return needs(broker.ErrSignedOut)
 	case p.LegacyPage != "":
-		return needs(errors.New("its legacy_page works only with login"))
+		return needs(broker.ErrLegacyPage)
 	default:
 		if err := b.Ask(p); err != nil {
 			return needs(err)
@@ -402,16 +402,7 @@ const (
 // fact prints a name and a text, over several lines where one is too short.
 func fact(w io.Writer, name, text string) { wrap(w, name, factIndent-3, protocol.Escape(text)) }
 
-// wrap prints a text beside a name in a column of that width. A word is never broken: it may be a path.
+// wrap prints a text beside a name in a column of that width.
 func wrap(w io.Writer, name string, column int, text string) {
-	line := fmt.Sprintf("  %-*s", column, name)
-	used := false
-	for _, word := range strings.Fields(text) {
-		if used && len(line)+1+len(word) > screenWidth {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", column+2)
-		}
-		line, used = line+" "+word, true
-	}
-	fmt.Fprintln(w, strings.TrimRight(line, " "))
+	fmt.Fprintln(w, fold(fmt.Sprintf("  %-*s ", column, name), strings.Repeat(" ", column+3), text))
 }

@@ -34,16 +34,9 @@ func (m *manPage) line(format string, args ...any) {
 
 // text is a paragraph of words, over several lines. None of its characters can make a request.
 func (m *manPage) text(words string) {
-	line := ""
-	for _, word := range strings.Fields(words) {
-		word = roff(word)
-		if line != "" && len(line)+1+len(word) > screenWidth {
-			m.verbatim(line)
-			line = ""
-		}
-		line = strings.TrimSpace(line + " " + word)
+	for line := range strings.SplitSeq(fold("", "", roff(words)), "\n") {
+		m.verbatim(line)
 	}
-	m.verbatim(line)
 }
 
 // verbatim is one line of roff's text.

@@ -20,11 +20,11 @@ const (
 	waitingAfter = 3 * time.Second
 )
 
-// errSignedOut is why nobody is asked after a logout.
-var errSignedOut = errors.New("you signed out of it")
+// ErrSignedOut is why nobody is asked after a logout.
+var ErrSignedOut = errors.New("you signed out of it")
 
-// errLegacyPage is why no tool's call leads to a page of the original kind, which anybody could answer.
-var errLegacyPage = errors.New("its legacy_page works only with login")
+// ErrLegacyPage is why no tool's call leads to a page of the original kind, which anybody could answer.
+var ErrLegacyPage = errors.New("its legacy_page works only with login")
 
 // ErrAbandoned is the cause of a context that ends because whoever has asked is gone. A sign-in that ends so leaves no end,
 // like one whose holder was killed: those who wait ask the person themselves.
@@ -35,7 +35,7 @@ var errUnproven = errors.New("the page did not prove that it answered this sign-
 
 func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began time.Time) (Session, error) {
 	if p.LegacyPage != "" {
-		return Session{}, &NeedsSignIn{p.Name, errLegacyPage}
+		return Session{}, &NeedsSignIn{p.Name, ErrLegacyPage}
 	}
 	if err := b.Ask(p); err != nil {
 		return Session{}, &NeedsSignIn{p.Name, err}
@@ -90,7 +90,7 @@ func (b *Broker) signIn(ctx context.Context, p *config.Profile, began time.Time,
 		b.trace("profile %s: signed in by another process meanwhile", p.Name)
 		return last, nil
 	case onDemand && err == nil && last.SignedOut:
-		return Session{}, &NeedsSignIn{p.Name, errSignedOut}
+		return Session{}, &NeedsSignIn{p.Name, ErrSignedOut}
 	case onDemand && before.err() != nil && (before.At.After(began) || before.Until.After(b.Now()) && !b.again(before)):
 		// The cool-down is looked at again: its outcome may have been on its way to the disk when we began.
 		b.trace("profile %s: the sign-in that was waited for failed: %s", p.Name, before.Code)

@@ -46,7 +46,7 @@ func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) 
 	}
 	switch {
 	case err == nil && s.SignedOut:
-		return Session{}, &NeedsSignIn{p.Name, errSignedOut}
+		return Session{}, &NeedsSignIn{p.Name, ErrSignedOut}
 	case err == nil, errors.Is(err, errNoSession), errors.Is(err, clerk.ErrGrantEnded):
 		b.trace("profile %s: no session", p.Name)
 		return b.signInOnDemand(ctx, p, began)
