@@ -18,6 +18,7 @@ type fakeService struct {
 	calls []string
 	mu    sync.Mutex
 
+	aliases    []dbus.ObjectPath                                    // what ReadAlias answers, one call after the other; then: fakeCollection
 	stored     []string                                             // what SetSecret was given
 	setSecret  *dbus.Error                                          // and what it answers
 	locked     bool                                                 // the collection's property
@@ -60,7 +61,14 @@ type fakeRoot struct{ *fakeService }
 func (f fakeRoot) ReadAlias(string) (dbus.ObjectPath, *dbus.Error) {
 	time.Sleep(50 * time.Millisecond)
 	f.called("ReadAlias")
-	return fakeCollection, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.aliases) == 0 {
+		return fakeCollection, nil
+	}
+	alias := f.aliases[0]
+	f.aliases = f.aliases[1:]
+	return alias, nil
 }
 
 func (f fakeRoot) OpenSession(string, dbus.Variant) (dbus.Variant, dbus.ObjectPath, *dbus.Error) {
@@ -183,6 +191,28 @@ func TestSecretServiceFirstCall(t *testing.T) {
 		}
 		if calls := f.seen(); len(calls) < 2 || calls[0] != "ReadAlias" {
 			t.Errorf("%s called %q, want ReadAlias and its answer first", name, calls)
+		}
+	}
+}
+
+// TestSecretServiceNotYetKnown has a service that tells a client of which it has no record yet of no keyring; see begin.
+func TestSecretServiceNotYetKnown(t *testing.T) {
+	for name, call := range map[string]func(*Keychain) error{
+		"Get":    func(k *Keychain) error { _, err := k.Get(t.Context(), "item"); return err },
+		"Set":    func(k *Keychain) error { return k.Set(t.Context(), "item", "secret") },
+		"Delete": func(k *Keychain) error { return k.Delete(t.Context(), "item") },
+	} {
+		want := ErrNotFound
+		if name == "Set" {
+			want = nil
+		}
+		k := (&fakeService{aliases: []dbus.ObjectPath{"/"}}).run(t)
+		if err := call(k); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		k = (&fakeService{aliases: []dbus.ObjectPath{"/", "/"}}).run(t)
+		if err := call(k); !errors.Is(err, ErrLocked) {
+			t.Errorf("%s, and there is no keyring indeed: %v, want %v", name, err, ErrLocked)
 		}
 	}
 }

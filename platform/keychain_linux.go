@@ -301,7 +301,8 @@ func (s secretService) connect(ctx context.Context, next func(*secretsConn)) (*s
 // begin signs on to the bus and awaits the first answer of the service. That first call must be a harmless one: where
 // it is OpenSession, short-lived clients crash gnome-keyring-daemon about once in 5,000 calls (it may handle the call
 // before it has made its record of the client), and the keyring comes back locked. ReadAlias costs nothing: its answer
-// is needed anyway, and it travels with the greeting of the bus.
+// is needed anyway, and it travels with the greeting of the bus. In the same rare case gnome-keyring answers it with no
+// keyring; it makes the record before it turns to another call, so the second answer is the true one.
 func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error {
 	hello := c.sendTo(ctx, busName, busPath, busName, "Hello")
 	alias := c.send(ctx, secretsPath, "Service", "ReadAlias", "default")
@@ -318,6 +319,9 @@ func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error 
 		return err
 	}
 	err := alias(&c.collection)
+	if err == nil && c.collection == noObject {
+		err = c.send(ctx, secretsPath, "Service", "ReadAlias", "default")(&c.collection)
+	}
 	c.out = prepared
 	return err
 }
