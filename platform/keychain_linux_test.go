@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -183,22 +184,32 @@ func TestSecretServiceKilled(t *testing.T) {
 	wantAll(t, k, "item", ErrUnavailable)
 }
 
-// TestSecretServiceStorm reads with short-lived connections, of which gnome-keyring may crash where OpenSession is the
-// first call on one (see begin).
+// TestSecretServiceStorm makes short-lived connections, with which gnome-keyring may crash where OpenSession is the first
+// call on one, and may deny that there is a keyring where ReadAlias is (see begin).
 func TestSecretServiceStorm(t *testing.T) {
-	const loops, calls = 3, 200
+	const loops, rounds = 3, 50
 	s := startBus(t)
 	daemon := s.startKeyring(t, "password")
 	k := keychainOn(s.address)
-	if err := k.Set(t.Context(), "item", "secret"); err != nil {
-		t.Fatal(err)
-	}
 	var wg sync.WaitGroup
-	for range loops {
+	for loop := range loops {
+		name := fmt.Sprintf("item-%d", loop)
 		wg.Go(func() {
-			for range calls {
-				if got, err := k.Get(t.Context(), "item"); err != nil || got != "secret" {
+			for range rounds {
+				if err := k.Set(t.Context(), name, name); err != nil {
+					t.Errorf("Set of a new item: %v", err)
+					return
+				}
+				if got, err := k.Get(t.Context(), name); err != nil || got != name {
 					t.Errorf("Get = %q, %v", got, err)
+					return
+				}
+				if err := k.Delete(t.Context(), name); err != nil {
+					t.Errorf("Delete: %v", err)
+					return
+				}
+				if _, err := k.Get(t.Context(), name); !errors.Is(err, ErrNotFound) {
+					t.Errorf("Get of what was deleted: %v, want ErrNotFound", err)
 					return
 				}
 			}
