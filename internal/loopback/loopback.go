@@ -296,11 +296,14 @@ func (l *Listener) ours(r *http.Request) bool {
 
 func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 	callback, err := l.accept(rawQuery)
-	if err != nil {
+	switch {
+	case errors.Is(err, errArrived): // a page that sends twice still shows how the sign-in ends
+	case err != nil:
 		refuse(w, http.StatusBadRequest)
 		return
+	default:
+		l.callback <- callback // has room: accept succeeds once
 	}
-	l.callback <- callback // has room: accept succeeds once
 	// The code leaves the address bar, and so the history's newest entry and any screenshot (RFC 9700 §4.2.4).
 	redirect(w, "/done")
 }
@@ -342,7 +345,7 @@ var (
 	errArrived       = errors.New("this sign-in has its answer already")
 )
 
-// accept takes the query of the genuine callback; a second one is refused.
+// accept takes the query of the genuine callback, once: a second one is errArrived.
 func (l *Listener) accept(rawQuery string) (Callback, error) {
 	if len(rawQuery) > maxQueryBytes {
 		return Callback{}, errIncomplete
@@ -361,9 +364,6 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 	}
 	if !unproven && !same(state[0], l.state) {
 		return Callback{}, errAnotherSignIn
-	}
-	if l.arrived {
-		return Callback{}, errArrived
 	}
 	// RFC 6749 §3.1: parameters must not be included more than once.
 	for _, values := range query {
@@ -384,6 +384,9 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 		}
 	} else if (callback.Code == "") == (callback.Error == "") {
 		return Callback{}, errIncomplete
+	}
+	if l.arrived {
+		return Callback{}, errArrived
 	}
 	l.arrived = true
 	return callback, nil

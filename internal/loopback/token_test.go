@@ -48,6 +48,12 @@ func TestBeginToken(t *testing.T) {
 			if callback, err := l.Wait(t.Context()); err != nil || callback != row.want {
 				t.Errorf("Wait = %+v, %v; want %+v", callback, err, row.want)
 			}
+			// The same once more: a page whose script runs twice sends two tokens, and shows how it ends. What was refused
+			// before is refused still.
+			resp, _ = get(t, browser(t), l.RedirectURI()+"?"+row.query)
+			if (resp.Header.Get("Location") == "/done") != row.taken || len(l.callback) != 0 {
+				t.Errorf("once more: status %d, %d callbacks", resp.StatusCode, len(l.callback))
+			}
 		})
 	}
 	// A token without the state is nothing to a sign-in that asked for a code.
