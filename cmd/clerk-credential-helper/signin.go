@@ -78,26 +78,25 @@ func (sys *system) invite(ctx context.Context, p *config.Profile, i clerk.Invita
 }
 
 // legacyWarning is said before a page of the original kind is opened.
-const legacyWarning = `Profile %s signs in through a legacy_page. Two things are wrong with such pages: the token stands
-in the address, and so in the browser's history; and it can neither be refreshed nor revoked.
-A companion page has neither fault: clerk-credential-helper companion --help
-`
+const legacyWarning = "Profile %s signs in through a legacy_page. Two things are wrong with such pages: the token stands " +
+	"in the address, and so in the browser's history; and it can neither be refreshed nor revoked.\n" +
+	"A companion page has neither fault: clerk-credential-helper companion --help\n"
 
 // confirmAccount shows the account that a page of the original kind has sent, and asks: without our state in the answer,
 // any page of the web could have sent its own.
 func (sys *system) confirmAccount(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error {
 	sys.inviting.Wait()
-	account := protocol.Escape(t.Subject)
+	account := t.Subject
 	if t.Email != "" {
-		account = protocol.Escape(t.Email) + " (" + account + ")"
+		account = t.Email + " (" + account + ")"
 	}
-	fmt.Fprintf(sys.stderr, "The page did not prove that it answers this sign-in. The token is %s's, of %s.\n", account, p.Issuer)
+	sys.tell(fmt.Sprintf("The page did not prove that it answers this sign-in. The token is %s's, of %s.", account, p.Issuer))
 	switch lastSubject {
 	case "":
 	case t.Subject:
-		fmt.Fprintln(sys.stderr, "It is the account of the last sign-in to this profile.")
+		sys.tell("It is the account of the last sign-in to this profile.")
 	default:
-		fmt.Fprintln(sys.stderr, "It is not the account of the last sign-in to this profile.")
+		sys.tell("It is not the account of the last sign-in to this profile.")
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, confirmTime, errors.New("no answer came"))
 	defer cancel()
