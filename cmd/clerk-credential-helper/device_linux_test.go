@@ -80,7 +80,7 @@ func approve(t *testing.T, address, decision string) {
 func TestDeviceLogin(t *testing.T) {
 	p, clerk := sitDownWithDevice(t, 100, nil)
 	cmd := p.run("clerk-credential-helper", "login")
-	address := p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)`)[1]
+	address := p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)\s`)[1]
 	approve(t, address, "allow")
 	p.see(`signed in to acme as ada@acme\.dev`)
 	p.end(cmd, exitOK)
@@ -93,7 +93,7 @@ func TestDeviceLogin(t *testing.T) {
 func TestDeviceDenied(t *testing.T) {
 	p, _ := sitDownWithDevice(t, 100, nil)
 	cmd := p.run("clerk-credential-helper", "login", "--flow", "device")
-	approve(t, p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)`)[1], "deny")
+	approve(t, p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)\s`)[1], "deny")
 	p.see("access was denied")
 	p.end(cmd, exitFailed)
 }

@@ -35,9 +35,10 @@ type person struct {
 	tty      *os.File
 	before   unix.Termios
 
-	mu   sync.Mutex
-	seen strings.Builder
-	grew chan struct{} // closed and made anew when seen has grown
+	mu      sync.Mutex
+	seen    strings.Builder
+	grew    chan struct{} // closed and made anew when seen has grown
+	drained int           // how often drain has marked the end
 }
 
 // sitDown furnishes a world without a browser and opens a terminal in it. Each person has a world of their own, so they
@@ -196,14 +197,28 @@ func (p *person) end(cmd *exec.Cmd, want int) {
 	}
 }
 
+// drain waits until everything that was written to the terminal so far is in seen: a mark that is written behind it comes
+// out behind it, and is taken out again.
+func (p *person) drain() {
+	p.Helper()
+	p.drained++
+	mark := fmt.Sprintf("\x00%d\x00", p.drained)
+	if _, err := io.WriteString(p.tty, mark); err != nil {
+		p.Fatal(err)
+	}
+	p.see(mark)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := strings.Replace(p.seen.String(), mark, "", 1)
+	p.seen.Reset()
+	p.seen.WriteString(text)
+}
+
 // screen is what the terminal shows: lines that were written over are as they were last.
 func (p *person) screen() string {
-	time.Sleep(50 * time.Millisecond) // for the reader to have it all: the writer has ended
-	p.mu.Lock()
-	text := p.seen.String()
-	p.mu.Unlock()
+	p.Helper()
 	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(p.seenText(), "\n") {
 		var cells []rune
 		at := 0
 		for _, r := range line {
@@ -358,9 +373,7 @@ func TestPasteThreeWrong(t *testing.T) {
 	p.reading()
 	for i, typed := range []string{"http://127.0.0.1:1/callback?code=x&state=y", strings.Replace(address, "state=", "state=x", 1), "what?"} {
 		p.typeIn(typed + "\r")
-		for strings.Count(p.screen(), "Sorry") <= i {
-			p.see("Sorry")
-		}
+		p.see(fmt.Sprintf("(?s)(Sorry.*){%d}", i+1))
 	}
 	p.end(cmd, exitFailed)
 	p.golden("paste-three-wrong")
@@ -435,7 +448,10 @@ func TestPasteNarrow(t *testing.T) {
 	}
 }
 
+// seenText is all that was written to the terminal, byte by byte.
 func (p *person) seenText() string {
+	p.Helper()
+	p.drain()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen.String()
@@ -470,6 +486,7 @@ func TestStoppedSignIn(t *testing.T) {
 	p.reading()
 	p.typeIn(address + "\r")
 	p.end(first, 0)
+	p.drain()
 	p.mu.Lock()
 	p.seen.Reset()
 	p.mu.Unlock()
