@@ -8,6 +8,7 @@ import (
 // TestWithTokenAtTerminal: a token that is pasted is shown nowhere, however long it is, and every way out leaves the
 // terminal as it was.
 func TestWithTokenAtTerminal(t *testing.T) {
+	t.Parallel()
 	const prompt = "Paste the token for acme and press Enter; nothing is shown: "
 	// More than a line discipline keeps.
 	token := "ak_" + strings.Repeat("0123456789abcdef", 500)
@@ -36,7 +37,7 @@ func TestWithTokenAtTerminal(t *testing.T) {
 	}{
 		{"Ctrl-C", "ak_1\x03", nil, exitInterrupted, "it was cancelled"},
 		{"Ctrl-D", "\x04", nil, exitUsage, "no token was given"},
-		{"nobody comes", "", []string{"--timeout", "1s"}, exitFailed, "no token came on standard input within 1s"},
+		{"nobody comes", "", []string{"--timeout", "10s"}, exitFailed, "no token came on standard input within 10s"},
 		{"a secret key", "sk_live_1\r", nil, exitFailed, "secret key of Clerk's Backend API"},
 		{"a page of text", strings.Repeat("x", 20_000) + "\r", nil, exitUsage, "more than 16384 bytes"},
 	} {
