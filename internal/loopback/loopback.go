@@ -45,8 +45,9 @@ const (
 	maxDoneWaiters = 8
 	// doneTime is how long /done waits for Finish before it sends the person to the terminal.
 	doneTime = 40 * time.Second
-	// finishTime is how long Finish waits for the browser to fetch /done.
-	finishTime = time.Second
+	// finishTime is how long Finish waits for the browser to fetch /done. One that is on its way, on a busy machine, would
+	// find nobody there and tell the person so; one that does not come is rare.
+	finishTime = 5 * time.Second
 )
 
 // Callback is the authorization response (RFC 6749 §4.1.2, RFC 9207): one of Code and Error, or after BeginToken the
@@ -204,7 +205,7 @@ func (l *Listener) Wait(ctx context.Context) (Callback, error) {
 }
 
 // Finish says how the sign-in ended; only the first call counts. It returns when the browser has fetched /done, after
-// one second, or when ctx ends, whichever is first; at once if no callback ever came, or one that was pasted.
+// five seconds, or when ctx ends, whichever is first; at once if no callback ever came, or one that was pasted.
 func (l *Listener) Finish(ctx context.Context, result Result) {
 	l.mu.Lock()
 	if !l.finished {

@@ -380,7 +380,9 @@ func TestFinishDoesNotWaitLong(t *testing.T) {
 		t.Errorf("Finish took %v, want %v", took, finishTime)
 	}
 	// Only the first result counts.
-	l.Finish(t.Context(), Result{Outcome: Failed})
+	ended, end := context.WithCancel(t.Context())
+	end()
+	l.Finish(ended, Result{Outcome: Failed})
 	if _, page := get(t, browser(t), "http://"+l.host+"/done"); !strings.Contains(page, "You are signed in") {
 		t.Errorf("page:\n%s", page)
 	}
