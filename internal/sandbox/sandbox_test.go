@@ -33,8 +33,11 @@ type client struct {
 	http *http.Client // follows no redirect
 }
 
+// newClient gives one. The sandbox's clock stands, so that only Advance moves it, however slow the machine is.
 func newClient(t *testing.T, o Options) *client {
 	t.Helper()
+	now := time.Now()
+	o.Now = func() time.Time { return now }
 	s := New(o)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
