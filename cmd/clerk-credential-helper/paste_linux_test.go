@@ -522,11 +522,7 @@ func TestStoppedSignIn(t *testing.T) {
 // silence the next command, one page is opened for all of them all the same.
 func TestBuilderAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, nil)
-	browser, err := exec.LookPath(demoBrowser)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.env = append(p.env, "BROWSER="+browser)
+	p.browser()
 	p.world.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 	const builder = `for host in registry.acme.dev git.acme.dev one.pkg.acme.dev; do
 		printf %s $host | docker-credential-clerk get
@@ -536,6 +532,58 @@ func TestBuilderAtTerminal(t *testing.T) {
 		if n := p.world.clerk.Count("authorize"); n != pages {
 			t.Errorf("after %d builds %d pages were opened; the terminal shows\n%s", pages, n, p.screen())
 		}
+	}
+}
+
+// browser has the person's browser follow the sign-in by itself.
+func (p *person) browser() {
+	p.Helper()
+	browser, err := exec.LookPath(demoBrowser)
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.env = append(p.env, "BROWSER="+browser)
+}
+
+// TestBrowserAtTerminal: the person sees the address and how long it waits, and what they type is nothing to anybody;
+// standard output stays the tool's.
+func TestBrowserAtTerminal(t *testing.T) {
+	p := sitDown(t, 100, map[string]string{"TERM": "xterm"})
+	p.browser()
+	p.typeIn("nothing of use\r")
+	p.end(p.run("sh", "-c", `printf 'protocol=https\nhost=git.acme.dev\n' | git-credential-clerk get >out 2>err`), 0)
+	out, err := os.ReadFile(filepath.Join(p.dir, "out"))
+	if err != nil || !strings.HasPrefix(string(out), "username=clerk\npassword=") {
+		t.Errorf("git was answered %d bytes, %v", len(out), err)
+	}
+	if words, err := os.ReadFile(filepath.Join(p.dir, "err")); err != nil || len(words) > 0 {
+		t.Errorf("standard error has %q, %v", words, err)
+	}
+	text := p.seenText()
+	for _, want := range []string{`Signing in to acme: your browser opens\.`, `http://127\.0\.0\.1:\d+/oauth/authorize\?`,
+		`Waiting until .*; press Ctrl-C to give up\.`, `Signed in to acme as ada@acme\.dev\.`} {
+		if !matches(want, text) {
+			t.Errorf("the terminal does not show %q but\n%s", want, text)
+		}
+	}
+	if a, b := p.world.clerk.Count("authorize"), p.world.clerk.Count("token:authorization_code"); a != 1 || b != 1 {
+		t.Errorf("%d pages, %d codes", a, b)
+	}
+}
+
+// TestLegacyPageAtTerminal: before a page of the original kind opens, the person reads what is wrong with it, and
+// afterwards they are asked.
+func TestLegacyPageAtTerminal(t *testing.T) {
+	p := sitDown(t, 100, nil)
+	p.browser()
+	config := filepath.Join(hostOf(p.env, "HOME"), ".config/clerk-credential-helper/config.toml")
+	rewrite(t, config, `client_id = "sandbox-client"`, fmt.Sprintf("legacy_page = %q", p.world.webApp(true, t.Cleanup)+"/original/cli-auth"))
+	cmd := p.run("clerk-credential-helper", "login")
+	p.see(`the token stands(?s).*Is that your account\? \[y/N\] $`)
+	p.typeIn("n\r")
+	p.end(cmd, exitFailed)
+	if !strings.Contains(p.screen(), "the account for yours") {
+		t.Errorf("the terminal shows\n%s", p.screen())
 	}
 }
 

@@ -330,14 +330,18 @@ func second(ts *testscript.TestScript, neg bool, args []string) {
 
 // companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.
 func webApp(ts *testscript.TestScript, neg bool, args []string) {
-	w := of(ts)
+	ts.Setenv(args[0], of(ts).webApp(len(args) == 1, ts.Defer))
+}
+
+// webApp starts one and gives its origin.
+func (w *world) webApp(store bool, atEnd func(func())) string {
 	server := httptest.NewUnstartedServer(nil)
 	origin := "http://" + server.Listener.Addr().String()
-	w.page = w.clerk.Companion(origin, len(args) == 1)
+	w.page = w.clerk.Companion(origin, store)
 	server.Config.Handler = w.page
 	server.Start()
-	ts.Defer(server.Close)
-	ts.Setenv(args[0], origin)
+	atEnd(server.Close)
+	return origin
 }
 
 // web signed-out: the person signs out of the web app.
