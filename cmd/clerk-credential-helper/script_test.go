@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -225,6 +226,9 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		want[args[i]] = n
 	}
+	if n := want["token:refresh_token"]; n > 0 {
+		refreshed(ts, n)
+	}
 	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
 	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
 	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
@@ -237,6 +241,25 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 		if got != want[kind] {
 			ts.Fatalf("Clerk was asked for %s %d times, not %d", kind, got, want[kind])
 		}
+	}
+}
+
+// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and nobody is at one any more: a
+// caller whose token still lives waits for two seconds only.
+func refreshed(ts *testscript.TestScript, n int) {
+	const kind = "token:refresh_token"
+	w := of(ts)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for w.clerk.Count(kind)-w.told[kind] < n && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	files, err := filepath.Glob(filepath.Join(ts.Getenv("HOME"), stateBelow, "locks", "session-*.lock"))
+	ts.Check(err)
+	for _, file := range files {
+		release, err := platform.Locks{Dir: filepath.Dir(file)}.Lock(ctx, strings.TrimSuffix(filepath.Base(file), ".lock"))
+		ts.Check(err)
+		release()
 	}
 }
 
