@@ -31,8 +31,13 @@ import (
 // demoBrowser is the name under which this program follows the sign-in in place of a browser.
 const demoBrowser = "clerk-demo-browser"
 
-// demoLifetime is short, so that the demo can wait for a token's end, and long enough for a clone on a busy machine.
-const demoLifetime = 7 * time.Second
+// A token of the demo lives for demoLifetime, which is short, so that the demo can wait for its end. Where the machine is so
+// busy that two clones might take as long, it lives longer: for slowness times what setting up took, up to demoLongest.
+const (
+	demoLifetime = 7 * time.Second
+	demoLongest  = time.Minute
+	slowness     = 20
+)
 
 type demoCommand struct {
 	Browser bool `help:"Sign in with your own browser instead of following the redirects."`
@@ -51,6 +56,7 @@ type demo struct {
 	registry string // host:port of the registry
 	roots    *x509.CertPool
 	stop     []func()
+	lifetime time.Duration
 	seen     int       // how many of the sandbox's requests were told already
 	traced   int64     // how much of the trace was told already
 	step     time.Time // when the step began, waiting not counted
@@ -78,7 +84,7 @@ func (c demoCommand) Run(ctx context.Context, sys *system) error {
 		{"git clone, signed out", "git asks git-credential-clerk, which signs the person in through the browser." + browser, d.clone("first")},
 		{"git clone again", "The token comes from the keychain. Clerk is not asked.", d.clone("second")},
 		{"a docker client reads a manifest", "The registry sends it to its token service; docker-credential-clerk answers.", d.manifest},
-		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", demoLifetime), d.cloneAfterExpiry},
+		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", d.lifetime), d.cloneAfterExpiry},
 		{"a stranger asks", "A host that only looks like ours gets nothing, and nobody is asked to sign in.", d.stranger},
 		{"logout", "The session is gone from this machine, and the refresh token is revoked.", d.logout},
 	}
@@ -113,7 +119,7 @@ func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err erro
 	if f, ok := sys.stdout.(*os.File); ok {
 		d.colour = term.IsTerminal(int(f.Fd())) && sys.getenv("NO_COLOR") == ""
 	}
-	issuer, clerk, stop, err := startSandbox(0, sandbox.Options{Auto: !c.Browser, AccessLifetime: demoLifetime})
+	issuer, clerk, stop, err := startSandbox(0, sandbox.Options{Auto: !c.Browser})
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +141,18 @@ func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err erro
 	if err := d.furnish(ca, c.Browser); err != nil {
 		return nil, err
 	}
+	began := time.Now()
+	if _, err := d.own(ctx, "", "clerk-credential-helper", "version"); err != nil {
+		return nil, err
+	}
 	if _, err := exec.LookPath("git"); err == nil {
 		err = sandbox.NewRepository(ctx, filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello from a private repository\n"})
 		if err != nil {
 			return nil, err
 		}
 	}
+	d.lifetime = min(max(demoLifetime, slowness*time.Since(began)), demoLongest).Round(time.Second)
+	clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = d.lifetime })
 	return d, nil
 }
 
@@ -268,7 +280,7 @@ func (d *demo) cloneAfterExpiry(ctx context.Context) (string, error) {
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case <-time.After(demoLifetime):
+	case <-time.After(d.lifetime):
 	}
 	d.step = time.Now()
 	return d.clone("third")(ctx)
