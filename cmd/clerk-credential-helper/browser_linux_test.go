@@ -59,7 +59,7 @@ func startChromium(t *testing.T) *chromium {
 		to.Close()
 		from.Close()
 	})
-	timer := time.AfterFunc(time.Minute, func() { from.Close() })
+	timer := time.AfterFunc(5*time.Minute, func() { from.Close() })
 	t.Cleanup(func() { timer.Stop() })
 	return &chromium{T: t, to: to, from: bufio.NewReader(from)}
 }
@@ -134,7 +134,7 @@ func (c *chromium) eval(expression string) any {
 // await waits until an expression is true, and takes a picture.
 func (c *chromium) await(name, expression string) {
 	c.Helper()
-	for end := time.Now().Add(30 * time.Second); c.eval(`document.readyState === "complete" && (`+expression+`)`) != true; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); c.eval(`document.readyState === "complete" && (`+expression+`)`) != true; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			c.Fatalf("%s does not come; the page is %v: %v", name, c.eval("location.href"), c.eval("document.body && document.body.innerText"))
 		}
@@ -183,7 +183,7 @@ func TestChromium(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(program, "login", "--timeout", "1m")
+			cmd := exec.Command(program, "login", "--timeout", "5m")
 			cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "CLERK_HELPER_CONFIG=" + config,
 				"CLERK_HELPER_STORE=file", "BROWSER=" + launcher}
 			var words strings.Builder
