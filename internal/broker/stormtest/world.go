@@ -293,13 +293,16 @@ func (w *world) session(ctx context.Context) (s broker.Session, ok bool, err err
 	return s, true, nil
 }
 
-// age makes the session that much older. Nobody else may use it at the time.
+// age makes the session that old, however old it was: past half of its life a get may answer with it while another one
+// refreshes it. Nobody else may use it at the time.
 func (w *world) age(ctx context.Context, d time.Duration) error {
 	s, ok, err := w.session(ctx)
 	if err != nil || !ok {
 		return fmt.Errorf("there is no session to age: %w", err)
 	}
-	s.ReceivedAt, s.ExpiresAt = s.ReceivedAt.Add(-d), s.ExpiresAt.Add(-d)
+	life := s.ExpiresAt.Sub(s.ReceivedAt)
+	s.ReceivedAt = time.Now().UTC().Add(-d)
+	s.ExpiresAt = s.ReceivedAt.Add(life)
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
