@@ -86,6 +86,9 @@ func stormExpired(ctx context.Context, w *world, n int) ([]row, error) {
 // stormRefused: n tools ask at once, and the person says no, once. In the cool-down nobody is asked again but by login.
 func stormRefused(ctx context.Context, w *world, n int) ([]row, error) {
 	r := row{name: "refused", processes: n}
+	if err := w.refusedBefore(ctx, 6); err != nil {
+		return []row{r}, err
+	}
 	deny := func(no bool) { w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = no }) }
 	deny(true)
 	began := time.Now()

@@ -310,6 +310,23 @@ func (w *world) age(ctx context.Context, d time.Duration) error {
 	return w.keychain.Set(ctx, broker.Item(w.acme), string(text))
 }
 
+// refusedBefore lets the person have said no so often that the next cool-down is of an hour, not of a minute: the last of
+// a thousand processes may begin late. Theirs is over.
+func (w *world) refusedBefore(ctx context.Context, times int) error {
+	locks, err := w.keychain.LockDir()
+	if err != nil {
+		return err
+	}
+	outcomes, err := platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	text := fmt.Sprintf(`{"code":"denied","at":%q,"until":%q,"refusals":%d}`,
+		now.Add(-2*time.Hour).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339), times)
+	return outcomes.Set(ctx, strings.Replace(broker.Item(w.acme), "session", "signin", 1), text)
+}
+
 // signIn gives the profile a new session.
 func (w *world) signIn(ctx context.Context) error {
 	r, err := w.run(ctx, task{program: w.helper, args: []string{"login", "acme"}})
