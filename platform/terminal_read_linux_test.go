@@ -150,7 +150,8 @@ func TestReadLinesEmptied(t *testing.T) {
 }
 
 func TestReadLinesEndOfTime(t *testing.T) {
-	r := startReader(t, "300ms", `exec "$0"`)
+	t.Parallel() // most of it is waiting
+	r := startReader(t, "5s", `exec "$0"`)
 	r.awaitMode(false)
 	r.typeIn("typed in vain")
 	r.expect("end context deadline exceeded")
@@ -159,7 +160,8 @@ func TestReadLinesEndOfTime(t *testing.T) {
 
 // TestReadLinesInBackground: what is typed is the shell's, which is not stopped, and neither is the reader.
 func TestReadLinesInBackground(t *testing.T) {
-	r := startReader(t, "2s", `set -m; "$0" & read line; echo "the shell got $line"; wait; echo status $?`)
+	t.Parallel()
+	r := startReader(t, "10s", `set -m; "$0" & read line; echo "the shell got $line"; wait; echo status $?`)
 	if got := termios(t, r.tty); got != r.before {
 		t.Errorf("the terminal was changed from the background: %+v", got)
 	}
@@ -172,11 +174,12 @@ func TestReadLinesInBackground(t *testing.T) {
 
 // TestReadLinesStopped: Ctrl-Z stops it like anything else; in the foreground again it goes on with its own mode.
 func TestReadLinesStopped(t *testing.T) {
-	r := startReader(t, "30s", `set -m; "$0"; echo stopped; stty sane; fg >/dev/null; echo back`)
+	r := startReader(t, "30s", `set -m; "$0"; stty sane; echo stopped; read line; fg >/dev/null; echo back`)
 	r.awaitMode(false)
 	r.typeIn("\x1a")
 	r.expect("stopped")
 	r.awaitMode(true)
+	r.typeIn("\n") // now the shell may go on
 	r.awaitMode(false)
 	r.typeIn("again\r")
 	r.expect(`5 false "again"`)
