@@ -15,8 +15,8 @@ import (
 	"golang.org/x/term"
 )
 
-// launchGrace is how long a launcher may take to fail visibly.
-const launchGrace = 500 * time.Millisecond
+// launchGrace is how long a launcher may take to fail visibly. Tests wait for longer.
+var launchGrace = 500 * time.Millisecond
 
 func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
 	failed := ErrNoBrowser

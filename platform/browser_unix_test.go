@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +20,7 @@ import (
 const pageURL = "http://127.0.0.1:8080/start/x"
 
 func TestOpenBrowser(t *testing.T) {
+	awaitLaunchers(t)
 	dir := t.TempDir()
 	good, bad := script(t, dir, "good", ""), script(t, dir, "bad", "exit 3")
 	blank := script(t, dir, "with blank", "")
@@ -81,6 +81,7 @@ func TestOpenBrowserLookup(t *testing.T) {
 // TestOpenBrowserStreams: what a launcher prints reaches neither our stdout, which is the wire, nor a stderr that a
 // tool may be reading to its end.
 func TestOpenBrowserStreams(t *testing.T) {
+	awaitLaunchers(t)
 	dir := t.TempDir()
 	noisy := script(t, dir, "noisy", "echo to stdout; echo to stderr >&2; read line && echo read >>$TEST_LOG")
 	log := filepath.Join(dir, "log")
@@ -106,6 +107,7 @@ func TestOpenBrowserStreams(t *testing.T) {
 }
 
 func TestOpenBrowserEnvironment(t *testing.T) {
+	awaitLaunchers(t)
 	dir := t.TempDir()
 	lister := script(t, dir, "lister", "env >$TEST_LOG")
 	log := filepath.Join(dir, "log")
@@ -143,11 +145,7 @@ func TestOpenBrowserDoesNotWait(t *testing.T) {
 	if took := time.Since(began); took > 10*launchGrace {
 		t.Errorf("OpenBrowser waited %v for its launcher", took)
 	}
-	lines := logged(t, log)
-	pid, err := strconv.Atoi(lines[len(lines)-1])
-	if err != nil {
-		t.Fatalf("the launcher has not said its number: %q", lines)
-	}
+	pid := awaitNumber(t, log)
 	if session, err := unix.Getsid(pid); err != nil || session != pid {
 		t.Errorf("the launcher %d is in session %d, %v; want one of its own", pid, session, err)
 	}
@@ -170,6 +168,13 @@ func TestOpenBrowserEndsWithItsContext(t *testing.T) {
 	if got := logged(t, log); got != nil {
 		t.Errorf("ran %q all the same", got)
 	}
+}
+
+// awaitLaunchers has each launcher waited for until it ends: the test looks at once at what it has done.
+func awaitLaunchers(t *testing.T) {
+	grace := launchGrace
+	launchGrace = time.Minute
+	t.Cleanup(func() { launchGrace = grace })
 }
 
 func browserIs(browser string) func(string) string {

@@ -3,10 +3,12 @@
 package platform
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func TestNothingIsInherited(t *testing.T) {
 			log := filepath.Join(dir, "log")
 			t.Setenv("TEST_LOG", log)
 			// It says that it runs, and stays.
-			program := script(t, dir, "stays", "echo $$ >>$TEST_LOG; exec sleep 60")
+			program := script(t, dir, "stays", "echo $$ >>$TEST_LOG; exec sleep 120")
 			r, w, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
@@ -66,17 +68,29 @@ func TestNothingIsInherited(t *testing.T) {
 // stop waits until the script has said its number, and ends it at the end of the test.
 func stop(t *testing.T, log string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		lines := logged(t, log)
-		if len(lines) < 2 {
+	pid := awaitNumber(t, log)
+	t.Cleanup(func() { unix.Kill(pid, unix.SIGKILL) })
+}
+
+// awaitNumber waits for the number of a process, the line that a script writes after its name.
+func awaitNumber(t *testing.T, log string) int {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		data, err := os.ReadFile(log)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		_, number, _ := strings.Cut(string(data), "\n")
+		number, whole := strings.CutSuffix(number, "\n")
+		if !whole {
 			continue
 		}
-		pid, err := strconv.Atoi(lines[1])
+		pid, err := strconv.Atoi(number)
 		if err != nil {
-			t.Fatalf("the program has not said its number: %q", lines)
+			t.Fatalf("the program has not said its number: %q", data)
 		}
-		t.Cleanup(func() { unix.Kill(pid, unix.SIGKILL) })
-		return
+		return pid
 	}
 	t.Fatal("the program does not run")
+	return 0
 }
