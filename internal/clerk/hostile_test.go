@@ -37,6 +37,7 @@ type issuer struct {
 	url    string
 	key    *rsa.PrivateKey
 	nonce  string
+	now    int64    // when it was made
 	strays []string // requests for paths that no client has any business with
 	keys   []byte   // what the key set is; nil for the right one
 
@@ -57,9 +58,9 @@ func serve(t *testing.T, r *run, key *rsa.PrivateKey) (*issuer, *config.Profile)
 	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
 	i.url = server.URL
-	now := time.Now().Unix()
-	i.id = object{"iss": i.url, "sub": "user_1", "aud": "client", "iat": now, "exp": now + 3600, "email": "ada@acme.dev"}
-	i.access = object{"iss": i.url, "sub": "user_1", "client_id": "client", "iat": now, "nbf": now - 10, "exp": now + 3600}
+	i.now = time.Now().Unix()
+	i.id = object{"iss": i.url, "sub": "user_1", "aud": "client", "iat": i.now, "exp": i.now + 3600, "email": "ada@acme.dev"}
+	i.access = object{"iss": i.url, "sub": "user_1", "client_id": "client", "iat": i.now, "nbf": i.now - 10, "exp": i.now + 3600}
 	i.sign = i.rs256
 	return i, &config.Profile{Name: "acme", Issuer: i.url, ClientID: "client", Scopes: []string{"openid", "email"}, Token: "access"}
 }
@@ -192,7 +193,6 @@ func newKey(t *testing.T) *rsa.PrivateKey {
 
 // TestVerify changes one thing at a time in an answer that would be good.
 func TestVerify(t *testing.T) {
-	now := time.Now().Unix()
 	key, otherKey := newKey(t), newKey(t)
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
@@ -210,8 +210,8 @@ func TestVerify(t *testing.T) {
 		{reason: "application/at+jwt is the long form", change: func(i *issuer) { i.kind = "application/at+jwt" }},
 		{reason: "types have no case", change: func(i *issuer) { i.kind, i.idType = "AT+JWT", "jwt" }},
 		{reason: "an ID token needs no type", change: func(i *issuer) { i.idType = "" }},
-		{reason: "ended within the leeway", change: func(i *issuer) { i.id["exp"], i.access["exp"] = now-20, now-20 }},
-		{reason: "not yet valid within the leeway", change: func(i *issuer) { i.access["nbf"], i.id["nbf"], i.id["iat"] = now+20, now+20, now+20 }},
+		{reason: "ended within the leeway", change: func(i *issuer) { i.id["exp"], i.access["exp"] = i.now-20, i.now-20 }},
+		{reason: "not yet valid within the leeway", change: func(i *issuer) { i.access["nbf"], i.id["nbf"], i.id["iat"] = i.now+20, i.now+20, i.now+20 }},
 		{reason: "a list of one audience", change: func(i *issuer) { i.id["aud"] = []string{"client"} }},
 		{reason: "several audiences and azp", change: func(i *issuer) { i.id["aud"], i.id["azp"] = []string{"other", "client"}, "client" }},
 		{reason: "keys we do not understand are passed over", change: func(i *issuer) {
@@ -273,13 +273,13 @@ func TestVerify(t *testing.T) {
 		{reason: "ID token: several audiences, azp is another", change: func(i *issuer) { i.id["aud"], i.id["azp"] = []string{"client", "other"}, "other" }, want: "azp"},
 		{reason: "ID token: another nonce", change: func(i *issuer) { i.id["nonce"] = "other" }, want: "nonce"},
 		{reason: "ID token: no nonce", change: func(i *issuer) { i.id["nonce"] = "" }, want: "nonce"},
-		{reason: "ID token: ended", change: func(i *issuer) { i.id["exp"] = now - 40 }, want: "expired"},
+		{reason: "ID token: ended", change: func(i *issuer) { i.id["exp"] = i.now - 40 }, want: "expired"},
 		{reason: "ID token: no end", change: func(i *issuer) { delete(i.id, "exp") }, want: "no end"},
-		{reason: "ID token: not yet valid", change: func(i *issuer) { i.id["nbf"] = now + 60 }, want: "not valid yet"},
-		{reason: "ID token: issued in the future", change: func(i *issuer) { i.id["iat"] = now + 60 }, want: "issued in the future"},
-		{reason: "access token: ended", change: func(i *issuer) { i.access["exp"] = now - 40 }, want: "expired"},
+		{reason: "ID token: not yet valid", change: func(i *issuer) { i.id["nbf"] = i.now + 60 }, want: "not valid yet"},
+		{reason: "ID token: issued in the future", change: func(i *issuer) { i.id["iat"] = i.now + 60 }, want: "issued in the future"},
+		{reason: "access token: ended", change: func(i *issuer) { i.access["exp"] = i.now - 40 }, want: "expired"},
 		{reason: "access token: no end", change: func(i *issuer) { delete(i.access, "exp") }, want: "no end"},
-		{reason: "access token: not yet valid", change: func(i *issuer) { i.access["nbf"] = now + 60 }, want: "not valid yet"},
+		{reason: "access token: not yet valid", change: func(i *issuer) { i.access["nbf"] = i.now + 60 }, want: "not valid yet"},
 		{reason: "access token: times that are words", change: func(i *issuer) { i.access["exp"] = "tomorrow" }, want: "access token: "},
 		{reason: "ID token: no subject", change: func(i *issuer) { delete(i.id, "sub") }, want: "no subject"},
 		{reason: "access token: no subject", change: func(i *issuer) { delete(i.access, "sub") }, want: "no subject"},
