@@ -379,6 +379,8 @@ export const scenarios = [
       const now = Math.floor(Date.now() / 1000);
       const past = { iat: now - 3600, nbf: now - 3610, exp: now - 3540 };
       const { token } = await stage.control("/token", { kind: "session", session, claims: past });
+      // A machine that sleeps runs no script. Clerk's would write a fresh cookie over the old one, every 1.5 s.
+      await page.evaluate(() => Object.defineProperty(document, "cookie", { get: () => "", set: () => {} }));
       await profile.setCookies(
         Object.fromEntries(
           Object.keys(cookies).map((name) => [name, name.startsWith("__session") ? token : cookies[name]]),
