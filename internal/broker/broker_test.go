@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
@@ -220,22 +221,26 @@ func TestFreshness(t *testing.T) {
 		{"min_ttl above the token's life asks for half of it", time.Hour, 29 * time.Minute, 2 * time.Hour, false},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			b := newBench(t)
-			b.acme.MinTTL = row.minTTL
-			b.Locks = busyLocks{b.Locks}
-			b.have(row.age, func(s *broker.Session) { s.ExpiresAt = s.ReceivedAt.Add(row.life) })
-			if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
-				t.Fatalf("got %+v", reply)
-			}
-			if refreshed := len(b.issuer.calls) > 0; refreshed != row.wantRefresh {
-				t.Errorf("refreshed: %v, want %v", refreshed, row.wantRefresh)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.acme.MinTTL = row.minTTL
+				b.Locks = busyLocks{b.Locks}
+				b.have(row.age, func(s *broker.Session) { s.ExpiresAt = s.ReceivedAt.Add(row.life) })
+				if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+					t.Fatalf("got %+v", reply)
+				}
+				if refreshed := len(b.issuer.calls) > 0; refreshed != row.wantRefresh {
+					t.Errorf("refreshed: %v, want %v", refreshed, row.wantRefresh)
+				}
+			})
 		})
 	}
 }
 
 // TestRefreshAhead: past half of its life a good token is refreshed by the way, and what goes wrong then costs nothing.
-func TestRefreshAhead(t *testing.T) {
+func TestRefreshAhead(t *testing.T) { synctest.Test(t, testRefreshAhead) } // no machine is too slow for its 2 s
+
+func testRefreshAhead(t *testing.T) {
 	b := newBench(t)
 	b.have(12 * time.Hour)
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "refreshed-access" {
@@ -386,17 +391,19 @@ func TestFailedRefresh(t *testing.T) {
 			protocol.Found, "signed-in-access", "signed-in-refresh", []string{"refresh kept-refresh", "sign in"}},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			b := newBench(t)
-			b.have(row.age)
-			b.issuer.refresh = row.refresh
-			reply := b.get("git.acme.dev")
-			if reply.Outcome != row.wantOutcome || reply.Credential.Token != row.wantToken {
-				t.Errorf("got %+v", reply)
-			}
-			if s := b.kept(); s.RefreshToken != row.wantRefresh {
-				t.Errorf("the refresh token kept is %q, want %q", s.RefreshToken, row.wantRefresh)
-			}
-			b.wantCalls(row.wantCalls...)
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.have(row.age)
+				b.issuer.refresh = row.refresh
+				reply := b.get("git.acme.dev")
+				if reply.Outcome != row.wantOutcome || reply.Credential.Token != row.wantToken {
+					t.Errorf("got %+v", reply)
+				}
+				if s := b.kept(); s.RefreshToken != row.wantRefresh {
+					t.Errorf("the refresh token kept is %q, want %q", s.RefreshToken, row.wantRefresh)
+				}
+				b.wantCalls(row.wantCalls...)
+			})
 		})
 	}
 }
