@@ -150,7 +150,7 @@ for (const { source, store } of [
       await children.run("cp", ["-R", from, app]);
     }
 
-    const port = await freePort();
+    const { port, release } = await takePort(); // nobody else may take it while the app is built
     const origin = `http://localhost:${port}`;
     const said = await children.run(world.helper, ["companion", "add", app, "--origin", origin], { env: person() });
     assert.match(said, new RegExp(`written: .*${source}/proxy\\.ts`));
@@ -170,6 +170,7 @@ for (const { source, store } of [
     };
     const next = join(app, "node_modules", "next", "dist", "bin", "next");
     await children.run(process.execPath, [next, "build"], { cwd: app, env });
+    await release();
     const server = children.start(process.execPath, [next, "start", "-p", String(port)], { cwd: app, env });
     await server.said(/Ready in/);
 
@@ -193,10 +194,10 @@ function person() {
   return { PATH: process.env.PATH, HOME: world.dir };
 }
 
-async function freePort() {
+async function takePort() {
   const server = createServer();
   await new Promise((resolve) => server.listen(0, "localhost", resolve));
   const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  server.unref();
+  return { port, release: () => new Promise((resolve) => server.close(resolve)) };
 }

@@ -39,10 +39,22 @@ export async function clerkForTests() {
   return { ...clerk.ready, control, log, close: clerk.close };
 }
 
-/** Starts the built app. Settings that are undefined are left out. */
+/**
+ * Starts the built app. Settings that are undefined are left out. Somebody else may take the port between the choice and
+ * its use: the test files run at the same time, and each starts several.
+ */
 export async function startApp(clerk, settings = {}) {
   assert.ok(await isBuilt(), "the build is missing or older than the source: node testing/attacks/build.mjs");
-  const at = await freePort();
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await startAppAt(await freePort(), clerk, settings);
+    } catch (error) {
+      if (attempt === 3 || !String(error).includes("EADDRINUSE")) throw error;
+    }
+  }
+}
+
+async function startAppAt(at, clerk, settings) {
   const origin = `http://localhost:${at}`;
   const env = {
     PATH: process.env.PATH,
