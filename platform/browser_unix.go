@@ -15,17 +15,22 @@ import (
 	"golang.org/x/term"
 )
 
-// launchGrace is how long a launcher may take to fail visibly. Tests wait for longer.
-var launchGrace = 500 * time.Millisecond
+// launchGrace is how long a launcher may take to fail visibly.
+const launchGrace = 500 * time.Millisecond
 
 func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
+	return tryLaunchers(ctx, url, getenv, stderr, launchGrace)
+}
+
+// tryLaunchers starts one launcher after the other until one does not fail within grace.
+func tryLaunchers(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, grace time.Duration) error {
 	failed := ErrNoBrowser
 	for _, argv := range append(namedLaunchers(getenv("BROWSER")), launchers(getenv)...) {
 		path, err := lookAbsolute(argv[0], getenv("PATH"))
 		if err != nil {
 			continue
 		}
-		err = launch(ctx, path, withURL(argv[1:], url), stderr)
+		err = launch(ctx, path, withURL(argv[1:], url), stderr, grace)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -81,8 +86,8 @@ func lookAbsolute(name, path string) (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// launch starts a launcher and watches it for a moment. The context ends the watching, never the launcher.
-func launch(ctx context.Context, path string, args []string, stderr io.Writer) error {
+// launch starts a launcher and watches it for a moment, grace. The context ends the watching, never the launcher.
+func launch(ctx context.Context, path string, args []string, stderr io.Writer, grace time.Duration) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = WithoutSecrets(os.Environ())
 	cmd.Dir = "/" // a browser stays, and would keep our folder's file system busy
@@ -95,7 +100,7 @@ func launch(ctx context.Context, path string, args []string, stderr io.Writer) e
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	timer := time.NewTimer(launchGrace)
+	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case err := <-done:

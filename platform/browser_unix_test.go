@@ -19,8 +19,10 @@ import (
 
 const pageURL = "http://127.0.0.1:8080/start/x"
 
+// patience has a launcher waited for until it ends: a test looks at once at what it has done.
+const patience = time.Minute
+
 func TestOpenBrowser(t *testing.T) {
-	awaitLaunchers(t)
 	dir := t.TempDir()
 	good, bad := script(t, dir, "good", ""), script(t, dir, "bad", "exit 3")
 	blank := script(t, dir, "with blank", "")
@@ -52,7 +54,7 @@ func TestOpenBrowser(t *testing.T) {
 			if row.browser == "./good" || row.browser == "" {
 				env["PATH"] = "::."
 			}
-			err := OpenBrowser(t.Context(), pageURL, func(name string) string { return env[name] }, io.Discard)
+			err := tryLaunchers(t.Context(), pageURL, func(name string) string { return env[name] }, io.Discard, patience)
 			if !errors.Is(err, row.err) {
 				t.Errorf("OpenBrowser: %v, want %v", err, row.err)
 			}
@@ -81,7 +83,6 @@ func TestOpenBrowserLookup(t *testing.T) {
 // TestOpenBrowserStreams: what a launcher prints reaches neither our stdout, which is the wire, nor a stderr that a
 // tool may be reading to its end.
 func TestOpenBrowserStreams(t *testing.T) {
-	awaitLaunchers(t)
 	dir := t.TempDir()
 	noisy := script(t, dir, "noisy", "echo to stdout; echo to stderr >&2; read line && echo read >>$TEST_LOG")
 	log := filepath.Join(dir, "log")
@@ -92,7 +93,7 @@ func TestOpenBrowserStreams(t *testing.T) {
 	}
 	stdout, stderr, stdin := os.Stdout, os.Stderr, os.Stdin
 	os.Stdout, os.Stderr, os.Stdin = w, w, r
-	err = OpenBrowser(t.Context(), pageURL, browserIs(noisy), w)
+	err = tryLaunchers(t.Context(), pageURL, browserIs(noisy), w, patience)
 	os.Stdout, os.Stderr, os.Stdin = stdout, stderr, stdin
 	w.Close()
 	if err != nil {
@@ -107,7 +108,6 @@ func TestOpenBrowserStreams(t *testing.T) {
 }
 
 func TestOpenBrowserEnvironment(t *testing.T) {
-	awaitLaunchers(t)
 	dir := t.TempDir()
 	lister := script(t, dir, "lister", "env >$TEST_LOG")
 	log := filepath.Join(dir, "log")
@@ -116,7 +116,7 @@ func TestOpenBrowserEnvironment(t *testing.T) {
 		t.Setenv(secret, "hidden")
 	}
 	t.Setenv("CLERK_HELPER_PROFILE", "kept")
-	if err := OpenBrowser(t.Context(), pageURL, browserIs(lister), io.Discard); err != nil {
+	if err := tryLaunchers(t.Context(), pageURL, browserIs(lister), io.Discard, patience); err != nil {
 		t.Fatal(err)
 	}
 	env := strings.Join(logged(t, log), "\n")
@@ -168,13 +168,6 @@ func TestOpenBrowserEndsWithItsContext(t *testing.T) {
 	if got := logged(t, log); got != nil {
 		t.Errorf("ran %q all the same", got)
 	}
-}
-
-// awaitLaunchers has each launcher waited for until it ends: the test looks at once at what it has done.
-func awaitLaunchers(t *testing.T) {
-	grace := launchGrace
-	launchGrace = time.Minute
-	t.Cleanup(func() { launchGrace = grace })
 }
 
 func browserIs(browser string) func(string) string {

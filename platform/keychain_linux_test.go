@@ -18,9 +18,9 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// silenceBound is how long a call may take that meets silence: the limit of one reply and much for a busy machine. A bus
-// gives up a service that does not come up after 25 s.
-const silenceBound = replyLimit + 17*time.Second
+// silenceBound is how long a call may take that meets silence: the limit of one reply and much for a busy machine, but less
+// than the time after which a bus gives up a service that does not come up, 25 s.
+const silenceBound = replyLimit + 7*time.Second
 
 func BenchmarkSecretServiceGet(b *testing.B) {
 	s := startKeyring(b)
