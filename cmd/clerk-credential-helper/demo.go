@@ -31,8 +31,8 @@ import (
 // demoBrowser is the name under which this program follows the sign-in in place of a browser.
 const demoBrowser = "clerk-demo-browser"
 
-// A token of the demo lives for demoLifetime, which is short, so that the demo can wait for its end. Where the machine is so
-// busy that two clones might take as long, it lives longer: for slowness times what setting up took, up to demoLongest.
+// A token of the demo lives for demoLifetime: short, so that the demo can wait for its end. Where the machine is so busy that
+// two clones might take as long, it lives for slowness times what setting up took, up to demoLongest.
 const (
 	demoLifetime = 7 * time.Second
 	demoLongest  = time.Minute
@@ -141,7 +141,7 @@ func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err erro
 	if err := d.furnish(ca, c.Browser); err != nil {
 		return nil, err
 	}
-	began := time.Now()
+	began := time.Now() // a run of ours and git's making of the repository tell how busy the machine is
 	if _, err := d.own(ctx, "", "clerk-credential-helper", "version"); err != nil {
 		return nil, err
 	}
