@@ -8,7 +8,6 @@
 // cache of those packages, CHROMIUM the browser.
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,21 +18,13 @@ import { unpackPackages } from "./e2e/packages.mjs";
 import { Mailbox } from "./e2e/person.mjs";
 import { Children } from "./e2e/processes.mjs";
 import { scenarios } from "./e2e/scenarios.mjs";
+import { onFreePort } from "./port.mjs";
 
 const companion = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const repository = resolve(companion, "..");
 
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const limits = { all: 10 * 60_000, scenario: 60_000 };
-
-/** A port that is free now. Next.js must be told its own origin before it listens. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 /** Which build of the companion there is. */
 function buildId() {
@@ -92,7 +83,7 @@ class Stage {
     // Whom a page may ask; data: and blob: have no host.
     this.known = new Set(["localhost", "127.0.0.1", "", new URL(this.clerk.issuer).hostname]);
     await Promise.all([
-      this.startApp(),
+      onFreePort((port) => this.startApp(port)),
       this.startBackend(git),
       startBrowser({ packages, clerk: this.clerk, executable: chromium }).then((browser) => {
         this.browser = browser;
@@ -117,19 +108,7 @@ class Stage {
     await git("clone", "--quiet", "--bare", work, join(folder, "hello.git"));
   }
 
-  /** Somebody else may take the port between the choice and its use. */
-  async startApp() {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.startAppAt(await freePort());
-        return;
-      } catch (error) {
-        if (attempt === 3 || !String(error).includes("EADDRINUSE")) throw error;
-      }
-    }
-  }
-
-  async startAppAt(port) {
+  async startApp(port) {
     this.app = `http://localhost:${port}`;
     const next = join(companion, "node_modules", "next", "dist", "bin", "next");
     this.appServer = this.children.start(process.execPath, [next, "start", "-p", String(port)], {

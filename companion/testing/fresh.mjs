@@ -8,13 +8,13 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startClerk } from "./clerk.mjs";
 import { Children } from "./e2e/processes.mjs";
+import { takePort } from "./port.mjs";
 
 const companion = dirname(dirname(fileURLToPath(import.meta.url)));
 const children = new Children();
@@ -192,12 +192,4 @@ for (const { source, store } of [
 /** The environment of somebody who has nothing set up. */
 function person() {
   return { PATH: process.env.PATH, HOME: world.dir };
-}
-
-async function takePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "localhost", resolve));
-  const { port } = server.address();
-  server.unref();
-  return { port, release: () => new Promise((resolve) => server.close(resolve)) };
 }

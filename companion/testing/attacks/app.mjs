@@ -4,23 +4,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { decodeProtectedHeader, EncryptJWT, jwtDecrypt } from "jose";
 import { startClerk } from "../clerk.mjs";
+import { onFreePort } from "../port.mjs";
 import { isBuilt, publishableKey } from "./build.mjs";
 
 const companion = join(import.meta.dirname, "..", "..");
 export const secret = "the secret of the attack table and long enough";
 export const port = 49152; // of a helper that nobody runs: no redirect is ever followed
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port: free } = server.address();
-  await new Promise((done) => server.close(done));
-  return free;
-}
 
 /** The stand-in for Clerk, and its control interface. */
 export async function clerkForTests() {
@@ -39,19 +31,10 @@ export async function clerkForTests() {
   return { ...clerk.ready, control, log, close: clerk.close };
 }
 
-/**
- * Starts the built app. Settings that are undefined are left out. Somebody else may take the port between the choice and
- * its use: the test files run at the same time, and each starts several.
- */
+/** Starts the built app. Settings that are undefined are left out. */
 export async function startApp(clerk, settings = {}) {
   assert.ok(await isBuilt(), "the build is missing or older than the source: node testing/attacks/build.mjs");
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await startAppAt(await freePort(), clerk, settings);
-    } catch (error) {
-      if (attempt === 3 || !String(error).includes("EADDRINUSE")) throw error;
-    }
-  }
+  return onFreePort((at) => startAppAt(at, clerk, settings));
 }
 
 async function startAppAt(at, clerk, settings) {
