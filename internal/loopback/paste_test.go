@@ -110,7 +110,7 @@ func TestPasteAndListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	if resp, _ := get(t, browser(t), l.RedirectURI()+"?"+good); resp.Header.Get("Location") != "/done" {
-		t.Errorf("a callback after the paste: %d", resp.StatusCode)
+		t.Errorf("a callback after the paste: %d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	if _, err := l.Wait(t.Context()); err != nil {
 		t.Error(err)

@@ -122,8 +122,7 @@ func (w *world) removeLocks() {
 	if err != nil {
 		return
 	}
-	identity := strings.TrimPrefix(broker.Item(w.acme), "session-")
-	for _, pattern := range []string{"*-" + identity + ".lock", "outcomes/*-" + identity + ".json"} {
+	for _, pattern := range []string{"*-" + w.identity() + ".lock", "outcomes/*-" + w.identity() + ".json"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return

@@ -402,7 +402,7 @@ func (w *world) lock(ctx context.Context, kind string) (release func(), err erro
 	if err != nil {
 		return nil, err
 	}
-	return platform.Locks{Dir: dir}.Lock(ctx, kind+strings.TrimPrefix(broker.Item(w.acme), "session"))
+	return platform.Locks{Dir: dir}.Lock(ctx, kind+"-"+w.identity())
 }
 
 // sweep removes the temporary files that killed writers have left, and counts those of sessions, which hold tokens.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -205,7 +204,7 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+	outcomes, err := openOutcomes(locks)
 	if err != nil {
 		return nil, err
 	}

@@ -317,15 +317,23 @@ func (w *world) refusedBefore(ctx context.Context, times int) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+	outcomes, err := openOutcomes(locks)
 	if err != nil {
 		return err
 	}
 	now := time.Now().UTC()
 	text := fmt.Sprintf(`{"code":"denied","at":%q,"until":%q,"refusals":%d}`,
 		now.Add(-2*time.Hour).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339), times)
-	return outcomes.Set(ctx, strings.Replace(broker.Item(w.acme), "session", "signin", 1), text)
+	return outcomes.Set(ctx, "signin-"+w.identity(), text)
 }
+
+// openOutcomes opens the store of how sign-ins and refreshes ended, where the helper has it.
+func openOutcomes(locks string) (*platform.Keychain, error) {
+	return platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+}
+
+// identity is what the names of the profile's items, locks and outcomes end with.
+func (w *world) identity() string { return strings.TrimPrefix(broker.Item(w.acme), "session-") }
 
 // signIn gives the profile a new session.
 func (w *world) signIn(ctx context.Context) error {
