@@ -93,7 +93,7 @@ type nextApp struct {
 // readNextApp looks at the app in dir. What the page cannot be added to is an error.
 func readNextApp(dir string) (*nextApp, error) {
 	file := filepath.Join(dir, "package.json")
-	text, err := readText(file)
+	text, err := platform.ReadPlain(file, configLimit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -136,7 +136,7 @@ func readNextApp(dir string) (*nextApp, error) {
 	}
 	app.proxyFile()
 	if !slices.ContainsFunc([]string{"tsx", "jsx", "ts", "js"}, func(ending string) bool {
-		return isFile(filepath.Join(app.root, "app", "layout."+ending))
+		return platform.IsPlain(filepath.Join(app.root, "app", "layout."+ending))
 	}) {
 		app.notes = append(app.notes, "There is no layout right in "+filepath.Join(app.root, "app")+": move app/cli-auth into the route group that has one.")
 	}
@@ -191,7 +191,7 @@ func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[
 func (app *nextApp) version(name, wanted string) (v version, known bool) {
 	folder, err := filepath.Abs(app.dir)
 	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
-		text, err := readText(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"))
+		text, err := platform.ReadPlain(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"), configLimit)
 		var installed struct {
 			Version string `json:"version"`
 		}
@@ -237,7 +237,7 @@ func (app *nextApp) command(packages string, develop bool) string {
 	for _, other := range []struct{ lock, program string }{
 		{"bun.lockb", "bun add"}, {"bun.lock", "bun add"}, {"yarn.lock", "yarn add"}, {"pnpm-lock.yaml", "pnpm add"},
 	} {
-		if isFile(filepath.Join(app.dir, other.lock)) {
+		if platform.IsPlain(filepath.Join(app.dir, other.lock)) {
 			program, dev = other.program, " --dev"
 		}
 	}
@@ -256,11 +256,11 @@ func (app *nextApp) proxyFile() {
 	for _, name := range names {
 		for _, ending := range []string{"ts", "tsx", "js", "jsx"} {
 			file := filepath.Join(app.root, name+"."+ending)
-			if isFile(file) && app.proxy == "" {
-				text, err := readText(file)
+			if platform.IsPlain(file) && app.proxy == "" {
+				text, err := platform.ReadPlain(file, configLimit)
 				app.proxy, app.wraps = file, err == nil && bytes.Contains(text, []byte("withCliAuth"))
 			}
-			if stray := filepath.Join(app.dir, name+"."+ending); app.root != app.dir && isFile(stray) {
+			if stray := filepath.Join(app.dir, name+"."+ending); app.root != app.dir && platform.IsPlain(stray) {
 				app.notes = append(app.notes, stray+" does nothing: Next.js looks for it in src, where the app is.")
 			}
 		}
@@ -288,7 +288,7 @@ func (app *nextApp) drafts() ([]sourceFile, error) {
 	var drafts []sourceFile
 	draft := func(name string, text []byte) error {
 		d := sourceFile{file: filepath.Join(app.root, filepath.FromSlash(name)), text: text, state: written}
-		there, err := readText(d.file)
+		there, err := platform.ReadPlain(d.file, configLimit)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.file, err)
 		}

@@ -139,7 +139,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 // companionHTTP trusts what the profile of that companion page trusts, and follows no redirect.
 func (sys *system) companionHTTP(origin string) (*http.Client, error) {
 	cfg, err := sys.config()
-	if err != nil && !errors.Is(err, errNoConfiguration) {
+	if err != nil && !errors.Is(err, config.ErrNone) {
 		return nil, err
 	}
 	profile := &config.Profile{}

@@ -21,6 +21,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
@@ -159,10 +160,10 @@ func (d *doctor) configuration() *config.Config {
 	cfg, err := d.sys.config()
 	file, homeless := d.sys.userConfig()
 	switch {
-	case errors.Is(err, errNoConfiguration) && homeless != nil:
+	case errors.Is(err, config.ErrNone) && homeless != nil:
 		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
 		return noProfiles()
-	case errors.Is(err, errNoConfiguration):
+	case errors.Is(err, config.ErrNone):
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return noProfiles()
 	case errors.Is(err, platform.ErrWritable):
@@ -533,39 +534,26 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 		d.fail(check, "git cannot read its configuration: "+words, "mend the file and the line that git names")
 		return
 	}
-	var statements []gitStatement
-	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		key, value, _ := strings.Cut(entry, "\n")
-		i, j := strings.IndexByte(key, '.'), strings.LastIndexByte(key, '.')
-		if i < 0 {
-			continue
-		}
-		s := gitStatement{section: key[:i], key: key[j+1:], value: value}
-		if i < j {
-			s.subsection = key[i+1 : j]
-		}
-		statements = append(statements, s)
-	}
+	settings := toolconfig.ParseGitList(out)
 	told, untold := []string{}, []string{}
 	for _, p := range cfg.Profiles {
 		for _, h := range p.Hosts {
 			url := "https://" + h.String()
-			helpers := gitHelpers(statements, url)
-			at := slices.IndexFunc(helpers, isGitHelper)
+			helpers := settings.Helpers(url)
+			at := slices.IndexFunc(helpers, toolconfig.IsGitHelper)
 			if at < 0 {
 				untold = append(untold, h.String())
 				continue
 			}
 			told = append(told, h.String())
 			if len(helpers) > 1 {
-				others := slices.DeleteFunc(slices.Clone(helpers), isGitHelper)
+				others := slices.DeleteFunc(slices.Clone(helpers), toolconfig.IsGitHelper)
 				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to keep", h, strings.Join(others, ", ")),
 					"clerk-credential-helper setup git", d.setUpGit(cfg))
 			}
-			for _, s := range statements {
-				if s.key == "username" && s.value != p.Username && gitURLMatches(s.subsection, url) && !strings.Contains(s.value, "@") {
-					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, s.value, p.Username),
-						"git config --global --unset "+strings.Replace("credential."+s.subsection+".username", "..", ".", 1))
+			for _, u := range settings.Usernames(url) {
+				if u.Name != p.Username && !strings.Contains(u.Name, "@") {
+					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, u.Name, p.Username), "git config --global --unset "+u.Key)
 				}
 			}
 		}
@@ -583,12 +571,7 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 
 // storedByGit looks for what git-credential-store has kept of our hosts.
 func (d *doctor) storedByGit(cfg *config.Config) {
-	home, err := d.sys.home()
-	if err != nil {
-		return
-	}
-	file := filepath.Join(home, ".git-credentials")
-	text, err := readText(file)
+	file, text, err := toolconfig.GitStored(d.sys.toolEnv())
 	if err != nil {
 		return
 	}
@@ -603,33 +586,29 @@ func (d *doctor) storedByGit(cfg *config.Config) {
 // docker reads docker's configuration as docker does.
 func (d *doctor) docker(cfg *config.Config) {
 	const check = "docker"
-	file, err := d.sys.dockerFile()
-	if err != nil || len(cfg.Profiles) == 0 || !d.sys.usesDocker() {
+	tool, _ := toolconfig.Named("docker")
+	if len(cfg.Profiles) == 0 || !tool.Used(d.sys.toolEnv()) {
 		return
 	}
-	text, err := readText(file)
-	if err == nil && !isBlank(text) {
-		_, _, err = parseDocker(text)
+	file, docker, err := toolconfig.ReadDocker(d.sys.toolEnv())
+	if file == "" {
+		return
 	}
 	if err != nil {
 		d.fail(check, fmt.Sprintf("%s: %v", file, err), "mend the line that is named: docker cannot read it either")
 		return
 	}
-	var docker dockerConfig
-	if !isBlank(text) {
-		_, docker, _ = parseDocker(text)
-	}
 	var told []string
 	for _, p := range cfg.Profiles {
 		for _, h := range p.Hosts {
 			host := h.String()
-			helper, named := docker.CredHelpers[host]
-			if helper == dockerName || !named && docker.CredsStore == dockerName {
+			helper, named := docker.Helper(host)
+			if helper == toolconfig.DockerName {
 				told = append(told, host)
 			} else if named {
 				d.warn(check, fmt.Sprintf("for %s it asks %q", host, helper), "take that line out of "+file+", then: clerk-credential-helper setup docker")
 			}
-			if login := docker.Auths[host]; login.Auth != "" || login.IdentityToken != "" {
+			if docker.HoldsSecret(host) {
 				d.warn(check, fmt.Sprintf("%s holds a password for %s in the clear", file, host), "docker logout "+host)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
@@ -83,7 +84,7 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 			}
 		}
 		if !ok {
-			err = errLeft
+			err = toolconfig.ErrDeclined
 		} else {
 			err = r.do()
 		}
@@ -94,7 +95,7 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 		return err
 	case ctx.Err() != nil:
 		return cmp.Or(err, ctx.Err())
-	case errors.Is(err, errLeft):
+	case errors.Is(err, toolconfig.ErrDeclined):
 		fact(sys.stderr, "left", "as it is")
 	case err != nil:
 		fact(sys.stderr, "FAILED", err.Error())
@@ -259,7 +260,7 @@ func void(path string) bool {
 	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < leftAfter {
 		return false // one that is being written is not looked at too closely
 	}
-	text, err := readText(path)
+	text, err := toolconfig.ReadFile(path)
 	return err == nil && broker.Void(string(text), time.Now())
 }
 
@@ -307,12 +308,13 @@ func notInPath(self, name string) (remedy string, repairs []repair) {
 // setUpGit is "setup git": our section comes last, and takes back the helpers before it.
 func (d *doctor) setUpGit(cfg *config.Config) repair {
 	return repair{what: "clerk-credential-helper setup git", asks: func(ctx context.Context, yes, dryRun bool) error {
+		git, _ := toolconfig.Named("git")
 		// Standard output is for the findings.
 		sys := &system{args: d.sys.args, stdin: d.sys.stdin, stdout: d.sys.stderr, stderr: d.sys.stderr, getenv: d.sys.getenv}
-		edits, err := setupCommand{Tool: "git"}.edits(sys, cfg)
+		change, err := setupCommand{}.change(sys, cfg, git)
 		if err != nil {
 			return err
 		}
-		return sys.apply(ctx, edits, yes, dryRun)
+		return toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, change.Edits, toolconfig.Options{Yes: yes, DryRun: dryRun})
 	}}
 }

@@ -98,7 +98,7 @@ const (
 func sweepTokens() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
 	for _, folder := range left {
-		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !isFile(filepath.Join(folder, tokenLock+".lock")) {
+		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !platform.IsPlain(filepath.Join(folder, tokenLock+".lock")) {
 			continue // without a lock it is nobody's exec, whatever its name
 		}
 		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock(tokenLock); err == nil && free { // never in another user's
@@ -136,7 +136,7 @@ func tokenFile(token string) (file string, remove func(), err error) {
 
 func isVariable(name string) bool {
 	for i := range len(name) {
-		if c := name[i]; c != '_' && !isLetter(c) && (i == 0 || !isDigit(c)) {
+		if c := name[i]; c != '_' && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') && (i == 0 || c < '0' || c > '9') {
 			return false
 		}
 	}

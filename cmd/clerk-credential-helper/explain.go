@@ -74,7 +74,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	}
 	cfg, err := sys.config()
 	var missing error
-	if errors.Is(err, errNoConfiguration) {
+	if errors.Is(err, config.ErrNone) {
 		missing, cfg, err = err, noProfiles(), nil
 	}
 	if err != nil {

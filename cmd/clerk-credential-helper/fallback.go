@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -32,7 +33,7 @@ func (sys *system) fallback(name string) func(context.Context, protocol.Request)
 	return func(ctx context.Context, req protocol.Request) protocol.Reply {
 		program, err := sys.findFallback(name)
 		if err != nil {
-			return protocol.Reply{Outcome: protocol.Failed, Err: &configurationError{fmt.Errorf("docker's fallback %q: %w", name, err)}}
+			return protocol.Reply{Outcome: protocol.Failed, Err: &config.Error{Err: fmt.Errorf("docker's fallback %q: %w", name, err)}}
 		}
 		out, err := sys.callFallback(ctx, program, req)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
@@ -26,7 +27,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	cfg, err := sys.configured()
 	reached := true
 	switch {
-	case errors.Is(err, errNoConfiguration):
+	case errors.Is(err, config.ErrNone):
 		var first *newProfile
 		if first, err = sys.askProfile(ctx, c.DryRun); err != nil {
 			return err
@@ -52,33 +53,21 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		return err
 	}
 	var told, left []string
-	for _, tool := range []string{"git", "docker"} {
-		c := c
-		c.Tool = toolName(tool)
-		if tool == "docker" && !sys.usesDocker() {
+	for _, tool := range toolconfig.Tools() {
+		if !tool.Offered || !tool.Used(sys.toolEnv()) {
 			continue
 		}
-		edits, err := c.edits(sys, cfg)
-		var usage *usageError
-		if errors.As(err, &usage) {
-			sys.tell(tool + " is left out: " + err.Error())
-			continue // no host that this tool could be told of
-		}
-		if err != nil {
+		found, err := c.setUp(ctx, sys, cfg, tool)
+		var impossible *toolconfig.RequestError
+		switch {
+		case errors.As(err, &impossible) && !errors.Is(err, toolconfig.ErrForAnother):
+			sys.tell(tool.Name + " is left out: " + err.Error())
+		case errors.Is(err, toolconfig.ErrDeclined):
+			left = append(left, tool.Name)
+		case err != nil:
 			return err
-		}
-		err = sys.apply(ctx, edits, c.Yes, c.DryRun)
-		if errors.Is(err, errLeft) {
-			left = append(left, tool)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if found, err := c.after(sys, cfg); err != nil {
-			return err
-		} else if found {
-			told = append(told, tool)
+		case found:
+			told = append(told, tool.Name)
 		}
 	}
 	for _, tool := range left {
@@ -115,12 +104,6 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on"
 }
 
-// usesDocker tells whether this person has docker, or a configuration of it.
-func (sys *system) usesDocker() bool {
-	file, err := sys.dockerFile()
-	return err == nil && isFile(file) || onPath("docker") || onPath("podman")
-}
-
 // firstRun asks for what a profile needs, and writes it into the configuration of this user when they say yes. It is for a
 // person at a terminal who has no profile yet.
 func firstRun(ctx context.Context, sys *system) error {
@@ -133,14 +116,14 @@ func firstRun(ctx context.Context, sys *system) error {
 
 // newProfile is a profile that a person has told us, and that is not written yet.
 type newProfile struct {
-	edit    edit
+	edit    toolconfig.Edit
 	config  *config.Config // as it is with the profile
 	reached bool           // whether people can sign in there now
 }
 
 func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) error {
 	fmt.Fprintln(sys.stderr)
-	return sys.applyAsking(ctx, "Write this profile?", []edit{n.edit}, yes, dryRun)
+	return toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
 }
 
 // askProfile asks for what a profile needs, and checks it.
@@ -149,15 +132,15 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, err
 	}
-	if err := sys.notForAnother(file); err != nil && !dryRun {
+	if err := toolconfig.NotForAnother(sys.toolEnv(), file); err != nil && !dryRun {
 		return nil, err
 	}
 	text, err := platform.ReadTrusted(file, configLimit)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	if _, err := config.Parse(file, text); err != nil {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	if !isTerminal(sys.stdin) {
 		return nil, &usageError{errNobodyToAsk}
@@ -203,17 +186,17 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 		return nil, err
 	}
 	added := append([]string{"[profiles." + profileName(hosts) + "]"}, append(strings.Split(whose, "\n"), hosts)...)
-	if !isBlank(text) {
+	if len(bytes.TrimSpace(text)) > 0 {
 		added = append([]string{""}, added...)
 	}
 	change := func(text []byte) ([]byte, error) {
-		fresh := appendLines(text, added)
+		fresh := toolconfig.AppendLines(text, added)
 		_, err := config.Parse(file, fresh)
 		return fresh, err
 	}
 	fresh, err := change(text)
 	if err != nil {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	cfg, err := sys.configFrom(func(name string, limit int64) ([]byte, error) {
 		if name, err := filepath.Abs(name); err == nil && name == file {
@@ -224,7 +207,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, err
 	}
-	return &newProfile{edit{file: file, private: true, change: change}, cfg, reached}, nil
+	return &newProfile{toolconfig.Edit{File: file, Private: true, Change: change}, cfg, reached}, nil
 }
 
 // reachTime is how long a person at setup waits to hear whether people can sign in.

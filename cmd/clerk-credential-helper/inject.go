@@ -30,11 +30,11 @@ func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Pr
 			return "", "", nil
 		}
 		if token != "" && file != "" {
-			return "", "", &configurationError{errors.New("CLERK_HELPER_TOKEN and CLERK_HELPER_TOKEN_FILE are both set: keep one")}
+			return "", "", &config.Error{Err: errors.New("CLERK_HELPER_TOKEN and CLERK_HELPER_TOKEN_FILE are both set: keep one")}
 		}
 		switch named := sys.getenv("CLERK_HELPER_PROFILE"); {
 		case named == "" && len(cfg.Profiles) > 1:
-			return "", "", &configurationError{fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", names(cfg), variable)}
+			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", names(cfg), variable)}
 		case named != "" && named != p.Name:
 			return "", "", nil
 		}
@@ -43,7 +43,7 @@ func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Pr
 		}
 		text, err := sys.tokenIn(ctx, file)
 		if err != nil {
-			return "", "", &configurationError{fmt.Errorf("CLERK_HELPER_TOKEN_FILE: %w", err)}
+			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN_FILE: %w", err)}
 		}
 		return text, "CLERK_HELPER_TOKEN_FILE", nil
 	}

@@ -36,7 +36,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		sys.asking.flow = clerk.Flow(c.Flow)
 	}
 	b, p, err := sys.session(c.Target)
-	if errors.Is(err, errNoConfiguration) && isTerminal(sys.stdin) {
+	if errors.Is(err, config.ErrNone) && isTerminal(sys.stdin) {
 		if err = firstRun(ctx, sys); err == nil {
 			b, p, err = sys.session(c.Target)
 		}

@@ -26,7 +26,7 @@ func TestMan(t *testing.T) {
 		t.Errorf("%s has changed, %v:\n%s", file, err, page)
 	}
 
-	parser, err := kong.New(&commands{}, kong.Vars{"version": ""})
+	parser, err := kong.New(&commands{}, grammarVars())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 
@@ -85,7 +86,7 @@ func people(sys *system) int {
 		kong.Exit(func(code int) { status = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(sys),
-		kong.Vars{"version": "clerk-credential-helper " + programVersion()},
+		grammarVars(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
@@ -117,6 +118,20 @@ func people(sys *system) int {
 	return exitOK
 }
 
+// grammarVars are what the grammar's tags leave open.
+func grammarVars() kong.Vars {
+	return kong.Vars{
+		"tools":     strings.Join(toolconfig.Names(), ","),
+		"tool_list": oneOf(toolconfig.Names()),
+	}
+}
+
+// oneOf is "a, b or c".
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
 // spelled puts what people are used to from other programs into the words of the grammar.
 func spelled(args []string) []string {
 	if len(args) == 0 {
@@ -134,7 +149,7 @@ func spelled(args []string) []string {
 // advice is the hint for a person, who may have the doctor look at a configuration.
 func (sys *system) advice(err error) string {
 	words := hint(err)
-	var configuration *configurationError
+	var configuration *config.Error
 	switch {
 	case sys.asking.login:
 		return afterLogin(err, words)
@@ -167,12 +182,13 @@ func (e *usageError) Unwrap() error { return e.error }
 
 func exitStatus(ctx context.Context, err error) int {
 	var usage *usageError
-	var configuration *configurationError
+	var request *toolconfig.RequestError
+	var configuration *config.Error
 	var needs *broker.NeedsSignIn
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &configuration), errors.Is(err, errNoConfiguration):
+	case errors.As(err, &usage), errors.As(err, &request), errors.As(err, &configuration), errors.Is(err, config.ErrNone):
 		return exitUsage
 	case errors.As(err, &needs):
 		return exitSignIn
@@ -186,9 +202,9 @@ func hint(err error) string {
 	var failed *broker.SignInFailed
 	var injected *broker.InjectedError
 	var renewal *broker.RefreshFailed
-	var homeless *noHomeError
+	var homeless *config.NoHomeError
 	switch {
-	case errors.Is(err, errForAnother):
+	case errors.Is(err, toolconfig.ErrForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
 	case errors.Is(err, broker.ErrInItsPlace):
 		return "if you mean it: clerk-credential-helper logout first"
@@ -222,7 +238,7 @@ func hint(err error) string {
 		return "run: clerk-credential-helper login"
 	case errors.As(err, &homeless):
 		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
-	case errors.Is(err, errNoConfiguration):
+	case errors.Is(err, config.ErrNone):
 		return "run: clerk-credential-helper setup"
 	}
 	return ""

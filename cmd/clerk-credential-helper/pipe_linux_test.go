@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"clerk-credential-helper/platform"
 )
 
 // namedPipe makes one at whose other end nobody is.
@@ -39,7 +41,7 @@ func soon(t *testing.T, call func()) {
 func TestFileOfToolIsPipe(t *testing.T) {
 	file := namedPipe(t)
 	soon(t, func() {
-		if text, err := readText(file); err == nil || !strings.Contains(err.Error(), "not a plain file") {
+		if text, err := platform.ReadPlain(file, configLimit); err == nil || !strings.Contains(err.Error(), "not a plain file") {
 			t.Errorf("read %q, %v", text, err)
 		}
 	})

@@ -61,7 +61,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		return protocol.Reply{}
 	}
 	cfg, err := sys.config()
-	if errors.Is(err, errNoConfiguration) {
+	if errors.Is(err, config.ErrNone) {
 		cfg, err = noProfiles(), nil
 	}
 	if err == nil && req.Profile != "" {

@@ -23,9 +23,6 @@ import (
 // configLimit bounds a configuration file.
 const configLimit = 1 << 20
 
-// errNoConfiguration says that neither a file nor the environment names a profile.
-var errNoConfiguration = errors.New("no profile is configured")
-
 func noProfiles() *config.Config { return &config.Config{} }
 
 // config reads the machine's file, the user's file and the environment; a later source replaces an earlier one's
@@ -53,31 +50,31 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 			err = fmt.Errorf("CLERK_HELPER_CONFIG: %w", err)
 		}
 		if err != nil {
-			return nil, &configurationError{err}
+			return nil, &config.Error{Err: err}
 		}
 		c, err := config.Parse(file, data)
 		if err != nil {
-			return nil, &configurationError{err}
+			return nil, &config.Error{Err: err}
 		}
 		sources = append(sources, c)
 	}
 	env, err := config.FromEnvironment(sys.getenv)
 	if err != nil {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	merged, err := config.Merge(append(sources, env)...)
 	if err != nil {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	if err := sys.overrideMinTTL(merged); err != nil {
-		return nil, &configurationError{err}
+		return nil, &config.Error{Err: err}
 	}
 	switch {
 	case len(merged.Profiles) > 0:
 	case named == "" && homeless != nil:
-		return nil, &noHomeError{homeless}
+		return nil, &config.NoHomeError{Err: homeless}
 	default:
-		return nil, errNoConfiguration
+		return nil, config.ErrNone
 	}
 	return merged, nil
 }
@@ -97,18 +94,6 @@ func (sys *system) overrideMinTTL(cfg *config.Config) error {
 	}
 	return nil
 }
-
-// noHomeError is errNoConfiguration where there is no place for one.
-type noHomeError struct{ why error }
-
-func (e *noHomeError) Error() string { return errNoConfiguration.Error() + ": " + e.why.Error() }
-
-func (e *noHomeError) Unwrap() error { return errNoConfiguration }
-
-// configurationError marks what the person has to mend in a file or the environment.
-type configurationError struct{ error }
-
-func (e *configurationError) Unwrap() error { return e.error }
 
 // broker puts the parts together. Nothing is opened until it is used: the hot path is one read of the keychain.
 func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
@@ -158,7 +143,7 @@ func (sys *system) keychain() (*platform.Keychain, error) {
 	}
 	k, err := platform.OpenKeychain(choice, state)
 	if err != nil {
-		return nil, &configurationError{fmt.Errorf("CLERK_HELPER_STORE: %w", err)}
+		return nil, &config.Error{Err: fmt.Errorf("CLERK_HELPER_STORE: %w", err)}
 	}
 	return k, nil
 }
@@ -197,12 +182,12 @@ func transport(p *config.Profile) (http.RoundTripper, error) {
 	if p.CAFile != "" {
 		var err error
 		if roots, err = platform.ReadTrusted(p.CAFile, configLimit); err != nil {
-			return nil, &configurationError{fmt.Errorf("reading ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
+			return nil, &config.Error{Err: fmt.Errorf("reading ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
 		}
 	}
 	t, err := clerk.NewTransport(roots)
 	if err != nil {
-		return nil, &configurationError{fmt.Errorf("ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
+		return nil, &config.Error{Err: fmt.Errorf("ca_file %q of profile %q: %w", p.CAFile, p.Name, err)}
 	}
 	return t, nil
 }

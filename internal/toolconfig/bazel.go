@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"fmt"
@@ -20,12 +20,12 @@ import (
 const bazelName = "bazel-credential-clerk"
 
 // bazelFile is the user's file, which Bazel reads after the workspace's.
-func (sys *system) bazelFile() (string, error) {
-	home, err := sys.home()
+func bazelFile(env Env) (string, error) {
+	home, err := env.home()
 	return filepath.Join(home, ".bazelrc"), err
 }
 
-func bazelLeaves(h config.Host) (why, remedy string) {
+func bazelRefuses(h config.Host) (why, remedy string) {
 	text := h.String()
 	name, _, port := strings.Cut(text, ":")
 	if _, err := netip.ParseAddr(name); err == nil || strings.HasPrefix(text, "[") {
@@ -40,35 +40,35 @@ func bazelLeaves(h config.Host) (why, remedy string) {
 func bazelLine(host string) string { return "common --credential_helper=" + host + "=" + bazelName }
 
 // bazelAdd adds the lines at the end: of two for one host Bazel takes the last.
-func bazelAdd(text []byte, hosts []toolHost) ([]byte, error) {
+func bazelAdd(text []byte, hosts []Host) ([]byte, error) {
 	helpers, err := parseBazel(text)
 	if err != nil {
 		return nil, err
 	}
 	var lacking []string
 	for _, h := range hosts {
-		i := slices.IndexFunc(helpers, func(of bazelHelper) bool { return of.host == h.host })
+		i := slices.IndexFunc(helpers, func(of bazelHelper) bool { return of.host == h.Name })
 		switch {
 		case i < 0:
-			lacking = append(lacking, bazelLine(h.host))
+			lacking = append(lacking, bazelLine(h.Name))
 		case !isBazelHelper(helpers[i].program):
-			return nil, fmt.Errorf("line %d: for %s it asks %q already: take that out first", helpers[i].line, h.host, helpers[i].program)
+			return nil, fmt.Errorf("line %d: for %s it asks %q already: take that out first", helpers[i].line, h.Name, helpers[i].program)
 		}
 	}
 	if lacking == nil {
 		return text, nil
 	}
-	return appendLines(text, lacking), nil
+	return AppendLines(text, lacking), nil
 }
 
-func bazelRemove(text []byte, hosts []toolHost) ([]byte, error) {
+func bazelRemove(text []byte, hosts []Host) ([]byte, error) {
 	if _, err := parseBazel(text); err != nil {
 		return nil, err
 	}
 	return cutMatching(text, func(line string) bool {
 		rest, ok := strings.CutPrefix(line, "common --credential_helper=")
 		host, program, _ := strings.Cut(rest, "=")
-		return ok && program == bazelName && (hosts == nil || slices.ContainsFunc(hosts, func(h toolHost) bool { return h.host == host }))
+		return ok && program == bazelName && (hosts == nil || slices.ContainsFunc(hosts, func(h Host) bool { return h.Name == host }))
 	}), nil
 }
 

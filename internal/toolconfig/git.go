@@ -1,13 +1,15 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 // What is written into git's configuration, for each host:
@@ -19,16 +21,45 @@ import (
 // The empty helper takes back those that were named before, which would be given our token to keep. That is why the
 // section comes last in the file. git rewrites none of it: the text that is not ours stays byte for byte.
 
-// gitURLs are the URLs that git knows a host by. http reaches only this machine.
-func gitURLs(cfg *config.Config, hosts []config.Host) []string {
+// gitURLs are the URLs that git knows hosts by. http reaches only this machine.
+func gitURLs(hosts []Host) []string {
 	var urls []string
 	for _, h := range hosts {
-		urls = append(urls, "https://"+h.String())
-		if h.Exact() && len(cfg.Match("http", h.String())) > 0 {
-			urls = append(urls, "http://"+h.String())
+		urls = append(urls, "https://"+h.Name)
+		if h.Plain {
+			urls = append(urls, "http://"+h.Name)
 		}
 	}
 	return urls
+}
+
+func gitAddHosts(text []byte, hosts []Host) ([]byte, error) { return gitAdd(text, gitURLs(hosts)) }
+
+func gitRemoveHosts(text []byte, hosts []Host) ([]byte, error) {
+	return gitRemove(text, gitURLs(hosts))
+}
+
+// gitFile is the configuration of this user that git reads (git-config(1), "FILES").
+func gitFile(env Env) (string, error) {
+	if file := env.Getenv("GIT_CONFIG_GLOBAL"); file != "" {
+		return filepath.Abs(file)
+	}
+	home, err := env.home()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(home, ".gitconfig")
+	if _, err := os.Lstat(file); err == nil {
+		return file, nil
+	}
+	folder := env.Getenv("XDG_CONFIG_HOME")
+	if folder == "" {
+		folder = filepath.Join(home, ".config")
+	}
+	if xdg := filepath.Join(folder, "git", "config"); platform.IsPlain(xdg) {
+		return xdg, nil
+	}
+	return file, nil
 }
 
 // gitAdd makes us the only helper of the URLs. It returns the text as it is where we are already. An error says what is
@@ -40,14 +71,14 @@ func gitAdd(text []byte, urls []string) ([]byte, error) {
 	}
 	var lacking []string
 	for _, url := range urls {
-		if helpers := gitHelpers(statements, url); len(helpers) != 1 || !isGitHelper(helpers[0]) {
+		if helpers := gitHelpers(statements, url); len(helpers) != 1 || !IsGitHelper(helpers[0]) {
 			lacking = append(lacking, url)
 		}
 	}
 	if lacking == nil {
 		return text, nil
 	}
-	// A section of ours that is there and is not the last word is written anew.
+	// A section of ours that is there and is not the last word is written again.
 	if text, err = gitRemove(text, lacking); err != nil {
 		return nil, err
 	}
@@ -55,7 +86,7 @@ func gitAdd(text []byte, urls []string) ([]byte, error) {
 	for _, url := range lacking {
 		lines = append(lines, fmt.Sprintf("[credential %q]", url), "\thelper =", "\thelper = clerk")
 	}
-	return appendLines(text, lines), nil
+	return AppendLines(text, lines), nil
 }
 
 // gitRemove takes out what gitAdd has written for the URLs, for all URLs if none is given. Whatever else stands in our
@@ -75,7 +106,7 @@ func gitRemove(text []byte, urls []string) ([]byte, error) {
 		if end := slices.IndexFunc(body, func(s gitStatement) bool { return s.header }); end >= 0 {
 			body = body[:end]
 		}
-		at := slices.IndexFunc(body, func(s gitStatement) bool { return s.alone && s.key == "helper" && isGitHelper(s.value) })
+		at := slices.IndexFunc(body, func(s gitStatement) bool { return s.alone && s.key == "helper" && IsGitHelper(s.value) })
 		if at < 0 {
 			continue
 		}
@@ -93,7 +124,8 @@ func gitRemove(text []byte, urls []string) ([]byte, error) {
 	return cutLines(text, ours), nil
 }
 
-func isGitHelper(value string) bool {
+// IsGitHelper reports whether git would run us for a helper of that name: "clerk", or a path of git-credential-clerk.
+func IsGitHelper(value string) bool {
 	return value == "clerk" || strings.TrimSuffix(path.Base(strings.ReplaceAll(value, `\`, "/")), ".exe") == "git-credential-clerk"
 }
 
@@ -114,7 +146,7 @@ func gitHelpers(statements []gitStatement, url string) []string {
 	return helpers
 }
 
-// gitURLMatches tells whether a section's pattern, which may lack a scheme or a host, is about a URL without a path.
+// gitURLMatches reports whether a section's pattern, which may lack a scheme or a host, is about a URL without a path.
 // "*" stands for one label.
 func gitURLMatches(pattern, url string) bool {
 	scheme, host, _ := strings.Cut(url, "://")
@@ -364,3 +396,52 @@ func (p *gitParser) value(s *gitStatement) (string, error) {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// GitSettings are what git says of its whole configuration.
+type GitSettings []gitStatement
+
+// ParseGitList reads the output of git config --null --get-regexp.
+func ParseGitList(out []byte) GitSettings {
+	var settings GitSettings
+	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		key, value, _ := strings.Cut(entry, "\n")
+		i, j := strings.IndexByte(key, '.'), strings.LastIndexByte(key, '.')
+		if i < 0 {
+			continue
+		}
+		s := gitStatement{section: key[:i], key: key[j+1:], value: value}
+		if i < j {
+			s.subsection = key[i+1 : j]
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+// Helpers are those that git would ask for a URL.
+func (g GitSettings) Helpers(url string) []string { return gitHelpers(g, url) }
+
+// GitUsername is a user name that git asks for, and the key of that setting.
+type GitUsername struct{ Name, Key string }
+
+// Usernames are what is set for a URL.
+func (g GitSettings) Usernames(url string) []GitUsername {
+	var all []GitUsername
+	for _, s := range g {
+		if s.key == "username" && gitURLMatches(s.subsection, url) {
+			all = append(all, GitUsername{s.value, strings.Replace("credential."+s.subsection+".username", "..", ".", 1)})
+		}
+	}
+	return all
+}
+
+// GitStored reads what git-credential-store has kept.
+func GitStored(env Env) (file string, text []byte, err error) {
+	home, err := env.home()
+	if err != nil {
+		return "", nil, err
+	}
+	file = filepath.Join(home, ".git-credentials")
+	text, err = ReadFile(file)
+	return file, text, err
+}

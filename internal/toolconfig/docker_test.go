@@ -1,9 +1,10 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -113,7 +114,7 @@ func TestDockerAddAndRemove(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if asDocker(t, all)[dockerStore] != dockerName {
+			if asDocker(t, all)[dockerStore] != DockerName {
 				t.Errorf("not for all: %s", all)
 			}
 			if back, err := dockerRemoveAll(all, before); err != nil || string(back) != text {
@@ -175,7 +176,9 @@ func TestDockerReads(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			write(t, filepath.Join(folder, "config.json"), string(added))
+			if err := os.WriteFile(filepath.Join(folder, "config.json"), added, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			out, _ := exec.Command(docker, "--config", folder, "context", "show").CombinedOutput()
 			if complains := bytes.Contains(out, []byte("rror")) && bytes.Contains(out, []byte("config")); complains != (name == "(broken)") {
 				t.Errorf("%s: docker says %s", name, out)
@@ -264,7 +267,7 @@ func FuzzDocker(f *testing.F) {
 			t.Fatalf("what we wrote cannot be read: %v\n%q", err, added)
 		}
 		for _, host := range testRegistries() {
-			if docker.CredHelpers[host] != dockerName {
+			if docker.CredHelpers[host] != DockerName {
 				t.Fatalf("%s is not ours: %q", host, added)
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
@@ -18,8 +18,101 @@ import (
 const (
 	dockerHelpers = "credHelpers"
 	dockerStore   = "credsStore"
-	dockerName    = "clerk" // docker-credential-clerk
 )
+
+func dockerFile(env Env) (string, error) {
+	if folder := env.Getenv("DOCKER_CONFIG"); folder != "" {
+		return filepath.Abs(filepath.Join(folder, "config.json"))
+	}
+	home, err := env.home()
+	return filepath.Join(home, ".docker", "config.json"), err
+}
+
+func dockerRefuses(h config.Host) (why, remedy string) {
+	if !h.Exact() {
+		return "knows no wildcards", "name its registries in the profile one by one, or: clerk-credential-helper setup docker --all"
+	}
+	return "", ""
+}
+
+func dockerAddHosts(text []byte, hosts []Host) ([]byte, error) {
+	return dockerAdd(text, hostNames(hosts))
+}
+
+func dockerRemoveHosts(text []byte, hosts []Host) ([]byte, error) {
+	return dockerRemove(text, hostNames(hosts))
+}
+
+// dockerAll names us in docker's configuration, and the previous helper in our own.
+func dockerAll(env Env) ([]Edit, error) {
+	file, err := dockerFile(env)
+	if err != nil {
+		return nil, err
+	}
+	text, err := ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	_, previous, err := dockerAddAll(text)
+	if err != nil {
+		return nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
+	}
+	edits := []Edit{{File: file, Blank: isEmptyObject, Without: dockerWithout, Change: func(text []byte) ([]byte, error) {
+		edited, _, err := dockerAddAll(text)
+		return edited, err
+	}}}
+	if previous == "" {
+		return edits, nil
+	}
+	program, err := env.FindFallback(previous)
+	if err != nil {
+		return nil, fmt.Errorf("docker's helper %q, which is to keep the other registries: %w", previous, err)
+	}
+	own, err := env.OwnConfig()
+	if err != nil {
+		return nil, err
+	}
+	ours := Edit{File: own, Private: true, Change: func(text []byte) ([]byte, error) { return addFallback(own, text, program) }}
+	// Ours first: docker must not come to us while we know of no fallback.
+	return slices.Insert(edits, 0, ours), nil
+}
+
+// dockerUndoAll also gives every registry back to the previous helper, and takes that helper out of our own configuration.
+func dockerUndoAll(env Env, docker Edit) ([]Edit, error) {
+	own, err := env.OwnConfig()
+	if err != nil {
+		return nil, err
+	}
+	text, err := ReadFile(own)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := config.Parse(own, text)
+	if err != nil {
+		return nil, &config.Error{Err: err}
+	}
+	previous := ""
+	if ours.DockerFallback != "" {
+		previous = strings.TrimPrefix(strings.TrimSuffix(filepath.Base(ours.DockerFallback), ".exe"), "docker-credential-")
+	}
+	docker.Change = func(text []byte) ([]byte, error) {
+		text, err := dockerRemove(text, nil)
+		if err != nil {
+			return nil, err
+		}
+		return dockerRemoveAll(text, previous)
+	}
+	if previous == "" {
+		return []Edit{docker}, nil
+	}
+	return []Edit{docker, {File: own, Undo: true, Private: true, Blank: isBlank,
+		Change: func(text []byte) ([]byte, error) { return removeFallback(own, text) }}}, nil
+}
+
+func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(text), nil)) == "{}" }
+
+// DockerName is what docker calls us: docker-credential-clerk.
+const DockerName = "clerk"
 
 // dockerAdd makes us the helper of the hosts. A host that another helper has is an error: that helper would be lost.
 func dockerAdd(text []byte, hosts []string) ([]byte, error) {
@@ -33,7 +126,7 @@ func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 	var lacking []string
 	for _, host := range hosts {
 		switch helper, named := docker.CredHelpers[host]; {
-		case helper == dockerName, !named && docker.CredsStore == dockerName:
+		case helper == DockerName, !named && docker.CredsStore == DockerName:
 		case !named:
 			lacking = append(lacking, host)
 		case helper == "": // docker takes its password from this file then (docker/cli, config/configfile)
@@ -63,7 +156,7 @@ func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 func dockerMembers(hosts []string, colon, separator string) []byte {
 	var members []string
 	for _, host := range hosts {
-		members = append(members, fmt.Sprintf("%q%s%q", host, colon, dockerName))
+		members = append(members, fmt.Sprintf("%q%s%q", host, colon, DockerName))
 	}
 	return []byte(strings.Join(members, separator))
 }
@@ -79,7 +172,7 @@ func dockerRemove(text []byte, hosts []string) ([]byte, error) {
 		return nil, err
 	}
 	for host, helper := range docker.CredHelpers {
-		if helper != dockerName || hosts != nil && !slices.Contains(hosts, host) {
+		if helper != DockerName || hosts != nil && !slices.Contains(hosts, host) {
 			continue
 		}
 		top = scanObject(text, top.start)
@@ -103,13 +196,12 @@ func dockerWithout(text []byte) ([]byte, error) {
 	return dockerRemoveAll(text, "")
 }
 
-// dockerAgain sets a text up with the hosts, or some host: what was an empty object loses its layout on the way, as it did
-// before.
-func dockerAgain(text []byte, hosts []string) ([]byte, error) {
+// dockerAgain re-applies setup, so that a backup can be compared with an undo that lost an empty object's whitespace.
+func dockerAgain(text []byte, hosts []Host) ([]byte, error) {
 	if hosts == nil {
-		hosts = []string{"registry.invalid"}
+		hosts = []Host{{Name: "registry.invalid"}}
 	}
-	return dockerAdd(text, hosts)
+	return dockerAddHosts(text, hosts)
 }
 
 // dockerAddAll makes us the helper of every registry. before is the one that was.
@@ -122,7 +214,7 @@ func dockerAddAll(text []byte) (edited []byte, before string, err error) {
 		return nil, "", err
 	}
 	switch store := top.member(dockerStore); {
-	case docker.CredsStore == dockerName:
+	case docker.CredsStore == DockerName:
 		return text, "", nil
 	case store != nil:
 		return replaceSpan(text, store.value, `"clerk"`), docker.CredsStore, nil
@@ -142,7 +234,7 @@ func dockerRemoveAll(text []byte, before string) ([]byte, error) {
 	}
 	store := top.member(dockerStore)
 	switch {
-	case docker.CredsStore != dockerName:
+	case docker.CredsStore != DockerName:
 		return text, nil
 	case before == "":
 		return top.remove(text, store), nil
@@ -154,8 +246,8 @@ func dockerRemoveAll(text []byte, before string) ([]byte, error) {
 	return replaceSpan(text, store.value, string(name)), nil
 }
 
-// dockerConfig is the part of the file that matters here.
-type dockerConfig struct {
+// Docker is the part of docker's configuration that matters here.
+type Docker struct {
 	Auths       map[string]struct{ Auth, IdentityToken string }
 	CredHelpers map[string]string
 	CredsStore  string
@@ -164,9 +256,9 @@ type dockerConfig struct {
 func isBlank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
 
 // parseDocker checks that docker could read the text, and finds the top object. Errors name the line.
-func parseDocker(text []byte) (jsonObject, dockerConfig, error) {
+func parseDocker(text []byte) (jsonObject, Docker, error) {
 	var all map[string]json.RawMessage
-	var docker dockerConfig
+	var docker Docker
 	for _, into := range []any{&all, &docker} {
 		err := json.Unmarshal(text, into)
 		var syntax *json.SyntaxError
@@ -393,7 +485,7 @@ func addFallback(file string, text []byte, program string) ([]byte, error) {
 	if isBlank(text) {
 		lines = lines[1:]
 	}
-	edited := appendLines(text, lines)
+	edited := AppendLines(text, lines)
 	if _, err := config.Parse(file, edited); err != nil {
 		return nil, err
 	}
@@ -418,4 +510,31 @@ func removeFallback(file string, text []byte) ([]byte, error) {
 		return text, nil
 	}
 	return cutLines(text, []span{at}), nil
+}
+
+// ReadDocker reads docker's configuration as docker does. The file is empty if its place is not known; the error says what
+// is wrong with the text, with the line.
+func ReadDocker(env Env) (file string, docker Docker, err error) {
+	if file, err = dockerFile(env); err != nil {
+		return "", docker, err
+	}
+	text, err := ReadFile(file)
+	if err != nil || isBlank(text) {
+		return file, docker, err
+	}
+	_, docker, err = parseDocker(text)
+	return file, docker, err
+}
+
+// Helper is the one that docker asks for a host, and whether the file names it for that host alone.
+func (d Docker) Helper(host string) (name string, named bool) {
+	if name, named = d.CredHelpers[host]; named {
+		return name, true
+	}
+	return d.CredsStore, false
+}
+
+// HoldsSecret reports whether the file holds a password or a token for a host in the clear.
+func (d Docker) HoldsSecret(host string) bool {
+	return d.Auths[host].Auth != "" || d.Auths[host].IdentityToken != ""
 }

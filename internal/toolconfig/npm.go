@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"fmt"
@@ -18,17 +18,17 @@ import (
 // The variable is set for one command, by exec. The line holds for every path of the host.
 
 // npmFile is the user's file of npm, which pnpm and yarn 1 read too.
-func (sys *system) npmFile() (string, error) {
+func npmFile(env Env) (string, error) {
 	for _, name := range []string{"npm_config_userconfig", "NPM_CONFIG_USERCONFIG"} {
-		if file := sys.getenv(name); file != "" {
+		if file := env.Getenv(name); file != "" {
 			return filepath.Abs(file)
 		}
 	}
-	home, err := sys.home()
+	home, err := env.home()
 	return filepath.Join(home, ".npmrc"), err
 }
 
-func npmLeaves(h config.Host) (why, remedy string) {
+func npmRefuses(h config.Host) (why, remedy string) {
 	if !h.Exact() {
 		return "knows no wildcards", "name its registries in the profile one by one"
 	}
@@ -40,12 +40,12 @@ func npmVariable(profile string) string {
 	return "CLERK_TOKEN_" + strings.ReplaceAll(strings.ToUpper(profile), "-", "_")
 }
 
-func npmLine(h toolHost) string {
-	return "//" + h.host + "/:_authToken=${" + npmVariable(h.profile) + "}"
+func npmLine(h Host) string {
+	return "//" + h.Name + "/:_authToken=${" + npmVariable(h.Profile) + "}"
 }
 
 // npmAdd adds the lines before the first section, if there is any: what stands below it npm takes for a part of it.
-func npmAdd(text []byte, hosts []toolHost) ([]byte, error) {
+func npmAdd(text []byte, hosts []Host) ([]byte, error) {
 	settings, section, err := parseNpm(text)
 	if err != nil {
 		return nil, err
@@ -55,11 +55,11 @@ func npmAdd(text []byte, hosts []toolHost) ([]byte, error) {
 		there := false
 		for _, s := range settings {
 			switch {
-			case s.host != h.host:
-			case s.key == "_authToken" && strings.TrimSuffix(s.path, "/") == "" && s.value == "${"+npmVariable(h.profile)+"}":
+			case s.host != h.Name:
+			case s.key == "_authToken" && strings.TrimSuffix(s.path, "/") == "" && s.value == "${"+npmVariable(h.Profile)+"}":
 				there = true
 			case slices.Contains([]string{"_authToken", "_auth", "_password"}, s.key):
-				return nil, fmt.Errorf("line %d: it has %s for %s already: take that line out first", s.line, s.key, h.host)
+				return nil, fmt.Errorf("line %d: it has %s for %s already: take that line out first", s.line, s.key, h.Name)
 			}
 		}
 		if !there {
@@ -73,34 +73,37 @@ func npmAdd(text []byte, hosts []toolHost) ([]byte, error) {
 		end := lineEnd(text)
 		return slices.Concat(text[:section], []byte(strings.Join(lacking, end)+end), text[section:]), nil
 	}
-	return appendLines(text, lacking), nil
+	return AppendLines(text, lacking), nil
 }
 
-func npmRemove(text []byte, hosts []toolHost) ([]byte, error) {
+func npmRemove(text []byte, hosts []Host) ([]byte, error) {
 	if _, _, err := parseNpm(text); err != nil {
 		return nil, err
 	}
 	written := regexp.MustCompile(`^//[^/\s]+/:_authToken=\$\{CLERK_TOKEN_[A-Z0-9_]+\}$`)
 	return cutMatching(text, func(line string) bool {
-		return written.MatchString(line) && (hosts == nil || slices.ContainsFunc(hosts, func(h toolHost) bool { return npmLine(h) == line }))
+		return written.MatchString(line) && (hosts == nil || slices.ContainsFunc(hosts, func(h Host) bool { return npmLine(h) == line }))
 	}), nil
 }
 
+// lineMost is how wide a command may be before it is broken, in columns.
+const lineMost = 80
+
 // npmAfter is what npm cannot be told in a file.
-func npmAfter(hosts []toolHost) []string {
-	words := []string{"npm asks no helper: the token comes in a variable, for one command at a time:"}
+func npmAfter(hosts []Host) []string {
+	text := []string{"npm asks no helper: the token comes in a variable, for one command at a time:"}
 	var known []string
 	for _, h := range hosts {
-		if !slices.Contains(known, h.profile) {
-			known = append(known, h.profile)
-			command := fmt.Sprintf("  clerk-credential-helper exec --profile %s --env %s -- npm ci", h.profile, npmVariable(h.profile))
-			if len(command) > screenWidth {
+		if !slices.Contains(known, h.Profile) {
+			known = append(known, h.Profile)
+			command := fmt.Sprintf("  clerk-credential-helper exec --profile %s --env %s -- npm ci", h.Profile, npmVariable(h.Profile))
+			if len(command) > lineMost {
 				command = strings.Replace(command, " --env ", " \\\n    --env ", 1)
 			}
-			words = append(words, strings.Split(command, "\n")...)
+			text = append(text, strings.Split(command, "\n")...)
 		}
 	}
-	return append(words,
+	return append(text,
 		"the scripts of packages see it too: npm ci --ignore-scripts keeps them from running, and pnpm has a helper that needs no variable (docs/tools/pnpm.md)")
 }
 

@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
@@ -271,4 +271,12 @@ func FuzzGit(f *testing.F) {
 			t.Fatalf("%v\n%q\nnot\n%q", err, removed, text)
 		}
 	})
+}
+
+func missing(t *testing.T, program string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is missing", program)
+	}
+	t.Skipf("%s is not installed", program)
 }

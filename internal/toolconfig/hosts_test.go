@@ -1,10 +1,9 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +11,8 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-func testToolHosts() []toolHost {
-	return []toolHost{{"npm.acme.dev", "acme"}, {"registry.acme.dev:5000", "acme"}, {"npm.beta.dev", "be-ta"}}
+func testHosts() []Host {
+	return []Host{{Name: "npm.acme.dev", Profile: "acme"}, {Name: "registry.acme.dev:5000", Profile: "acme"}, {Name: "npm.beta.dev", Profile: "be-ta"}}
 }
 
 // npmFiles are shaped as people's are.
@@ -45,13 +44,13 @@ func bazelFiles() []string {
 
 func TestHostToolsAddAndRemove(t *testing.T) {
 	for name, files := range map[string][]string{"npm": npmFiles(), "bazel": bazelFiles()} {
-		tool, ok := hostToolNamed(name)
+		tool, ok := Named(name)
 		if !ok || len(files) < 30 {
 			t.Fatalf("%s: %v, %d files", name, ok, len(files))
 		}
-		hosts := testToolHosts()
+		hosts := testHosts()
 		if name == "bazel" {
-			hosts = []toolHost{{"cache.acme.dev", "acme"}, {"*.pkg.acme.dev", "acme"}}
+			hosts = []Host{{Name: "cache.acme.dev", Profile: "acme"}, {Name: "*.pkg.acme.dev", Profile: "acme"}}
 		}
 		for _, text := range files {
 			added, err := tool.add([]byte(text), hosts)
@@ -62,16 +61,16 @@ func TestHostToolsAddAndRemove(t *testing.T) {
 			for _, h := range hosts {
 				line := npmLine(h)
 				if name == "bazel" {
-					line = bazelLine(h.host)
+					line = bazelLine(h.Name)
 				}
 				if n := strings.Count(string(added), line); n != 1 {
-					t.Errorf("%s: %q: %d lines for %s: %q", name, text, n, h.host, added)
+					t.Errorf("%s: %q: %d lines for %s: %q", name, text, n, h.Name, added)
 				}
 			}
 			if again, err := tool.add(added, hosts); err != nil || !bytes.Equal(again, added) {
 				t.Errorf("%s: a second time changes it: %v\n%q\nnot\n%q", name, err, again, added)
 			}
-			for _, back := range [][]toolHost{hosts, nil} {
+			for _, back := range [][]Host{hosts, nil} {
 				if removed, err := tool.remove(added, back); err != nil || string(removed) != text {
 					t.Errorf("%s: taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
 				}
@@ -110,10 +109,10 @@ func TestHostToolsRefuse(t *testing.T) {
 		{"bazel", "\xff\xfeb\x00", "not UTF-8", "UTF-16"},
 	}
 	for _, tt := range tests {
-		tool, _ := hostToolNamed(tt.tool)
-		hosts := testToolHosts()
+		tool, _ := Named(tt.tool)
+		hosts := testHosts()
 		if tt.tool == "bazel" {
-			hosts = []toolHost{{"cache.acme.dev", "acme"}}
+			hosts = []Host{{Name: "cache.acme.dev", Profile: "acme"}}
 		}
 		got, err := tool.add([]byte(tt.text), hosts)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -133,8 +132,8 @@ func TestHostToolsPresent(t *testing.T) {
 		{"bazel", "build --credential_helper=npm.acme.dev=/home/ada/.local/bin/bazel-credential-clerk\n", "by hand, with a path"},
 		{"bazel", "build --credential_helper=npm.acme.dev=other\ncommon --credential_helper=npm.acme.dev=bazel-credential-clerk", ""},
 	} {
-		tool, _ := hostToolNamed(tt.tool)
-		got, err := tool.add([]byte(tt.text), testToolHosts()[:1])
+		tool, _ := Named(tt.tool)
+		got, err := tool.add([]byte(tt.text), testHosts()[:1])
 		if tt.reason == "" { // the first word of two is somebody else's: a person must look
 			if err == nil {
 				t.Errorf("%s: %q: taken", tt.tool, tt.text)
@@ -144,7 +143,7 @@ func TestHostToolsPresent(t *testing.T) {
 		}
 	}
 	// Of two profiles that share a file each has a variable of its own: no host gets the other's token.
-	text, err := npmAdd(nil, testToolHosts())
+	text, err := npmAdd(nil, testHosts())
 	if err != nil || !strings.Contains(string(text), "//npm.beta.dev/:_authToken=${CLERK_TOKEN_BE_TA}\n") || !strings.Contains(string(text), "//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}\n") {
 		t.Errorf("%v %s", err, text)
 	}
@@ -160,10 +159,10 @@ func TestHostToolsLeave(t *testing.T) {
 		"npm":   {"*.pkg.acme.dev"},
 		"bazel": {"registry.acme.dev:5000", "127.0.0.1:8080", "10.0.0.5", "[::1]:8080"},
 	} {
-		tool, _ := hostToolNamed(name)
+		tool, _ := Named(name)
 		var left []string
 		for _, h := range cfg.Profiles[0].Hosts {
-			if why, remedy := tool.leaves(h); why != "" {
+			if why, remedy := tool.refuse(h); why != "" {
 				left = append(left, h.String())
 				if remedy == "" {
 					t.Errorf("%s: %s: there is no remedy", name, h)
@@ -185,17 +184,18 @@ func FuzzHostTools(f *testing.F) {
 		if bytes.Contains(bytes.ToLower(text), []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
 			t.Skip("what was ours already is taken out too; a CR at the very end becomes part of a line end")
 		}
-		for _, tool := range hostTools() {
-			hosts := []toolHost{{"npm.acme.dev", "acme"}, {"x.dev", "b"}}
+		for _, name := range []string{"npm", "bazel"} {
+			tool, _ := Named(name)
+			hosts := []Host{{Name: "npm.acme.dev", Profile: "acme"}, {Name: "x.dev", Profile: "b"}}
 			added, err := tool.add(text, hosts)
 			if err != nil {
 				continue
 			}
 			if again, err := tool.add(added, hosts); err != nil || !bytes.Equal(again, added) {
-				t.Fatalf("%s: a second time: %v\n%q\nnot\n%q", tool.name, err, again, added)
+				t.Fatalf("%s: a second time: %v\n%q\nnot\n%q", tool.Name, err, again, added)
 			}
 			if removed, err := tool.remove(added, nil); err != nil || !bytes.Equal(removed, text) {
-				t.Fatalf("%s: %v\n%q\nnot\n%q", tool.name, err, removed, text)
+				t.Fatalf("%s: %v\n%q\nnot\n%q", tool.Name, err, removed, text)
 			}
 		}
 	})
@@ -218,58 +218,13 @@ func TestNotForAnother(t *testing.T) {
 		{"root who calls sudo", "0", 0, "/home/ada/.gitconfig", false},
 		{"Windows, which has no such numbers", "1000", -1, "/home/ada/.gitconfig", false},
 	} {
-		err := notForAnother(environment("SUDO_UID="+row.sudo), row.uid, theirs, row.file)
-		if errors.Is(err, errForAnother) != row.refused || err != nil && !strings.Contains(hint(err), "run it without sudo") {
+		err := notForAnother(func(string) string { return row.sudo }, row.uid, theirs, row.file)
+		if errors.Is(err, ErrForAnother) != row.refused {
 			t.Errorf("%s: %v", row.reason, err)
 		}
 	}
 	broken := func(string) (bool, error) { return false, os.ErrPermission }
-	if err := notForAnother(environment("SUDO_UID=1000"), 0, broken, "/x"); !errors.Is(err, os.ErrPermission) {
+	if err := notForAnother(func(string) string { return "1000" }, 0, broken, "/x"); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("whose it is cannot be told: %v", err)
-	}
-}
-
-// TestSetupUnderSudo is the same with real files, where the test may give some to another user.
-func TestSetupUnderSudo(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can play sudo")
-	}
-	_, home := wellSetUp(t)
-	const other = 4242
-	write(t, filepath.Join(home, ".gitconfig"), "[user]\n\tname = Ada\n")
-	err := filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, other, other))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The configuration is the other's and is not read by root; the environment brings one.
-	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(t.TempDir(), "config.toml"))
-	write(t, os.Getenv("CLERK_HELPER_CONFIG"), "[profiles.acme]\nissuer=\"https://clerk.acme.dev\"\nclient_id=\"x\"\nhosts=[\"git.acme.dev\"]\n")
-	t.Setenv("SUDO_UID", "4242")
-	before, err := os.ReadFile(filepath.Join(home, ".gitconfig"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"setup", "git", "--yes"}, {"setup", "npm", "--yes"}, {"setup", "pip", "--yes"}, {"setup", "bazel", "--yes"}} {
-		status, _, words := runHere(args...)
-		if status != exitUsage || !strings.Contains(words, "would be root's") || !strings.Contains(words, "hint: run it without sudo") {
-			t.Errorf("%q: %d %s", args, status, words)
-		}
-	}
-	if status, out, words := runHere("setup", "git", "--dry-run"); status != exitOK || !strings.Contains(out, "+    helper = clerk") {
-		t.Errorf("a look is free: %d %s", status, words)
-	}
-	if after, err := os.ReadFile(filepath.Join(home, ".gitconfig")); err != nil || !bytes.Equal(before, after) {
-		t.Errorf("it was changed: %v\n%s", err, after)
-	}
-	for _, name := range []string{".npmrc", ".bazelrc", ".gitconfig.clerk-backup"} {
-		if _, err := os.Lstat(filepath.Join(home, name)); err == nil {
-			t.Errorf("%s was made", name)
-		}
-	}
-	t.Setenv("SUDO_UID", "")
-	if status, _, words := runHere("setup", "npm", "--yes"); status != exitOK {
-		t.Errorf("without sudo: %d %s", status, words)
 	}
 }

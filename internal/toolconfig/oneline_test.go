@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
@@ -40,9 +40,9 @@ func toolFiles() map[string][]string {
 
 func TestToolsAddAndRemove(t *testing.T) {
 	for name, files := range toolFiles() {
-		tool, _ := smallToolNamed(name)
+		tool, _ := Named(name)
 		for _, text := range files {
-			added, err := tool.add([]byte(text))
+			added, err := tool.add([]byte(text), nil)
 			if err != nil {
 				t.Errorf("%s: %q: %v", name, text, err)
 				continue
@@ -50,13 +50,13 @@ func TestToolsAddAndRemove(t *testing.T) {
 			if bytes.Equal(added, []byte(text)) || !strings.Contains(string(added), "clerk") && name != "pip" {
 				t.Errorf("%s: %q: nothing was added: %q", name, text, added)
 			}
-			if again, err := tool.add(added); err != nil || !bytes.Equal(again, added) {
+			if again, err := tool.add(added, nil); err != nil || !bytes.Equal(again, added) {
 				t.Errorf("%s: a second time changes it: %v\n%q\nnot\n%q", name, err, again, added)
 			}
-			if removed, err := tool.remove(added); err != nil || string(removed) != text {
+			if removed, err := tool.remove(added, nil); err != nil || string(removed) != text {
 				t.Errorf("%s: taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
 			}
-			if removed, err := tool.remove([]byte(text)); err != nil || string(removed) != text {
+			if removed, err := tool.remove([]byte(text), nil); err != nil || string(removed) != text {
 				t.Errorf("%s: there was nothing of ours: %v\n%q\nnot\n%q", name, err, removed, text)
 			}
 		}
@@ -88,8 +88,8 @@ func TestToolsRefuse(t *testing.T) {
 		{"pip", "[global]\nkeyring-provider = disabled\n", `"disabled" already`},
 	}
 	for _, tt := range tests {
-		tool, _ := smallToolNamed(tt.tool)
-		if got, err := tool.add([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		tool, _ := Named(tt.tool)
+		if got, err := tool.add([]byte(tt.text), nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %q: %v, not %q\n%s", tt.tool, tt.text, err, tt.want, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
@@ -32,32 +32,39 @@ func kubeUser(indent string) []string {
 }
 
 // kubeFile is the one that kubectl writes to: the first of KUBECONFIG, or ~/.kube/config.
-func (sys *system) kubeFile() (string, error) {
-	for _, file := range filepath.SplitList(sys.getenv("KUBECONFIG")) {
+func kubeFile(env Env) (string, error) {
+	for _, file := range filepath.SplitList(env.Getenv("KUBECONFIG")) {
 		if file != "" {
 			return filepath.Abs(file)
 		}
 	}
-	home, err := sys.home()
+	home, err := env.home()
 	return filepath.Join(home, ".kube", "config"), err
 }
 
 // kubeHead begins a file that was not there.
 func kubeHead() []string { return []string{"apiVersion: v1", "kind: Config", "users:"} }
 
-// kubeBlank says that nothing is in a file but how we began it.
+// kubeBlank reports whether a file holds no more than how we began it.
 func kubeBlank(text []byte) bool {
 	at, ok := findLines(text, kubeHead())
 	return isBlank(text) || ok && isBlank(text[:at.start]) && isBlank(text[at.end:])
 }
 
+func kubeAfter([]Host) []string {
+	return []string{
+		"kubectl asks us for contexts of the user clerk:",
+		"  kubectl config set-context --current --user=clerk",
+	}
+}
+
 // kubeLeft tells of contexts that name our user: setup makes none, so they are the person's.
-func (sys *system) kubeLeft() ([]string, error) {
-	file, err := sys.kubeFile()
+func kubeLeft(env Env) ([]string, error) {
+	file, err := kubeFile(env)
 	if err != nil {
 		return nil, err
 	}
-	text, err := readText(file)
+	text, err := ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +80,7 @@ func (sys *system) kubeLeft() ([]string, error) {
 // kubeAdd puts our user first in the list, where its place is known without reading the others.
 func kubeAdd(text []byte) ([]byte, error) {
 	if isBlank(text) {
-		return appendLines(text, append(kubeHead(), kubeUser("")...)), nil
+		return AppendLines(text, append(kubeHead(), kubeUser("")...)), nil
 	}
 	users, err := kubeUsers(text)
 	if err != nil {
@@ -89,7 +96,7 @@ func kubeAdd(text []byte) ([]byte, error) {
 	ours := []byte(strings.Join(kubeUser(users.indent), end))
 	switch {
 	case users.line.end == 0:
-		return appendLines(text, append([]string{"users:"}, kubeUser("")...)), nil
+		return AppendLines(text, append([]string{"users:"}, kubeUser("")...)), nil
 	case users.empty:
 		return replaceSpan(text, users.line, "users:"+end+string(ours)), nil
 	case users.line.end == len(text):

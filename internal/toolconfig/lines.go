@@ -1,9 +1,11 @@
-package main
+package toolconfig
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Editors of texts that are lists of lines: what is added goes to the end, and can be taken out so that the rest is what
@@ -20,8 +22,8 @@ func lineEnd(text []byte) string {
 	return "\n"
 }
 
-// appendLines adds lines at the end. A text without a line end at its end has none afterwards.
-func appendLines(text []byte, lines []string) []byte {
+// AppendLines adds lines at the end. A text without a line end at its end has none afterwards.
+func AppendLines(text []byte, lines []string) []byte {
 	end := lineEnd(text)
 	added := strings.Join(lines, end)
 	if len(text) > 0 && text[len(text)-1] != '\n' {
@@ -71,4 +73,43 @@ func findLines(text []byte, lines []string) (span, bool) {
 		}
 	}
 	return span{}, false
+}
+
+// endsSection reports whether the next line begins another section, or that there is none.
+func endsSection(text []byte, at int) bool {
+	rest := bytes.TrimLeft(text[at:], " \t\r\n")
+	return len(rest) == 0 || rest[0] == '['
+}
+
+// insertLine puts a line at a place where one begins, or at the end.
+func insertLine(text []byte, at int, line string) []byte {
+	if at == len(text) {
+		return AppendLines(text, []string{line})
+	}
+	return slices.Concat(text[:at], []byte(line+lineEnd(text)), text[at:])
+}
+
+// checkLines refuses what is no list of lines that a program could read: PowerShell writes UTF-16 where it is not told
+// otherwise.
+func checkLines(text []byte) error {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return errors.New("it is not UTF-8 text: the tool cannot read it either")
+	}
+	return nil
+}
+
+// cutMatching takes out the lines that are ours, blanks around them apart.
+func cutMatching(text []byte, ours func(line string) bool) []byte {
+	var parts []span
+	for at := 0; at < len(text); {
+		end := len(text)
+		if i := bytes.IndexByte(text[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if ours(strings.TrimSpace(string(text[at:end]))) {
+			parts = append(parts, span{at, end})
+		}
+		at = end
+	}
+	return cutLines(text, parts)
 }

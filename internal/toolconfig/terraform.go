@@ -1,0 +1,124 @@
+package toolconfig
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+func terraformFile(env Env) (string, error) {
+	if file := env.Getenv("TF_CLI_CONFIG_FILE"); file != "" {
+		return filepath.Abs(file)
+	}
+	if os.PathSeparator == '\\' {
+		return configFile("terraform.rc")
+	}
+	home, err := env.home()
+	return filepath.Join(home, ".terraformrc"), err
+}
+
+const terraformLine = `credentials_helper "clerk" {}`
+
+// terraformLink is where Terraform looks for a helper of our name. The person makes the link.
+const terraformLink = "~/.terraform.d/plugins/terraform-credentials-clerk"
+
+func terraformAfter([]Host) []string {
+	return []string{
+		"terraform finds us in its folder of plugins, by a link:",
+		"  mkdir -p ~/.terraform.d/plugins",
+		`  ln -s "$(command -v clerk-credential-helper)" \`,
+		"    " + terraformLink,
+	}
+}
+
+func terraformLeft(env Env) ([]string, error) {
+	file, err := env.below(terraformLink)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(file); err != nil {
+		return nil, nil
+	}
+	return []string{"the link that Terraform found us by is left, and nothing needs it now:", "  rm " + terraformLink}, nil
+}
+
+// terraformAdd adds a block, of which Terraform takes one only.
+func terraformAdd(text []byte) ([]byte, error) {
+	helper, err := terraformHelper(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case helper == "clerk":
+		return text, nil
+	case helper != "":
+		return nil, fmt.Errorf("it has the credentials helper %q already, and Terraform takes one: take that block out first", helper)
+	}
+	return AppendLines(text, []string{terraformLine}), nil
+}
+
+func terraformRemove(text []byte) ([]byte, error) {
+	if _, err := terraformHelper(text); err != nil {
+		return nil, err
+	}
+	if at, ok := findLines(text, []string{terraformLine}); ok {
+		return cutLines(text, []span{at}), nil
+	}
+	return text, nil
+}
+
+// terraformHelper finds the name in credentials_helper "NAME" outside of comments, and checks that braces and quotes are
+// closed. The rest of the language does not matter here.
+func terraformHelper(text []byte) (string, error) {
+	var open []int // lines of the braces
+	var plain strings.Builder
+	for i := 0; i < len(text); i++ {
+		rest := text[i:]
+		switch {
+		case text[i] == '#' || bytes.HasPrefix(rest, []byte("//")):
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+			continue
+		case bytes.HasPrefix(rest, []byte("/*")):
+			end := bytes.Index(rest, []byte("*/"))
+			if end < 0 {
+				return "", fmt.Errorf("line %d: the comment does not end", lineOf(text, i))
+			}
+			i += end + 1
+			continue
+		case text[i] == '"':
+			at := i
+			for i++; i < len(text) && text[i] != '"' && text[i] != '\n'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if i >= len(text) || text[i] != '"' {
+				return "", fmt.Errorf("line %d: the quotes do not end", lineOf(text, at))
+			}
+			if len(open) == 0 {
+				plain.Write(text[at : i+1])
+			}
+			continue
+		case text[i] == '{':
+			open = append(open, lineOf(text, i))
+		case text[i] == '}':
+			if len(open) == 0 {
+				return "", fmt.Errorf("line %d: this brace closes nothing", lineOf(text, i))
+			}
+			open = open[:len(open)-1]
+		}
+		plain.WriteByte(text[i])
+	}
+	if len(open) > 0 {
+		return "", fmt.Errorf("line %d: this brace is not closed", open[len(open)-1])
+	}
+	found := regexp.MustCompile(`\bcredentials_helper\s+"([^"]*)"`).FindStringSubmatch(plain.String())
+	if found == nil {
+		return "", nil
+	}
+	return found[1], nil
+}
