@@ -22,7 +22,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	if get("ISSUER") == "" && get("PUBLISHABLE_KEY") == "" {
 		return nil, nil
 	}
-	d, err := newDraft(cmp.Or(get("PROFILE"), "default"), place{file: prefix + "PROFILE"}, "environment")
+	d, err := newDraft(cmp.Or(get("PROFILE"), "default"), position{file: prefix + "PROFILE"}, "environment")
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		if raw == "" {
 			continue
 		}
-		v := value{kind: text, text: raw, at: place{file: prefix + name}}
+		v := value{kind: text, text: raw, at: position{file: prefix + name}}
 		if key == "hosts" || key == "scopes" {
 			v.kind = list
 			for _, word := range strings.FieldsFunc(raw, func(r rune) bool { return r == ',' || r == ' ' }) {

@@ -19,7 +19,7 @@ type Host struct {
 	// port is 0 for the default port of the scheme.
 	port uint16
 	// at is where the pattern was read.
-	at place
+	at position
 }
 
 // claim is one thing that a pattern may answer for. Two profiles must not have the same one.
@@ -31,9 +31,9 @@ type claim struct {
 	username string
 }
 
-// ParseHost parses a pattern: host, host:port, [IPv6], [IPv6]:port, or *.name, where name has two labels at least.
+// parseHost parses a pattern: host, host:port, [IPv6], [IPv6]:port, or *.name, where name has two labels at least.
 // Names outside ASCII are mapped by IDNA (UTS 46, as for look-up).
-func ParseHost(pattern string) (Host, error) {
+func parseHost(pattern string) (Host, error) {
 	switch {
 	case pattern == "":
 		return Host{}, errors.New("the host is empty: write a name such as \"git.acme.dev\"")

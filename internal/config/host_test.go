@@ -12,7 +12,7 @@ func profiles(t *testing.T, patterns ...string) *Config {
 	t.Helper()
 	c := &Config{}
 	for i, pattern := range patterns {
-		h, err := ParseHost(pattern)
+		h, err := parseHost(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,11 +320,11 @@ func TestParseHost(t *testing.T) {
 		{"0x1.acme.dev", "0x1.acme.dev", true},
 		{strings.Repeat("a.", 126) + "a.:65535", strings.Repeat("a.", 126) + "a:65535", true},
 	} {
-		h, err := ParseHost(tt.pattern)
+		h, err := parseHost(tt.pattern)
 		if err != nil || h.String() != tt.want || h.Exact() != tt.exact {
 			t.Errorf("%q: got %v, exact %t, %v; want %s, %t", tt.pattern, h, h.Exact(), err, tt.want, tt.exact)
 		}
-		if again, err := ParseHost(h.String()); again != h || err != nil {
+		if again, err := parseHost(h.String()); again != h || err != nil {
 			t.Errorf("%q: %v is read as %v, %v", tt.pattern, h, again, err)
 		}
 	}
@@ -370,7 +370,7 @@ func TestParseHost(t *testing.T) {
 		{"℀.dev", `"℀.dev" is not a host name: `},
 		{"a\u200d.dev", "\"a\\u200d.dev\" is not a host name: "},
 	} {
-		h, err := ParseHost(tt.pattern)
+		h, err := parseHost(tt.pattern)
 		if err == nil || err.Error() != tt.want && !(strings.HasSuffix(tt.want, "name: ") && strings.HasPrefix(err.Error(), tt.want)) {
 			t.Errorf("%q: got %v, error %v; want %s", tt.pattern, h, err, tt.want)
 		}
@@ -439,7 +439,7 @@ func FuzzMatch(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, pattern, scheme, host string) {
-		h, err := ParseHost(pattern)
+		h, err := parseHost(pattern)
 		if err != nil {
 			return
 		}
@@ -447,7 +447,7 @@ func FuzzMatch(f *testing.F) {
 		if strings.ToLower(normal) != normal || strings.ContainsFunc(normal, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			t.Fatalf("%q has the normal form %q", pattern, normal)
 		}
-		if again, err := ParseHost(normal); err != nil || again != h {
+		if again, err := parseHost(normal); err != nil || again != h {
 			t.Fatalf("%q: %q is read as %q, %v", pattern, h, again, err)
 		}
 		c := &Config{Profiles: []*Profile{{Name: "a", Hosts: []Host{h}}}}

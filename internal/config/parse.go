@@ -28,7 +28,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		var syntax *toml.DecodeError
 		if errors.As(err, &syntax) {
 			line, column := syntax.Position()
-			return nil, fmt.Errorf("%s: %w", place{file, line, column}, err)
+			return nil, fmt.Errorf("%s: %w", position{file, line, column}, err)
 		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -57,8 +57,8 @@ type reader struct {
 
 	dockerFallback string
 
-	// The place that was asked for last. Places are only ever asked for in the order of the file, so that counting
-	// goes on from there.
+	// The last position asked for. Positions are only ever asked for in the order of the file, so counting continues
+	// from there.
 	offset, line, lineStart int
 }
 
@@ -202,7 +202,7 @@ func (r *reader) draft(name part) (*draft, error) {
 	return d, nil
 }
 
-// value translates a node. Arrays of anything but text are of the kind other. The node of an array has no place.
+// value translates a node. Arrays of anything but text are of the kind other. The node of an array has no position.
 func (r *reader) value(key part, n *unstable.Node) value {
 	v := value{at: r.at(key.offset)}
 	switch n.Kind {
@@ -224,8 +224,8 @@ func (r *reader) value(key part, n *unstable.Node) value {
 	return v
 }
 
-// at is the place of an offset into the file, which is not before the one that was asked for last.
-func (r *reader) at(offset int) place {
+// at returns the position of an offset into the file, which is not before the previous one.
+func (r *reader) at(offset int) position {
 	for i := r.offset; i < offset; i++ {
 		if r.data[i] == '\n' {
 			r.line++
@@ -233,5 +233,5 @@ func (r *reader) at(offset int) place {
 		}
 	}
 	r.offset = offset
-	return place{r.file, r.line, offset - r.lineStart + 1}
+	return position{r.file, r.line, offset - r.lineStart + 1}
 }

@@ -441,7 +441,7 @@ func FuzzParse(f *testing.F) {
 			for _, p := range both.Profiles {
 				p.Source = ""
 				for i := range p.Hosts {
-					p.Hosts[i].at = place{}
+					p.Hosts[i].at = position{}
 				}
 			}
 		}

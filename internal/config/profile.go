@@ -18,13 +18,13 @@ import (
 // maxMinTTL is longer than Clerk lets an access token live.
 const maxMinTTL = 24 * time.Hour
 
-// place is where something was read: a file's line and column from 1, or a variable's name.
-type place struct {
+// position is where something was read: a file's line and column from 1, or a variable's name.
+type position struct {
 	file         string
 	line, column int
 }
 
-func (p place) String() string {
+func (p position) String() string {
 	if p.line == 0 {
 		return p.file
 	}
@@ -36,12 +36,12 @@ type value struct {
 	kind kind
 	text string // of a text, and "true" or "false" of a flag
 	list []item
-	at   place
+	at   position
 }
 
 type item struct {
 	text string
-	at   place
+	at   position
 }
 
 type kind int
@@ -57,11 +57,11 @@ const (
 type draft struct {
 	*Profile
 	companion string // its origin
-	at        place
+	at        position
 	given     map[string]bool
 }
 
-func newDraft(name string, at place, source string) (*draft, error) {
+func newDraft(name string, at position, source string) (*draft, error) {
 	if err := checkProfileName(name); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
@@ -242,12 +242,12 @@ func (v value) oneOf(to *string, words ...string) error {
 	return nil
 }
 
-func (d *draft) setHosts(v value) (place, error) {
+func (d *draft) setHosts(v value) (position, error) {
 	if v.kind != list || len(v.list) == 0 {
 		return v.at, errors.New(`want a list of hosts, such as ["git.acme.dev"]`)
 	}
 	for _, it := range v.list {
-		h, err := ParseHost(it.text)
+		h, err := parseHost(it.text)
 		if err != nil {
 			return it.at, err
 		}
@@ -258,7 +258,7 @@ func (d *draft) setHosts(v value) (place, error) {
 }
 
 // setScopes checks the characters of RFC 6749, section 3.3.
-func (d *draft) setScopes(v value) (place, error) {
+func (d *draft) setScopes(v value) (position, error) {
 	if v.kind != list || len(v.list) == 0 {
 		return v.at, errors.New(`want a list of scopes, such as ["openid", "offline_access"]`)
 	}
