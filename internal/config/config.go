@@ -146,12 +146,16 @@ func Merge(sources ...*Config) (*Config, error) {
 			merged.Profiles = append(merged.Profiles, p)
 		}
 	}
-	variables := make(map[string]*Profile)
+	hosts := 0
+	for _, p := range merged.Profiles {
+		hosts += len(p.Hosts)
+	}
+	variables := make(map[string]*Profile, len(merged.Profiles))
 	type owner struct {
 		profile *Profile
-		host    Host
+		host    *Host
 	}
-	owners := make(map[claim]owner)
+	owners := make(map[claim]owner, hosts)
 	for _, p := range merged.Profiles {
 		variable := "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(p.Name), "-", "_")
 		if other := variables[variable]; other != nil {
@@ -159,7 +163,8 @@ func Merge(sources ...*Config) (*Config, error) {
 				p.Source, p.Name, other.Name, other.Source, variable)
 		}
 		variables[variable] = p
-		for _, h := range p.Hosts {
+		for i := range p.Hosts {
+			h := &p.Hosts[i]
 			claims := h.claims(p.Username)
 			for _, c := range claims {
 				other, taken := owners[c]

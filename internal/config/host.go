@@ -207,10 +207,13 @@ func isNumber(label string) bool {
 	return strings.Trim(label, digits) == ""
 }
 
-// address parses a normalised name that is an IP address.
+// address parses a normalised name that is an IP address. Most names are none, so the first byte is looked at first:
+// an error of ParseAddr costs more than the rest.
 func address(name string) (netip.Addr, bool) {
 	if literal, ok := strings.CutPrefix(name, "["); ok {
 		name = strings.TrimSuffix(literal, "]")
+	} else if name == "" || name[0] < '0' || name[0] > '9' {
+		return netip.Addr{}, false
 	}
 	addr, err := netip.ParseAddr(name)
 	return addr, err == nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -21,20 +22,12 @@ func Parse(file string, data []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' Notepad writes it.
-	// The decoder knows TOML's rules, duplicate keys above all; the parser's tree knows where things stand. Going
-	// over the text twice costs microseconds.
-	var checked map[string]any
-	if err := toml.Unmarshal(data, &checked); err != nil {
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
-			line, column := syntax.Position()
-			return nil, fmt.Errorf("%s: %w", position{file, line, column}, err)
-		}
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	r := reader{file: file, data: data, line: 1}
+	r := reader{file: file, data: data, line: 1, defined: newDefinitions(bytes.Count(data, []byte("\n"))), byName: make(map[string]*draft)}
 	r.parser.Reset(data)
 	if err := r.read(); err != nil {
+		if syntax := syntaxError(file, data); syntax != nil {
+			err = syntax
+		}
 		return nil, err
 	}
 	c := &Config{DockerFallback: r.dockerFallback}
@@ -47,13 +40,31 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// reader walks over the expressions of a file that is known to be valid TOML.
+// syntaxError is the first error of a file that is not valid TOML, or nil. The decoder finds all of them and has the
+// messages, but takes a time that grows with the square of the file, so only a file that was refused pays for it.
+func syntaxError(file string, data []byte) error {
+	var decoded map[string]any
+	err := toml.Unmarshal(data, &decoded)
+	var syntax *toml.DecodeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax):
+		line, column := syntax.Position()
+		return fmt.Errorf("%s: %w", position{file, line, column}, err)
+	}
+	return fmt.Errorf("%s: %w", file, err)
+}
+
+// reader walks over the expressions of a file. It accepts no file that the decoder would refuse; where it returns an
+// error, that of syntaxError takes precedence.
 type reader struct {
-	file   string
-	data   []byte
-	parser unstable.Parser
-	drafts []*draft
-	byName map[string]*draft
+	file    string
+	data    []byte
+	parser  unstable.Parser
+	defined *definitions
+	drafts  []*draft
+	byName  map[string]*draft
 
 	dockerFallback string
 
@@ -69,10 +80,12 @@ type part struct {
 }
 
 func (r *reader) read() error {
-	r.byName = make(map[string]*draft)
 	var table []part
 	for r.parser.NextExpression() {
 		e := r.parser.Expression()
+		if !r.defined.allow(e) {
+			return fmt.Errorf("%s: a name is defined twice", r.file) // the decoder says which, and where
+		}
 		var err error
 		switch e.Kind {
 		case unstable.Table:
@@ -165,8 +178,12 @@ func (r *reader) assign(path []part, v *unstable.Node) error {
 		return err
 	}
 	key := path[2]
-	for _, p := range path[3:] {
-		key.name += "." + p.name
+	if len(path) > 3 {
+		var names []string
+		for _, p := range path[2:] {
+			names = append(names, p.name)
+		}
+		key.name = strings.Join(names, ".")
 	}
 	if !slices.Contains(keys(), key.name) {
 		return fmt.Errorf("%s: unknown key %.40q%s", r.at(key.offset), key.name, didYouMean(key.name, keys()))
@@ -187,7 +204,7 @@ func (r *reader) assignDocker(path []part, n *unstable.Node) error {
 	return nil
 }
 
-// draft is the profile of that name, begun here if need be.
+// draft returns the profile of that name, a new one if it is the first mention.
 func (r *reader) draft(name part) (*draft, error) {
 	if d := r.byName[name.name]; d != nil {
 		return d, nil

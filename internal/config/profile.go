@@ -263,13 +263,15 @@ func (d *draft) setScopes(v value) (position, error) {
 		return v.at, errors.New(`want a list of scopes, such as ["openid", "offline_access"]`)
 	}
 	d.Scopes = nil
+	seen := make(map[string]bool)
 	for _, it := range v.list {
 		if it.text == "" || strings.ContainsFunc(it.text, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
 			return it.at, fmt.Errorf("%q is not a scope: write one scope in each pair of quotes", it.text)
 		}
-		if slices.Contains(d.Scopes, it.text) {
+		if seen[it.text] {
 			return it.at, fmt.Errorf("%q is named twice: remove one", it.text)
 		}
+		seen[it.text] = true
 		d.Scopes = append(d.Scopes, it.text)
 	}
 	return v.at, nil
@@ -404,6 +406,9 @@ func didYouMean(key string, known []string) string {
 	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, bestDistance := "", 3
 	for _, k := range known {
+		if len(key) >= len(k)+bestDistance { // so is the distance
+			continue
+		}
 		if d := distance(key, k); d < bestDistance {
 			best, bestDistance = k, d
 		}
