@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +20,7 @@ const injectedLimit = 16 << 10
 // CLERK_HELPER_TOKEN or CLERK_HELPER_TOKEN_FILE for the only profile or the one that CLERK_HELPER_PROFILE names.
 func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Profile) (token, source string, err error) {
 	return func(ctx context.Context, p *config.Profile) (token, source string, err error) {
-		variable := "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(p.Name), "-", "_")
+		variable := config.TokenVariable(p.Name)
 		if token := sys.getenv(variable); token != "" {
 			return token, variable, nil
 		}

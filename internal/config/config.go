@@ -7,7 +7,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -157,7 +156,7 @@ func Merge(sources ...*Config) (*Config, error) {
 	}
 	owners := make(map[claim]owner, hosts)
 	for _, p := range merged.Profiles {
-		variable := "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(p.Name), "-", "_")
+		variable := TokenVariable(p.Name)
 		if other := variables[variable]; other != nil {
 			return nil, fmt.Errorf("%s: profile %q and profile %q (%s) would share the variable %s: rename one",
 				p.Source, p.Name, other.Name, other.Source, variable)
