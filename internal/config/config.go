@@ -1,7 +1,7 @@
-// Package config knows profiles and hosts: who signs in where, and which hosts may have the token.
+// Package config holds profiles and hosts: where users sign in, and which hosts may have the token.
 //
-// Bytes of configuration files and values of the environment come in; validated profiles go out, and the answer to
-// "whose host is this?". The package is pure: it never opens a file, asks the network or keeps state.
+// Bytes of configuration files and values of the environment come in; validated profiles go out, and the
+// profiles that name a host. The package is pure: it never opens a file, uses the network or keeps state.
 package config
 
 import (
@@ -17,11 +17,11 @@ type Profile struct {
 	// Issuer is an origin, perhaps with a path, without a trailing slash: https, or http to loopback. With Companion it is
 	// the companion page's.
 	Issuer string
-	// ClientID is the public OAuth client. Not a secret. With Companion it is the one that such a page knows; with
-	// LegacyPage, which knows none, the page's address.
+	// ClientID is the public OAuth client, not a secret. With Companion it is CompanionClient; with LegacyPage, which knows
+	// no clients, the page's address.
 	ClientID string
-	// Companion says that people sign in through a companion page (see companion/README.md), which answers with session
-	// tokens of Clerk.
+	// Companion reports whether users sign in through a companion page (see companion/README.md), which answers with
+	// session tokens of Clerk.
 	Companion bool
 	// Instance is the Clerk issuer whose session tokens the companion page hands out; empty if the page may name it.
 	Instance string
@@ -30,28 +30,28 @@ type Profile struct {
 	LegacyPage string
 	// Hosts are the patterns of the hosts that may have the token, normalised, in the order of the file.
 	Hosts []Host
-	// Scopes are the OAuth scopes asked for; sorted nowhere, kept in order.
+	// Scopes are the OAuth scopes requested, in the order of the file.
 	Scopes []string
-	// Token is which token tools get: "access" or "id".
+	// Token is the kind of token that tools get: "access" or "id".
 	Token string
-	// Username is what tools are told to send with the token as a password.
+	// Username is sent by tools, with the token as the password.
 	Username string
 	// GitAuth is "auto", "basic" or "bearer".
 	GitAuth string
 	// DockerIdentityToken makes docker use the token as an identity token.
 	DockerIdentityToken bool
-	// Interactive is "auto", "always" or "never": whether a person may be asked.
+	// Interactive is "auto", "always" or "never": whether the user may be asked to sign in.
 	Interactive string
-	// MinTTL is the life that a token handed out should have left.
+	// MinTTL is how long a token that is handed out should still be valid.
 	MinTTL time.Duration
 	// CAFile is a PEM file of further roots for the issuer's TLS certificate; empty for the system's alone.
 	CAFile string
 	// Machine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY), and
-	// nobody ever signs in. ClientID is then empty.
+	// no user signs in. ClientID is then empty.
 	Machine bool
 	// MachineToken is the form of such tokens: "jwt" or "opaque".
 	MachineToken string
-	// Source is where the profile was defined, for people: "FILE:LINE" or "environment".
+	// Source is where the profile was defined, for messages: "FILE:LINE" or "environment".
 	Source string
 }
 
@@ -63,7 +63,7 @@ type Config struct {
 	DockerFallback string
 }
 
-// Profile is the profile of that name, or nil.
+// Profile returns the profile of that name, or nil.
 func (c *Config) Profile(name string) *Profile {
 	for _, p := range c.Profiles {
 		if p.Name == name {
@@ -74,8 +74,8 @@ func (c *Config) Profile(name string) *Profile {
 }
 
 // Match returns the profiles that name this host, usually none or one, in the configuration's order: those that name it
-// exactly, or where there are none those with a wildcard for it. More than one is possible only with different user
-// names, among which the request's user name chooses.
+// exactly, or if there are none, those with a wildcard for it. More than one is possible only with different user names;
+// the request's user name chooses among them.
 //
 // The scheme is https, or empty for https; http matches only loopback (127.0.0.0/8, ::1, localhost); no other scheme
 // matches. The host is host[:port] as a tool sent it. Upper case, one trailing dot, the scheme's default port and the
@@ -122,8 +122,8 @@ func (c *Config) Match(scheme, host string) []*Profile {
 	return wild
 }
 
-// Merge makes one configuration of several, of which later ones replace earlier profiles of the same name whole:
-// the machine's file, the user's, the environment. Sources may be nil. It is an error if two profiles name one host
+// Merge makes one configuration of several: the machine's file, the user's, the environment. A profile of a later one
+// replaces the whole profile of the same name in an earlier one. Sources may be nil. It is an error if two profiles name one host
 // with the same user name, if one profile names a host twice, or if two names make the same CLERK_HELPER_TOKEN_NAME.
 // Every configuration must go through Merge, also a single one.
 func Merge(sources ...*Config) (*Config, error) {

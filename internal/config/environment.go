@@ -16,10 +16,10 @@ func TokenVariable(profile string) string {
 //
 //	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
 //	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY
-//	CLERK_HELPER_HOSTS        parted by commas or spaces
+//	CLERK_HELPER_HOSTS        separated by commas or spaces
 //
 // and optionally CLERK_HELPER_SCOPES (a list like the hosts), _USERNAME, _GIT_AUTH, _INTERACTIVE, _MIN_TTL and
-// _CA_FILE, which take what the file's keys of those names take. Space around values is dropped; an empty variable is
+// _CA_FILE, with the values of the file's keys of those names. Space around values is dropped; an empty variable counts as
 // not set. The profile's name is CLERK_HELPER_PROFILE, or "default". Without an issuer and a key there is no profile:
 // both results are nil. Errors name the variable.
 func FromEnvironment(getenv func(string) string) (*Config, error) {
@@ -53,7 +53,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 			return nil, err
 		}
 	}
-	// With a machine's key and no client, nobody can be meant to sign in.
+	// With a machine's key and no client, no user can sign in.
 	d.Machine = !d.given["client_id"] && strings.TrimSpace(getenv("CLERK_MACHINE_SECRET_KEY")) != ""
 	if d.Machine {
 		d.MachineToken = "jwt"

@@ -22,7 +22,7 @@ type Host struct {
 	at position
 }
 
-// claim is one thing that a pattern may answer for. Two profiles must not have the same one.
+// claim is one combination of scheme, host, port and user name that a pattern answers for. Only one profile may have it.
 type claim struct {
 	scheme   string
 	wildcard bool
@@ -32,7 +32,7 @@ type claim struct {
 }
 
 // parseHost parses a pattern: host, host:port, [IPv6], [IPv6]:port, or *.name, where name has two labels at least.
-// Names outside ASCII are mapped by IDNA (UTS 46, as for look-up).
+// Names outside ASCII are mapped by IDNA (UTS 46, for lookup).
 func parseHost(pattern string) (Host, error) {
 	switch {
 	case pattern == "":
@@ -73,7 +73,7 @@ func parseHost(pattern string) (Host, error) {
 	return Host{name: name, wildcard: wildcard, port: port}, nil
 }
 
-// String is the pattern in its normal form, such as "git.acme.dev:8443" or "*.pkg.acme.dev".
+// String returns the pattern in its normal form, such as "git.acme.dev:8443" or "*.pkg.acme.dev".
 func (h Host) String() string {
 	s := h.name
 	if h.wildcard {
@@ -88,7 +88,7 @@ func (h Host) String() string {
 // Exact reports whether the pattern names one host and has no wildcard.
 func (h Host) Exact() bool { return !h.wildcard }
 
-// At is where the pattern was read: FILE:LINE:COLUMN, or the name of a variable.
+// At returns where the pattern was read: FILE:LINE:COLUMN, or the name of a variable.
 func (h Host) At() string { return h.at.String() }
 
 // matches compares with a request's normalised name and its port, which is never 0.
@@ -131,8 +131,8 @@ func defaultPort(scheme string) uint16 {
 	return 443
 }
 
-// splitHost takes host[:port] apart and brings the host to its normal form. The port is 0 if there is none.
-// It takes nothing that another parser could read as another host.
+// splitHost parses host[:port] and normalises the host. The port is 0 if there is none. It refuses everything that another
+// parser could read as another host.
 func splitHost(host string) (name string, port uint16, err error) {
 	// 253 characters are DNS's limit of a name; a dot and a port may follow.
 	if len(host) > 253+len(".:65535") {
@@ -219,7 +219,8 @@ func address(name string) (netip.Addr, bool) {
 	return addr, err == nil
 }
 
-// isLoopback is about a normalised name: 127.0.0.0/8, ::1 and localhost, and not addresses that merely lead there.
+// isLoopback reports whether a normalised name is in 127.0.0.0/8, ::1 or localhost. Other addresses that lead to loopback
+// do not count.
 func isLoopback(name string) bool {
 	if name == "localhost" {
 		return true
@@ -237,8 +238,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// lowerASCII lowers A to Z. It fails for any byte that no host has; strings.ToLower would turn some letters outside
-// ASCII, such as the Kelvin sign, into ASCII ones.
+// lowerASCII lowers A to Z. It fails for every byte that is not allowed in a host; strings.ToLower would turn some
+// letters outside ASCII, such as the Kelvin sign, into ASCII letters.
 func lowerASCII(s string) (string, bool) {
 	upper := false
 	for i := 0; i < len(s); i++ {

@@ -12,7 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxFile is far more than a company's hosts need.
+// maxFile is in bytes, and far more than a company's hosts need.
 const maxFile = 1 << 20
 
 // Parse reads one TOML file, 1 MiB at most, into profiles in the file's order. The name is for messages: each error
@@ -138,7 +138,7 @@ func (r *reader) table(path []part) error {
 // dockerTable is the one table at the top that is not about profiles.
 const dockerTable = "docker"
 
-// stray is an error for a name at the top that is neither "profiles" nor "docker".
+// stray returns an error for a name at the top that is neither "profiles" nor "docker".
 func (r *reader) stray(p part) error {
 	if p.name == "profiles" || p.name == dockerTable {
 		return nil
@@ -149,7 +149,7 @@ func (r *reader) stray(p part) error {
 	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable}))
 }
 
-// assign takes one value into the profile that its path names. Inline tables are paths in another form.
+// assign stores one value in the profile that its path names. Inline tables are another form of paths.
 func (r *reader) assign(path []part, v *unstable.Node) error {
 	if err := r.stray(path[0]); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (r *reader) assign(path []part, v *unstable.Node) error {
 	return d.set(key.name, r.value(key, v))
 }
 
-// assignDocker takes a setting of [docker], of which there is one.
+// assignDocker stores a setting of [docker], which has only one.
 func (r *reader) assignDocker(path []part, n *unstable.Node) error {
 	key := path[0]
 	if key.name != "fallback" || len(path) > 1 {

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxMinTTL is longer than Clerk lets an access token live.
+// maxMinTTL is longer than the life of any access token of Clerk.
 const maxMinTTL = 24 * time.Hour
 
 // position is where something was read: a file's line and column from 1, or a variable's name.
@@ -99,7 +99,7 @@ func keys() []string {
 		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token", "companion", "legacy_page"}
 }
 
-// set takes one setting, which is one of keys. Its error says where and which.
+// set stores one setting, which is one of keys. Its error names the position and the key.
 func (d *draft) set(key string, v value) error {
 	var err error
 	at := v.at
@@ -144,7 +144,7 @@ func (d *draft) set(key string, v value) error {
 	return nil
 }
 
-// complete checks what no single setting can show.
+// complete checks the settings against each other.
 func (d *draft) complete() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%s: profile %q: %w", d.at, d.Name, fmt.Errorf(format, args...))
@@ -183,7 +183,7 @@ func (d *draft) complete() error {
 // CompanionClient is the one client that a companion page knows (companion/lib/cli-auth/request.ts).
 const CompanionClient = "clerk-credential-helper"
 
-// page is the key of the sign-in page that a profile has in place of an OAuth application, or nothing.
+// page returns the key of the sign-in page that a profile has instead of an OAuth application, or "".
 func (d *draft) page() string {
 	for _, key := range []string{"companion", "legacy_page"} {
 		if d.given[key] {
@@ -193,7 +193,7 @@ func (d *draft) page() string {
 	return ""
 }
 
-// completePage makes the profile of a company's own sign-in page. Such a page knows neither clients nor scopes.
+// completePage completes the profile of a company's own sign-in page, which has no clients and no scopes.
 func (d *draft) completePage() error {
 	page := d.page()
 	if page == "companion" && d.given["legacy_page"] {
@@ -277,13 +277,13 @@ func (d *draft) setScopes(v value) (position, error) {
 	return v.at, nil
 }
 
-// parseIssuer takes an https origin, perhaps with a path, or an http one on loopback. The scheme and the host come back
+// parseIssuer parses an https origin, perhaps with a path, or an http one on loopback. It returns the scheme and the host
 // in lower case, without the default port, and without slashes at the end.
 func parseIssuer(raw string) (string, error) {
 	return parseAddress(raw, "an issuer", "https://clerk.acme.dev")
 }
 
-// parseAddress is parseIssuer for whatever the address is to be, in words and by an example.
+// parseAddress is parseIssuer for other addresses; what and example are for its errors.
 func parseAddress(raw, what, example string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -309,8 +309,8 @@ func parseAddress(raw, what, example string) (string, error) {
 	return u.Scheme + "://" + name + base, nil
 }
 
-// ParseCompanion takes the origin of a web app with a companion page, as a profile names it: https, or http on loopback. It
-// comes back as browsers write it: in lower case, without the default port and without a slash at the end.
+// ParseCompanion parses the origin of a web app with a companion page, as a profile names it: https, or http on loopback.
+// It returns the origin as browsers write it: in lower case, without the default port and without a slash at the end.
 func ParseCompanion(raw string) (string, error) {
 	const example = "https://app.acme.dev"
 	origin, err := parseAddress(raw, "the address of a web app", example)
@@ -320,7 +320,7 @@ func ParseCompanion(raw string) (string, error) {
 	return origin, err
 }
 
-// parsePage takes the address of a page, https or http on loopback.
+// parsePage parses the address of a page: https, or http on loopback.
 func parsePage(raw string) (string, error) {
 	page, err := parseAddress(raw, "the address of a page", "https://app.acme.dev/cli-auth")
 	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil && strings.HasSuffix(u.Path, "/") && strings.Trim(u.Path, "/") != "" {
@@ -329,8 +329,8 @@ func parsePage(raw string) (string, error) {
 	return page, err
 }
 
-// parsePublishableKey takes the issuer out of pk_test_ or pk_live_ and base64 of the host and a "$". Its padding may
-// have been stripped. The key is public, but what people paste here by mistake is not, so that no error repeats it.
+// parsePublishableKey returns the issuer in a publishable key: pk_test_ or pk_live_, then base64 of the host and a "$",
+// with or without padding. The key is public, but a secret may be pasted here by mistake, so no error repeats the value.
 func parsePublishableKey(key string) (string, error) {
 	if strings.HasPrefix(key, "sk_") {
 		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
@@ -349,7 +349,7 @@ func parsePublishableKey(key string) (string, error) {
 	return parseIssuer("https://" + host)
 }
 
-// parseClientID takes the characters of RFC 6749, appendix A.1, without the space.
+// parseClientID allows the characters of RFC 6749, appendix A.1, without the space.
 func parseClientID(id string) (string, error) {
 	if strings.HasPrefix(id, "sk_") {
 		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
@@ -361,8 +361,8 @@ func parseClientID(id string) (string, error) {
 	return id, nil
 }
 
-// parseUsername takes what fits into HTTP's Basic (RFC 7617, section 2). "<token>" would be docker's mark of an
-// identity token.
+// parseUsername allows what HTTP's Basic scheme can carry (RFC 7617, section 2). "<token>" is docker's mark of an identity
+// token.
 func parseUsername(name string) (string, error) {
 	if name == "" || !utf8.ValidString(name) || strings.ContainsRune(name, ':') || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("%q is not a user name: write one without colons and control characters", name)
@@ -381,7 +381,7 @@ func parseMinTTL(s string) (time.Duration, error) {
 	return ttl, nil
 }
 
-// parseCAFile wants an absolute path: tools run in folders that strangers fill, such as a clone.
+// parseCAFile wants an absolute path: tools run in folders with foreign content, such as a clone.
 func parseCAFile(name string) (string, error) {
 	if !filepath.IsAbs(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("%q is not an absolute path: write the whole path of a PEM file", name)
@@ -389,8 +389,8 @@ func parseCAFile(name string) (string, error) {
 	return name, nil
 }
 
-// parseFallback takes the absolute path of a docker helper, or what docker's own configuration calls it: "osxkeychain"
-// for docker-credential-osxkeychain.
+// parseFallback allows the absolute path of a docker helper, or its name in docker's own configuration: "osxkeychain" for
+// docker-credential-osxkeychain.
 func parseFallback(name string) (string, error) {
 	foreign := func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
@@ -401,7 +401,7 @@ func parseFallback(name string) (string, error) {
 	return "", fmt.Errorf("%q is neither a helper's name, such as \"osxkeychain\", nor its whole path", name)
 }
 
-// didYouMean names the key that was probably meant, or nothing.
+// didYouMean suggests the key that was probably meant, or returns "".
 func didYouMean(key string, known []string) string {
 	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, bestDistance := "", 3
@@ -419,7 +419,7 @@ func didYouMean(key string, known []string) string {
 	return fmt.Sprintf(": did you mean %q?", best)
 }
 
-// distance is Levenshtein's.
+// distance is the Levenshtein distance in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
