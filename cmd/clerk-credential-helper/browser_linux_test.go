@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 )
 
 // chromium is a headless one that is led through its pipe (the DevTools protocol, --remote-debugging-pipe): JSON
@@ -29,13 +30,7 @@ type chromium struct {
 
 func startChromium(t *testing.T) *chromium {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testworld.Need(t, "chromium")
 	reads, to, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +39,7 @@ func startChromium(t *testing.T) *chromium {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--user-data-dir="+t.TempDir(), "--window-size=900,700", "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{reads, writes}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // recipe is the shell part of a code block of docs/ci.md, under the heading it stands below.
@@ -67,11 +69,8 @@ func TestCI(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			for _, program := range []string{"sh", "git", "docker"} {
-				if _, err := exec.LookPath(program); err != nil && strings.Contains(r.script, program+" ") {
-					if program == "docker" {
-						t.Skip("docker is not installed")
-					}
-					missing(t, program)
+				if strings.Contains(r.script, program+" ") {
+					testworld.Need(t, program)
 				}
 			}
 			log, w := runRecipe(t, r.script)

@@ -62,6 +62,10 @@ var rooms = map[string]struct {
 		may:    []string{"platform"},
 		reason: "the contract names platform's sentinels",
 	},
+	"internal/testworld": {
+		may:    []string{},
+		reason: "tests share it, so it knows little, and nothing that ships imports it",
+	},
 	"bench": {program: true, reason: "it measures the built program from outside"},
 }
 
@@ -111,6 +115,9 @@ func TestRooms(t *testing.T) {
 			}
 			for _, path := range p.Imports {
 				ours, isOurs := strings.CutPrefix(path, module+"/")
+				if ours == "internal/testworld" {
+					t.Errorf("%s: %s imports %s, which is for tests alone", goos, room, path)
+				}
 				if isOurs && !slices.Contains(rule.may, ours) || slices.Contains(rule.never, path) {
 					t.Errorf("%s: %s imports %s: %s", goos, room, path, rule.reason)
 				}

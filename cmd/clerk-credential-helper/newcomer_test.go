@@ -21,7 +21,7 @@ func TestNewcomer(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "newcomer"),
 		RequireExplicitExec: true,
-		Condition:           condition,
+		Condition:           condition(t),
 		Setup: func(env *testscript.Env) error {
 			w, vars, err := newWorld(env.WorkDir, env.Defer)
 			if err != nil {

@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -54,8 +54,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
-		Condition:           condition,
+		Condition:           condition(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"need":    need,
 			"asked":   asked,
 			"age":     age,
 			"fault":   fault,
@@ -70,14 +71,17 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-type worldKey struct{}
+type (
+	worldKey struct{}
+	testKey  struct{}
+)
 
 func setup(env *testscript.Env) error {
 	w, vars, err := newWorld(env.WorkDir, env.Defer)
 	if err != nil {
 		return err
 	}
-	env.Values[worldKey{}] = w
+	env.Values[worldKey{}], env.Values[testKey{}] = w, env.T()
 	maps.Copy(vars, toolchains())
 	for name, value := range vars {
 		env.Setenv(name, value)
@@ -105,7 +109,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	if err := os.WriteFile(roots, ca, 0o600); err != nil {
 		return nil, nil, err
 	}
-	if _, err := exec.LookPath("git"); err == nil {
+	if _, err := testworld.Run(context.Background(), nil, "git", "--version"); err == nil {
 		err := sandbox.NewRepository(context.Background(), filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello\n"})
 		if err != nil {
 			return nil, nil, err
@@ -189,24 +193,50 @@ func alone() {
 	}
 }
 
-// condition answers [alone] and [has:PROGRAM]: whether the machine has it. Where everything must be there, a missing one fails.
-func condition(cond string) (bool, error) {
-	if cond == "alone" {
-		err := exec.Command("alone", "true").Run()
-		if err != nil && os.Getenv("CI") == "true" {
-			return false, fmt.Errorf("no namespace: %w", err)
+// condition answers [alone] and [has:PROGRAM]: whether the machine gives a namespace, and whether the program runs with
+// an environment like a script's. Where everything must be there, one that does not fails the script.
+func condition(t *testing.T) func(string) (bool, error) {
+	home := t.TempDir()
+	programs := testworld.Programs{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}}
+	for name, value := range toolchains() {
+		programs.Env = append(programs.Env, name+"="+value)
+	}
+	return func(cond string) (bool, error) {
+		if cond == "alone" {
+			err := exec.Command("alone", "true").Run()
+			if err != nil && os.Getenv("CI") == "true" {
+				return false, fmt.Errorf("no namespace: %w", err)
+			}
+			return err == nil, nil
+		}
+		program, ok := strings.CutPrefix(cond, "has:")
+		if !ok {
+			return false, fmt.Errorf("unknown condition %q", cond)
+		}
+		err := programs.Check(t.Context(), program)
+		if err != nil && testworld.Required(program) {
+			return false, err
+		}
+		if err != nil {
+			t.Logf("SKIP, lines of a script: %v", err)
 		}
 		return err == nil, nil
 	}
-	program, ok := strings.CutPrefix(cond, "has:")
-	if !ok {
-		return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// need PROGRAM...: the script is skipped, with the program's own words, if one does not run with the script's
+// environment. Where everything must be there, the script fails.
+func need(ts *testscript.TestScript, neg bool, args []string) {
+	for _, program := range args {
+		command := testworld.VersionCommand(program)
+		if err := ts.Exec(command[0], command[1:]...); err != nil {
+			err = testworld.Failure(program, err, ts.ReadFile("stderr"))
+			if testworld.Required(program) {
+				ts.Fatalf("%v", err)
+			}
+			ts.Value(testKey{}).(testscript.T).Skip(err)
+		}
 	}
-	_, err := exec.LookPath(program)
-	if err != nil && os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform"}, program) {
-		return false, fmt.Errorf("%s is missing", program)
-	}
-	return err == nil, nil
 }
 
 func of(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }

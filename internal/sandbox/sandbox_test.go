@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -194,12 +195,16 @@ func claims(t *testing.T, token string) (header, payload map[string]any) {
 	return header, payload
 }
 
-// program returns the path of a program, or ends the test.
+// program returns the path of a program that runs, or ends the test.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err == nil {
-		return path
+		out, failed := exec.Command(path, "--version").CombinedOutput()
+		if failed == nil {
+			return path
+		}
+		err = fmt.Errorf("%s does not run here: %w\n%s", name, failed, out)
 	}
 	if os.Getenv("CI") == "true" {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // dockerFiles are configurations as docker, its kin and people write them. The value is what "docker" makes of an object
@@ -163,15 +165,13 @@ func checkDocker(t *testing.T, text string, added []byte) {
 
 // TestDockerReads has the docker CLI load every file with us in it.
 func TestDockerReads(t *testing.T) {
-	docker, err := exec.LookPath("docker")
-	if err != nil {
-		t.Skip("docker is not installed")
-	}
+	testworld.Need(t, "docker")
 	for _, files := range []map[string]string{dockerFiles(), emptyDockerFiles(), {"(broken)": "{"}} {
 		for name, text := range files {
 			folder := t.TempDir()
 			added := []byte(text)
 			if name != "(broken)" {
+				var err error
 				if added, err = dockerAdd(added, testRegistries()); err != nil {
 					t.Fatal(err)
 				}
@@ -179,7 +179,7 @@ func TestDockerReads(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, "config.json"), added, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, _ := exec.Command(docker, "--config", folder, "context", "show").CombinedOutput()
+			out, _ := exec.Command("docker", "--config", folder, "context", "show").CombinedOutput()
 			if complains := bytes.Contains(out, []byte("rror")) && bytes.Contains(out, []byte("config")); complains != (name == "(broken)") {
 				t.Errorf("%s: docker says %s", name, out)
 			}

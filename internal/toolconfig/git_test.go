@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // gitFiles are configurations as people have them.
@@ -114,9 +116,7 @@ func TestGitAddAndRemove(t *testing.T) {
 // askGit holds what we wrote to what git makes of it.
 func askGit(t *testing.T, text string, added []byte) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		missing(t, "git")
-	}
+	testworld.Need(t, "git")
 	list := func(text []byte) []string {
 		file := filepath.Join(t.TempDir(), "config")
 		if err := os.WriteFile(file, text, 0o600); err != nil {
@@ -143,7 +143,7 @@ func askGit(t *testing.T, text string, added []byte) {
 }
 
 func TestGitBroken(t *testing.T) {
-	git, err := exec.LookPath("git")
+	_, err := testworld.Run(t.Context(), nil, "git", "--version")
 	for name, text := range brokenGitFiles() {
 		t.Run(name, func(t *testing.T) {
 			_, addErr := gitAdd([]byte(text), testURLs())
@@ -160,7 +160,7 @@ func TestGitBroken(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.Command(git, "config", "--list", "--file", file).CombinedOutput()
+			out, err := exec.Command("git", "config", "--list", "--file", file).CombinedOutput()
 			if err == nil {
 				t.Errorf("git takes it: we are too strict")
 			}
@@ -271,12 +271,4 @@ func FuzzGit(f *testing.F) {
 			t.Fatalf("%v\n%q\nnot\n%q", err, removed, text)
 		}
 	})
-}
-
-func missing(t *testing.T, program string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing", program)
-	}
-	t.Skipf("%s is not installed", program)
 }

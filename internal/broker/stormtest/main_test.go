@@ -5,11 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestMain lets the test binary be its own victim.
@@ -30,26 +30,13 @@ func size(t *testing.T, all int) int {
 
 func programsFor(t *testing.T) *programs {
 	t.Helper()
-	need(t, "sh")
-	need(t, "kill")
+	testworld.Need(t, "sh")
 	p, err := build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.remove)
 	return p
-}
-
-// need skips the test where a program is missing, but not where everything must be there.
-func need(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing", program)
-	}
-	t.Skipf("%s is not installed", program)
 }
 
 func worldFor(t *testing.T, p *programs) *world {
@@ -70,8 +57,7 @@ func TestStorms(t *testing.T) {
 }
 
 func TestStormsOnKeyring(t *testing.T) {
-	need(t, "dbus-daemon")
-	need(t, "gnome-keyring-daemon")
+	testworld.Need(t, "dbus-daemon", "gnome-keyring-daemon")
 	p := programsFor(t)
 	for _, s := range keyringStorms(size(t, 100)) {
 		t.Run(s.name, func(t *testing.T) {
