@@ -6,13 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestInstall runs install.sh in a clean home, calls what it has installed by every name, and takes it back.
 func TestInstall(t *testing.T) {
-	if _, err := exec.LookPath("sh"); err != nil {
-		missing(t, "sh")
-	}
+	testworld.Need(t, "sh", "go")
 	script, err := filepath.Abs(filepath.Join("..", "..", "install.sh"))
 	if err != nil {
 		t.Fatal(err)
@@ -91,13 +91,4 @@ func TestInstall(t *testing.T) {
 		t.Errorf("a foreign file was touched: %q, %v", text, err)
 	}
 	run(1, "sh", script, "--frobnicate")
-}
-
-// missing ends a test that needs a program: visibly skipped on a person's machine, a failure where all must be there.
-func missing(t *testing.T, program string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing", program)
-	}
-	t.Skipf("%s is not installed", program)
 }

@@ -3,16 +3,17 @@ package main
 import (
 	"bytes"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/testworld"
+
 	"github.com/alecthomas/kong"
 )
 
-// TestMan holds the manual page to a file, and to the programs that read such pages. UPDATE_SCREENS=1 accepts what has
+// TestMan holds the manual page to a file, and to the programs that read such pages. -update accepts what has
 // changed.
 func TestMan(t *testing.T) {
 	status, page, words := runHere("man")
@@ -20,11 +21,7 @@ func TestMan(t *testing.T) {
 		t.Fatal(status, words)
 	}
 	file := filepath.Join("testdata", "clerk-credential-helper.1")
-	if os.Getenv("UPDATE_SCREENS") != "" {
-		write(t, file, page)
-	} else if want, err := os.ReadFile(file); err != nil || page != string(want) {
-		t.Errorf("%s has changed, %v:\n%s", file, err, page)
-	}
+	testworld.Golden(t, file, page)
 
 	parser, err := kong.New(&commands{}, grammarVars())
 	if err != nil {
@@ -69,11 +66,8 @@ func TestMan(t *testing.T) {
 // reads gives the page to a program on standard input, and what the program says.
 func reads(t *testing.T, page, name string, args ...string) string {
 	t.Helper()
-	program, err := exec.LookPath(name)
-	if err != nil {
-		missing(t, name)
-	}
-	cmd := exec.Command(program, args...)
+	testworld.Need(t, name)
+	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(page)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,11 +18,10 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 
 	"golang.org/x/sys/unix"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // person sits at a terminal of their own, in a session of its own, and sees what is written there.
 type person struct {
@@ -113,14 +111,7 @@ func (p *person) termios() unix.Termios {
 // run starts a command at the terminal, its standard streams included.
 func (p *person) run(name string, args ...string) *exec.Cmd {
 	p.Helper()
-	program, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			p.Fatal(err)
-		}
-		p.Skip(err)
-	}
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(name, args...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.tty, p.tty, p.tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
@@ -238,7 +229,7 @@ func (p *person) screen() string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"
 }
 
-// golden compares the screen with testdata/screen/NAME.txt, but for what is different each time.
+// golden compares the screen with testdata/terminal/NAME.txt, but for what is different each time.
 func (p *person) golden(name string) {
 	p.Helper()
 	got := p.screen()
@@ -253,24 +244,13 @@ func (p *person) golden(name string) {
 	} {
 		got = regexp.MustCompile(r.pattern).ReplaceAllString(got, r.with)
 	}
-	file := filepath.Join("testdata", "screen", name+".txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			p.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		p.Fatal(err)
-	}
-	if got != string(want) {
-		p.Errorf("the terminal shows\n%s\nand not, as %s has it,\n%s", got, file, want)
-	}
+	testworld.Golden(p, filepath.Join("testdata", "terminal", name+".txt"), got)
 }
 
 // TestPasteClone: git clone on a machine without a browser. The person signs in elsewhere, pastes the address, and the
 // clone goes on; no argument list holds anything of the sign-in.
 func TestPasteClone(t *testing.T) {
+	testworld.Need(t, "git")
 	p := sitDown(t, 100, nil)
 	url := "https://" + hostOf(p.env, "GIT") + "/hello.git"
 	cmd := p.run("git", "clone", "--quiet", url, "hello")
@@ -590,6 +570,7 @@ func TestLegacyPageAtTerminal(t *testing.T) {
 
 // TestLadder: a browser that cannot be started is no end: the address is shown to be opened anywhere.
 func TestLadder(t *testing.T) {
+	testworld.Need(t, "git")
 	p := sitDown(t, 100, map[string]string{"BROWSER": "/nonexistent/browser"})
 	cmd := p.run("git", "clone", "--quiet", "https://"+hostOf(p.env, "GIT")+"/hello.git", "hello")
 	p.see("No browser could be opened")

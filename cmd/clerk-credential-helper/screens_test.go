@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
-// TestScreens holds what people see to a terminal of 80 columns. UPDATE_SCREENS=1 accepts what has changed.
+// TestScreens holds what people see to a terminal of 80 columns. -update accepts what has changed.
 func TestScreens(t *testing.T) {
 	w, _ := wellSetUp(t)
 	// What stands on a screen has the length of what it was made from, so that lines break where they would.
@@ -66,17 +68,7 @@ hosts     = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 				t.Errorf("%s: this line is not for a terminal of %d columns: %q", name, screenWidth, line)
 			}
 		}
-		file := filepath.Join("testdata", "screens", name+".txt")
-		if os.Getenv("UPDATE_SCREENS") != "" {
-			write(t, file, screen)
-			return
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Error(err)
-		} else if screen != string(want) {
-			t.Errorf("%s has changed:\n%s\nnot\n%s", file, screen, want)
-		}
+		testworld.Golden(t, filepath.Join("testdata", "stdout", name+".txt"), screen)
 	}
 	show("help", exitOK, "--help")
 	show("help-setup", exitOK, "setup", "--help")

@@ -3,12 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestMatrix holds docs/tools/matrix.md to the scripts: a script that begins with
@@ -19,9 +20,10 @@ import (
 // where no client can be had. The set-up must stand on the page as it does here. Versions are those of the machine
 // where the file was written last, by
 //
-//	UPDATE_MATRIX=1 go test ./cmd/clerk-credential-helper -run TestMatrix
+//	go test ./cmd/clerk-credential-helper -run TestMatrix -update
 //
-// and where everything must be there, the clients' major versions must still be those.
+// which leaves the cell of a client that does not run as it is. Where everything must be there, the clients' major
+// versions must still be those.
 func TestMatrix(t *testing.T) {
 	const file = "matrix.md"
 	docs := filepath.Join("..", "..", "docs", "tools")
@@ -29,7 +31,6 @@ func TestMatrix(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	update := os.Getenv("UPDATE_MATRIX") != ""
 	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
 	if err != nil {
 		t.Fatal(err)
@@ -68,14 +69,17 @@ func TestMatrix(t *testing.T) {
 				t.Errorf("%s never calls %s", script, program)
 			}
 			proof = recorded(string(before), head)
-			if update || os.Getenv("CI") == "true" {
+			if testworld.Updating() || os.Getenv("CI") == "true" {
 				now := versions(t, client)
-				if update && now != "" {
+				if testworld.Updating() && now != "" {
 					proof = now
 				}
 				if now != "" && majors(now) != majors(proof) {
 					t.Errorf("%s: %s says version %s, the table %s", tool, client, now, proof)
 				}
+			}
+			if proof == "" {
+				t.Errorf("%s: the table has no version of %q, and it does not run here", tool, client)
 			}
 		}
 		fmt.Fprintf(&out, "%s%s |\n", head, proof)
@@ -89,15 +93,7 @@ func TestMatrix(t *testing.T) {
 			t.Errorf("docs/tools/%s belongs to no script", page)
 		}
 	}
-	if update {
-		if err := os.WriteFile(filepath.Join(docs, file), []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if out.String() != string(before) {
-		t.Errorf("docs/tools/%s is not what the scripts say; run with UPDATE_MATRIX=1:\n%s", file, &out)
-	}
+	testworld.Golden(t, filepath.Join(docs, file), out.String())
 }
 
 // recorded is the last cell of the row in the file that begins with head.
@@ -107,24 +103,27 @@ func recorded(file, head string) string {
 	return strings.TrimSuffix(line, " |")
 }
 
-// versions runs the commands, parted by ";", and gives "COMMAND VERSION, ...", or nothing if one is missing here.
+// versions runs the commands, parted by ";", and gives "COMMAND VERSION, ...", or nothing if one does not run here.
 func versions(t *testing.T, commands string) string {
 	var all []string
 	for command := range strings.SplitSeq(commands, "; ") {
 		words := strings.Fields(command)
-		if _, err := exec.LookPath(words[0]); err != nil {
-			t.Logf("SKIP: %s is not installed: its version is not compared", words[0])
+		env := append(os.Environ(), "HOME="+t.TempDir(), "CHECKPOINT_DISABLE=1")
+		for name, value := range toolchains() {
+			env = append(env, name+"="+value)
+		}
+		out, err := testworld.Run(t.Context(), env, words...)
+		if err != nil {
+			if testworld.Required(words[0]) {
+				t.Error(err)
+			}
+			t.Logf("SKIP, the version is not compared: %v", err)
 			return ""
 		}
-		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "CHECKPOINT_DISABLE=1")
-		for name, value := range toolchains() {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-		out, err := cmd.Output()
-		version := regexp.MustCompile(`[0-9]+(\.[0-9]+)+`).FindString(string(out))
-		if err != nil || version == "" {
-			t.Errorf("%s: %v, %q", command, err, out)
+		version := regexp.MustCompile(`[0-9]+(\.[0-9]+)+`).FindString(out)
+		if version == "" {
+			t.Errorf("%s: no version in %q", command, out)
+			return ""
 		}
 		name := words[0]
 		if i := slices.Index(words, "-m"); i > 0 {
