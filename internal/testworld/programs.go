@@ -51,13 +51,13 @@ func Run(ctx context.Context, env []string, command ...string) (string, error) {
 	return string(out), nil
 }
 
-// Failure is the error of a program that ended with err, and with the last of its words if there are any.
+// Failure is the error of a program that ended with err, and with its words if there are any.
 func Failure(program string, err error, words string) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%s is not installed", program)
 	}
-	if lines := strings.Split(strings.TrimSpace(words), "\n"); lines[len(lines)-1] != "" {
-		return fmt.Errorf("%s does not run here: %s", program, lines[len(lines)-1])
+	if words = strings.TrimSpace(words); words != "" {
+		return fmt.Errorf("%s does not run here: %s", program, words[max(0, len(words)-1000):])
 	}
 	return fmt.Errorf("%s does not run here: %w", program, err)
 }

@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 		{"once", ""},
 		{"once", ""}, // and not a second time
 		{"not-there", "not-there is not installed"},
-		{"shim", "shim does not run here: error: rustup could not choose a version of cargo to run"},
+		{"shim", "shim does not run here: trying\nerror: rustup could not choose a version of cargo to run"},
 		{"silent", "silent does not run here: exit status 3"},
 		{"home", "home does not run here: no toolchain in " + home}, // the environment is the script's
 	} {
