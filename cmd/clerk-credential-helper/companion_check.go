@@ -126,7 +126,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		}
 	}
 	if c.JSON {
-		if err := sys.printJSON(p.lines); err != nil {
+		if err := sys.console().JSON(p.lines); err != nil {
 			return err
 		}
 	}

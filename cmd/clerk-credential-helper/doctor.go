@@ -21,6 +21,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
@@ -106,7 +107,7 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 		mendable += len(f.repairs)
 	}
 	if c.JSON {
-		if err := sys.printJSON(d.findings); err != nil {
+		if err := sys.console().JSON(d.findings); err != nil {
 			return err
 		}
 	} else {
@@ -143,14 +144,14 @@ func examine(ctx context.Context, sys *system) *doctor {
 // tell prints what a check has found, without what helps.
 func (f finding) tell(w io.Writer) {
 	mark := map[state]string{fine: "ok", doubt: "warning", failing: "FAILED"}[f.State]
-	fact(w, mark, f.Check+": "+f.Detail)
+	console.Fact(w, mark, f.Check+": "+f.Detail)
 }
 
 func (d *doctor) print(w io.Writer) {
 	for _, f := range d.findings {
 		f.tell(w)
 		if f.Remedy != "" {
-			fact(w, "", "-> "+f.Remedy)
+			console.Fact(w, "", "-> "+f.Remedy)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
@@ -69,7 +70,7 @@ func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*docto
 
 // make tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
 func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
-	fact(sys.stderr, "repair", r.what)
+	console.Fact(sys.stderr, "repair", r.what)
 	var err error
 	switch {
 	case r.asks != nil:
@@ -79,7 +80,7 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 	default:
 		ok := c.Yes
 		if !ok {
-			if ok, err = sys.confirm(ctx, "Do this?"); err != nil {
+			if ok, err = sys.console().Confirm(ctx, "Do this?"); err != nil {
 				return err
 			}
 		}
@@ -89,18 +90,17 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 			err = r.do()
 		}
 	}
-	var usage *usageError
 	switch {
-	case errors.As(err, &usage) && errors.Is(err, errNobodyToAsk):
+	case errors.Is(err, console.ErrNoTerminal):
 		return err
 	case ctx.Err() != nil:
 		return cmp.Or(err, ctx.Err())
 	case errors.Is(err, toolconfig.ErrDeclined):
-		fact(sys.stderr, "left", "as it is")
+		console.Fact(sys.stderr, "left", "as it is")
 	case err != nil:
-		fact(sys.stderr, "FAILED", err.Error())
+		console.Fact(sys.stderr, "FAILED", err.Error())
 	case !c.DryRun:
-		fact(sys.stderr, "done", "")
+		console.Fact(sys.stderr, "done", "")
 	}
 	return nil
 }
@@ -315,6 +315,6 @@ func (d *doctor) setUpGit(cfg *config.Config) repair {
 		if err != nil {
 			return err
 		}
-		return toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, change.Edits, toolconfig.Options{Yes: yes, DryRun: dryRun})
+		return toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), change.Edits, toolconfig.Options{Yes: yes, DryRun: dryRun})
 	}}
 }

@@ -15,6 +15,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -58,7 +59,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	}
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
-		sys.warn(err, "")
+		sys.console().Warn(err, "")
 		if errors.Is(err, fs.ErrPermission) {
 			return &childExit{notExecutable}
 		}
@@ -192,7 +193,7 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 		return nil, broker.Session{}, err
 	}
 	if left := time.Until(s.ExpiresAt); wanted > 0 && !s.ExpiresAt.IsZero() && left < wanted {
-		protocol.Words(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", life(left), life(wanted)), "the issuer decides how long a token lives")
+		protocol.Words(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
 	}
 	sys.mask(s.Token(p))
 	return p, s, nil

@@ -15,6 +15,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/protocol"
 )
 
@@ -98,7 +99,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	if c.JSON {
-		return sys.printJSON(e)
+		return sys.console().JSON(e)
 	}
 	e.print(sys.stdout)
 	return nil
@@ -307,14 +308,14 @@ func (e explanation) print(w io.Writer) {
 	fmt.Fprintln(w, protocol.Escape(e.Asked))
 	switch {
 	case e.Profile == "" && e.Why != "":
-		fact(w, "profile", "none: "+e.Why)
+		console.Fact(w, "profile", "none: "+e.Why)
 	case e.Profile == "":
-		fact(w, "profile", fmt.Sprintf("none names %s: it gets no token, and nobody is asked to sign in for it", e.Host))
+		console.Fact(w, "profile", fmt.Sprintf("none names %s: it gets no token, and nobody is asked to sign in for it", e.Host))
 		if e.Fallback != "" {
-			fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
+			console.Fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
 		}
 	default:
-		fact(w, "profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
+		console.Fact(w, "profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
 	}
 	if e.User != "" && e.Profile != "" {
 		whose := "the profile's"
@@ -324,24 +325,24 @@ func (e explanation) print(w io.Writer) {
 		case e.byEmail:
 			whose = "the account's e-mail"
 		}
-		fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
+		console.Fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
 	}
 	if e.password {
-		fact(w, "password", "there is one in the address: tools that find it there send it, and ask nobody")
+		console.Fact(w, "password", "there is one in the address: tools that find it there send it, and ask nobody")
 	}
 	switch e.Source {
 	case "":
 	case "none":
-		fact(w, "source", "none: no session is kept in: "+e.StoredIn)
+		console.Fact(w, "source", "none: no session is kept in: "+e.StoredIn)
 	case "keychain":
-		fact(w, "source", "the session in: "+e.StoredIn)
+		console.Fact(w, "source", "the session in: "+e.StoredIn)
 	case "machine":
-		fact(w, "source", "minted with CLERK_MACHINE_SECRET_KEY, kept in: "+e.StoredIn)
+		console.Fact(w, "source", "minted with CLERK_MACHINE_SECRET_KEY, kept in: "+e.StoredIn)
 	default:
-		fact(w, "source", e.Source+" in the environment, which goes before every session")
+		console.Fact(w, "source", e.Source+" in the environment, which goes before every session")
 	}
 	if e.Account != "" {
-		fact(w, "account", e.Account)
+		console.Fact(w, "account", e.Account)
 	}
 	if e.Token != "" {
 		text := fmt.Sprintf("sha256:%s..., %s", e.Token, e.Kind)
@@ -349,14 +350,14 @@ func (e explanation) print(w io.Writer) {
 		case e.Expires.IsZero():
 			text += ", its end is not known"
 		case left > 0:
-			text += fmt.Sprintf(", good for %s, until %s", life(left), e.Expires.Local().Format(time.DateTime))
+			text += fmt.Sprintf(", good for %s, until %s", console.Life(left), e.Expires.Local().Format(time.DateTime))
 		default:
 			text += ", expired at " + e.Expires.Local().Format(time.DateTime)
 		}
-		fact(w, "token", text)
+		console.Fact(w, "token", text)
 	}
 	if e.Profile != "" {
-		fact(w, "next", map[string]string{
+		console.Fact(w, "next", map[string]string{
 			"answer":  "answered as it is; no network, nobody is asked",
 			"refresh": "refreshed at the issuer first; nobody is asked",
 			"ask":     "a person is asked: the browser opens",
@@ -366,10 +367,10 @@ func (e explanation) print(w io.Writer) {
 		}[e.Next])
 	}
 	if !e.CoolDown.IsZero() {
-		fact(w, "pause", cameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
+		console.Fact(w, "pause", cameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
 	}
 	if e.Hint != "" {
-		fact(w, "hint", e.Hint)
+		console.Fact(w, "hint", e.Hint)
 	}
 	fmt.Fprintln(w, "\n  what each tool would read:")
 	for _, a := range e.Answers {
@@ -384,25 +385,12 @@ func (e explanation) print(w io.Writer) {
 			text += fmt.Sprintf(" (exit status %d)", a.Status)
 		}
 		text = protocol.Escape(text)
-		if most := screenWidth - factIndent; len(text) > most {
+		if most := console.Width - console.FactIndent; len(text) > most {
 			text = strings.ToValidUTF8(text[:most-3], "") + "..."
 		}
-		fmt.Fprintf(w, "  %-*s %s\n", factIndent-3, a.Tool, text)
+		fmt.Fprintf(w, "  %-*s %s\n", console.FactIndent-3, a.Tool, text)
 	}
 }
 
 // cameToNothing says how the last sign-in ended. Not each is somebody's refusal.
 func cameToNothing(why string) string { return "the last sign-in came to nothing (" + why + ")" }
-
-const (
-	screenWidth = 80 // what people's terminals have at least
-	factIndent  = 13 // where the text of a fact begins
-)
-
-// fact prints a name and a text, over several lines where one is too short.
-func fact(w io.Writer, name, text string) { wrap(w, name, factIndent-3, protocol.Escape(text)) }
-
-// wrap prints a text beside a name in a column of that width.
-func wrap(w io.Writer, name string, column int, text string) {
-	fmt.Fprintln(w, fold(fmt.Sprintf("  %-*s ", column, name), strings.Repeat(" ", column+3), text))
-}

@@ -15,6 +15,7 @@ import (
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
@@ -47,7 +48,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		reached = sys.reach(ctx, cfg)
 	}
 	if ctx.Err() != nil {
-		return whyEnded(ctx)
+		return console.WhyEnded(ctx)
 	}
 	if _, err := c.hosts(cfg); err != nil {
 		return err
@@ -61,7 +62,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		var impossible *toolconfig.RequestError
 		switch {
 		case errors.As(err, &impossible) && !errors.Is(err, toolconfig.ErrForAnother):
-			sys.tell(tool.Name + " is left out: " + err.Error())
+			sys.console().Tell(tool.Name + " is left out: " + err.Error())
 		case errors.Is(err, toolconfig.ErrDeclined):
 			left = append(left, tool.Name)
 		case err != nil:
@@ -71,9 +72,9 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		}
 	}
 	for _, tool := range left {
-		sys.tell(tool + " is left as it is; later: clerk-credential-helper setup " + tool)
+		sys.console().Tell(tool + " is left as it is; later: clerk-credential-helper setup " + tool)
 	}
-	sys.tell(c.lastWords(cfg, told, reached))
+	sys.console().Tell(c.lastWords(cfg, told, reached))
 	return nil
 }
 
@@ -123,7 +124,7 @@ type newProfile struct {
 
 func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) error {
 	fmt.Fprintln(sys.stderr)
-	return toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
+	return toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
 }
 
 // askProfile asks for what a profile needs, and checks it.
@@ -142,10 +143,10 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if _, err := config.Parse(file, text); err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	if !isTerminal(sys.stdin) {
-		return nil, &usageError{errNobodyToAsk}
+	if !console.IsTerminal(sys.stdin) {
+		return nil, &usageError{console.ErrNoTerminal}
 	}
-	sys.tell("No profile is configured yet. Three answers make one, in "+file+".", "",
+	sys.console().Tell("No profile is configured yet. Three answers make one, in "+file+".", "",
 		"Where people sign in is one of",
 		"  Clerk's publishable key               pk_live_...",
 		"  the issuer                            https://clerk.acme.dev",
@@ -164,7 +165,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if companion {
 		whose = asCompanion(whose) // which has no clients
 	} else {
-		sys.tell("", "The OAuth application in Clerk's dashboard has an id.")
+		sys.console().Tell("", "The OAuth application in Clerk's dashboard has an id.")
 		client, err := sys.answer(ctx, "Client id: ", func(answer string) string {
 			return "client_id = " + quote(answer)
 		}, whose+"\nhosts = [\"git.acme.dev\"]")
@@ -173,7 +174,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 		}
 		whose += "\n" + client
 	}
-	sys.tell("", "Hosts that may have the token, one or several, such as",
+	sys.console().Tell("", "Hosts that may have the token, one or several, such as",
 		"  git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev")
 	hosts, err := sys.answer(ctx, "Hosts: ", func(answer string) string {
 		var quoted []string
@@ -278,15 +279,15 @@ func (sys *system) sayReached(ctx context.Context, p *config.Profile, err error)
 	if err == nil || ctx.Err() != nil {
 		return err == nil
 	}
-	sys.warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
+	sys.console().Warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
 	return false
 }
 
 // answer asks until the answer, as a line of a profile, fits what the rest of the profile says. Ctrl-C and Ctrl-D end it.
 func (sys *system) answer(ctx context.Context, question string, line func(string) string, rest string) (string, error) {
 	for {
-		said, err := sys.prompt(ctx, question)
-		if errors.Is(err, errNobodyToAsk) {
+		said, err := sys.console().Prompt(ctx, question)
+		if errors.Is(err, console.ErrNoTerminal) {
 			return "", &usageError{err}
 		}
 		if err != nil {
@@ -297,7 +298,7 @@ func (sys *system) answer(ctx context.Context, question string, line func(string
 			return said, nil
 		}
 		_, words, _ := strings.Cut(err.Error(), ": ") // where in the answer is nothing to tell
-		sys.tell(words)
+		sys.console().Tell(words)
 	}
 }
 

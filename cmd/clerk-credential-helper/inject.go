@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 )
 
 // injectedLimit bounds a file that holds a token.
@@ -78,7 +79,7 @@ func (sys *system) tokenIn(ctx context.Context, file string) (string, error) {
 	case <-pipe.came:
 		return pipe.text, pipe.err
 	case <-limited.Done():
-		return "", whyEnded(limited)
+		return "", console.WhyEnded(limited)
 	}
 }
 

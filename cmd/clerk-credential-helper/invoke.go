@@ -7,14 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/protocol"
-
-	"golang.org/x/term"
 )
 
 // call is one exchange with a tool: in which wire, and what is asked.
@@ -156,7 +154,7 @@ func (t tool) call(sys *system, args []string) call {
 		words = nil
 	}
 	c.wire = t.wire(words)
-	if _, ok := c.wire.(protocol.Netrc); ok && isTerminal(sys.stdout) {
+	if _, ok := c.wire.(protocol.Netrc); ok && console.IsTerminal(sys.stdout) {
 		c.err = errors.New("a token for a netrc file is not shown on a terminal: send it to a pipe or a file")
 	}
 	return c
@@ -197,7 +195,7 @@ func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
 }
 
 func sniff(verb protocol.Verb, stdin io.Reader) (protocol.Wire, io.Reader, error) {
-	if isTerminal(stdin) && verb != protocol.List && verb != protocol.Capability {
+	if console.IsTerminal(stdin) && verb != protocol.List && verb != protocol.Capability {
 		return docker(), stdin, fmt.Errorf("%s reads its request from standard input, and that is a terminal", verb)
 	}
 	r := bufio.NewReader(stdin)
@@ -206,11 +204,6 @@ func sniff(verb protocol.Verb, stdin io.Reader) (protocol.Wire, io.Reader, error
 		return protocol.Git{}, r, err
 	}
 	return docker(), r, err
-}
-
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func docker() protocol.Docker {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -96,7 +97,7 @@ func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
 	}
 	slices.SortStableFunc(all, func(a, b failure) int { return b.At.Compare(a.At) })
 	if c.JSON {
-		return sys.printJSON(all)
+		return sys.console().JSON(all)
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(sys.stdout, "no tool has failed")
@@ -104,11 +105,11 @@ func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
 	for _, f := range all {
 		fmt.Fprintf(sys.stdout, "%s, %s\n", protocol.Escape(f.Tool), f.At.Local().Format(time.DateTime))
 		if f.Host != "" {
-			fact(sys.stdout, "host", f.Host)
+			console.Fact(sys.stdout, "host", f.Host)
 		}
-		fact(sys.stdout, "error", f.Error)
+		console.Fact(sys.stdout, "error", f.Error)
 		if f.Hint != "" {
-			fact(sys.stdout, "hint", f.Hint)
+			console.Fact(sys.stdout, "hint", f.Hint)
 		}
 	}
 	return nil

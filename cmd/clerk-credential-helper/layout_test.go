@@ -27,10 +27,15 @@ var rooms = map[string]struct {
 	reason  string
 }{
 	"cmd/clerk-credential-helper": {
-		may:     []string{"companion", "internal/broker", "internal/clerk", "internal/config", "internal/loopback", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
+		may:     []string{"companion", "internal/broker", "internal/clerk", "internal/config", "internal/console", "internal/loopback", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
 		never:   []string{"testing"},
 		program: true,
 		reason:  "it puts the parts together, and ships no test code",
+	},
+	"internal/console": {
+		may:    []string{"platform", "protocol"},
+		never:  []string{"net/http", "os/exec"},
+		reason: "it speaks with a person, and with nothing else",
 	},
 	"internal/toolconfig": {
 		may:    []string{"internal/config", "platform", "protocol"},

@@ -11,6 +11,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -36,7 +37,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		sys.asking.flow = clerk.Flow(c.Flow)
 	}
 	b, p, err := sys.session(c.Target)
-	if errors.Is(err, config.ErrNone) && isTerminal(sys.stdin) {
+	if errors.Is(err, config.ErrNone) && console.IsTerminal(sys.stdin) {
 		if err = firstRun(ctx, sys); err == nil {
 			b, p, err = sys.session(c.Target)
 		}
@@ -58,7 +59,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
-		p.Name, protocol.Escape(s.Account()), life(time.Until(s.ExpiresAt)))
+		p.Name, protocol.Escape(s.Account()), console.Life(time.Until(s.ExpiresAt)))
 	if s.RefreshToken == "" && p.LegacyPage == "" {
 		protocol.Words(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
@@ -72,7 +73,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 
 // belowMinTTL says what becomes of a min_ttl above the token's life.
 func belowMinTTL(p *config.Profile, s broker.Session) string {
-	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", life(p.MinTTL), life(s.Life()))
+	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", console.Life(p.MinTTL), console.Life(s.Life()))
 }
 
 // warnInjected says that a sign-in changes nothing while the environment brings a token.
@@ -94,17 +95,4 @@ func (c loginCommand) check() error {
 		return errors.New("--as is not an account")
 	}
 	return nil
-}
-
-// life prints a duration as a person would say it: "23h59m", "4m", "12s".
-func life(d time.Duration) string {
-	switch {
-	case d <= 0:
-		return "no time"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	}
-	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }

@@ -12,6 +12,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -36,7 +37,7 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 	}
 	end := "its end is not known: it is used until a server refuses it"
 	if !s.ExpiresAt.IsZero() {
-		end = "the token is good for " + life(time.Until(s.ExpiresAt))
+		end = "the token is good for " + console.Life(time.Until(s.ExpiresAt))
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s%s; %s, and cannot be refreshed\n", p.Name, protocol.Escape(as), end)
 	switch {
@@ -52,7 +53,7 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 
 // readGiven reads one token from standard input. At a terminal the person pastes it, and nothing is shown.
 func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, error) {
-	if isTerminal(sys.stdin) {
+	if console.IsTerminal(sys.stdin) {
 		return sys.readPasted(ctx, p)
 	}
 	type result struct {
@@ -71,16 +72,8 @@ func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, er
 		}
 		return oneToken(r.text)
 	case <-ctx.Done():
-		return "", whyEnded(ctx)
+		return "", console.WhyEnded(ctx)
 	}
-}
-
-// whyEnded is the end of a wait, in words.
-func whyEnded(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
-		return broker.ErrCancelled
-	}
-	return context.Cause(ctx)
 }
 
 // oneToken is the one line of the input. What no token may hold is said later, by the rules for all tokens.
@@ -116,7 +109,7 @@ func (sys *system) readPasted(ctx context.Context, p *config.Profile) (string, e
 	})
 	switch {
 	case ctx.Err() != nil:
-		return "", whyEnded(ctx)
+		return "", console.WhyEnded(ctx)
 	case err != nil:
 		return "", fmt.Errorf("reading the token: %w", err)
 	case token == "":

@@ -9,6 +9,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/protocol"
 )
 
@@ -126,12 +127,12 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 			failed++
 		}
 		if !c.JSON { // a slow issuer does not hide what is done
-			fact(sys.stdout, o.Outcome, o.words())
+			console.Fact(sys.stdout, o.Outcome, o.words())
 		}
 		all = append(all, o)
 	}
 	if c.JSON {
-		if err := sys.printJSON(all); err != nil {
+		if err := sys.console().JSON(all); err != nil {
 			return err
 		}
 	}

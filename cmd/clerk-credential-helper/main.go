@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 )
 
@@ -97,6 +98,11 @@ func (sys *system) uninterruptible() {
 		stop()
 	}
 	sys.unheed = nil
+}
+
+// console is what a command for people says and asks through.
+func (sys *system) console() *console.Console {
+	return &console.Console{In: sys.stdin, Out: sys.stdout, Err: sys.stderr, Getenv: sys.getenv}
 }
 
 // name is the one we were called by, without folder and ".exe".

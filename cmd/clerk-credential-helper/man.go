@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/console"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -34,7 +36,7 @@ func (m *manPage) line(format string, args ...any) {
 
 // text is a paragraph of words, over several lines. None of its characters can make a request.
 func (m *manPage) text(words string) {
-	for line := range strings.SplitSeq(fold("", "", roff(words)), "\n") {
+	for line := range strings.SplitSeq(console.Fold("", "", roff(words)), "\n") {
 		m.verbatim(line)
 	}
 }

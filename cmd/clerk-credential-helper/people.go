@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -112,7 +112,7 @@ func people(sys *system) int {
 		return exitFailed // whoever read our output has enough, as head(1) does
 	}
 	if err != nil {
-		sys.warn(err, sys.advice(err))
+		sys.console().Warn(err, sys.advice(err))
 		return exitStatus(ctx, err)
 	}
 	return exitOK
@@ -165,7 +165,8 @@ func afterLogin(err error, advice string) string {
 	switch {
 	case !errors.As(err, &failed) || advice != signInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
 		return advice
-	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, errWrongPastes):
+	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, console.ErrCancelled),
+		errors.Is(err, errWrongPastes):
 		return "" // it is clear what was missing
 	case errors.Is(err, clerk.ErrOtherFlow):
 		return "without --flow every way that is possible here is tried"
@@ -185,6 +186,7 @@ func exitStatus(ctx context.Context, err error) int {
 	var request *toolconfig.RequestError
 	var configuration *config.Error
 	var needs *broker.NeedsSignIn
+	var failed *broker.SignInFailed
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -192,6 +194,8 @@ func exitStatus(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &needs):
 		return exitSignIn
+	case errors.Is(err, console.ErrNoTerminal) && !errors.As(err, &failed):
+		return exitUsage
 	}
 	return exitFailed
 }
@@ -299,20 +303,13 @@ func (sys *system) session(target string) (*broker.Broker, *config.Profile, erro
 	return b, p, err
 }
 
-func (sys *system) printJSON(v any) error {
-	e := json.NewEncoder(sys.stdout)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 type versionCommand struct {
 	JSON bool `help:"Print JSON."`
 }
 
 func (c versionCommand) Run(sys *system) error {
 	if c.JSON {
-		return sys.printJSON(map[string]string{"version": programVersion()})
+		return sys.console().JSON(map[string]string{"version": programVersion()})
 	}
 	_, err := fmt.Fprintf(sys.stdout, "clerk-credential-helper %s\n", programVersion())
 	return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/testworld"
 )
 
@@ -63,9 +64,9 @@ hosts     = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 		screen = steady(screen)
 		for line := range strings.SplitSeq(screen, "\n") {
 			// A path is not broken, and kong has words of its own.
-			tooLong := len(line) > screenWidth && len(strings.Fields(line)) > 2 && !strings.HasPrefix(line, "Run ")
+			tooLong := len(line) > console.Width && len(strings.Fields(line)) > 2 && !strings.HasPrefix(line, "Run ")
 			if tooLong || strings.Contains(line, "\x1b") || strings.TrimRight(line, " ") != line {
-				t.Errorf("%s: this line is not for a terminal of %d columns: %q", name, screenWidth, line)
+				t.Errorf("%s: this line is not for a terminal of %d columns: %q", name, console.Width, line)
 			}
 		}
 		testworld.Golden(t, filepath.Join("testdata", "stdout", name+".txt"), screen)

@@ -47,7 +47,7 @@ func (t toolName) named(sys *system, command string) (toolconfig.Tool, error) {
 	tool, ok := toolconfig.Named(string(t))
 	if !ok {
 		err := fmt.Errorf("%q is no tool that setup knows; there is %s", string(t), strings.Join(toolconfig.Names(), ", "))
-		sys.warn(err, "clerk-credential-helper "+command+" --help")
+		sys.console().Warn(err, "clerk-credential-helper "+command+" --help")
 		return tool, &childExit{exitUsage}
 	}
 	return tool, nil
@@ -77,14 +77,14 @@ func (c setupCommand) setUp(ctx context.Context, sys *system, cfg *config.Config
 		return false, err
 	}
 	for _, left := range change.LeftOut {
-		sys.warn(left.Err, left.Remedy)
+		sys.console().Warn(left.Err, left.Remedy)
 	}
-	if err := toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, change.Edits, c.options()); err != nil {
+	if err := toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), change.Edits, c.options()); err != nil {
 		return false, err
 	}
-	sys.tell(change.After...)
+	sys.console().Tell(change.After...)
 	if tool.Calls != "" && !onPath(tool.Calls) {
-		sys.warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, tool.Calls), "install.sh makes the links; then: clerk-credential-helper doctor")
+		sys.console().Warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, tool.Calls), "install.sh makes the links; then: clerk-credential-helper doctor")
 		return false, nil
 	}
 	return true, nil
@@ -169,31 +169,20 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	if err := toolconfig.Apply(ctx, sys.toolEnv(), toolPerson{sys}, edits, toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}); err != nil {
+	if err := toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), edits, toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}); err != nil {
 		return err
 	}
 	left, err := tool.Left(sys.toolEnv())
 	if err != nil {
 		return err
 	}
-	sys.tell(left...)
+	sys.console().Tell(left...)
 	return nil
 }
 
 // toolEnv is what of this process the tools' files depend on.
 func (sys *system) toolEnv() toolconfig.Env {
 	return toolconfig.Env{Getenv: sys.getenv, LookPath: exec.LookPath, OwnConfig: sys.userConfig, FindFallback: sys.findFallback}
-}
-
-// toolPerson is the person who typed the command, for toolconfig.
-type toolPerson struct{ sys *system }
-
-func (p toolPerson) Show(diff string) { fmt.Fprint(p.sys.stdout, diff) }
-
-func (p toolPerson) Tell(lines ...string) { p.sys.tell(lines...) }
-
-func (p toolPerson) Confirm(ctx context.Context, question string) (bool, error) {
-	return p.sys.confirm(ctx, question)
 }
 
 // userConfig is our own configuration file of this user.

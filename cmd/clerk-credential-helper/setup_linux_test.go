@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"clerk-credential-helper/internal/console"
 )
 
 // TestSetupInterrupted: Ctrl-C at a question is what it is everywhere else, and leaves everything as it was.
@@ -45,7 +47,7 @@ func TestSetupInterrupted(t *testing.T) {
 
 // TestSetupWidth: at 80 columns nothing that setup says breaks inside a word.
 func TestSetupWidth(t *testing.T) {
-	p := sitDown(t, screenWidth, nil)
+	p := sitDown(t, console.Width, nil)
 	home := hostOf(p.env, "HOME")
 	if err := os.RemoveAll(filepath.Join(home, ".config")); err != nil {
 		t.Fatal(err)
@@ -73,7 +75,7 @@ func TestSetupWidth(t *testing.T) {
 		if strings.HasPrefix(line, "+") || strings.HasPrefix(line, "-") || !strings.Contains(strings.TrimSpace(line), " ") {
 			continue
 		}
-		if n := utf8.RuneCountInString(line); n > screenWidth {
+		if n := utf8.RuneCountInString(line); n > console.Width {
 			t.Errorf("%d columns: %q", n, line)
 		}
 	}

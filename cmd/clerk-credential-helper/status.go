@@ -10,6 +10,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -90,7 +91,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		all = append(all, st)
 	}
 	if c.JSON {
-		if err := sys.printJSON(all); err != nil {
+		if err := sys.console().JSON(all); err != nil {
 			return err
 		}
 	} else {
@@ -171,7 +172,7 @@ func (s profileStatus) print(w io.Writer) {
 		state += " as " + s.Account
 	}
 	fmt.Fprintf(w, "%s: %s\n", s.Profile, protocol.Escape(state))
-	row := func(name, value string) { wrap(w, name, 8, protocol.Escape(value)) }
+	row := func(name, value string) { console.Row(w, name, 8, protocol.Escape(value)) }
 	row("issuer", s.Issuer)
 	row("hosts", strings.Join(s.Hosts, ", "))
 	row("token", s.token())
@@ -211,7 +212,7 @@ func (s profileStatus) token() string {
 	case s.endless:
 		token = "its end is not known: used until a server refuses it"
 	case left > 0:
-		token = fmt.Sprintf("good for %s, until %s", life(left), s.Expires.Local().Format(time.DateTime))
+		token = fmt.Sprintf("good for %s, until %s", console.Life(left), s.Expires.Local().Format(time.DateTime))
 	case !s.Expires.IsZero():
 		token = "expired at " + s.Expires.Local().Format(time.DateTime)
 	}

@@ -25,7 +25,7 @@ func (c tokenCommand) Run(ctx context.Context, sys *system) error {
 	case "header":
 		token = "Authorization: Bearer " + token
 	case "json":
-		return sys.printJSON(struct {
+		return sys.console().JSON(struct {
 			Profile string    `json:"profile"`
 			Account string    `json:"account"`
 			Token   string    `json:"token"`

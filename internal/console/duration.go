@@ -1,0 +1,19 @@
+package console
+
+import (
+	"fmt"
+	"time"
+)
+
+// Life prints a duration as a person would say it: "23h59m", "4m", "12s".
+func Life(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "no time"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
