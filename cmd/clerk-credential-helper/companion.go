@@ -1,7 +1,169 @@
 package main
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/companionpage"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/protocol"
+)
+
 // companionCommand is for those who run a companion page (companion/README.md).
 type companionCommand struct {
 	Add   companionAddCommand   `cmd:"" help:"Write the companion page into a Next.js app."`
 	Check companionCheckCommand `cmd:"" help:"Probe a companion page that is deployed, line by line."`
 }
+
+type companionAddCommand struct {
+	Dir    string `arg:"" help:"The folder of the app, the one with package.json."`
+	Origin string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
+	Force  bool   `help:"Also replace files that are there and differ."`
+	DryRun bool   `help:"Name the files and write none."`
+}
+
+// Run copies the files of the companion page, then prints what is left to do by hand.
+func (c companionAddCommand) Run(sys *system) error {
+	origin := "https://app.acme.dev"
+	if c.Origin != "" {
+		var err error
+		if origin, err = config.ParseCompanion(c.Origin); err != nil {
+			return &usageError{err}
+		}
+	}
+	app, err := companionpage.ReadApp(c.Dir)
+	if err != nil {
+		return err
+	}
+	drafts, err := app.Files()
+	if err != nil {
+		return err
+	}
+	var differ []string
+	for _, d := range drafts {
+		if d.State == companionpage.Replaced {
+			differ = append(differ, d.Path)
+		}
+	}
+	if differ != nil && !c.Force {
+		for _, file := range differ {
+			fmt.Fprintf(sys.stdout, "differs: %s\n", protocol.Escape(file))
+		}
+		return fmt.Errorf("%d files are there already and differ: nothing was written; --force replaces them", len(differ))
+	}
+	same := 0
+	for _, d := range drafts {
+		if d.State == companionpage.Unchanged {
+			same++
+			continue
+		}
+		if !c.DryRun {
+			if err := d.Write(); err != nil {
+				return fmt.Errorf("writing %s: %w", d.Path, err)
+			}
+		}
+		words := string(d.State)
+		if c.DryRun {
+			words = "would be " + words
+		}
+		fmt.Fprintf(sys.stdout, "%s: %s\n", words, protocol.Escape(d.Path))
+	}
+	if same > 0 {
+		fmt.Fprintf(sys.stdout, "as they should be already: %d files\n", same)
+	}
+	fmt.Fprint(sys.stdout, app.Next(origin))
+	return nil
+}
+
+type companionCheckCommand struct {
+	URL     string        `arg:"" help:"Where the app is, as in CLI_AUTH_ORIGIN."`
+	SignIn  bool          `help:"Also sign in, through the browser: three times if the page has a store."`
+	Timeout time.Duration `default:"5m" help:"How long to wait for you at each sign-in."`
+	JSON    bool          `help:"Print JSON."`
+}
+
+// Run asks the page what an attacker would ask, and what the helper asks. The exit status is 1 if anything fails.
+func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
+	origin, err := config.ParseCompanion(c.URL)
+	if err != nil {
+		return &usageError{err}
+	}
+	if c.Timeout < time.Second || c.Timeout > time.Hour {
+		return &usageError{fmt.Errorf("--timeout is %v: from 1s to 1h", c.Timeout)}
+	}
+	if c.SignIn && sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
+		return &usageError{errors.New("--sign-in asks a person, and CLERK_HELPER_INTERACTIVE is never: leave one of them out")}
+	}
+	transport, err := sys.companionTransport(origin)
+	if err != nil {
+		return err
+	}
+	probe := companionpage.NewProbe(origin, userAgent(), transport)
+	if !c.JSON {
+		probe.Tell = func(line companionpage.Line) {
+			if ctx.Err() == nil {
+				fmt.Fprintln(sys.stdout, line)
+			}
+		}
+	}
+	there, err := probe.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if c.SignIn && there {
+		sys.asking = asking{login: true}
+		how := companionpage.SignIn{Person: companionPerson{sys}, Flow: clerk.Browser, Limit: c.Timeout}
+		if sys.where().Browser == "" {
+			how.Flow = clerk.Paste
+		}
+		probe.SignIn(ctx, how)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	bad := 0
+	for _, line := range probe.Lines() {
+		if line.Outcome == companionpage.Fail {
+			bad++
+		}
+	}
+	if c.JSON {
+		if err := sys.console().JSON(probe.Lines()); err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d checks failed", bad, len(probe.Lines()))
+	}
+	return nil
+}
+
+// companionTransport trusts what the profile of that companion page trusts.
+func (sys *system) companionTransport(origin string) (http.RoundTripper, error) {
+	cfg, err := sys.config()
+	if err != nil && !errors.Is(err, config.ErrNone) {
+		return nil, err
+	}
+	profile := &config.Profile{}
+	if err == nil {
+		at := slices.IndexFunc(cfg.Profiles, func(p *config.Profile) bool { return p.Companion && p.Issuer == origin && p.CAFile != "" })
+		if at >= 0 {
+			profile = cfg.Profiles[at]
+		}
+	}
+	return transport(profile)
+}
+
+// companionPerson is the person at a sign-in of companion check.
+type companionPerson struct{ sys *system }
+
+func (c companionPerson) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+	return c.sys.invite(ctx, p, i)
+}
+
+func (c companionPerson) Tell(lines ...string) { c.sys.console().Tell(lines...) }

@@ -9,9 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +24,7 @@ import (
 	"time"
 	"unicode"
 
+	"clerk-credential-helper/internal/companionpage"
 	"clerk-credential-helper/internal/config"
 )
 
@@ -47,6 +46,9 @@ type fakePage struct {
 	revoked  map[string]bool // families
 	families int
 }
+
+// probePort is the port in the requests of companion check that no browser follows.
+const probePort = "53682"
 
 // binding is what a code is bound to.
 type binding struct{ challenge, redirect, family string }
@@ -370,7 +372,7 @@ func (f *fakePage) answer(w http.ResponseWriter, r *http.Request, family, subjec
 	header := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "ins_1", "cat": "cl_B7d4PD111AAA"}
 	claims := map[string]any{"iss": f.issuer, "sub": "user_1", "sid": "sess_1", "azp": f.origin, "iat": now.Unix(), "nbf": now.Unix() - 10, "exp": now.Unix() + 600}
 	if f.template {
-		header["cat"] = templateCategory
+		header["cat"] = "cl_B7d4PD222AAA" // of a token that was made from a JWT template
 	}
 	key := f.key
 	fault := f.fault
@@ -438,7 +440,7 @@ func (f *fakePage) approve(w http.ResponseWriter, r *http.Request) {
 	}
 	to := f.origin + "/cli-auth?x"
 	if f.is("approve: straight back") {
-		to = redirectTo(probePort) + "?code=x"
+		to = "http://127.0.0.1:" + probePort + "/callback" + "?code=x"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
@@ -457,7 +459,7 @@ func (f *fakePage) revoke(w http.ResponseWriter, r *http.Request) {
 }
 
 // check runs "companion check" against f.
-func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []checked, all string) {
+func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []companionpage.Line, all string) {
 	t.Helper()
 	status, out, words := runHere(append([]string{"companion", "check", f.origin, "--json"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &lines); err != nil {
@@ -481,7 +483,7 @@ func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []chec
 	return status, lines, out + words
 }
 
-func checks(lines []checked, o outcome) (names []string) {
+func checks(lines []companionpage.Line, o companionpage.Outcome) (names []string) {
 	for _, line := range lines {
 		if line.Outcome == o {
 			names = append(names, line.Check)
@@ -508,7 +510,7 @@ func companionHome(t *testing.T) {
 func TestCompanionCheckWell(t *testing.T) {
 	companionHome(t)
 	f := newFakePage(t, "", twoKeys(t))
-	if status, lines, all := f.check(t, "--sign-in"); status != exitOK || len(checks(lines, pass)) != len(lines) || len(lines) < 90 {
+	if status, lines, all := f.check(t, "--sign-in"); status != exitOK || len(checks(lines, companionpage.Pass)) != len(lines) || len(lines) < 90 {
 		t.Errorf("status %d, %d lines\n%s", status, len(lines), all)
 	}
 	if f.families != 3 {
@@ -519,7 +521,7 @@ func TestCompanionCheckWell(t *testing.T) {
 	f.store, f.development, f.template = false, true, true
 	status, lines, all := f.check(t, "--sign-in")
 	kept := []string{"that codes and refresh tokens work once, and that revoke holds", "token: accepted by Clerk's own libraries", "refreshed token: accepted by Clerk's own libraries"}
-	if status != exitOK || !slices.Equal(checks(lines, notKept), kept) || !slices.Equal(checks(lines, notTold), []string{"authorize: a browser's first visit"}) {
+	if status != exitOK || !slices.Equal(checks(lines, companionpage.NotKept), kept) || !slices.Equal(checks(lines, companionpage.NotTold), []string{"authorize: a browser's first visit"}) {
 		t.Errorf("status %d\n%s", status, all)
 	}
 	if f.families != 1 {
@@ -676,11 +678,11 @@ func TestCompanionCheckFaults(t *testing.T) {
 				args = []string{"--sign-in"}
 			}
 			status, lines, all := f.check(t, args...)
-			if fails := checks(lines, failed); status != exitFailed || !slices.Equal(fails, tt.fails) {
+			if fails := checks(lines, companionpage.Fail); status != exitFailed || !slices.Equal(fails, tt.fails) {
 				t.Errorf("status %d; these failed: %q, not %q\n%s", status, fails, tt.fails, all)
 			}
 			for _, line := range lines {
-				if line.Outcome != failed {
+				if line.Outcome != companionpage.Fail {
 					continue
 				}
 				if line.Check == tt.fails[0] && !strings.Contains(line.Seen, tt.seen) {
@@ -729,32 +731,4 @@ func TestCompanionCheckAway(t *testing.T) {
 
 func certificatePEM(server *httptest.Server) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-}
-
-// TestProbeEcho: a page that answers with what it was sent, and not in HTTP, has none of it printed.
-func TestProbeEcho(t *testing.T) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			buffer := make([]byte, 64<<10)
-			n, _ := conn.Read(buffer)
-			_, body, _ := strings.Cut(string(buffer[:n]), "\r\n\r\n")
-			io.WriteString(conn, body+"\r\n\r\n")
-			conn.Close()
-		}
-	}()
-	p := &companionProbe{origin: "http://" + listener.Addr().String(), client: &http.Client{Timeout: probeTime}}
-	token := randomWord()
-	_, err = p.refresh(t.Context(), token)
-	if err == nil || strings.Contains(err.Error(), token) {
-		t.Errorf("error %v", err)
-	}
 }

@@ -27,10 +27,15 @@ var rooms = map[string]struct {
 	reason  string
 }{
 	"cmd/clerk-credential-helper": {
-		may:     []string{"companion", "internal/broker", "internal/clerk", "internal/config", "internal/console", "internal/loopback", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
+		may:     []string{"internal/broker", "internal/clerk", "internal/companionpage", "internal/config", "internal/console", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
 		never:   []string{"testing"},
 		program: true,
 		reason:  "it puts the parts together, and ships no test code",
+	},
+	"internal/companionpage": {
+		may:    []string{"companion", "internal/clerk", "internal/config", "internal/console", "internal/loopback", "platform"},
+		never:  []string{"os/exec"},
+		reason: "it writes and asks a page, and keeps no session",
 	},
 	"internal/console": {
 		may:    []string{"platform", "protocol"},

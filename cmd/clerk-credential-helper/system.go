@@ -199,7 +199,7 @@ func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
 	}
 	return &clerk.Client{
 		Transport: transport,
-		UserAgent: "clerk-credential-helper/" + programVersion(),
+		UserAgent: userAgent(),
 		Machine:   platform.Hostname(),
 		Peer:      platform.OwnPeer,
 		Now:       time.Now,
@@ -256,6 +256,9 @@ func (i issuer) Mint(ctx context.Context, p *config.Profile, secretKey string) (
 	}
 	return c.Mint(ctx, p, cmp.Or(strings.TrimSuffix(i.sys.getenv("CLERK_API_URL"), "/"), clerk.BackendURL), secretKey)
 }
+
+// userAgent names us to servers: Clerk refuses the default names of HTTP libraries.
+func userAgent() string { return "clerk-credential-helper/" + programVersion() }
 
 // programVersion is the module's version as the go command recorded it, or "devel".
 func programVersion() string {

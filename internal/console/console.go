@@ -31,6 +31,9 @@ type Console struct {
 // Show prints to standard output what is not a message: facts, or the lines of a change.
 func (c *Console) Show(text string) { fmt.Fprint(c.Out, text) }
 
+// Escape makes foreign text harmless for a terminal, as [protocol.Escape] does.
+func Escape(s string) string { return protocol.Escape(s) }
+
 // JSON prints a value to standard output, indented.
 func (c *Console) JSON(v any) error {
 	e := json.NewEncoder(c.Out)

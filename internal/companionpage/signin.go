@@ -1,4 +1,4 @@
-package main
+package companionpage
 
 import (
 	"cmp"
@@ -31,6 +31,20 @@ const tokenLeeway = 30 * time.Second
 // The category that Clerk writes into tokens that were made from a JWT template.
 const templateCategory = "cl_B7d4PD222AAA"
 
+// Person approves a sign-in.
+type Person interface {
+	// Invite brings the person to the page, and may stay until the context ends.
+	Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error
+	Tell(lines ...string)
+}
+
+// SignIn is how a person is asked to approve.
+type SignIn struct {
+	Person Person
+	Flow   clerk.Flow    // clerk.Browser or clerk.Paste
+	Limit  time.Duration // for each sign-in
+}
+
 // approval is what a person has let us have.
 type approval struct {
 	code, verifier, redirect string
@@ -46,21 +60,20 @@ type companionTokens struct {
 	Email   string `json:"email"`
 }
 
-// signIns has the person approve, and uses what comes of it as it should and as it should not be used. A code that was
+// SignIn has the person approve, and uses what comes of it as it should and as it should not be used. A code that was
 // used twice and a refresh token that was used twice each end their grant, so that a page with a store is asked three times.
-func (p *companionProbe) signIns(ctx context.Context, sys *system, limit time.Duration) {
+func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 	keys, err := p.fetchKeys(ctx)
 	if err != nil {
-		p.add(checked{notTold, "what a sign-in would show", "the keys to verify its token are not there", ""})
+		p.add(Line{NotTold, "what a sign-in would show", "the keys to verify its token are not there", ""})
 		return
 	}
-	sys.asking = asking{login: true}
 	times := 1
 	if p.hasStore() {
 		times = 3
 	}
-	fmt.Fprintf(sys.stderr, "times that you are asked to approve: %d\n", times)
-	first, ok := p.approval(ctx, sys, limit, keys, p.misuseCode)
+	how.Person.Tell(fmt.Sprintf("times that you are asked to approve: %d", times))
+	first, ok := p.approval(ctx, how, keys, p.misuseCode)
 	if !ok {
 		return
 	}
@@ -71,7 +84,7 @@ func (p *companionProbe) signIns(ctx context.Context, sys *system, limit time.Du
 		p.refused("code: a second use is refused", a, err, cure)
 		a, err = p.refresh(ctx, first.tokens.Refresh)
 		p.refused("code: a second use ends what came of the first", a, err, cure)
-		if second, ok = p.approval(ctx, sys, limit, keys, nil); !ok {
+		if second, ok = p.approval(ctx, how, keys, nil); !ok {
 			return
 		}
 	}
@@ -95,7 +108,7 @@ func (p *companionProbe) signIns(ctx context.Context, sys *system, limit time.Du
 	a, err = p.refresh(ctx, fresh.Refresh)
 	p.refused("refresh token: a second use ends its successors", a, err, cure)
 
-	third, ok := p.approval(ctx, sys, limit, keys, nil)
+	third, ok := p.approval(ctx, how, keys, nil)
 	if !ok {
 		return
 	}
@@ -110,7 +123,7 @@ func (p *companionProbe) signIns(ctx context.Context, sys *system, limit time.Du
 }
 
 // misuseCode tries what a thief of a code would try.
-func (p *companionProbe) misuseCode(ctx context.Context, good approval) {
+func (p *Probe) misuseCode(ctx context.Context, good approval) {
 	other := good
 	other.verifier = randomWord()
 	a, err := p.redeem(ctx, other)
@@ -127,7 +140,7 @@ func (p *companionProbe) misuseCode(ctx context.Context, good approval) {
 }
 
 // approval asks the person, takes the code, and redeems it. misuse, if not nil, gets the code first.
-func (p *companionProbe) approval(ctx context.Context, sys *system, limit time.Duration, keys map[string]*rsa.PublicKey, misuse func(context.Context, approval)) (got approval, ok bool) {
+func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.PublicKey, misuse func(context.Context, approval)) (got approval, ok bool) {
 	const check = "sign-in: the browser comes back with a code"
 	site, err := url.Parse(p.origin)
 	if err != nil {
@@ -150,7 +163,7 @@ func (p *companionProbe) approval(ctx context.Context, sys *system, limit time.D
 	if err != nil {
 		return got, p.holds(check, err.Error(), "")
 	}
-	callback, err := sys.bring(ctx, limit, listener, &config.Profile{Name: site.Host, Issuer: p.origin, Companion: true}, start, address)
+	callback, err := how.bring(ctx, listener, &config.Profile{Name: site.Host, Issuer: p.origin, Companion: true}, start, address)
 	words := ""
 	switch {
 	case err != nil:
@@ -182,19 +195,16 @@ func (p *companionProbe) approval(ctx context.Context, sys *system, limit time.D
 }
 
 // bring opens the browser, or shows the address, and waits for the person.
-func (sys *system) bring(ctx context.Context, limit time.Duration, listener *loopback.Listener, profile *config.Profile, start, address string) (loopback.Callback, error) {
-	invitation := clerk.Invitation{Flow: clerk.Browser, Until: time.Now().Add(limit), StartURL: start, AuthorizeURL: address,
+func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profile *config.Profile, start, address string) (loopback.Callback, error) {
+	invitation := clerk.Invitation{Flow: how.Flow, Until: time.Now().Add(how.Limit), StartURL: start, AuthorizeURL: address,
 		RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
-	if sys.where().Browser == "" {
-		invitation.Flow = clerk.Paste
-	}
-	timed, release := context.WithTimeoutCause(ctx, limit, clerk.ErrTimeout)
+	timed, release := context.WithTimeoutCause(ctx, how.Limit, clerk.ErrTimeout)
 	defer release()
 	waiting, giveUp := context.WithCancelCause(timed)
 	invited := make(chan struct{})
 	go func() {
 		defer close(invited)
-		if err := sys.invite(waiting, profile, invitation); err != nil {
+		if err := how.Person.Invite(waiting, profile, invitation); err != nil {
 			giveUp(err)
 		}
 	}()
@@ -204,17 +214,17 @@ func (sys *system) bring(ctx context.Context, limit time.Duration, listener *loo
 	return callback, err
 }
 
-func (p *companionProbe) redeem(ctx context.Context, a approval) (answered, error) {
+func (p *Probe) redeem(ctx context.Context, a approval) (answered, error) {
 	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {config.CompanionClient},
 		"code": {a.code}, "code_verifier": {a.verifier}, "redirect_uri": {a.redirect}})
 }
 
-func (p *companionProbe) refresh(ctx context.Context, token string) (answered, error) {
+func (p *Probe) refresh(ctx context.Context, token string) (answered, error) {
 	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {config.CompanionClient}, "refresh_token": {token}})
 }
 
 // refused adds a line that holds if the answer is invalid_grant.
-func (p *companionProbe) refused(check string, a answered, err error, cure string) {
+func (p *Probe) refused(check string, a answered, err error, cure string) {
 	words := ""
 	if err != nil || a.status != http.StatusBadRequest || a.oauthError() != "invalid_grant" {
 		words = seen(a, err) + ", not status 400, invalid_grant"
@@ -240,7 +250,7 @@ func readTokens(a answered, err error) (tokens companionTokens, words string) {
 }
 
 // verified looks at a token as a server would that accepts it (docs/backends.md).
-func (p *companionProbe) verified(check string, tokens companionTokens, keys map[string]*rsa.PublicKey) bool {
+func (p *Probe) verified(check string, tokens companionTokens, keys map[string]*rsa.PublicKey) bool {
 	category, err := p.verify(tokens, keys)
 	words := ""
 	if err != nil {
@@ -250,12 +260,12 @@ func (p *companionProbe) verified(check string, tokens companionTokens, keys map
 		return false
 	}
 	if category == templateCategory {
-		p.add(checked{notKept, check + ": accepted by Clerk's own libraries", "it was made from a JWT template, which @clerk/backend refuses since 3.16.9", "unset CLI_AUTH_TEMPLATE"})
+		p.add(Line{NotKept, check + ": accepted by Clerk's own libraries", "it was made from a JWT template, which @clerk/backend refuses since 3.16.9", "unset CLI_AUTH_TEMPLATE"})
 	}
 	return true
 }
 
-func (p *companionProbe) verify(tokens companionTokens, keys map[string]*rsa.PublicKey) (category string, err error) {
+func (p *Probe) verify(tokens companionTokens, keys map[string]*rsa.PublicKey) (category string, err error) {
 	parsed, err := jwt.ParseSigned(tokens.Access, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return "", errors.New("it is no JWT that is signed with RS256")

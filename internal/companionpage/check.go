@@ -1,4 +1,4 @@
-package main
+package companionpage
 
 import (
 	"bytes"
@@ -18,37 +18,30 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/protocol"
+	"clerk-credential-helper/internal/console"
 
 	"github.com/go-jose/go-jose/v4"
 )
 
-type companionCheckCommand struct {
-	URL     string        `arg:"" help:"Where the app is, as in CLI_AUTH_ORIGIN."`
-	SignIn  bool          `help:"Also sign in, through the browser: three times if the page has a store."`
-	Timeout time.Duration `default:"5m" help:"How long to wait for you at each sign-in."`
-	JSON    bool          `help:"Print JSON."`
-}
-
-// outcome is how one check has ended.
-type outcome string
+// Outcome is how one check has ended.
+type Outcome string
 
 const (
-	pass    outcome = "pass"
-	failed  outcome = "fail"
-	notKept outcome = "not kept" // a promise that this page does not give
-	notTold outcome = "not told" // what cannot be seen from here
+	Pass    Outcome = "pass"
+	Fail    Outcome = "fail"
+	NotKept Outcome = "not kept" // a promise that this page does not give
+	NotTold Outcome = "not told" // what cannot be seen from here
 )
 
-// checked is one line of the answer.
-type checked struct {
-	Outcome outcome `json:"outcome"`
+// Line is one line of the answer.
+type Line struct {
+	Outcome Outcome `json:"outcome"`
 	Check   string  `json:"check"`
 	Seen    string  `json:"seen,omitempty"` // what was seen instead; foreign text is quoted and short
 	Cure    string  `json:"cure,omitempty"`
 }
 
-func (c checked) String() string {
+func (c Line) String() string {
 	line := fmt.Sprintf("%-9s %s", c.Outcome, c.Check)
 	if c.Seen != "" {
 		line += ": " + c.Seen
@@ -56,7 +49,7 @@ func (c checked) String() string {
 	if c.Cure != "" {
 		line += "; " + c.Cure
 	}
-	return protocol.Escape(line)
+	return console.Escape(line)
 }
 
 const (
@@ -77,95 +70,14 @@ const (
 	cureEnv    = "set CLI_AUTH_ORIGIN to the address that you gave here, and Clerk's keys, and deploy again"
 )
 
-// Run asks the page what an attacker would ask, and what the helper asks. The exit status is 1 if anything fails.
-func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
-	origin, err := config.ParseCompanion(c.URL)
-	if err != nil {
-		return &usageError{err}
-	}
-	if c.Timeout < time.Second || c.Timeout > time.Hour {
-		return &usageError{fmt.Errorf("--timeout is %v: from 1s to 1h", c.Timeout)}
-	}
-	if c.SignIn && sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
-		return &usageError{errors.New("--sign-in asks a person, and CLERK_HELPER_INTERACTIVE is never: leave one of them out")}
-	}
-	client, err := sys.companionHTTP(origin)
-	if err != nil {
-		return err
-	}
-	p := &companionProbe{origin: origin, client: client, state: randomWord(), challenge: randomWord()}
-	limited, cancel := context.WithTimeoutCause(ctx, probesTime, fmt.Errorf("the checks were not done within %v", probesTime))
-	defer cancel()
-	if !c.JSON {
-		p.tell = func(line checked) {
-			if limited.Err() == nil { // what was kept from an answer, by Ctrl-C for instance, has not failed
-				fmt.Fprintln(sys.stdout, line)
-			}
-		}
-	}
-	if p.metadata(limited) {
-		p.keys(limited)
-		p.authorizePage(limited)
-		p.authorizeRefusals(limited)
-		p.tokenEndpoint(limited)
-		p.approveEndpoint(limited)
-		p.revokeEndpoint(limited)
-		p.store()
-		if c.SignIn && limited.Err() == nil {
-			limited = ctx // a person has a limit of their own
-			p.signIns(ctx, sys, c.Timeout)
-		}
-	}
-	if limited.Err() != nil {
-		return context.Cause(limited)
-	}
-	bad := 0
-	for _, line := range p.lines {
-		if line.Outcome == failed {
-			bad++
-		}
-	}
-	if c.JSON {
-		if err := sys.console().JSON(p.lines); err != nil {
-			return err
-		}
-	}
-	if bad > 0 {
-		return fmt.Errorf("%d of %d checks failed", bad, len(p.lines))
-	}
-	return nil
-}
+// Probe asks one companion page.
+type Probe struct {
+	// Tell is told of each line as soon as it is there. May be nil.
+	Tell func(Line)
 
-// companionHTTP trusts what the profile of that companion page trusts, and follows no redirect.
-func (sys *system) companionHTTP(origin string) (*http.Client, error) {
-	cfg, err := sys.config()
-	if err != nil && !errors.Is(err, config.ErrNone) {
-		return nil, err
-	}
-	profile := &config.Profile{}
-	if err == nil {
-		at := slices.IndexFunc(cfg.Profiles, func(p *config.Profile) bool { return p.Companion && p.Issuer == origin && p.CAFile != "" })
-		if at >= 0 {
-			profile = cfg.Profiles[at]
-		}
-	}
-	transport, err := transport(profile)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       probeTime,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}
-
-// companionProbe asks one companion page.
-type companionProbe struct {
-	origin string
-	client *http.Client
-	tell   func(checked) // nil tells nothing yet
-	lines  []checked
+	origin, userAgent string
+	client            *http.Client
+	lines             []Line
 
 	// A request that is good, made for this run.
 	state, challenge string
@@ -176,20 +88,64 @@ type companionProbe struct {
 // probePort stands in the requests that nobody answers: any port will do.
 const probePort = "53682"
 
-func (p *companionProbe) add(line checked) {
+// NewProbe makes a probe of the page at an origin, as [config.ParseCompanion] returns it. No redirect is followed.
+func NewProbe(origin, userAgent string, transport http.RoundTripper) *Probe {
+	return &Probe{
+		origin: origin, userAgent: userAgent, state: randomWord(), challenge: randomWord(),
+		client: &http.Client{
+			Transport:     transport,
+			Timeout:       probeTime,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Lines are the answer so far.
+func (p *Probe) Lines() []Line { return p.lines }
+
+// Run asks the page what an attacker would ask, and what the helper asks. It reports whether the page is there: if not,
+// nothing else is worth asking. The error is the cause of a context that has ended, by its caller or after 5 min.
+func (p *Probe) Run(ctx context.Context) (there bool, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, probesTime, fmt.Errorf("the checks were not done within %v", probesTime))
+	defer cancel()
+	if tell := p.Tell; tell != nil {
+		// What was kept from an answer, by Ctrl-C for instance, has not failed.
+		p.Tell = func(line Line) {
+			if limited.Err() == nil {
+				tell(line)
+			}
+		}
+		defer func() { p.Tell = tell }()
+	}
+	if there = p.metadata(limited); there {
+		p.keys(limited)
+		p.authorizePage(limited)
+		p.authorizeRefusals(limited)
+		p.tokenEndpoint(limited)
+		p.approveEndpoint(limited)
+		p.revokeEndpoint(limited)
+		p.store()
+	}
+	if limited.Err() != nil {
+		return there, context.Cause(limited)
+	}
+	return there, nil
+}
+
+func (p *Probe) add(line Line) {
 	p.lines = append(p.lines, line)
-	if p.tell != nil {
-		p.tell(line)
+	if p.Tell != nil {
+		p.Tell(line)
 	}
 }
 
 // holds adds a line: pass if seen is empty.
-func (p *companionProbe) holds(check, seen, cure string) bool {
+func (p *Probe) holds(check, seen, cure string) bool {
 	if seen == "" {
-		p.add(checked{Outcome: pass, Check: check})
+		p.add(Line{Outcome: Pass, Check: check})
 		return true
 	}
-	p.add(checked{failed, check, seen, cure})
+	p.add(Line{Fail, check, seen, cure})
 	return false
 }
 
@@ -201,11 +157,11 @@ type answered struct {
 }
 
 // ask makes a request to the page itself; path begins with a slash.
-func (p *companionProbe) ask(ctx context.Context, method, path string, header http.Header, body string) (answered, error) {
+func (p *Probe) ask(ctx context.Context, method, path string, header http.Header, body string) (answered, error) {
 	return p.askAt(ctx, method, p.origin+path, header, body)
 }
 
-func (p *companionProbe) askAt(ctx context.Context, method, address string, header http.Header, body string) (answered, error) {
+func (p *Probe) askAt(ctx context.Context, method, address string, header http.Header, body string) (answered, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
 		return answered{}, errors.New("it is no address that can be asked")
@@ -213,7 +169,7 @@ func (p *companionProbe) askAt(ctx context.Context, method, address string, head
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	req.Header.Set("User-Agent", "clerk-credential-helper/"+programVersion())
+	req.Header.Set("User-Agent", p.userAgent)
 	resp, err := p.client.Do(req)
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -241,7 +197,7 @@ func (p *companionProbe) askAt(ctx context.Context, method, address string, head
 }
 
 // post sends a form as the helper does.
-func (p *companionProbe) post(ctx context.Context, path string, form url.Values) (answered, error) {
+func (p *Probe) post(ctx context.Context, path string, form url.Values) (answered, error) {
 	return p.ask(ctx, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
 }
 
@@ -300,7 +256,7 @@ type companionDescription struct {
 }
 
 // metadata says whether the page is there at all: if not, nothing else is worth asking.
-func (p *companionProbe) metadata(ctx context.Context) bool {
+func (p *Probe) metadata(ctx context.Context) bool {
 	const path = "/.well-known/oauth-authorization-server"
 	a, err := p.ask(ctx, http.MethodGet, path, http.Header{"Accept": {"application/json"}}, "")
 	if err != nil || a.status != http.StatusOK {
@@ -355,7 +311,7 @@ func (p *companionProbe) metadata(ctx context.Context) bool {
 }
 
 // keys asks the Clerk instance for the keys that tokens are verified with.
-func (p *companionProbe) keys(ctx context.Context) {
+func (p *Probe) keys(ctx context.Context) {
 	_, err := p.fetchKeys(ctx)
 	words := ""
 	if err != nil {
@@ -364,7 +320,7 @@ func (p *companionProbe) keys(ctx context.Context) {
 	p.holds("jwks_uri: RSA keys for RS256", words, "is the publishable key the one of your Clerk instance?")
 }
 
-func (p *companionProbe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicKey, error) {
+func (p *Probe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicKey, error) {
 	if p.described.Keys != p.described.Companion.Clerk+"/.well-known/jwks.json" {
 		return nil, errors.New("not asked: it is not where the Clerk instance has its keys")
 	}
@@ -395,7 +351,7 @@ func (p *companionProbe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicK
 }
 
 // request is a good authorize request.
-func (p *companionProbe) request() url.Values {
+func (p *Probe) request() url.Values {
 	return url.Values{
 		"response_type": {"code"}, "client_id": {config.CompanionClient}, "redirect_uri": {redirectTo(probePort)},
 		"state": {p.state}, "code_challenge": {p.challenge}, "code_challenge_method": {"S256"}, "machine_name": {"companion check"},
@@ -410,12 +366,12 @@ func asBrowser() http.Header {
 }
 
 // authorizePage looks at the headers of the page that asks the person.
-func (p *companionProbe) authorizePage(ctx context.Context) {
+func (p *Probe) authorizePage(ctx context.Context) {
 	path := "/cli-auth?" + p.request().Encode()
 	a, err := p.ask(ctx, http.MethodGet, path, asBrowser(), "")
 	if err == nil && p.isHandshake(a) {
 		// A development instance brings a new browser to Clerk and back first. Who does not say that it is a browser is spared.
-		p.add(checked{notTold, "authorize: a browser's first visit", "a development instance sends it to Clerk and back", ""})
+		p.add(Line{NotTold, "authorize: a browser's first visit", "a development instance sends it to Clerk and back", ""})
 		a, err = p.ask(ctx, http.MethodGet, path, http.Header{"Accept": {"*/*"}}, "")
 	}
 	words := ""
@@ -440,13 +396,13 @@ func (p *companionProbe) authorizePage(ctx context.Context) {
 }
 
 // isHandshake tells Clerk's own redirect of a browser that a development instance has not seen yet.
-func (p *companionProbe) isHandshake(a answered) bool {
+func (p *Probe) isHandshake(a answered) bool {
 	return (a.status == http.StatusTemporaryRedirect || a.status == http.StatusFound) && p.described.Companion.Clerk != "" &&
 		strings.HasPrefix(a.header.Get("Location"), p.described.Companion.Clerk+"/v1/client/handshake?")
 }
 
 // policy looks at the directives that keep the page out of frames, and its form with us.
-func (p *companionProbe) policy(page string, header http.Header, formAction string) {
+func (p *Probe) policy(page string, header http.Header, formAction string) {
 	for _, d := range []struct{ directive, value string }{
 		{"frame-ancestors", "'none'"}, {"base-uri", "'none'"}, {"object-src", "'none'"}, {"form-action", formAction},
 	} {
@@ -494,7 +450,7 @@ func unlike(value string, good func(string) bool) string {
 }
 
 // authorizeRefusals sends requests that must end at the page itself: a redirect would take a code, or a person, elsewhere.
-func (p *companionProbe) authorizeRefusals(ctx context.Context) {
+func (p *Probe) authorizeRefusals(ctx context.Context) {
 	const evil = "evil.example"
 	with := func(name string, values ...string) url.Values {
 		q := p.request()
@@ -560,7 +516,7 @@ func (p *companionProbe) authorizeRefusals(ctx context.Context) {
 }
 
 // tokenEndpoint asks as somebody who holds nothing.
-func (p *companionProbe) tokenEndpoint(ctx context.Context) {
+func (p *Probe) tokenEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/token"
 	code := func(change func(url.Values)) string {
 		form := url.Values{"grant_type": {"authorization_code"}, "client_id": {config.CompanionClient}, "code": {"x." + p.state},
@@ -619,7 +575,7 @@ func cors(a answered, err error) string {
 }
 
 // approveEndpoint sends the consent form as pages elsewhere would have a browser send it.
-func (p *companionProbe) approveEndpoint(ctx context.Context) {
+func (p *Probe) approveEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/approve"
 	form := p.request()
 	form.Set("decision", "approve")
@@ -658,7 +614,7 @@ func (p *companionProbe) approveEndpoint(ctx context.Context) {
 }
 
 // revokeEndpoint must not tell who asks whether a token was good (RFC 7009 §2.2).
-func (p *companionProbe) revokeEndpoint(ctx context.Context) {
+func (p *Probe) revokeEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/revoke"
 	a, err := p.post(ctx, path, url.Values{"client_id": {config.CompanionClient}, "token": {"x." + p.state}})
 	words := ""
@@ -677,14 +633,14 @@ func (p *companionProbe) revokeEndpoint(ctx context.Context) {
 // cureStore is what a page without a store lacks.
 const cureStore = "set CLI_AUTH_STORE"
 
-func (p *companionProbe) hasStore() bool {
+func (p *Probe) hasStore() bool {
 	return p.described.Companion.Store != nil && *p.described.Companion.Store
 }
 
 // store says in one line what a page without a store does not promise.
-func (p *companionProbe) store() {
+func (p *Probe) store() {
 	if !p.hasStore() {
-		p.add(checked{notKept, "that codes and refresh tokens work once, and that revoke holds", "no store", cureStore})
+		p.add(Line{NotKept, "that codes and refresh tokens work once, and that revoke holds", "no store", cureStore})
 	}
 }
 

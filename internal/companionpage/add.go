@@ -1,4 +1,4 @@
-package main
+package companionpage
 
 import (
 	"bytes"
@@ -12,73 +12,12 @@ import (
 	"strings"
 
 	companionfiles "clerk-credential-helper/companion"
-	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
-type companionAddCommand struct {
-	Dir    string `arg:"" help:"The folder of the app, the one with package.json."`
-	Origin string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
-	Force  bool   `help:"Also replace files that are there and differ."`
-	DryRun bool   `help:"Name the files and write none."`
-}
-
-// Run copies the files of the companion page, then prints what is left to do by hand.
-func (c companionAddCommand) Run(sys *system) error {
-	origin := "https://app.acme.dev"
-	if c.Origin != "" {
-		var err error
-		if origin, err = config.ParseCompanion(c.Origin); err != nil {
-			return &usageError{err}
-		}
-	}
-	app, err := readNextApp(c.Dir)
-	if err != nil {
-		return err
-	}
-	drafts, err := app.drafts()
-	if err != nil {
-		return err
-	}
-	var differ []string
-	for _, d := range drafts {
-		if d.state == replaced {
-			differ = append(differ, d.file)
-		}
-	}
-	if differ != nil && !c.Force {
-		for _, file := range differ {
-			fmt.Fprintf(sys.stdout, "differs: %s\n", protocol.Escape(file))
-		}
-		return fmt.Errorf("%d files are there already and differ: nothing was written; --force replaces them", len(differ))
-	}
-	same := 0
-	for _, d := range drafts {
-		if d.state == unchanged {
-			same++
-			continue
-		}
-		if !c.DryRun {
-			if err := d.write(); err != nil {
-				return fmt.Errorf("writing %s: %w", d.file, err)
-			}
-		}
-		words := string(d.state)
-		if c.DryRun {
-			words = "would be " + words
-		}
-		fmt.Fprintf(sys.stdout, "%s: %s\n", words, protocol.Escape(d.file))
-	}
-	if same > 0 {
-		fmt.Fprintf(sys.stdout, "as they should be already: %d files\n", same)
-	}
-	fmt.Fprint(sys.stdout, app.next(origin))
-	return nil
-}
-
-// nextApp is a Next.js app as its folder shows it.
-type nextApp struct {
+// App is a Next.js app as its folder shows it.
+type App struct {
 	dir string
 	// root is what app, lib and the proxy file stand in: dir, or src below it.
 	root string
@@ -90,10 +29,10 @@ type nextApp struct {
 	notes    []string
 }
 
-// readNextApp looks at the app in dir. What the page cannot be added to is an error.
-func readNextApp(dir string) (*nextApp, error) {
+// ReadApp looks at the app in dir. What the page cannot be added to is an error.
+func ReadApp(dir string) (*App, error) {
 	file := filepath.Join(dir, "package.json")
-	text, err := platform.ReadPlain(file, configLimit)
+	text, err := platform.ReadPlain(file, maxSource)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -117,7 +56,7 @@ func readNextApp(dir string) (*nextApp, error) {
 	if _, ok := named("next"); !ok {
 		return nil, fmt.Errorf("%s does not name next: this is no Next.js app", file)
 	}
-	app := &nextApp{dir: dir}
+	app := &App{dir: dir}
 	// Next.js looks into src only if there is nothing beside package.json.
 	for _, root := range []string{dir, filepath.Join(dir, "src")} {
 		if isDir(filepath.Join(root, "app")) {
@@ -144,7 +83,7 @@ func readNextApp(dir string) (*nextApp, error) {
 }
 
 // packages compares the versions with those that the files were written for.
-func (app *nextApp) packages(named func(string) (string, bool)) error {
+func (app *App) packages(named func(string) (string, bool)) error {
 	var install, develop []string
 	for _, need := range []struct {
 		name, upgrade string
@@ -181,6 +120,9 @@ func (app *nextApp) packages(named func(string) (string, bool)) error {
 	return nil
 }
 
+// maxSource is more than any source file has, in bytes.
+const maxSource = 1 << 20
+
 // version is major, minor and patch.
 type version [3]int
 
@@ -188,10 +130,10 @@ func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[
 
 // version is that of the package that is installed, found as Node.js finds it. Before an installation it is the newest
 // that could come of what package.json wants.
-func (app *nextApp) version(name, wanted string) (v version, known bool) {
+func (app *App) version(name, wanted string) (v version, known bool) {
 	folder, err := filepath.Abs(app.dir)
 	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
-		text, err := platform.ReadPlain(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"), configLimit)
+		text, err := platform.ReadPlain(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"), maxSource)
 		var installed struct {
 			Version string `json:"version"`
 		}
@@ -232,7 +174,7 @@ func parseVersion(text string) (v version, ok bool) {
 }
 
 // command installs packages with whatever program has made the lock file.
-func (app *nextApp) command(packages string, develop bool) string {
+func (app *App) command(packages string, develop bool) string {
 	program, dev := "npm install", " --save-dev"
 	for _, other := range []struct{ lock, program string }{
 		{"bun.lockb", "bun add"}, {"bun.lock", "bun add"}, {"yarn.lock", "yarn add"}, {"pnpm-lock.yaml", "pnpm add"},
@@ -248,7 +190,7 @@ func (app *nextApp) command(packages string, develop bool) string {
 }
 
 // proxyFile finds the file that Next.js runs in front of every request: proxy, or middleware before Next.js 16.
-func (app *nextApp) proxyFile() {
+func (app *App) proxyFile() {
 	names := []string{"middleware"}
 	if app.newProxy == "proxy.ts" {
 		names = []string{"proxy", "middleware"}
@@ -257,7 +199,7 @@ func (app *nextApp) proxyFile() {
 		for _, ending := range []string{"ts", "tsx", "js", "jsx"} {
 			file := filepath.Join(app.root, name+"."+ending)
 			if platform.IsPlain(file) && app.proxy == "" {
-				text, err := platform.ReadPlain(file, configLimit)
+				text, err := platform.ReadPlain(file, maxSource)
 				app.proxy, app.wraps = file, err == nil && bytes.Contains(text, []byte("withCliAuth"))
 			}
 			if stray := filepath.Join(app.dir, name+"."+ending); app.root != app.dir && platform.IsPlain(stray) {
@@ -267,37 +209,37 @@ func (app *nextApp) proxyFile() {
 	}
 }
 
-// writing is what happens to a file.
-type writing string
+// Writing is what happens to a file.
+type Writing string
 
 const (
-	unchanged writing = "unchanged"
-	written   writing = "written"
-	replaced  writing = "replaced"
+	Unchanged Writing = "unchanged"
+	Written   Writing = "written"
+	Replaced  Writing = "replaced"
 )
 
-// sourceFile is a file of the page on its way into an app.
-type sourceFile struct {
-	file  string
+// File is a file of the page on its way into an app.
+type File struct {
+	Path  string
+	State Writing // if it is not in the way
 	text  []byte
-	state writing
 }
 
-// drafts are the files of the page, compared with what is there.
-func (app *nextApp) drafts() ([]sourceFile, error) {
-	var drafts []sourceFile
+// Files are the files of the page, compared with what is there.
+func (app *App) Files() ([]File, error) {
+	var drafts []File
 	draft := func(name string, text []byte) error {
-		d := sourceFile{file: filepath.Join(app.root, filepath.FromSlash(name)), text: text, state: written}
-		there, err := platform.ReadPlain(d.file, configLimit)
+		d := File{Path: filepath.Join(app.root, filepath.FromSlash(name)), text: text, State: Written}
+		there, err := platform.ReadPlain(d.Path, maxSource)
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.file, err)
+			return fmt.Errorf("%s: %w", d.Path, err)
 		}
 		switch {
 		case there == nil:
 		case bytes.Equal(bytes.ReplaceAll(there, []byte("\r\n"), []byte("\n")), text): // git on Windows changes line ends
-			d.state = unchanged
+			d.State = Unchanged
 		default:
-			d.state = replaced
+			d.State = Replaced
 		}
 		drafts = append(drafts, d)
 		return nil
@@ -319,18 +261,19 @@ func (app *nextApp) drafts() ([]sourceFile, error) {
 	return drafts, err
 }
 
-func (d sourceFile) write() error {
-	if err := os.MkdirAll(filepath.Dir(d.file), 0o755); err != nil {
+// Write puts the file into the app.
+func (d File) Write() error {
+	if err := os.MkdirAll(filepath.Dir(d.Path), 0o755); err != nil {
 		return err
 	}
-	if err := platform.WriteFile(d.file, d.text); err != nil {
+	if err := platform.WriteFile(d.Path, d.text); err != nil {
 		return err
 	}
-	return os.Chmod(d.file, 0o644) // a source file, which a build under another account reads too
+	return os.Chmod(d.Path, 0o644) // a source file, which a build under another account reads too
 }
 
-// next says what is left to do by hand.
-func (app *nextApp) next(origin string) string {
+// Next says what is left to do by hand.
+func (app *App) Next(origin string) string {
 	var steps []string
 	var commands []string
 	for i, packages := range app.install {
@@ -347,7 +290,7 @@ cover /cli-auth and /api/cli-auth/approve:
 
     import { withCliAuth } from "./lib/cli-auth/proxy";
 
-    export default withCliAuth(clerkMiddleware(/* as before */));`, protocol.Escape(app.proxy)))
+    export default withCliAuth(clerkMiddleware(/* as before */));`, console.Escape(app.proxy)))
 	}
 	steps = append(steps, fmt.Sprintf(`Set in the app's environment, besides Clerk's own keys:
 
@@ -366,7 +309,7 @@ cover /cli-auth and /api/cli-auth/approve:
 
 	var out strings.Builder
 	for _, note := range app.notes {
-		fmt.Fprintf(&out, "\n%s\n", protocol.Escape(note))
+		fmt.Fprintf(&out, "\n%s\n", console.Escape(note))
 	}
 	for i, step := range steps {
 		fmt.Fprintf(&out, "\n%d. %s\n", i+1, step)

@@ -1,4 +1,4 @@
-package main
+package companionpage
 
 import (
 	"io/fs"
@@ -96,7 +96,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, got, ok)
 		}
 	}
-	app := &nextApp{dir: t.TempDir()}
+	app := &App{dir: t.TempDir()}
 	for wanted, want := range map[string]string{
 		"15.2.7": "15.2.7", "^15.0.0": "15.999.999", "~15.2.0": "15.2.999", ">=14": "14.999.999", "v16.4.5": "16.4.5", "": "", "catalog:": "",
 	} {
@@ -105,8 +105,14 @@ func TestVersions(t *testing.T) {
 			t.Errorf("package.json wants %q: %v, %v", wanted, got, ok)
 		}
 	}
-	write(t, filepath.Join(app.dir, "node_modules/next/package.json"), `{"version":"15.1.0"}`)
-	inner := &nextApp{dir: filepath.Join(app.dir, "apps/web")}
+	file := filepath.Join(app.dir, "node_modules", "next", "package.json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(`{"version":"15.1.0"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inner := &App{dir: filepath.Join(app.dir, "apps/web")}
 	if got, ok := inner.version("next", "^15.0.0"); !ok || got.String() != "15.1.0" {
 		t.Errorf("installed in a folder above: %v, %v", got, ok)
 	}
