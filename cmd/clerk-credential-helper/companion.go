@@ -117,7 +117,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 	}
 	if c.SignIn && there {
 		sys.asking = asking{login: true}
-		how := companionpage.SignIn{Person: companionPerson{sys}, Flow: clerk.Browser, Limit: c.Timeout}
+		how := companionpage.SignIn{Person: companionPerson{localUser{system: sys}}, Flow: clerk.Browser, Limit: c.Timeout}
 		if sys.where().Browser == "" {
 			how.Flow = clerk.Paste
 		}
@@ -160,10 +160,6 @@ func (sys *system) companionTransport(origin string) (http.RoundTripper, error) 
 }
 
 // companionPerson is the person at a sign-in of companion check.
-type companionPerson struct{ sys *system }
+type companionPerson struct{ localUser }
 
-func (c companionPerson) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
-	return c.sys.invite(ctx, p, i)
-}
-
-func (c companionPerson) Tell(lines ...string) { c.sys.console().Tell(lines...) }
+func (c companionPerson) Tell(lines ...string) { c.console().Tell(lines...) }

@@ -320,7 +320,7 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	check := "issuer of " + p.Name
 	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	client, err := issuer{d.sys, nil}.client(p)
+	client, err := d.sys.client(p, nil)
 	if err != nil {
 		d.fail(check, err.Error(), "correct ca_file in profile "+p.Name+", or take it out")
 		return
@@ -403,7 +403,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if err != nil {
 		return
 	}
-	s, ok, err := b.Look(ctx, p)
+	s, ok, err := b.ReadSession(ctx, p)
 	until, why := b.CoolDown(ctx, p)
 	login := "clerk-credential-helper login " + p.Name
 	switch {

@@ -261,7 +261,7 @@ func void(path string) bool {
 		return false // one that is being written is not looked at too closely
 	}
 	text, err := toolconfig.ReadFile(path)
-	return err == nil && broker.Void(string(text), time.Now())
+	return err == nil && broker.RecordExpired(string(text), time.Now())
 }
 
 func countFiles(n int) string {

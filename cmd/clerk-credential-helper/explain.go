@@ -209,12 +209,13 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	case p.LegacyPage != "":
 		return needs(broker.ErrLegacyPage)
 	default:
-		if err := b.Ask(p); err != nil {
+		how, err := b.Person.MayAsk(p)
+		if err != nil {
 			return needs(err)
 		}
 		e.Next = "ask"
 		until, why := b.CoolDown(ctx, p)
-		if why != nil && (b.Foreground == nil || !b.Foreground()) {
+		if why != nil && !how.AtTerminal {
 			e.Next, e.Why, e.CoolDown = "nothing", why.Error(), until
 			return protocol.Reply{Outcome: protocol.Refused, Err: &broker.SignInFailed{Profile: p.Name, Err: why}}, nil
 		}
@@ -243,11 +244,11 @@ func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.P
 	}
 	if p.Machine {
 		e.Source = "machine"
-		s, mint, err := b.LookMachine(ctx, p)
+		s, mint, err := b.ReadMachineToken(ctx, p)
 		e.mint = mint
 		return s, err
 	}
-	s, ok, err := b.Look(ctx, p)
+	s, ok, err := b.ReadSession(ctx, p)
 	if ok {
 		e.Source = "keychain"
 	}

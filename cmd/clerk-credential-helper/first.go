@@ -263,7 +263,7 @@ func (sys *system) examine(ctx context.Context, p *config.Profile) error {
 	if p.Machine {
 		return nil // nobody signs in
 	}
-	client, err := issuer{sys, nil}.client(p)
+	client, err := sys.client(p, nil)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// storeLocks are the locks of a keychain, and the outcomes beside them. Their folder is looked for when the first is
+// storeLocks are the locks of a keychain; the records are beside them. Their folder is looked for when the first is
 // needed: a live token needs none, and the search may ask the user database.
 type storeLocks struct {
 	dir func() (string, error)
@@ -41,35 +41,35 @@ func (l storeLocks) TryLock(name string) (func(), bool, error) {
 	return platform.Locks{Dir: dir}.TryLock(name)
 }
 
-// outcomes keeps small files in a folder beside the locks. It is a keychain in form; no secret is ever in it.
-type outcomes struct{ locks storeLocks }
+// records keeps how sign-ins and refreshes ended, in small files in a folder beside the locks. No secret is in them.
+type records struct{ locks storeLocks }
 
-func (o outcomes) open() (*platform.Keychain, error) {
-	dir, err := o.locks.dir()
+func (r records) open() (*platform.Keychain, error) {
+	dir, err := r.locks.dir()
 	if err != nil {
 		return nil, err
 	}
 	return platform.OpenKeychain("file", filepath.Join(dir, "outcomes"))
 }
 
-func (o outcomes) Get(ctx context.Context, name string) (string, error) {
-	k, err := o.open()
+func (r records) Get(ctx context.Context, name string) (string, error) {
+	k, err := r.open()
 	if err != nil {
 		return "", err
 	}
 	return k.Get(ctx, name)
 }
 
-func (o outcomes) Set(ctx context.Context, name, text string) error {
-	k, err := o.open()
+func (r records) Set(ctx context.Context, name, text string) error {
+	k, err := r.open()
 	if err != nil {
 		return err
 	}
 	return k.Set(ctx, name, text)
 }
 
-func (o outcomes) Delete(ctx context.Context, name string) error {
-	k, err := o.open()
+func (r records) Delete(ctx context.Context, name string) error {
+	k, err := r.open()
 	if err != nil {
 		return err
 	}

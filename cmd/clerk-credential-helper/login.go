@@ -51,7 +51,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
 		return &broker.NeedsSignIn{Profile: p.Name, Reason: sys.mayAsk(p)}
 	}
-	s, err := b.Login(ctx, p)
+	s, err := b.Login(ctx, p, sys.flows()...)
 	if errors.Is(err, platform.ErrNoBrowser) {
 		return &broker.NeedsSignIn{Profile: p.Name, Reason: platform.ErrNoBrowser}
 	}

@@ -210,7 +210,7 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, toolconfig.ErrForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
-	case errors.Is(err, broker.ErrInItsPlace):
+	case errors.Is(err, broker.ErrWouldReplaceSession):
 		return "if you mean it: clerk-credential-helper logout first"
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
 		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`

@@ -11,8 +11,8 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// mayAsk says whether a person may be asked on behalf of a tool (design §6). The error is the reason why not.
-// CLERK_HELPER_INTERACTIVE, which is for us alone, goes before what git was told, and that before the profile.
+// mayAsk reports whether a person may be asked on behalf of a tool. The error is the reason why not.
+// CLERK_HELPER_INTERACTIVE, which is for us alone, takes precedence over what git was told, and that over the profile.
 func (sys *system) mayAsk(p *config.Profile) error {
 	ours := sys.getenv("CLERK_HELPER_INTERACTIVE")
 	if ours == "" {

@@ -14,24 +14,24 @@ import (
 )
 
 // renewName is the name under which this program refreshes one session: that of the profile given, if its keychain item
-// is the one given and was received at the time given. Nobody but renewDetached calls it so.
+// is the one given and was received at the time given. Only spawnRefresh calls it so.
 const renewName = "clerk-renew-session"
 
-// renewDetached refreshes in a copy of this program that outlives us: once sent, a refresh must end in the keychain,
+// spawnRefresh refreshes in a copy of this program that outlives us: once sent, a refresh must end in the keychain,
 // whatever Ctrl-C or a tool's time limit does to the caller.
-func renewDetached(ctx context.Context, p *config.Profile, seen time.Time) error {
+func spawnRefresh(ctx context.Context, p *config.Profile, seen time.Time) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	wait, err := platform.StartDetached(program, renewName, p.Name, broker.Item(p), seen.Format(time.RFC3339Nano))
+	wait, err := platform.StartDetached(program, renewName, p.Name, broker.KeychainItem(p), seen.Format(time.RFC3339Nano))
 	if err != nil {
 		return err
 	}
 	return wait(ctx)
 }
 
-// renew is the copy's part. It has no streams: the outcome that the broker leaves is what callers read.
+// renew is the copy's part. It has no streams: callers read the record that the broker leaves.
 func renew(sys *system) int {
 	// The end of a terminal or of a desktop session must not end us between Clerk's answer and the keychain. We have a
 	// limit of our own.
@@ -53,10 +53,10 @@ func renew(sys *system) int {
 		return exitFailed
 	}
 	p := cfg.Profile(profile)
-	if p == nil || broker.Item(p) != item { // the configuration has changed meanwhile
+	if p == nil || broker.KeychainItem(p) != item { // the configuration has changed meanwhile
 		return exitUsage
 	}
-	if b.Refresh(context.Background(), p, seen) != nil {
+	if b.RefreshOnce(context.Background(), p, seen) != nil {
 		return exitFailed
 	}
 	return exitOK

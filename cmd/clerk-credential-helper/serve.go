@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
@@ -75,9 +76,9 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
-	b.Patient = func(ctx context.Context) context.Context { return sys.whileHeard(sys.interruptible(ctx)) }
+	b.LongContext = func(ctx context.Context) context.Context { return sys.whileHeard(sys.interruptible(ctx)) }
 	if req.NeverAsk || t.waits > 0 || t.unwatched {
-		b.Ask = func(*config.Profile) error { return fmt.Errorf("%s does not wait for a person", t.who) }
+		b.Person = broker.NoPerson{Reason: fmt.Errorf("%s does not wait for a person", t.who)}
 	}
 	if t.waits > 0 {
 		limited, cancel := context.WithTimeout(ctx, t.waits*4/5) // the rest is for the tool to read the answer

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
@@ -40,8 +41,8 @@ func untrusted(err error) bool {
 // errWrongPastes ends a sign-in that waits for a pasted address.
 var errWrongPastes = errors.New("three addresses were pasted, and none was the one that is waited for")
 
-// flows is the ladder of a sign-in (design §6): a browser on this machine, the device grant, an address that is pasted.
-// Where the terminal may not be read, or nobody is there who could, only the browser is left.
+// flows is the ladder of a sign-in: a browser on this machine, the device grant, an address that is pasted. If the terminal
+// may not be read, only the browser is left.
 func (sys *system) flows() []clerk.Flow {
 	if sys.asking.flow != "" {
 		return []clerk.Flow{sys.asking.flow}
@@ -56,22 +57,37 @@ func (sys *system) flows() []clerk.Flow {
 	return append(flows, clerk.Device, clerk.Paste)
 }
 
-// invite brings a person to the sign-in. Standard output belongs to the tool.
-func (sys *system) invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
-	sys.inviting.Add(1)
-	defer sys.inviting.Done()
-	s := sys.console().OpenScreen()
+// localUser is the [broker.Person] of this machine.
+type localUser struct {
+	*system
+	keychain *platform.Keychain
+}
+
+func (u localUser) MayAsk(p *config.Profile) (broker.Permission, error) {
+	if err := u.mayAsk(p); err != nil {
+		return broker.Permission{}, err
+	}
+	return broker.Permission{Flows: u.flows(), AtTerminal: foreground()}, nil
+}
+
+func (u localUser) Unlock(ctx context.Context) error { return u.keychain.Unlock(ctx) }
+
+// Invite brings a person to the sign-in. Standard output belongs to the tool.
+func (u localUser) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+	u.inviting.Add(1)
+	defer u.inviting.Done()
+	s := u.console().OpenScreen()
 	defer s.Close()
 	if p.LegacyPage != "" {
 		s.Say(legacyWarning, p.Name)
 	}
 	switch i.Flow {
 	case clerk.Device:
-		return sys.inviteDevice(ctx, s, p, i)
+		return u.inviteDevice(ctx, s, p, i)
 	case clerk.Paste:
-		return sys.invitePaste(ctx, s, p, i)
+		return u.invitePaste(ctx, s, p, i)
 	}
-	return sys.inviteBrowser(ctx, s, p, i)
+	return u.inviteBrowser(ctx, s, p, i)
 }
 
 // legacyWarning is said before a page of the original kind is opened.
@@ -79,25 +95,25 @@ const legacyWarning = "Profile %s signs in through a legacy_page. Two things are
 	"in the address, and so in the browser's history; and it can neither be refreshed nor revoked.\n" +
 	"A companion page has neither fault: clerk-credential-helper companion --help\n"
 
-// confirmAccount shows the account that a page of the original kind has sent, and asks: without our state in the answer,
+// Confirm shows the account that a page of the original kind has sent, and asks: without our state in the answer,
 // any page of the web could have sent its own.
-func (sys *system) confirmAccount(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error {
-	sys.inviting.Wait()
+func (u localUser) Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error {
+	u.inviting.Wait()
 	account := t.Subject
 	if t.Email != "" {
 		account = t.Email + " (" + account + ")"
 	}
-	sys.console().Tell(fmt.Sprintf("The page did not prove that it answers this sign-in. The token is %s's, of %s.", account, p.Issuer))
+	u.console().Tell(fmt.Sprintf("The page did not prove that it answers this sign-in. The token is %s's, of %s.", account, p.Issuer))
 	switch lastSubject {
 	case "":
 	case t.Subject:
-		sys.console().Tell("It is the account of the last sign-in to this profile.")
+		u.console().Tell("It is the account of the last sign-in to this profile.")
 	default:
-		sys.console().Tell("It is not the account of the last sign-in to this profile.")
+		u.console().Tell("It is not the account of the last sign-in to this profile.")
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, confirmTime, errors.New("no answer came"))
 	defer cancel()
-	answer, err := sys.console().Prompt(ctx, "Is that your account? [y/N] ")
+	answer, err := u.console().Prompt(ctx, "Is that your account? [y/N] ")
 	if answer := strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
 		err = fmt.Errorf("%w: you did not take the account for yours", clerk.ErrDenied)
 	}
@@ -199,26 +215,22 @@ func (sys *system) readPastes(ctx context.Context, s *console.Screen, i clerk.In
 	return err
 }
 
-// sayDone tells the person at the terminal who is signed in now. A command of theirs says so itself.
-func (sys *system) sayDone(p *config.Profile, t clerk.Tokens) {
-	if sys.asking.login {
+// SayDone tells the person at the terminal who is signed in now. A command of theirs says so itself.
+func (u localUser) SayDone(p *config.Profile, signedIn broker.Session) {
+	if u.asking.login {
 		return
 	}
-	s := sys.console().OpenScreen()
+	s := u.console().OpenScreen()
 	defer s.Close()
 	if s.Terminal == nil {
 		return
 	}
-	account := t.Email
-	if account == "" {
-		account = t.Subject
-	}
-	s.Say("Signed in to %s as %s.", p.Name, protocol.Escape(account))
+	s.Say("Signed in to %s as %s.", p.Name, protocol.Escape(signedIn.Account()))
 }
 
-// sayWaiting tells a person at the terminal that another command's sign-in is waited for.
-func (sys *system) sayWaiting(p *config.Profile, by string) {
-	s := sys.console().OpenScreen()
+// SayWaiting tells a person at the terminal that another command's sign-in is waited for.
+func (u localUser) SayWaiting(p *config.Profile, by string) {
+	s := u.console().OpenScreen()
 	defer s.Close()
 	if s.Terminal == nil {
 		return

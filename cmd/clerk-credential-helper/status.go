@@ -113,13 +113,13 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 	var st profileStatus
 	var failed error
 	if p.Machine {
-		s, _, err := b.LookMachine(ctx, p)
+		s, _, err := b.ReadMachineToken(ctx, p)
 		st = describe(p, s, err == nil, nil, keychain.Explain(ctx))
 		if st.State = "machine"; err != nil {
 			st.Error = err.Error() // a machine without a key is no failure of this command
 		}
 	} else {
-		s, ok, err := b.Look(ctx, p)
+		s, ok, err := b.ReadSession(ctx, p)
 		st, failed = describe(p, s, ok, err, keychain.Explain(ctx)), err
 	}
 	if until, why := b.CoolDown(ctx, p); why != nil {

@@ -37,14 +37,13 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkO
 	}
 	var s broker.Session
 	if p.Machine && source == "" {
-		s, _, err = b.LookMachine(ctx, p)
+		s, _, err = b.ReadMachineToken(ctx, p)
 		if ended := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()); err == nil && (s.Token(p) == "" || ended) {
 			return checkNoToken, "one is minted when a tool asks"
 		}
 	} else {
 		quiet := *b
-		quiet.Ask = func(*config.Profile) error { return errNobody }
-		quiet.Unlock = nil
+		quiet.Person = broker.NoPerson{Reason: errNobody}
 		s, err = quiet.Token(ctx, p)
 	}
 	var needs *broker.NeedsSignIn
@@ -63,7 +62,7 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkO
 	}
 	limited, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	of, err := b.Check(limited, p, s.Token(p))
+	of, err := checkToken(limited, b, p, s.Token(p))
 	switch {
 	case errors.Is(err, clerk.ErrRefused):
 		return checkRefused, err.Error()
@@ -75,6 +74,14 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkO
 		return checkRefused, "the issuer says that it is another account's"
 	}
 	return checkAccepted, ""
+}
+
+func checkToken(ctx context.Context, b *broker.Broker, p *config.Profile, token string) (clerk.Verdict, error) {
+	issuer, err := b.Issuer(p)
+	if err != nil {
+		return clerk.Verdict{}, err
+	}
+	return issuer.Check(ctx, p, token)
 }
 
 // checkError is what the exit status says: 4 where a sign-in is all that is missing; 1 where an issuer gives no answer, or

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,28 +107,20 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		fallback = sys.fallback(cfg.DockerFallback)
 	}
 	return &broker.Broker{
-		Config:     cfg,
-		Keychain:   keychain,
-		Unlock:     keychain.Unlock,
-		Locks:      locks,
-		Outcomes:   outcomes{locks},
-		Issuer:     issuer{sys, trace},
-		Now:        time.Now,
-		Injected:   sys.injected(cfg),
-		Machine:    sys.getenv("CLERK_MACHINE_SECRET_KEY"),
-		Mint:       issuer{sys, trace}.Mint,
-		Check:      issuer{sys, trace}.Check,
-		Renew:      renewDetached,
-		Fallback:   fallback,
-		Patient:    sys.interruptible,
-		Ask:        sys.mayAsk,
-		Foreground: foreground,
-		Confirm:    sys.confirmAccount,
-		Invite:     sys.invite,
-		Waiting:    sys.sayWaiting,
-		Caller:     sys.caller,
-		Command:    os.Getppid(),
-		Trace:      trace,
+		Config:       cfg,
+		Keychain:     keychain,
+		Locks:        locks,
+		Records:      records{locks},
+		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace) },
+		Now:          time.Now,
+		Injected:     sys.injected(cfg),
+		MachineKey:   sys.getenv("CLERK_MACHINE_SECRET_KEY"),
+		SpawnRefresh: spawnRefresh,
+		Fallback:     fallback,
+		LongContext:  sys.interruptible,
+		Person:       localUser{sys, keychain},
+		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
+		Trace:        trace,
 	}, nil
 }
 
@@ -170,12 +161,6 @@ func (sys *system) tracer() func(string, ...any) {
 	}
 }
 
-// issuer makes a client for each profile: a profile may bring its own roots for TLS.
-type issuer struct {
-	sys   *system
-	trace func(string, ...any)
-}
-
 // transport trusts what the profile trusts.
 func transport(p *config.Profile) (http.RoundTripper, error) {
 	var roots []byte
@@ -192,7 +177,9 @@ func transport(p *config.Profile) (http.RoundTripper, error) {
 	return t, nil
 }
 
-func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
+// client speaks to the issuer of a profile, which may bring its own roots for TLS. Tokens for machines come from Clerk's
+// Backend API, or the one that CLERK_API_URL names, as in Clerk's own libraries.
+func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk.Client, error) {
 	transport, err := transport(p)
 	if err != nil {
 		return nil, err
@@ -200,61 +187,22 @@ func (i issuer) client(p *config.Profile) (*clerk.Client, error) {
 	return &clerk.Client{
 		Transport: transport,
 		UserAgent: userAgent(),
-		Machine:   platform.Hostname(),
+		Hostname:  platform.Hostname(),
 		Peer:      platform.OwnPeer,
 		Now:       time.Now,
-		Trace:     i.trace,
+		Timeout:   sys.asking.timeout,
+		Account:   sys.asking.account,
+		Backend:   strings.TrimSuffix(sys.getenv("CLERK_API_URL"), "/"),
+		Trace:     trace,
 	}, nil
 }
 
-func (i issuer) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error {
-	c, err := i.client(p)
+func (sys *system) issuer(p *config.Profile, trace func(string, ...any)) (broker.Issuer, error) {
+	c, err := sys.client(p, trace)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Flows, c.Timeout, c.Account = i.sys.flows(), i.sys.asking.timeout, i.sys.asking.account
-	var kept clerk.Tokens
-	err = c.SignIn(ctx, p, invite, func(t clerk.Tokens) error {
-		kept = t
-		return keep(t)
-	})
-	if err == nil {
-		i.sys.sayDone(p, kept)
-	}
-	return err
-}
-
-func (i issuer) Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error) {
-	c, err := i.client(p)
-	if err != nil {
-		return clerk.Tokens{}, err
-	}
-	return c.Refresh(ctx, p, old)
-}
-
-func (i issuer) Revoke(ctx context.Context, p *config.Profile, refreshToken string) error {
-	c, err := i.client(p)
-	if err != nil {
-		return err
-	}
-	return c.Revoke(ctx, p, refreshToken)
-}
-
-func (i issuer) Check(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error) {
-	c, err := i.client(p)
-	if err != nil {
-		return clerk.Verdict{}, err
-	}
-	return c.Check(ctx, p, token)
-}
-
-// Mint asks Clerk's Backend API, or the one that CLERK_API_URL names, as in Clerk's own libraries.
-func (i issuer) Mint(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error) {
-	c, err := i.client(p)
-	if err != nil {
-		return clerk.Tokens{}, err
-	}
-	return c.Mint(ctx, p, cmp.Or(strings.TrimSuffix(i.sys.getenv("CLERK_API_URL"), "/"), clerk.BackendURL), secretKey)
+	return broker.Clerk(c), nil
 }
 
 // userAgent names us to servers: Clerk refuses the default names of HTTP libraries.

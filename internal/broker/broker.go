@@ -2,8 +2,8 @@
 //
 // A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
 // The session of a profile is one record in the keychain, read without a lock and written only under one. The package
-// decides and others act: it never opens a socket, a browser or a file of its own, and it hands a token to nobody whom
-// the configuration does not name.
+// decides and others act: it never opens a socket, a browser or a file of its own, and it hands a token only to the hosts
+// that the configuration names.
 package broker
 
 import (
@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
@@ -33,63 +32,46 @@ type Locker interface {
 	TryLock(name string) (release func(), ok bool, err error)
 }
 
-// Issuer talks to the issuer of a profile. [clerk.Client] documents the methods and their errors.
-type Issuer interface {
-	SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error
-	Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error)
-	Revoke(ctx context.Context, p *config.Profile, refreshToken string) error
+// Records keeps small texts by name, for other processes. None of them is secret. Get of a missing one is
+// platform.ErrNotFound.
+type Records interface {
+	Get(ctx context.Context, name string) (string, error)
+	Set(ctx context.Context, name, text string) error
+	Delete(ctx context.Context, name string) error
 }
 
 // Broker answers for the profiles of one configuration. Fields that may be nil say so; all others are required.
 type Broker struct {
 	Config   *config.Config
 	Keychain Keychain
-	// Unlock asks the person to unlock the keychain. Called only where Ask allows it, under the sign-in lock. May be nil.
-	Unlock func(context.Context) error
-	Locks  Locker
-	// Outcomes keeps how sign-ins and refreshes ended, for other processes. No secret is in it.
-	Outcomes Keychain
-	Issuer   Issuer
-	Now      func() time.Time
-	// Injected gives a token that the environment brings for the profile, and where from; no source means none. It goes
-	// before every other. It may come through a pipe, and so late. May be nil.
+	Locks    Locker
+	// Records keeps how sign-ins and refreshes ended.
+	Records Records
+	// Issuer gives the client for a profile, which may bring its own roots for TLS.
+	Issuer func(*config.Profile) (Issuer, error)
+	Now    func() time.Time
+	// Injected gives a token that the environment brings for the profile, and its source; no source means none. It takes
+	// precedence over every other source and may block: the token can arrive through a pipe. May be nil.
 	Injected func(context.Context, *config.Profile) (token, source string, err error)
-	// Machine is the secret key of the machine whose tokens a profile with machine = true hands out, and Mint gets one.
-	Machine string
-	Mint    func(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error)
-	// Check asks the issuer about a token, as [clerk.Client.Check] does. May be nil.
-	Check func(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error)
-	// Renew calls Refresh in a process that our end does not reach, and waits for it until the context ends. If nil,
-	// Refresh runs in this one.
-	Renew func(ctx context.Context, p *config.Profile, seen time.Time) error
+	// MachineKey is the secret key of the machine whose tokens a profile with machine = true hands out.
+	MachineKey string
+	// SpawnRefresh runs RefreshOnce in a process that outlives ours, and waits for it until the context ends. If nil,
+	// RefreshOnce runs in this one.
+	SpawnRefresh func(ctx context.Context, p *config.Profile, seen time.Time) error
 	// Fallback answers docker for hosts of no profile, in place of our keychain. May be nil.
 	Fallback func(context.Context, protocol.Request) protocol.Reply
-	// Patient makes the context for what takes longer than a read of the keychain: one that Ctrl-C ends. May be nil.
-	Patient func(context.Context) context.Context
-	// Ask says whether a person may be asked on behalf of the profile; the error is the reason why not.
-	Ask func(*config.Profile) error
-	// Foreground says whether a person at a terminal waits for us: they may be asked again at any time. Nil is no.
-	Foreground func() bool
-	// Confirm asks the person whether the account that came back is theirs, where the page could not prove that it answered
-	// us. lastSubject is the last one's of this profile, empty if there was none. Nil refuses.
-	Confirm func(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
-	// Invite brings the person to the sign-in page.
-	Invite func(context.Context, *config.Profile, clerk.Invitation) error
-	// Waiting is told, after 3 s, that another process's sign-in is waited for, and on whose behalf it asks. May be nil.
-	Waiting func(p *config.Profile, by string)
-	// Caller is the tool that we answer, for Waiting in other processes.
-	Caller string
-	// Command is the process that called us. At a terminal, too, it is not asked again after a refusal: docker's classic
-	// builder asks for each of its hosts. Zero is nobody in particular.
-	Command int
+	// LongContext makes the context for what takes longer than a read of the keychain: one that Ctrl-C ends. May be nil.
+	LongContext func(context.Context) context.Context
+	Person      Person
+	Caller      Caller
 	// Trace is told of every decision, never of a secret. May be nil.
 	Trace func(format string, args ...any)
 }
 
-// NeedsSignIn says that only a person can help, and none may be asked here.
+// NeedsSignIn means that a sign-in is needed and that the person may not be asked here.
 type NeedsSignIn struct {
 	Profile string
-	// Reason is why nobody may be asked.
+	// Reason is why the person may not be asked.
 	Reason error
 }
 
@@ -99,7 +81,7 @@ func (e *NeedsSignIn) Error() string {
 
 func (e *NeedsSignIn) Unwrap() error { return e.Reason }
 
-// SignInFailed says that a person was asked, or was about to be, and that nothing came of it.
+// SignInFailed means that the person was asked, or was about to be, and did not sign in.
 type SignInFailed struct {
 	Profile string
 	Err     error
@@ -111,7 +93,7 @@ func (e *SignInFailed) Error() string {
 
 func (e *SignInFailed) Unwrap() error { return e.Err }
 
-// ErrOtherAccount is a sign-in on demand with another account than the profile's last one. It was not kept.
+// ErrOtherAccount means that the account of a sign-in on demand is not the previous one of the profile. It was not kept.
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
 
 // Answer answers one request of a tool.
@@ -184,8 +166,8 @@ func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profi
 	return p
 }
 
-// Choose finds the profile whose token goes to a host, nil for none. A user, if one is named, must be the profile's or its
-// account's e-mail, so that a robot's URL keeps its own helper.
+// Choose finds the profile whose token goes to a host, nil for none. If a user is named, it must be the profile's user name
+// or the e-mail of its account, so that a robot's URL keeps its own helper.
 func (b *Broker) Choose(ctx context.Context, scheme, host, user string) *config.Profile {
 	named := b.Config.Match(scheme, host)
 	for _, p := range named {
@@ -218,7 +200,7 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 	return reply
 }
 
-// erase is not a logout (design §5.6): a rejected access token is forgotten, so that the next get refreshes.
+// erase is not a logout: a rejected access token is dropped, so that the next get refreshes.
 func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply {
 	p := b.choose(ctx, req)
 	if p == nil {
@@ -251,17 +233,17 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	return reply
 }
 
-// notOurs answers for a host of no profile: docker as of any helper, others with silence.
+// notOurs answers for a host of no profile: docker gets what any helper would answer, other wires get nothing.
 func (b *Broker) notOurs(ctx context.Context, req protocol.Request) protocol.Reply {
-	// docker also says http://HOST for a host of ours, which is no place for a token and none of a fallback's business.
+	// docker also says http://HOST for a host of ours. No token goes there, and it must not reach the fallback.
 	if fromDocker(req) && len(b.Config.Match("https", req.Host)) == 0 {
 		return b.foreign(ctx, req)
 	}
 	return protocol.Reply{}
 }
 
-// list names what can be answered without asking a person: docker follows it with a get for each (design §5.7). What
-// the keychain or the fallback cannot list is missing, with a word about it.
+// list names what can be answered without asking a person, because docker calls get for each. What the keychain or the
+// fallback cannot list is missing, and the reply's error says why.
 func (b *Broker) list(ctx context.Context) protocol.Reply {
 	reply := b.foreign(ctx, protocol.Request{Verb: protocol.List})
 	reply.Outcome = protocol.Found
@@ -286,7 +268,7 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 	return reply
 }
 
-// ours says that a server, as docker names it, is the host of a profile.
+// ours reports whether a server, as docker names it, is the host of a profile.
 func (b *Broker) ours(server string) bool {
 	req, err := protocol.Docker{}.ReadRequest(protocol.Get, strings.NewReader(server))
 	return err == nil && len(b.Config.Match(req.Scheme, req.Host)) > 0

@@ -32,9 +32,13 @@ var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type issuer struct {
 	mu      sync.Mutex
 	calls   []string
-	signIn  func(keep func(clerk.Tokens) error) error
+	signIn  func() (clerk.Tokens, error)
 	refresh func(old clerk.Tokens) (clerk.Tokens, error)
 	revoke  error
+	check   func() (clerk.Verdict, error)
+	mint    func() (clerk.Tokens, error)
+	flows   map[clerk.Flow]error // what the issuer answers when one of these begins; nil works
+	finish  func(err error)      // the browser is told of the end; may be nil
 }
 
 func (i *issuer) called(call string) {
@@ -43,12 +47,12 @@ func (i *issuer) called(call string) {
 	i.calls = append(i.calls, call)
 }
 
-func (i *issuer) SignIn(ctx context.Context, p *config.Profile, invite func(context.Context, clerk.Invitation) error, keep func(clerk.Tokens) error) error {
-	i.called("sign in")
-	if err := invite(ctx, clerk.Invitation{}); err != nil {
-		return err
+func (i *issuer) Begin(ctx context.Context, _ *config.Profile, flows ...clerk.Flow) (broker.Attempt, error) {
+	if len(flows) == 0 {
+		flows = []clerk.Flow{clerk.Browser}
 	}
-	return i.signIn(keep)
+	a := &attempt{issuer: i, rest: flows}
+	return a, a.Next(ctx)
 }
 
 func (i *issuer) Refresh(_ context.Context, _ *config.Profile, old clerk.Tokens) (clerk.Tokens, error) {
@@ -61,14 +65,111 @@ func (i *issuer) Revoke(_ context.Context, _ *config.Profile, token string) erro
 	return i.revoke
 }
 
+func (i *issuer) Mint(context.Context, *config.Profile, string) (clerk.Tokens, error) {
+	return i.mint()
+}
+
+func (i *issuer) Check(context.Context, *config.Profile, string) (clerk.Verdict, error) {
+	return i.check()
+}
+
+// attempt is a sign-in whose person comes as soon as they are invited.
+type attempt struct {
+	issuer *issuer
+	flow   clerk.Flow
+	rest   []clerk.Flow
+	came   chan struct{}
+}
+
+// Next skips, as the real one does, what the issuer does not offer.
+func (a *attempt) Next(context.Context) error {
+	for len(a.rest) > 0 {
+		a.flow, a.rest, a.came = a.rest[0], a.rest[1:], make(chan struct{})
+		if err := a.issuer.flows[a.flow]; !errors.Is(err, clerk.ErrOtherFlow) {
+			call := "sign in"
+			if a.flow != clerk.Browser {
+				call += " by " + string(a.flow)
+			}
+			a.issuer.called(call)
+			return err
+		}
+	}
+	return clerk.ErrOtherFlow
+}
+
+func (a *attempt) Invitation() clerk.Invitation {
+	return clerk.Invitation{Flow: a.flow, Paste: func(string) error { close(a.came); return nil }}
+}
+
+func (a *attempt) Wait(ctx context.Context) error {
+	select {
+	case <-a.came:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *attempt) Redeem(context.Context) (clerk.Tokens, error) { return a.issuer.signIn() }
+func (a *attempt) Close()                                       { a.came = nil }
+
+func (a *attempt) Finish(_ context.Context, err error) {
+	if a.issuer.finish != nil {
+		a.issuer.finish(err)
+	}
+}
+
+// person says yes to everything, unless a field says otherwise.
+type person struct {
+	may        func(*config.Profile) error
+	atTerminal bool
+	invite     func(context.Context, *config.Profile, clerk.Invitation) error
+	waiting    func(tool string)
+	unlock     func() error
+}
+
+func (h *person) MayAsk(p *config.Profile) (broker.Permission, error) {
+	if h.may != nil {
+		return broker.Permission{}, h.may(p)
+	}
+	return broker.Permission{AtTerminal: h.atTerminal}, nil
+}
+
+func (h *person) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+	if h.invite != nil {
+		if err := h.invite(ctx, p, i); err != nil {
+			return err
+		}
+	}
+	return i.Paste("")
+}
+
+func (h *person) Confirm(context.Context, *config.Profile, clerk.Tokens, string) error { return nil }
+
+func (h *person) SayWaiting(_ *config.Profile, tool string) {
+	if h.waiting != nil {
+		h.waiting(tool)
+	}
+}
+
+func (h *person) SayDone(*config.Profile, broker.Session) {}
+
+func (h *person) Unlock(context.Context) error {
+	if h.unlock == nil {
+		return platform.ErrLocked
+	}
+	return h.unlock()
+}
+
 // bench is a broker with everything that it uses within reach.
 type bench struct {
 	*broker.Broker
 	t        *testing.T
 	acme     *config.Profile
 	keychain *platformtest.Memory
-	outcomes platformtest.Memory
+	records  platformtest.Memory
 	issuer   *issuer
+	person   *person
 	now      time.Time
 	unlocks  int
 }
@@ -81,23 +182,23 @@ issuer = "https://clerk.acme.dev"
 client_id = "client"
 hosts = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 `)
-	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &platformtest.Memory{}, now: start}
+	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &platformtest.Memory{}, person: &person{}, now: start}
 	b.issuer = &issuer{
-		signIn: func(keep func(clerk.Tokens) error) error { return keep(b.tokens("signed-in")) },
+		signIn: func() (clerk.Tokens, error) { return b.tokens("signed-in"), nil },
 		refresh: func(old clerk.Tokens) (clerk.Tokens, error) {
 			fresh := b.tokens("refreshed")
 			return fresh, nil
 		},
+		check: func() (clerk.Verdict, error) { return clerk.Verdict{}, errors.New("no network") },
 	}
 	b.Broker = &broker.Broker{
 		Config:   cfg,
 		Keychain: b.keychain,
 		Locks:    platform.Locks{Dir: filepath.Join(t.TempDir(), "locks")},
-		Outcomes: &b.outcomes,
-		Issuer:   b.issuer,
+		Records:  &b.records,
+		Issuer:   func(*config.Profile) (broker.Issuer, error) { return b.issuer, nil },
 		Now:      func() time.Time { return b.now },
-		Ask:      func(*config.Profile) error { return nil },
-		Invite:   func(context.Context, *config.Profile, clerk.Invitation) error { return nil },
+		Person:   b.person,
 	}
 	return b
 }
@@ -136,7 +237,7 @@ func (b *bench) have(age time.Duration, change ...func(*broker.Session)) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.keychain.Set(b.t.Context(), broker.Item(b.acme), string(text)); err != nil {
+	if err := b.keychain.Set(b.t.Context(), broker.KeychainItem(b.acme), string(text)); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -144,7 +245,7 @@ func (b *bench) have(age time.Duration, change ...func(*broker.Session)) {
 // kept is the session in the keychain.
 func (b *bench) kept() broker.Session {
 	b.t.Helper()
-	text, err := b.keychain.Get(b.t.Context(), broker.Item(b.acme))
+	text, err := b.keychain.Get(b.t.Context(), broker.KeychainItem(b.acme))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -272,10 +373,10 @@ func testRefreshAhead(t *testing.T) {
 	b = newBench(t)
 	b.have(13 * time.Hour)
 	finish, finished := make(chan struct{}), make(chan struct{})
-	b.Renew = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+	b.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
 		go func() {
 			<-finish
-			if err := b.Refresh(context.Background(), p, seen); err != nil {
+			if err := b.RefreshOnce(context.Background(), p, seen); err != nil {
 				t.Error(err)
 			}
 			close(finished)
@@ -428,14 +529,14 @@ func TestSignInOnDemand(t *testing.T) {
 		t.Errorf("got %+v", reply)
 	}
 	b.wantCalls("sign in")
-	if names := b.keychain.Names(); !slices.Equal(names, []string{broker.Item(b.acme)}) {
+	if names := b.keychain.Names(); !slices.Equal(names, []string{broker.KeychainItem(b.acme)}) {
 		t.Errorf("the keychain holds %q: the probe must not stay", names)
 	}
 }
 
 func TestNobodyMayBeAsked(t *testing.T) {
 	b := newBench(t)
-	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.Locks = noLocks{t}
 	reply := b.get("git.acme.dev")
 	var needs *broker.NeedsSignIn
@@ -452,9 +553,9 @@ func TestNobodyMayBeAsked(t *testing.T) {
 func TestOneSignIn(t *testing.T) {
 	b := newBench(t)
 	asked := make(chan struct{})
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		<-asked
-		return keep(b.tokens("signed-in"))
+		return b.tokens("signed-in"), nil
 	}
 	var wg sync.WaitGroup
 	var answered atomic.Int32
@@ -478,14 +579,14 @@ func TestSharedRefusal(t *testing.T) {
 	b := newBench(t)
 	b.Now = time.Now
 	decide := make(chan struct{})
-	b.issuer.signIn = func(func(clerk.Tokens) error) error { <-decide; return clerk.ErrDenied }
+	b.issuer.signIn = func() (clerk.Tokens, error) { <-decide; return clerk.Tokens{}, clerk.ErrDenied }
 	var begun, ended sync.WaitGroup
 	for range 50 {
 		begun.Add(1)
 		ended.Go(func() {
 			p := *b.acme
 			ask := *b.Broker
-			ask.Ask = func(*config.Profile) error { begun.Done(); return nil } // asked after the call's begin
+			ask.Person = &person{may: func(*config.Profile) error { begun.Done(); return nil }} // asked after the call's begin
 			if _, err := ask.Token(t.Context(), &p); !errors.Is(err, clerk.ErrDenied) {
 				t.Errorf("got %v", err)
 			}
@@ -501,11 +602,11 @@ func TestSharedRefusal(t *testing.T) {
 func TestCoolDown(t *testing.T) {
 	b := newBench(t)
 	answer := clerk.ErrDenied
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		if answer != nil {
-			return answer
+			return clerk.Tokens{}, answer
 		}
-		return keep(b.tokens("signed-in"))
+		return b.tokens("signed-in"), nil
 	}
 	asked := func() bool {
 		t.Helper()
@@ -535,11 +636,11 @@ func TestCoolDown(t *testing.T) {
 	if asked(); asked() {
 		t.Fatal("no cool-down")
 	}
-	b.Foreground = func() bool { return true }
+	b.person.atTerminal = true
 	if !asked() {
 		t.Error("not asked at a terminal")
 	}
-	b.Foreground = nil
+	b.person.atTerminal = false
 	answer = nil
 	if _, err := b.Login(t.Context(), b.acme); err != nil {
 		t.Error(err)
@@ -553,7 +654,7 @@ func TestCoolDown(t *testing.T) {
 	forbidden := fmt.Errorf("listen on 127.0.0.1: %w", &net.OpError{Op: "listen", Net: "tcp4", Err: syscall.EPERM})
 	for _, failure := range []error{platform.ErrNoBrowser, context.Canceled, unreachable, forbidden} {
 		b = newBench(t)
-		b.issuer.signIn = func(func(clerk.Tokens) error) error { return failure }
+		b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, failure }
 		b.get("git.acme.dev")
 		if until, _ := b.CoolDown(t.Context(), b.acme); !until.IsZero() {
 			t.Errorf("%v left a cool-down", failure)
@@ -565,10 +666,10 @@ func TestCoolDown(t *testing.T) {
 func TestCoolDownStays(t *testing.T) {
 	b := newBench(t)
 	answer := error(clerk.ErrDenied)
-	b.issuer.signIn = func(func(clerk.Tokens) error) error { return answer }
+	b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, answer }
 	b.get("git.acme.dev")
 	until, _ := b.CoolDown(t.Context(), b.acme)
-	b.Foreground = func() bool { return true }
+	b.person.atTerminal = true
 	answer = context.Canceled
 	b.now = b.now.Add(time.Second)
 	b.get("git.acme.dev")
@@ -594,7 +695,7 @@ func TestOutcomeIsNotTrusted(t *testing.T) {
 		"a code of our future": `{"code":"zzz","at":"2026-11-23T11:59:00Z"}`,
 	} {
 		b := newBench(t)
-		if err := b.outcomes.Set(t.Context(), strings.Replace(broker.Item(b.acme), "session", "signin", 1), text); err != nil {
+		if err := b.records.Set(t.Context(), strings.Replace(broker.KeychainItem(b.acme), "session", "signin", 1), text); err != nil {
 			t.Fatal(err)
 		}
 		if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
@@ -606,10 +707,10 @@ func TestOutcomeIsNotTrusted(t *testing.T) {
 // TestWaitingIsSaid: whoever waits for another's sign-in hears after a while what for.
 func TestWaitingIsSaid(t *testing.T) {
 	b := newBench(t)
-	b.Caller = "git"
+	b.Caller.Name = "git"
 	said := make(chan string)
-	b.Waiting = func(_ *config.Profile, by string) { said <- by }
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.person.waiting = func(tool string) { said <- tool }
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		var by string
 		select {
 		case by = <-said:
@@ -618,7 +719,7 @@ func TestWaitingIsSaid(t *testing.T) {
 		if by != "git" {
 			t.Errorf("the sign-in is said to be for %q", by)
 		}
-		return keep(b.tokens("signed-in"))
+		return b.tokens("signed-in"), nil
 	}
 	var wg sync.WaitGroup
 	for range 2 {
@@ -637,10 +738,10 @@ func TestSignInFails(t *testing.T) {
 		calls  []string
 	}{
 		{"the person says no", func(b *bench) {
-			b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+			b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrDenied }
 		}, clerk.ErrDenied, []string{"sign in"}},
 		{"there is no browser", func(b *bench) {
-			b.Invite = func(context.Context, *config.Profile, clerk.Invitation) error { return platform.ErrNoBrowser }
+			b.person.invite = func(context.Context, *config.Profile, clerk.Invitation) error { return platform.ErrNoBrowser }
 		}, platform.ErrNoBrowser, []string{"sign in"}},
 		{"the keychain takes nothing: the person is not bothered", func(b *bench) {
 			b.keychain.Hook = func(op, _ string) error {
@@ -652,7 +753,7 @@ func TestSignInFails(t *testing.T) {
 		}, platform.ErrUnavailable, nil},
 		{"the keychain fails between probe and session", func(b *bench) {
 			b.keychain.Hook = func(op, name string) error {
-				if op == "set" && name == broker.Item(b.acme) {
+				if op == "set" && name == broker.KeychainItem(b.acme) {
 					return platform.ErrLocked
 				}
 				return nil
@@ -674,14 +775,78 @@ func TestSignInFails(t *testing.T) {
 	}
 }
 
+// TestLadder: the first flow that works is taken. One that the person cannot be brought into leads on to the next; any other
+// failure ends the sign-in.
+func TestLadder(t *testing.T) {
+	noBrowser := fmt.Errorf("%w: %w", clerk.ErrOtherFlow, platform.ErrNoBrowser)
+	broken := errors.New("broken")
+	all := []clerk.Flow{clerk.Browser, clerk.Device, clerk.Paste}
+	for _, row := range []struct {
+		reason  string
+		flows   []clerk.Flow
+		issuer  map[clerk.Flow]error
+		invites map[clerk.Flow]error
+		calls   []string
+		err     error
+	}{
+		{"a browser that works", all, nil, nil, []string{"sign in"}, nil},
+		{"no browser", all, nil, map[clerk.Flow]error{clerk.Browser: noBrowser}, []string{"sign in", "sign in by device"}, nil},
+		{"no browser, and the issuer has no device grant", all, map[clerk.Flow]error{clerk.Device: clerk.ErrOtherFlow},
+			map[clerk.Flow]error{clerk.Browser: noBrowser}, []string{"sign in", "sign in by paste"}, nil},
+		{"the last one is not offered: the reason is the person's", []clerk.Flow{clerk.Browser, clerk.Device}, map[clerk.Flow]error{clerk.Device: clerk.ErrOtherFlow},
+			map[clerk.Flow]error{clerk.Browser: noBrowser}, []string{"sign in"}, platform.ErrNoBrowser},
+		{"the only one is not offered", []clerk.Flow{clerk.Device}, map[clerk.Flow]error{clerk.Device: clerk.ErrOtherFlow}, nil, nil, clerk.ErrOtherFlow},
+		{"none works", all, nil, map[clerk.Flow]error{clerk.Browser: clerk.ErrOtherFlow, clerk.Device: clerk.ErrOtherFlow, clerk.Paste: noBrowser},
+			[]string{"sign in", "sign in by device", "sign in by paste"}, platform.ErrNoBrowser},
+		{"the person's side fails otherwise", all, nil, map[clerk.Flow]error{clerk.Browser: broken}, []string{"sign in"}, broken},
+		{"the first flow does not begin", all, map[clerk.Flow]error{clerk.Browser: broken}, nil, []string{"sign in"}, broken},
+		{"the next flow does not begin", all, map[clerk.Flow]error{clerk.Device: broken}, map[clerk.Flow]error{clerk.Browser: noBrowser},
+			[]string{"sign in", "sign in by device"}, broken},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			b := newBench(t)
+			b.issuer.flows = row.issuer
+			b.person.invite = func(_ context.Context, _ *config.Profile, i clerk.Invitation) error { return row.invites[i.Flow] }
+			s, err := b.Login(t.Context(), b.acme, row.flows...)
+			if !errors.Is(err, row.err) || (err == nil) != (row.err == nil) || (err == nil) != (s.AccessToken == "signed-in-access") {
+				t.Errorf("got %+v, %v; want %v", s, err, row.err)
+			}
+			b.wantCalls(row.calls...)
+		})
+	}
+}
+
+// TestBrowserIsToldLast: the page says "signed in" when the session is kept, and not if it could not be.
+func TestBrowserIsToldLast(t *testing.T) {
+	for _, failure := range []error{nil, platform.ErrLocked} {
+		b := newBench(t)
+		b.keychain.Hook = func(op, name string) error {
+			if op == "set" && name == broker.KeychainItem(b.acme) {
+				return failure
+			}
+			return nil
+		}
+		told := 0
+		b.issuer.finish = func(err error) {
+			told++
+			if !errors.Is(err, failure) || len(b.keychain.Names()) != 1 && failure == nil {
+				t.Errorf("told of %v with %q in the keychain", err, b.keychain.Names())
+			}
+		}
+		if b.get("git.acme.dev"); told != 1 {
+			t.Errorf("told %d times", told)
+		}
+	}
+}
+
 // TestOtherAccount: on demand only the account that was there before is kept; a login takes any.
 func TestOtherAccount(t *testing.T) {
 	b := newBench(t)
 	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		other := b.tokens("eve")
 		other.Subject = "user_eve"
-		return keep(other)
+		return other, nil
 	}
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, broker.ErrOtherAccount) {
 		t.Errorf("on demand: got %+v", reply)
@@ -699,10 +864,10 @@ func TestOtherAccountAfterTheEnd(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
 	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrGrantEnded }
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		other := b.tokens("eve")
 		other.Subject = "user_eve"
-		return keep(other)
+		return other, nil
 	}
 	if reply := b.get("git.acme.dev"); !errors.Is(reply.Err, broker.ErrOtherAccount) {
 		t.Errorf("got %+v", reply)
@@ -720,7 +885,7 @@ func TestOlderGrantIsRevoked(t *testing.T) {
 
 	b = newBench(t)
 	b.have(time.Hour)
-	b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+	b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrDenied }
 	if _, err := b.Login(t.Context(), b.acme); !errors.Is(err, clerk.ErrDenied) {
 		t.Errorf("got %v", err)
 	}
@@ -740,7 +905,7 @@ func TestLockedKeychain(t *testing.T) {
 			}
 			return nil
 		}
-		b.Unlock = func(context.Context) error { b.unlocks++; locked = false; return nil }
+		b.person.unlock = func() error { b.unlocks++; locked = false; return nil }
 	}
 	b := newBench(t)
 	lock(b)
@@ -751,7 +916,7 @@ func TestLockedKeychain(t *testing.T) {
 
 	b = newBench(t)
 	lock(b)
-	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
 		t.Errorf("with nobody to ask: got %+v after %d prompts", reply, b.unlocks)
 	}
@@ -764,14 +929,14 @@ func TestUnreadableSession(t *testing.T) {
 		"JSON of something else": `[]`,
 	} {
 		b := newBench(t)
-		if err := b.keychain.Set(t.Context(), broker.Item(b.acme), text); err != nil {
+		if err := b.keychain.Set(t.Context(), broker.KeychainItem(b.acme), text); err != nil {
 			t.Fatal(err)
 		}
 		reply := b.get("git.acme.dev")
 		if reply.Outcome != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || strings.Contains(reply.Err.Error(), "kept") {
 			t.Errorf("%s: got %+v", reason, reply)
 		}
-		if got, _ := b.keychain.Get(t.Context(), broker.Item(b.acme)); got != text {
+		if got, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme)); got != text {
 			t.Errorf("%s: the item was changed", reason)
 		}
 		if _, err := b.Login(t.Context(), b.acme); err != nil {
@@ -805,20 +970,20 @@ func TestWhoseSession(t *testing.T) {
 	} {
 		p := *base.acme
 		row.change(&p)
-		if same := broker.Item(&p) == broker.Item(base.acme); same != row.same {
+		if same := broker.KeychainItem(&p) == broker.KeychainItem(base.acme); same != row.same {
 			t.Errorf("%s: the same item: %v, want %v", row.reason, same, row.same)
 		}
 	}
 
 	// A record that sits under our name and is not ours is no session, and is not touched while nobody signs in.
 	b := newBench(t)
-	b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.have(time.Hour, func(s *broker.Session) { s.Issuer = "https://clerk.evil.dev" })
-	before, _ := b.keychain.Get(t.Context(), broker.Item(b.acme))
+	before, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme))
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None {
 		t.Errorf("got %+v", reply)
 	}
-	if after, _ := b.keychain.Get(t.Context(), broker.Item(b.acme)); after != before {
+	if after, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme)); after != before {
 		t.Error("the record was changed")
 	}
 }
@@ -899,7 +1064,7 @@ func TestStore(t *testing.T) {
 
 func TestList(t *testing.T) {
 	b := newBench(t)
-	b.Ask = func(*config.Profile) error { t.Error("list must not ask a person"); return nil }
+	b.person.may = func(*config.Profile) error { t.Error("list must not ask a person"); return nil }
 	list := func() map[string]string {
 		return b.Answer(t.Context(), protocol.Request{Verb: protocol.List}).Entries
 	}
@@ -948,7 +1113,7 @@ func TestUserName(t *testing.T) {
 func TestForeign(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
-	b.Ask = func(*config.Profile) error { t.Error("a person would have been asked"); return nil }
+	b.person.may = func(*config.Profile) error { t.Error("a person would have been asked"); return nil }
 	b.Locks = noLocks{t}
 	b.keychain.Hook = func(op, name string) error { t.Errorf("the keychain was asked: %s", op); return nil }
 	for _, req := range []protocol.Request{
@@ -982,7 +1147,7 @@ hosts = ["git.acme.dev"]
 username = "robot"
 `)
 	asked := ""
-	b.Ask = func(p *config.Profile) error { asked = p.Name; return errors.New("not now") }
+	b.person.may = func(p *config.Profile) error { asked = p.Name; return errors.New("not now") }
 	for username, want := range map[string]string{"": "person", "clerk": "person", "robot": "robot"} {
 		b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: username})
 		if asked != want {
@@ -1050,7 +1215,7 @@ func TestRecord(t *testing.T) {
 
 	b = newBench(t)
 	b.now = start.Add(time.Hour)
-	if err := b.keychain.Set(t.Context(), broker.Item(b.acme), golden); err != nil {
+	if err := b.keychain.Set(t.Context(), broker.KeychainItem(b.acme), golden); err != nil {
 		t.Fatal(err)
 	}
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
@@ -1086,7 +1251,7 @@ func TestSignedOutMeanwhile(t *testing.T) {
 		}
 		return nil
 	}
-	b.Unlock = func(context.Context) error { locked = false; return nil }
+	b.person.unlock = func() error { locked = false; return nil }
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
 		t.Errorf("behind a lock: got %+v", reply)
 	}
@@ -1129,19 +1294,19 @@ func (l stoppedHolder) Lock(ctx context.Context, name string) (func(), error) {
 func TestGrantsThatNobodyKeeps(t *testing.T) {
 	b := newBench(t)
 	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		other := b.tokens("eve")
 		other.Subject = "user_eve"
-		return keep(other)
+		return other, nil
 	}
 	b.get("git.acme.dev")
 	b.wantCalls("sign in", "revoke eve-refresh")
 
 	b = newBench(t)
 	b.have(time.Hour)
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		b.have(0, func(s *broker.Session) { s.RefreshToken = "rotated meanwhile" })
-		return keep(b.tokens("signed-in"))
+		return b.tokens("signed-in"), nil
 	}
 	if _, err := b.Login(t.Context(), b.acme); err != nil {
 		t.Fatal(err)
@@ -1152,10 +1317,10 @@ func TestGrantsThatNobodyKeeps(t *testing.T) {
 func TestIDTokenProfile(t *testing.T) {
 	b := newBench(t)
 	b.acme.Token = "id"
-	b.issuer.signIn = func(keep func(clerk.Tokens) error) error {
+	b.issuer.signIn = func() (clerk.Tokens, error) {
 		tokens := b.tokens("signed-in")
 		tokens.IDToken = "the-id-token"
-		return keep(tokens)
+		return tokens, nil
 	}
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "the-id-token" {
 		t.Errorf("got %+v", reply)

@@ -38,7 +38,7 @@ type ring struct {
 	p         *config.Profile
 	clerk     *sandbox.Server
 	keychain  *platformtest.Memory
-	outcomes  *platformtest.Memory
+	records   *platformtest.Memory
 	skew      time.Duration // of this machine's clock
 	transport *silence
 }
@@ -59,23 +59,19 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, outcomes: &platformtest.Memory{}, transport: &silence{transport, nil}}
+	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, records: &platformtest.Memory{}, transport: &silence{transport, nil}}
 	cfg := parse(t, fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\"]\n%s", issuer, more))
 	r.p = cfg.Profiles[0]
 	now := func() time.Time { return time.Now().Add(r.skew) }
+	client := &clerk.Client{Transport: r.transport, UserAgent: "clerk-credential-helper/test", Now: now}
 	r.Broker = &broker.Broker{
 		Config:   cfg,
 		Keychain: r.keychain,
 		Locks:    platform.Locks{Dir: filepath.Join(t.TempDir(), "locks")},
-		Outcomes: r.outcomes,
-		Issuer: &clerk.Client{
-			Transport: r.transport,
-			UserAgent: "clerk-credential-helper/test",
-			Now:       now,
-		},
-		Now: now,
-		Ask: func(*config.Profile) error { return nil },
-		Invite: func(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
+		Records:  r.records,
+		Issuer:   func(*config.Profile) (broker.Issuer, error) { return broker.Clerk(client), nil },
+		Now:      now,
+		Person: &person{invite: func(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
 			jar, err := cookiejar.New(nil)
 			if err != nil {
 				return err
@@ -92,10 +88,10 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 			}()
 			<-ctx.Done()
 			return nil
-		},
+		}},
 	}
-	r.Renew = func(ctx context.Context, p *config.Profile, seen time.Time) error {
-		if r.Refresh(context.WithoutCancel(ctx), p, seen) != nil {
+	r.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+		if r.RefreshOnce(context.WithoutCancel(ctx), p, seen) != nil {
 			return errors.New("exit status 1")
 		}
 		return nil
@@ -110,7 +106,7 @@ func (r *ring) get() protocol.Reply {
 // session is the record that is kept; ok is false for none.
 func (r *ring) session() (s broker.Session, ok bool) {
 	r.t.Helper()
-	s, ok, err := r.Look(r.t.Context(), r.p)
+	s, ok, err := r.ReadSession(r.t.Context(), r.p)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -129,7 +125,7 @@ func (r *ring) signIn(age time.Duration) broker.Session {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.keychain.Set(r.t.Context(), broker.Item(r.p), string(text)); err != nil {
+	if err := r.keychain.Set(r.t.Context(), broker.KeychainItem(r.p), string(text)); err != nil {
 		r.t.Fatal(err)
 	}
 	return s
@@ -301,8 +297,8 @@ func faults() []fault {
 		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: its times do not fit this machine's clock: it was issued in the future`, keptNothing, nextSignIn},
 		{"no lock can be made at a refresh", expired, func(r *ring) { r.Locks = fullLocks{} }, `waiting for the refresh of profile "acme": open signin.lock: no space left on device`, keptOld, nextRefresh},
 		{"no lock can be made at a sign-in", none, func(r *ring) { r.Locks = fullLocks{} }, `signing in to profile "acme": open signin.lock: no space left on device`, keptNothing, nextSignIn},
-		{"no outcome can be left at a refresh", expired, func(r *ring) { r.outcomes.Hook = full }, "", keptNew, nextStore},
-		{"no outcome can be left at a sign-in", none, func(r *ring) { r.outcomes.Hook = full }, `signing in to profile "acme": no outcome can be left for those who wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
+		{"no outcome can be left at a refresh", expired, func(r *ring) { r.records.Hook = full }, "", keptNew, nextStore},
+		{"no outcome can be left at a sign-in", none, func(r *ring) { r.records.Hook = full }, `signing in to profile "acme": no outcome can be left for those who wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
 	}
 }
 
@@ -339,7 +335,7 @@ func (r *ring) during(f fault) (over func()) {
 	locks := r.Locks
 	f.begin(r)
 	return func() {
-		r.keychain.Hook, r.outcomes.Hook, r.Locks, r.skew, r.transport.heard = nil, nil, locks, 0, nil
+		r.keychain.Hook, r.records.Hook, r.Locks, r.skew, r.transport.heard = nil, nil, locks, 0, nil
 		r.clerk.SetFaults(func(f *sandbox.Faults) { *f = sandbox.Faults{} })
 	}
 }
@@ -431,7 +427,7 @@ func TestLiveTokenIsNotHeldUp(t *testing.T) {
 	for when, age := range map[string]time.Duration{"min_ttl": 24*time.Hour - 4*time.Minute, "ahead of need": 13 * time.Hour} {
 		b := newBench(t)
 		b.have(age)
-		b.Renew = func(ctx context.Context, _ *config.Profile, _ time.Time) error {
+		b.SpawnRefresh = func(ctx context.Context, _ *config.Profile, _ time.Time) error {
 			if end, ok := ctx.Deadline(); !ok || time.Until(end) > 2*time.Second {
 				t.Errorf("%s: the caller waits until %v", when, end)
 			}
@@ -449,7 +445,7 @@ func TestLiveTokenIsNotHeldUp(t *testing.T) {
 		// The lock of another process's refresh is not waited for any longer either.
 		b = newBench(t)
 		b.have(age)
-		release, err := b.Locks.Lock(t.Context(), strings.Replace(broker.Item(b.acme), "session", "refresh", 1))
+		release, err := b.Locks.Lock(t.Context(), strings.Replace(broker.KeychainItem(b.acme), "session", "refresh", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,7 +486,7 @@ func TestQueuedRefreshes(t *testing.T) {
 			}
 			return b.tokens("refreshed"), nil
 		}
-		release, err := b.Locks.Lock(t.Context(), broker.Item(b.acme))
+		release, err := b.Locks.Lock(t.Context(), broker.KeychainItem(b.acme))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,7 +495,7 @@ func TestQueuedRefreshes(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				if err := b.Refresh(t.Context(), b.acme, seen); (err == nil) != (failure == nil) {
+				if err := b.RefreshOnce(t.Context(), b.acme, seen); (err == nil) != (failure == nil) {
 					t.Errorf("got %v", err)
 				}
 			})
@@ -514,7 +510,7 @@ func TestQueuedRefreshes(t *testing.T) {
 // TestNoOutcomeNoPage: where nothing can be left for those who wait, nobody is asked on demand. A login asks.
 func TestNoOutcomeNoPage(t *testing.T) {
 	b := newBench(t)
-	b.outcomes.Hook = full
+	b.records.Hook = full
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, syscall.ENOSPC) {
 		t.Errorf("got %+v", reply)
 	}
@@ -540,7 +536,7 @@ func TestRefusalArrivesLate(t *testing.T) {
 	b := newBench(t)
 	b.Locks = lateLocks{b.Locks, func() {
 		denied := `{"code":"denied","at":"2026-11-23T11:59:59.999Z","until":"2026-11-23T12:00:59.999Z","refusals":1}`
-		if err := b.outcomes.Set(t.Context(), strings.Replace(broker.Item(b.acme), "session", "signin", 1), denied); err != nil {
+		if err := b.records.Set(t.Context(), strings.Replace(broker.KeychainItem(b.acme), "session", "signin", 1), denied); err != nil {
 			t.Fatal(err)
 		}
 	}}
@@ -548,7 +544,7 @@ func TestRefusalArrivesLate(t *testing.T) {
 		t.Errorf("got %+v", reply)
 	}
 	b.wantCalls()
-	b.Foreground = func() bool { return true } // a person at a terminal means it
+	b.person.atTerminal = true // a person at a terminal means it
 	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
 		t.Errorf("at a terminal: got %+v", reply)
 	}
@@ -573,7 +569,7 @@ func TestRefreshBehindStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.have(25 * time.Hour) // the token has ended
-		b.Locks = stoppedLocks{b.Locks, "refresh-" + strings.TrimPrefix(broker.Item(b.acme), "session-")}
+		b.Locks = stoppedLocks{b.Locks, "refresh-" + strings.TrimPrefix(broker.KeychainItem(b.acme), "session-")}
 		began := time.Now()
 		reply := b.get("git.acme.dev")
 		if reply.Outcome != protocol.Found || reply.Credential.Token != "refreshed-access" {

@@ -40,8 +40,8 @@ func foreignName(server string) string {
 	return "docker-" + hex.EncodeToString(sum[:16])
 }
 
-// foreign answers docker for hosts of no profile: from the helper that was there before us, if the person has named it,
-// else from our keychain. Nobody is ever asked, and no host of ours gets here.
+// foreign answers docker for hosts of no profile: from the previous helper, if the configuration names it, else from our
+// keychain. It never asks a person, and no host of ours gets here.
 func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Reply {
 	if b.Fallback != nil {
 		b.trace("%q goes to the fallback", req.Host)

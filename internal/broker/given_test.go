@@ -17,7 +17,7 @@ import (
 
 // vouch answers every question about a token.
 func (b *bench) vouch(v clerk.Verdict, err error) {
-	b.Check = func(context.Context, *config.Profile, string) (clerk.Verdict, error) { return v, err }
+	b.issuer.check = func() (clerk.Verdict, error) { return v, err }
 }
 
 // TestLoginWithToken: what is kept of a token that was handed to us, and whose it is said to be.
@@ -147,7 +147,7 @@ func TestGivenTokenIsRefused(t *testing.T) {
 // TestLoginWithTokenEndsWhatWasBefore: a refusal's cool-down, and a logout's silence.
 func TestLoginWithTokenEndsWhatWasBefore(t *testing.T) {
 	b := newBench(t)
-	b.issuer.signIn = func(func(clerk.Tokens) error) error { return clerk.ErrDenied }
+	b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrDenied }
 	b.get("git.acme.dev")
 	if until, _ := b.CoolDown(t.Context(), b.acme); until.IsZero() {
 		t.Fatal("there is no cool-down to be ended")
@@ -177,9 +177,9 @@ func TestLoginWithTokenUnlocks(t *testing.T) {
 			}
 			return nil
 		}
-		b.Unlock = func(context.Context) error { locked = false; return nil }
+		b.person.unlock = func() error { locked = false; return nil }
 		if !may {
-			b.Ask = func(*config.Profile) error { return errors.New("CI is set") }
+			b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 		}
 		_, err := b.LoginWithToken(t.Context(), b.acme, "oat_1")
 		if may && err != nil || !may && !errors.Is(err, platform.ErrLocked) {
@@ -249,7 +249,7 @@ func TestBelowMinTTL(t *testing.T) {
 	}
 }
 
-func TestVoid(t *testing.T) {
+func TestRecordExpired(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{"code":"ok","at":"2026-11-23T11:00:00Z"}`:                                    false,
 		`{"code":"denied","at":"2026-11-22T12:00:01Z","until":"2026-11-22T12:01:01Z"}`: false,
@@ -260,7 +260,7 @@ func TestVoid(t *testing.T) {
 		`[]`:       true,
 		`null`:     true,
 	} {
-		if got := broker.Void(text, start); got != want {
+		if got := broker.RecordExpired(text, start); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
@@ -294,12 +294,11 @@ func TestGivenMeanwhile(t *testing.T) {
 	for _, onDemand := range []bool{true, false} {
 		b := newBench(t)
 		b.vouch(clerk.Verdict{Subject: "user_ada"}, nil)
-		invite := b.Invite
-		b.Invite = func(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
+		b.person.invite = func(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
 			if _, err := b.LoginWithToken(ctx, p, token); err != nil {
 				t.Error(err)
 			}
-			return invite(ctx, p, i)
+			return nil
 		}
 		var s broker.Session
 		var err error

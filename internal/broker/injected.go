@@ -25,9 +25,9 @@ func (e *InjectedError) Unwrap() error { return e.Err }
 // maxInjected bounds an injected token, in bytes.
 const maxInjected = 16 << 10
 
-// injected is the session of a token that the environment brings, which goes before every other source: ok is false if
-// it brings none for this profile. It is bound to the hosts of the profile like any token. It cannot be refreshed, so
-// what is wrong with it is said before a server refuses it.
+// injected is the session of a token that the environment brings, which takes precedence over every other source. ok is
+// false if it brings none for this profile. The token goes only to the hosts of the profile, like any token. It cannot be
+// refreshed, so it is checked before a server refuses it.
 func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
 	if b.Injected == nil {
 		return Session{}, false, nil
@@ -44,8 +44,8 @@ func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, ok
 	return s, true, nil
 }
 
-// CheckInjected makes a session of a token that somebody has handed to us, or says what is wrong with it. The words go
-// on from "the token ...".
+// CheckInjected makes a session of a token that was handed to us, or returns what is wrong with it. The error's text goes on
+// from "the token ...".
 func CheckInjected(p *config.Profile, token string, now time.Time) (Session, error) {
 	switch {
 	case token == "":

@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 )
 
-// ErrNoMachineKey is a profile with machine = true where no usable key of a machine is at hand.
+// ErrNoMachineKey means that a profile with machine = true has no usable secret key.
 var ErrNoMachineKey = errors.New("no machine's secret key")
 
 // machineSignIn is the answer to a person who wants to sign in to a machine's profile.
@@ -29,19 +30,19 @@ func machineItem(p *config.Profile, secretKey string) string {
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
-// machine gives the machine's token: the one that was minted last, or, near its end, a new one. Minting costs money, so
-// that one process mints for all who wait. Where nothing can be kept it mints for each.
+// machine gives the machine's token: the one that was minted last or, near its end, a new one. Minting costs money, so one
+// process mints for all that wait. If the keychain keeps nothing, each call mints.
 func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error) {
 	if err := b.checkMachineKey(p); err != nil {
 		return Session{}, err
 	}
-	item := machineItem(p, b.Machine)
+	item := machineItem(p, b.MachineKey)
 	s, err := b.readMachine(ctx, item)
 	if err == nil && s.good(p, b.Now()) {
 		b.trace("profile %s: the machine's token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
 		return s, nil
 	}
-	limited, cancel := context.WithTimeout(b.patient(ctx), sessionLimit)
+	limited, cancel := context.WithTimeout(b.long(ctx), sessionLimit)
 	defer cancel()
 	release, err := b.Locks.Lock(limited, item)
 	if err != nil {
@@ -57,7 +58,7 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 			return Session{}, err
 		}
 	}
-	t, mintErr := b.Mint(limited, p, b.Machine)
+	t, mintErr := b.mint(limited, p)
 	if mintErr != nil {
 		if err == nil && s.usable(p, b.Now()) {
 			b.trace("profile %s: no new machine token, the last one still lives: %v", p.Name, mintErr)
@@ -76,35 +77,43 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 	return fresh, nil
 }
 
+func (b *Broker) mint(ctx context.Context, p *config.Profile) (clerk.Tokens, error) {
+	issuer, err := b.Issuer(p)
+	if err != nil {
+		return clerk.Tokens{}, err
+	}
+	return issuer.Mint(ctx, p, b.MachineKey)
+}
+
 func (b *Broker) checkMachineKey(p *config.Profile) error {
 	switch {
-	case b.Machine == "":
+	case b.MachineKey == "":
 		return fmt.Errorf("profile %q: %w", p.Name, ErrNoMachineKey)
-	case strings.HasPrefix(b.Machine, "sk_"):
+	case strings.HasPrefix(b.MachineKey, "sk_"):
 		return fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", p.Name, ErrNoMachineKey)
 	}
 	return nil
 }
 
-// LookMachine reads the machine's token that is kept, and mints none. mint says that a tool's next call would. The error
-// is why there could be neither.
-func (b *Broker) LookMachine(ctx context.Context, p *config.Profile) (s Session, mint bool, err error) {
+// ReadMachineToken reads the machine's token that is kept, and mints none. mint reports whether a tool's next call would.
+// The error is why there could be neither.
+func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (s Session, mint bool, err error) {
 	if err := b.checkMachineKey(p); err != nil {
 		return Session{}, false, err
 	}
-	s, err = b.readMachine(ctx, machineItem(p, b.Machine))
+	s, err = b.readMachine(ctx, machineItem(p, b.MachineKey))
 	if err != nil { // whatever it is, a call would mint
 		return Session{}, true, nil
 	}
 	return s, !s.good(p, b.Now()), b.mintPaused(p, s)
 }
 
-// forgetMachine takes the machine's token out of the keychain. Without its key nobody knows where it is.
+// forgetMachine takes the machine's token out of the keychain. The item's name depends on the key.
 func (b *Broker) forgetMachine(ctx context.Context, p *config.Profile) (Session, error) {
-	if b.Machine == "" {
+	if b.MachineKey == "" {
 		return Session{}, nil
 	}
-	item := machineItem(p, b.Machine)
+	item := machineItem(p, b.MachineKey)
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := b.Locks.Lock(limited, item)
@@ -147,7 +156,7 @@ func mintPause(rejected int) time.Duration {
 
 // rejectMachine forgets a machine's token that a server refused.
 func (b *Broker) rejectMachine(ctx context.Context, p *config.Profile, secret string) error {
-	item := machineItem(p, b.Machine)
+	item := machineItem(p, b.MachineKey)
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := b.Locks.Lock(limited, item)

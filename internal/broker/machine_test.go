@@ -1,30 +1,28 @@
 package broker_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
-	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
 
-// TestLookMachine says before a call what the call would do: the kept token, a new one, or neither. A look mints none.
-func TestLookMachine(t *testing.T) {
+// TestReadMachineToken says before a call what the call would do: the kept token, a new one, or neither. A look mints none.
+func TestReadMachineToken(t *testing.T) {
 	b := newBench(t)
-	b.acme.Machine, b.acme.MachineToken, b.Broker.Machine = true, "jwt", "ak_1"
+	b.acme.Machine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
 	minted := 0
-	b.Mint = func(context.Context, *config.Profile, string) (clerk.Tokens, error) {
+	b.issuer.mint = func() (clerk.Tokens, error) {
 		minted++
 		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
 	}
 	look := func(token string, mint bool, why string) {
 		t.Helper()
 		before := minted
-		s, fresh, err := b.LookMachine(t.Context(), b.acme)
+		s, fresh, err := b.ReadMachineToken(t.Context(), b.acme)
 		if s.AccessToken != token || err == nil && fresh != mint || (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
 			t.Errorf("got %q, %v, %v; want %q, %v, %q", s.AccessToken, fresh, err, token, mint, why)
 		}
@@ -48,17 +46,17 @@ func TestLookMachine(t *testing.T) {
 	look("", false, "servers have refused the machine's last tokens")
 	b.now = b.now.Add(time.Minute)
 	look("", true, "")
-	b.Broker.Machine = "sk_live_1"
+	b.MachineKey = "sk_live_1"
 	look("", false, "secret key of Clerk's Backend API")
-	b.Broker.Machine = ""
+	b.MachineKey = ""
 	look("", false, "no machine's secret key")
 }
 
 // TestMachineLogout forgets the token that is kept. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)
-	b.acme.Machine, b.acme.MachineToken, b.Broker.Machine = true, "jwt", "ak_1"
-	b.Mint = func(context.Context, *config.Profile, string) (clerk.Tokens, error) {
+	b.acme.Machine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
+	b.issuer.mint = func() (clerk.Tokens, error) {
 		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
 	}
 	b.get("git.acme.dev")
@@ -68,7 +66,7 @@ func TestMachineLogout(t *testing.T) {
 			t.Errorf("got %+v, %v; want %q", out, err, want)
 		}
 	}
-	if s, _, err := b.LookMachine(t.Context(), b.acme); err != nil || s.AccessToken != "" {
+	if s, _, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" {
 		t.Errorf("it is there still: %+v, %v", s, err)
 	}
 	b.wantCalls()
@@ -83,7 +81,7 @@ func TestMachineLogout(t *testing.T) {
 	if _, err := b.Logout(t.Context(), b.acme); err == nil {
 		t.Error("it could not be forgotten, and nobody said so")
 	}
-	b.Broker.Machine = ""
+	b.MachineKey = ""
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Token(b.acme) != "" {
 		t.Errorf("without a key: %+v, %v", out, err)
 	}

@@ -35,8 +35,8 @@ type Session struct {
 	Kind         string `json:"kind,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
-	// ReceivedAt and ExpiresAt bound the life of the token that tools get. A token without ExpiresAt has an end that nobody
-	// has told: it is used until a server refuses it.
+	// ReceivedAt and ExpiresAt bound the life of the token that tools get. The end of a token without
+	// ExpiresAt is not known: it is used until a server refuses it.
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
@@ -46,7 +46,7 @@ type Session struct {
 	// Rejected counts a machine's tokens that servers have refused, in a row.
 	Rejected int `json:"rejected,omitempty"`
 
-	// SignedOut is set by logout: nobody is asked on demand until the person runs login.
+	// SignedOut is set by logout: the person is not asked on demand until they run login.
 	SignedOut bool `json:"signed_out,omitempty"`
 }
 
@@ -66,7 +66,7 @@ func (s Session) Account() string {
 	return s.Subject
 }
 
-// alive says that the session can answer, perhaps after a refresh.
+// alive reports whether the session can answer, perhaps after a refresh.
 func (s Session) alive() bool { return s.AccessToken != "" || s.RefreshToken != "" }
 
 // tokens is the part of the record that the issuer's answer replaces.
@@ -89,16 +89,21 @@ func newSession(p *config.Profile, t clerk.Tokens) Session {
 	return s
 }
 
-// good says that the token may be handed out without asking anybody: it is left with min_ttl or half of its own life,
-// whichever is shorter, and was not received in the future.
+// good reports whether the token may be handed out as it is: it is left with min_ttl or half of its own life, whichever is
+// shorter, and was not received in the future.
 func (s Session) good(p *config.Profile, now time.Time) bool {
 	return s.usable(p, now) && !s.ReceivedAt.After(now) &&
 		(s.ExpiresAt.IsZero() || s.ExpiresAt.Sub(now) >= min(p.MinTTL, s.Life()/2))
 }
 
-// usable says that the token has not expired yet.
+// usable reports whether the token has not expired yet.
 func (s Session) usable(p *config.Profile, now time.Time) bool {
 	return s.Token(p) != "" && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(now))
+}
+
+// pastHalf reports whether half of the token's life is over.
+func (s Session) pastHalf(now time.Time) bool {
+	return !s.ExpiresAt.IsZero() && !now.Before(s.ReceivedAt.Add(s.Life()/2))
 }
 
 // goodUntil is the end of the token, for a trace.
@@ -117,8 +122,8 @@ func (s Session) Life() time.Duration {
 	return s.ExpiresAt.Sub(s.ReceivedAt)
 }
 
-// BelowMinTTL says that the profile asks for a longer life than such a token has. Half of that life is met then. Up to
-// the default nobody has asked for anything.
+// BelowMinTTL reports whether the profile asks for a longer life than such a token has. Half of that life is met then. The
+// default is not taken for a wish.
 func (s Session) BelowMinTTL(p *config.Profile) bool {
 	return s.Token(p) != "" && s.Life() > 0 && s.Life() < p.MinTTL && p.MinTTL > defaultMinTTL
 }
@@ -132,9 +137,9 @@ var errNoSession = errors.New("no session")
 // ErrUnreadable is a keychain item of ours that this release cannot read. It is left as it is; a login replaces it.
 var ErrUnreadable = errors.New("the session in the keychain is not readable")
 
-// Item is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
+// KeychainItem is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
 // profile is called, and to the kind of token that it hands out. A machine's token has an item of its own for each secret key; see machineItem.
-func Item(p *config.Profile) string { return "session-" + identity(p) }
+func KeychainItem(p *config.Profile) string { return "session-" + identity(p) }
 
 func identity(p *config.Profile) string {
 	// A NUL cannot occur in any part, so no two identities have the same bytes.
@@ -151,7 +156,7 @@ func identity(p *config.Profile) string {
 
 // read reads the profile's record. A record that is not this profile's is errNoSession, and is left alone.
 func (b *Broker) read(ctx context.Context, p *config.Profile) (Session, error) {
-	text, err := b.Keychain.Get(ctx, Item(p))
+	text, err := b.Keychain.Get(ctx, KeychainItem(p))
 	if errors.Is(err, platform.ErrNotFound) {
 		return Session{}, errNoSession
 	}
@@ -177,7 +182,7 @@ func (b *Broker) write(ctx context.Context, p *config.Profile, s Session) error 
 	if err != nil {
 		return fmt.Errorf("encoding the session of profile %q: %w", p.Name, err)
 	}
-	if err := b.Keychain.Set(ctx, Item(p), string(text)); err != nil {
+	if err := b.Keychain.Set(ctx, KeychainItem(p), string(text)); err != nil {
 		return fmt.Errorf("keeping the session of profile %q: %w: %w", p.Name, errKeychain, err)
 	}
 	return nil

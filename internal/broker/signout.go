@@ -16,8 +16,8 @@ import (
 // and no refresh would help.
 const rejectionGrace = time.Minute
 
-// reject forgets the token that a server refused, if it is the one in force; an empty secret means whichever it is. The
-// reply has words for the person where a refresh does not help.
+// reject drops the token that a server refused, if it is the one in force; an empty secret stands for any. The reply has a
+// message for the person if a refresh does not help.
 func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (reply protocol.Reply, err error) {
 	reply.Outcome = protocol.Done
 	release, err := b.lock(ctx, "session", p)
@@ -58,7 +58,7 @@ func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret str
 type SignOut struct {
 	// Session is the one that was forgotten.
 	Session Session
-	// Revoked says that the issuer has ended the grant; RevokeErr why it could not be asked to.
+	// Revoked is set if the issuer has ended the grant. RevokeErr is why it could not be asked to.
 	Revoked   bool
 	RevokeErr error
 }
@@ -89,10 +89,13 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	}
 	out := SignOut{Session: s}
 	if s.RefreshToken != "" {
-		ctx, cancel := context.WithTimeout(ctx, logoutLimit)
+		limited, cancel := context.WithTimeout(ctx, logoutLimit)
 		defer cancel()
-		out.RevokeErr = b.Issuer.Revoke(ctx, p, s.RefreshToken)
-		out.Revoked = out.RevokeErr == nil
+		issuer, err := b.Issuer(p)
+		if err == nil {
+			err = issuer.Revoke(limited, p, s.RefreshToken)
+		}
+		out.Revoked, out.RevokeErr = err == nil, err
 	}
 	return out, nil
 }

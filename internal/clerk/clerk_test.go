@@ -25,13 +25,14 @@ type run struct {
 	secrets []string // what must not be in said
 	page    string   // where the person's browser ended up
 	kept    []Tokens
+	flows   []Flow // that a sign-in may try
 }
 
 func newRun(t *testing.T) *run {
 	r := &run{}
 	r.Client = &Client{
 		UserAgent: "clerk-credential-helper/test",
-		Machine:   "thinkpad",
+		Hostname:  "thinkpad",
 		Timeout:   30 * time.Second,
 		Trace: func(format string, args ...any) {
 			r.say(fmt.Sprintf(format, args...))
@@ -105,10 +106,44 @@ func (r *run) browse(ctx context.Context, invitation Invitation) error {
 	return nil
 }
 
+// signInWith runs a whole sign-in as the broker does: the first flow that invite can bring the person into.
+func (r *run) signInWith(ctx context.Context, p *config.Profile, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+	attempt, err := r.Begin(ctx, p, r.flows...)
+	if err != nil {
+		return err
+	}
+	defer attempt.Close()
+	for {
+		err := signInBy(ctx, attempt, invite, keep)
+		if !errors.Is(err, ErrOtherFlow) {
+			return err
+		}
+		if next := attempt.Next(ctx); errors.Is(next, ErrOtherFlow) {
+			return err
+		} else if next != nil {
+			return next
+		}
+	}
+}
+
+func signInBy(ctx context.Context, attempt *Attempt, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+	leave, err := InviteDuring(ctx, func(ctx context.Context) error { return invite(ctx, attempt.Invitation()) }, attempt.Wait)
+	defer leave()
+	if err != nil {
+		return err
+	}
+	tokens, err := attempt.Redeem(ctx)
+	if err == nil {
+		err = keep(tokens)
+	}
+	attempt.Finish(ctx, err)
+	return err
+}
+
 // signIn runs a whole sign-in, with a person who says yes.
 func (r *run) signIn(t *testing.T, p *config.Profile) error {
 	t.Helper()
-	err := r.SignIn(t.Context(), p, r.browse, func(tokens Tokens) error {
+	err := r.signInWith(t.Context(), p, r.browse, func(tokens Tokens) error {
 		r.kept = append(r.kept, tokens)
 		return nil
 	})
@@ -355,7 +390,7 @@ func TestSignInEndings(t *testing.T) {
 				}
 				return test.invite(ctx, invitation)
 			}
-			err := r.SignIn(ctx, p, invite, func(Tokens) error { return test.keep })
+			err := r.signInWith(ctx, p, invite, func(Tokens) error { return test.keep })
 			if !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}

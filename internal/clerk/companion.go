@@ -13,7 +13,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/internal/loopback"
 )
 
 // companionMetadata is the member "clerk_companion" of a companion page's metadata.
@@ -114,32 +113,47 @@ func legacyMetadata(p *config.Profile) *metadata {
 	return &metadata{Keys: p.Issuer + "/.well-known/jwks.json", tokenIssuer: p.Issuer}
 }
 
-// tokenTrip is the flow of a page of the original kind: it is given a port, and sends a token back in the address. The
-// page may echo the state; most do not know of it. The keys are fetched before, so that the listener can tell a token of
-// the page from what others send to its port.
-func (c *Client) tokenTrip(ctx context.Context, p *config.Profile, issuer *metadata, redirectURI, state string) (trip, error) {
-	keys, err := c.keys(ctx, issuer)
+// tokenExchange is the flow of a page of the original kind: it is given a port, and sends a token back in the address. The
+// page may echo the state; most do not know of it.
+type tokenExchange struct {
+	returned
+	keys oidc.KeySet
+}
+
+// beginToken begins the flow of a page of the original kind. The keys are fetched before, so that the listener can tell a
+// token of the page from what others send to its port.
+func (a *Attempt) beginToken(ctx context.Context, page returned) error {
+	keys, err := a.client.keys(ctx, a.issuer)
 	if err != nil {
-		return trip{}, err
+		return err
 	}
-	verify := func(ctx context.Context, token string) (Tokens, error) {
-		return c.sessionToken(ctx, issuer, keys, token, originOf(p.LegacyPage))
-	}
-	port := strings.TrimSuffix(strings.TrimPrefix(redirectURI, "http://127.0.0.1:"), "/callback")
-	query := url.Values{"port": {port}, "state": {state}}
-	redeem := func(ctx context.Context, callback loopback.Callback) (Tokens, error) {
-		tokens, err := verify(ctx, callback.Token)
-		if err != nil {
-			return Tokens{}, fmt.Errorf("the page's token: %w", err)
-		}
-		tokens.Unproven = callback.Unproven
-		return tokens, nil
-	}
-	good := func(token string) bool {
-		_, err := verify(ctx, token)
+	e := &tokenExchange{page, keys}
+	a.exchange = e
+	a.invitation.AuthorizeURL = legacyURL(a.profile, a.invitation.RedirectURI, page.state)
+	a.invitation.StartURL, err = a.listener.BeginToken(page.state, a.invitation.AuthorizeURL, func(token string) bool {
+		_, err := e.verify(ctx, token)
 		return err == nil
+	})
+	return err
+}
+
+// legacyURL is the address of a page of the original kind, with the port that it is to send the token to.
+func legacyURL(p *config.Profile, redirectURI, state string) string {
+	port := strings.TrimSuffix(strings.TrimPrefix(redirectURI, "http://127.0.0.1:"), "/callback")
+	return p.LegacyPage + "?" + url.Values{"port": {port}, "state": {state}}.Encode()
+}
+
+func (e *tokenExchange) verify(ctx context.Context, token string) (Tokens, error) {
+	return e.client.sessionToken(ctx, e.issuer, e.keys, token, originOf(e.profile.LegacyPage))
+}
+
+func (e *tokenExchange) redeem(ctx context.Context) (Tokens, error) {
+	tokens, err := e.verify(ctx, e.callback.Token)
+	if err != nil {
+		return Tokens{}, fmt.Errorf("the page's token: %w", err)
 	}
-	return trip{p.LegacyPage + "?" + query.Encode(), redeem, good}, nil
+	tokens.Unproven = e.callback.Unproven
+	return tokens, nil
 }
 
 // originOf is the origin of a URL of a profile as browsers write it: without the default port.

@@ -280,7 +280,7 @@ func TestLegacyPageJunk(t *testing.T) {
 			r := newRun(t)
 			issuer, p := newLegacy(t, r)
 			visits := 0
-			err := r.SignIn(t.Context(), p, func(ctx context.Context, i Invitation) error {
+			err := r.signInWith(t.Context(), p, func(ctx context.Context, i Invitation) error {
 				issuer.SetFaults(func(f *sandbox.Faults) { *f = row.faults })
 				i.StartURL = i.AuthorizeURL // the start link is good once
 				if err := r.browse(ctx, i); err != nil {
@@ -315,13 +315,19 @@ func TestLegacyPageWrongState(t *testing.T) {
 func TestLegacyURL(t *testing.T) {
 	r := newRun(t)
 	_, p := newLegacy(t, r)
-	way, err := r.tokenTrip(t.Context(), p, legacyMetadata(p), "http://127.0.0.1:4321/callback", "state")
+	attempt, err := r.Begin(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(way.url)
-	if err != nil || u.Scheme+"://"+u.Host+u.Path != p.LegacyPage || u.RawQuery != "port=4321&state=state" {
-		t.Errorf("%v, %v", u, err)
+	defer attempt.Close()
+	u, err := url.Parse(attempt.Invitation().AuthorizeURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := u.Query().Get("state")
+	want := p.LegacyPage + "?port=" + strings.TrimSuffix(strings.TrimPrefix(attempt.Invitation().RedirectURI, "http://127.0.0.1:"), "/callback") + "&state=" + state
+	if u.String() != want || len(state) != 43 {
+		t.Errorf("%v, not %s", u, want)
 	}
 }
 

@@ -33,37 +33,38 @@ type deviceCode struct {
 	Interval  int64  `json:"interval"`
 }
 
-// signInByDevice is the device authorization grant (RFC 8628). There is neither a redirect nor PKCE nor a nonce in it;
-// the tokens are verified as always, and an ID token with a nonce was made for somebody else.
-func (c *Client) signInByDevice(ctx context.Context, p *config.Profile, issuer *metadata, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
-	code, err := c.beginDevice(ctx, p, issuer)
-	if err != nil {
-		return err
-	}
-	limit := min(c.limit(), time.Duration(code.ExpiresIn)*time.Second)
-	invitation := Invitation{Flow: Device, UserCode: code.UserCode, VerifyURL: code.URL, CompleteURL: code.Complete}
-	var answer *oauth2.Token
-	leave, err := c.ask(ctx, limit, invitation, invite, func(ctx context.Context) (err error) {
-		answer, err = c.poll(ctx, p, issuer, code)
-		return err
-	})
-	defer leave()
-	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w (%v)", ErrTimeout, limit)
-	}
-	if err != nil {
-		return err
-	}
-	tokens, err := c.verify(ctx, p, issuer, answer, "")
-	if err != nil {
-		return err
-	}
-	return keep(tokens)
+// deviceExchange is the device authorization grant (RFC 8628). There is neither a redirect nor PKCE nor a nonce in it; the
+// tokens are verified as always, and an ID token with a nonce was made for another sign-in.
+type deviceExchange struct {
+	*Attempt
+	code   deviceCode
+	answer *oauth2.Token
 }
 
-// beginDevice asks for a code and checks what will be shown to a person. The page may have another origin than the
+func (e *deviceExchange) wait(ctx context.Context) (err error) {
+	e.answer, err = e.client.poll(ctx, e.profile, e.issuer, e.code)
+	return err
+}
+
+func (e *deviceExchange) redeem(ctx context.Context) (Tokens, error) {
+	return e.client.verify(ctx, e.profile, e.issuer, e.answer, "")
+}
+
+// beginDevice begins the device grant.
+func (a *Attempt) beginDevice(ctx context.Context) error {
+	code, err := a.client.deviceCode(ctx, a.profile, a.issuer)
+	if err != nil {
+		return err
+	}
+	a.limit = min(a.limit, time.Duration(code.ExpiresIn)*time.Second)
+	a.invitation.UserCode, a.invitation.VerifyURL, a.invitation.CompleteURL = code.UserCode, code.URL, code.Complete
+	a.exchange = &deviceExchange{Attempt: a, code: code}
+	return nil
+}
+
+// deviceCode asks for a code and checks what will be shown to a person. The page may have another origin than the
 // issuer, as Clerk's has: nothing of ours is sent there.
-func (c *Client) beginDevice(ctx context.Context, p *config.Profile, issuer *metadata) (deviceCode, error) {
+func (c *Client) deviceCode(ctx context.Context, p *config.Profile, issuer *metadata) (deviceCode, error) {
 	form := url.Values{"client_id": {p.ClientID}, "scope": {strings.Join(p.Scopes, " ")}}
 	req, err := formRequest(ctx, issuer.Device, form)
 	if err != nil {
@@ -89,7 +90,7 @@ func (c *Client) beginDevice(ctx context.Context, p *config.Profile, issuer *met
 	return code, nil
 }
 
-// isPage tells whether a person can be sent to raw.
+// isPage reports whether a person can be sent to raw.
 func isPage(raw string) bool {
 	if len(raw) > 2<<10 || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return false

@@ -30,7 +30,7 @@ func newDeviceRun(t *testing.T, options sandbox.Options, faults sandbox.Faults) 
 	d := &deviceRun{run: newRun(t)}
 	issuer, p := newSandbox(t, d.run, options)
 	issuer.SetFaults(func(f *sandbox.Faults) { *f = faults })
-	d.Flows = []Flow{Device}
+	d.flows = []Flow{Device}
 	d.Timeout = time.Hour
 	d.Now = func() time.Time { return time.Now().Add(time.Duration(d.offset.Load())) }
 	d.Sleep = func(ctx context.Context, pause time.Duration) error {
@@ -47,7 +47,7 @@ func newDeviceRun(t *testing.T, options sandbox.Options, faults sandbox.Faults) 
 
 func (d *deviceRun) signIn(t *testing.T, p *config.Profile) error {
 	t.Helper()
-	err := d.SignIn(t.Context(), p, func(_ context.Context, i Invitation) error {
+	err := d.signInWith(t.Context(), p, func(_ context.Context, i Invitation) error {
 		d.shown = i
 		return nil
 	}, func(tokens Tokens) error {
@@ -87,7 +87,7 @@ func TestDevice(t *testing.T) {
 			row.options.Device = true
 			d, issuer, p := newDeviceRun(t, row.options, row.faults)
 			if err := d.signIn(t, p); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
-				t.Fatalf("SignIn: %v, want %v", err, row.want)
+				t.Fatalf("sign-in: %v, want %v", err, row.want)
 			}
 			if !slices.Equal(d.waited, row.waited) {
 				t.Errorf("waited %v, want %v", d.waited, row.waited)
@@ -132,7 +132,7 @@ func TestDeviceVerifies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d, _, p := newDeviceRun(t, sandbox.Options{Device: true}, faults)
 			if err := d.signIn(t, p); err == nil || errors.Is(err, ErrDenied) || len(d.kept) != 0 {
-				t.Errorf("SignIn: %v, kept %d", err, len(d.kept))
+				t.Errorf("sign-in: %v, kept %d", err, len(d.kept))
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestDeviceVerifies(t *testing.T) {
 func TestDeviceNotOffered(t *testing.T) {
 	d, issuer, p := newDeviceRun(t, sandbox.Options{}, sandbox.Faults{})
 	if err := d.signIn(t, p); !errors.Is(err, ErrOtherFlow) {
-		t.Errorf("SignIn: %v", err)
+		t.Errorf("sign-in: %v", err)
 	}
 	if n := issuer.Count("device"); n != 0 {
 		t.Errorf("asked %d times", n)
@@ -175,10 +175,10 @@ func TestFlows(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			d, _, p := newDeviceRun(t, sandbox.Options{Device: row.device}, sandbox.Faults{})
-			d.Flows = row.flows
+			d.flows = row.flows
 			var tried []Flow
 			var states []string
-			err := d.SignIn(t.Context(), p, func(ctx context.Context, i Invitation) error {
+			err := d.signInWith(t.Context(), p, func(ctx context.Context, i Invitation) error {
 				tried = append(tried, i.Flow)
 				if i.Flow != Device {
 					u, _ := url.Parse(i.AuthorizeURL)
@@ -190,7 +190,7 @@ func TestFlows(t *testing.T) {
 				return d.browse(ctx, i)
 			}, func(tokens Tokens) error { return nil })
 			if !errors.Is(err, row.err) || (err == nil) != (row.err == nil) {
-				t.Errorf("SignIn: %v, want %v", err, row.err)
+				t.Errorf("sign-in: %v, want %v", err, row.err)
 			}
 			if !slices.Equal(tried, row.want) {
 				t.Errorf("tried %v, want %v", tried, row.want)
@@ -231,8 +231,8 @@ func TestPaste(t *testing.T) {
 			r := newRun(t)
 			issuer, p := newSandbox(t, r, sandbox.Options{})
 			issuer.SetFaults(func(f *sandbox.Faults) { *f = row.faults })
-			r.Flows = []Flow{Device, Paste}
-			err := r.SignIn(t.Context(), p, func(ctx context.Context, i Invitation) error {
+			r.flows = []Flow{Device, Paste}
+			err := r.signInWith(t.Context(), p, func(ctx context.Context, i Invitation) error {
 				address := elsewhere(t, r, i)
 				if err := i.Paste(strings.Replace(address, "state=", "state=x", 1)); err == nil {
 					t.Error("another state was taken")
@@ -243,10 +243,10 @@ func TestPaste(t *testing.T) {
 				return nil
 			})
 			if row.want == "" && (err != nil || len(r.kept) != 1) {
-				t.Errorf("SignIn: %v, kept %d", err, len(r.kept))
+				t.Errorf("sign-in: %v, kept %d", err, len(r.kept))
 			}
 			if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) || len(r.kept) != 0) {
-				t.Errorf("SignIn: %v, want %q; kept %d", err, row.want, len(r.kept))
+				t.Errorf("sign-in: %v, want %q; kept %d", err, row.want, len(r.kept))
 			}
 		})
 	}
@@ -270,7 +270,7 @@ func TestAccount(t *testing.T) {
 		issuer.SetFaults(func(f *sandbox.Faults) { f.Discovery = map[string]any{"prompt_values_supported": row.prompts} })
 		r.Account = row.account
 		var got url.Values
-		err := r.SignIn(t.Context(), p, func(ctx context.Context, i Invitation) error {
+		err := r.signInWith(t.Context(), p, func(ctx context.Context, i Invitation) error {
 			u, _ := url.Parse(i.AuthorizeURL)
 			got = u.Query()
 			return r.browse(ctx, i)
@@ -339,7 +339,7 @@ func TestDeviceHostile(t *testing.T) {
 			json.NewEncoder(w).Encode(map[string]string{"error": "access_denied", "error_description": r.FormValue("device_code")})
 		})
 		r.hide("device-code-of-the-test")
-		r.Flows = []Flow{Device}
+		r.flows = []Flow{Device}
 		r.Sleep = func(_ context.Context, d time.Duration) error {
 			if d < time.Second {
 				t.Errorf("%s: polls every %v", row.reason, d)
@@ -347,7 +347,7 @@ func TestDeviceHostile(t *testing.T) {
 			return nil
 		}
 		p := &config.Profile{Name: "acme", Issuer: server.URL, ClientID: "x"}
-		err := r.SignIn(t.Context(), p, func(context.Context, Invitation) error { shown = true; return nil }, nil)
+		err := r.signInWith(t.Context(), p, func(context.Context, Invitation) error { shown = true; return nil }, nil)
 		if errors.Is(err, ErrDenied) != row.ok || shown && !row.ok || err == nil {
 			t.Errorf("%s: %v, shown %v", row.reason, err, shown)
 		} else {
@@ -392,12 +392,12 @@ func TestDeviceEnds(t *testing.T) {
 	}
 	d.Timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
-	err := d.SignIn(ctx, p, func(context.Context, Invitation) error { cancel(); return nil }, nil)
+	err := d.signInWith(ctx, p, func(context.Context, Invitation) error { cancel(); return nil }, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 	boom := errors.New("boom")
-	if err := d.SignIn(t.Context(), p, func(context.Context, Invitation) error { return boom }, nil); !errors.Is(err, boom) {
+	if err := d.signInWith(t.Context(), p, func(context.Context, Invitation) error { return boom }, nil); !errors.Is(err, boom) {
 		t.Errorf("not shown: %v", err)
 	}
 }

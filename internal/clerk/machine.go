@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,11 +22,12 @@ const (
 )
 
 // Mint gets a machine-to-machine token of an hour's life for the machine whose secret key is given: POST
-// /v1/m2m_tokens of the Backend API at backend (BackendURL, or https or loopback elsewhere). Each costs the company
-// money, so that callers keep it.
+// /v1/m2m_tokens of the Backend API at c.Backend, which is https or loopback. Each costs the company money, so that
+// callers keep it.
 //
 // Errors: a *ResponseError, or what the network said; never with the key.
-func (c *Client) Mint(ctx context.Context, p *config.Profile, backend, secretKey string) (Tokens, error) {
+func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) (Tokens, error) {
+	backend := cmp.Or(c.Backend, BackendURL)
 	u, err := url.Parse(backend)
 	if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return Tokens{}, fmt.Errorf("the Backend API's address %q is not https", backend)

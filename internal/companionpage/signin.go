@@ -146,7 +146,7 @@ func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.P
 	if err != nil {
 		return got, false
 	}
-	listener, err := loopback.Listen(ctx, loopback.Page{Profile: site.Host, Machine: platform.Hostname()}, platform.OwnPeer)
+	listener, err := loopback.Listen(ctx, loopback.Page{Profile: site.Host, Hostname: platform.Hostname()}, platform.OwnPeer)
 	if err != nil {
 		return got, p.holds(check, err.Error(), "a firewall or a sandbox keeps programs from listening on 127.0.0.1: allow it")
 	}
@@ -200,17 +200,14 @@ func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profil
 		RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
 	timed, release := context.WithTimeoutCause(ctx, how.Limit, clerk.ErrTimeout)
 	defer release()
-	waiting, giveUp := context.WithCancelCause(timed)
-	invited := make(chan struct{})
-	go func() {
-		defer close(invited)
-		if err := how.Person.Invite(waiting, profile, invitation); err != nil {
-			giveUp(err)
-		}
-	}()
-	callback, err := listener.Wait(waiting)
-	giveUp(nil)
-	<-invited // the terminal is free again
+	var callback loopback.Callback
+	leave, err := clerk.InviteDuring(timed, func(ctx context.Context) error {
+		return how.Person.Invite(ctx, profile, invitation)
+	}, func(ctx context.Context) (err error) {
+		callback, err = listener.Wait(ctx)
+		return err
+	})
+	leave() // the terminal is free again
 	return callback, err
 }
 

@@ -30,7 +30,7 @@ const good = "code=" + testCode + "&state=" + testState
 // begin returns a listener that waits for the genuine callback, and its start URL.
 func begin(t *testing.T) (*Listener, string) {
 	t.Helper()
-	l, err := Listen(t.Context(), Page{Profile: "acme", Machine: "<thinkpad>"}, nil)
+	l, err := Listen(t.Context(), Page{Profile: "acme", Hostname: "<thinkpad>"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -519,7 +519,7 @@ func checkHeaders(t *testing.T, h http.Header) {
 }
 
 func TestPages(t *testing.T) {
-	p, err := newPages(Page{Profile: "acme", Machine: `<img src=x>"`})
+	p, err := newPages(Page{Profile: "acme", Hostname: `<img src=x>"`})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ var pageCSS string
 
 // Page is what the pages call things: the profile that is signed in to, and the machine that gets the session.
 type Page struct {
-	Profile, Machine string
+	Profile, Hostname string
 }
 
 // pageKind is one of the pages; page.html has the words of each.

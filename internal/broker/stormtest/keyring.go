@@ -78,7 +78,7 @@ func newKeyringWorld(ctx context.Context, p *programs) (*world, error) {
 	}
 	w.ends = append(w.ends, undo, w.removeLocks)
 	err = until(ctx, "gnome-keyring-daemon is up", func() bool {
-		_, err := w.keychain.Get(ctx, broker.Item(w.acme))
+		_, err := w.keychain.Get(ctx, broker.KeychainItem(w.acme))
 		return errors.Is(err, platform.ErrNotFound)
 	})
 	if err != nil {

@@ -232,7 +232,7 @@ func (w *world) prepare(ctx context.Context, t trial) error {
 	}
 	if t.transaction == signInAlone || t.transaction == builtSignIn {
 		if ok {
-			return w.keychain.Delete(ctx, broker.Item(w.acme))
+			return w.keychain.Delete(ctx, broker.KeychainItem(w.acme))
 		}
 		return nil
 	}
@@ -358,7 +358,7 @@ func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, e
 	}
 	command := w.get()
 	if t.transaction == builtRefresh {
-		command = task{program: w.renew, args: []string{w.acme.Name, broker.Item(w.acme), s.ReceivedAt.Format(time.RFC3339Nano)}}
+		command = task{program: w.renew, args: []string{w.acme.Name, broker.KeychainItem(w.acme), s.ReceivedAt.Format(time.RFC3339Nano)}}
 	}
 	asked := w.clerk.Count("token:refresh_token")
 	p, err := w.start(ctx, command)

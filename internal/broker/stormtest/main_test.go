@@ -134,7 +134,7 @@ func TestTorn(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatal(s, ok, err)
 	}
-	if err := w.keychain.Set(t.Context(), broker.Item(w.acme), `{"v":1,"issuer":"`); err != nil {
+	if err := w.keychain.Set(t.Context(), broker.KeychainItem(w.acme), `{"v":1,"issuer":"`); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := w.session(t.Context()); err == nil {

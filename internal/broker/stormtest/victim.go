@@ -23,7 +23,7 @@ import (
 const victimWord = "victim"
 
 // steps numbers everything that a broker does to the world: before and after each request, each use of the keychain and
-// of the outcomes, each lock and its release. It says each on standard output, and does its deed at one of them.
+// of the records, each lock and its release. It says each on standard output, and does its deed at one of them.
 type steps struct {
 	mu   sync.Mutex
 	n    int
@@ -144,10 +144,10 @@ func victim(args []string) error {
 	}
 	p := b.Config.Profile("acme")
 	if transaction == throughACopy {
-		b.Renew = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+		b.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
 			var wait func(context.Context) error
 			err := s.around("starting the copy", func() (err error) {
-				wait, err = platform.StartDetached(program, renewName, p.Name, broker.Item(p), seen.Format(time.RFC3339Nano))
+				wait, err = platform.StartDetached(program, renewName, p.Name, broker.KeychainItem(p), seen.Format(time.RFC3339Nano))
 				return err
 			})
 			if err != nil {
@@ -204,7 +204,7 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := openOutcomes(locks)
+	records, err := openRecords(locks)
 	if err != nil {
 		return nil, err
 	}
@@ -215,16 +215,35 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 	return &broker.Broker{
 		Config:   cfg,
 		Keychain: steppedKeychain{s, keychain, "the keychain"},
-		Unlock:   keychain.Unlock,
 		Locks:    steppedLocks{s, platform.Locks{Dir: locks}},
-		Outcomes: steppedKeychain{s, outcomes, "the outcome"},
-		Issuer:   &clerk.Client{Transport: steppedTransport{s, transport}, UserAgent: "clerk-credential-helper/storm"},
-		Now:      time.Now,
-		Ask:      func(*config.Profile) error { return nil },
-		Invite: func(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
-			return s.around("opening the browser", func() error {
-				return platform.OpenBrowser(ctx, i.StartURL, os.Getenv, os.Stderr)
-			})
+		Records:  steppedKeychain{s, records, "the outcome"},
+		Issuer: func(*config.Profile) (broker.Issuer, error) {
+			return broker.Clerk(&clerk.Client{Transport: steppedTransport{s, transport}, UserAgent: "clerk-credential-helper/storm"}), nil
 		},
+		Now:    time.Now,
+		Person: victimsUser{s},
 	}, nil
 }
+
+// victimsUser opens the browser between two steps, and says yes to all else.
+type victimsUser struct{ s *steps }
+
+func (u victimsUser) MayAsk(*config.Profile) (broker.Permission, error) {
+	return broker.Permission{}, nil
+}
+
+func (u victimsUser) Invite(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
+	return u.s.around("opening the browser", func() error {
+		return platform.OpenBrowser(ctx, i.StartURL, os.Getenv, os.Stderr)
+	})
+}
+
+func (u victimsUser) Confirm(context.Context, *config.Profile, clerk.Tokens, string) error {
+	return nil
+}
+
+func (u victimsUser) SayWaiting(*config.Profile, string) {}
+
+func (u victimsUser) SayDone(*config.Profile, broker.Session) {}
+
+func (u victimsUser) Unlock(context.Context) error { return platform.ErrLocked }

@@ -278,7 +278,7 @@ func (w *world) storm(ctx context.Context, n int, t task) ([]reply, error) {
 
 // session is the record of the profile acme; ok is false if there is none.
 func (w *world) session(ctx context.Context) (s broker.Session, ok bool, err error) {
-	text, err := w.keychain.Get(ctx, broker.Item(w.acme))
+	text, err := w.keychain.Get(ctx, broker.KeychainItem(w.acme))
 	if errors.Is(err, platform.ErrNotFound) {
 		return s, false, nil
 	}
@@ -307,7 +307,7 @@ func (w *world) age(ctx context.Context, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return w.keychain.Set(ctx, broker.Item(w.acme), string(text))
+	return w.keychain.Set(ctx, broker.KeychainItem(w.acme), string(text))
 }
 
 // refusedBefore lets the person have said no so often that the next cool-down is of an hour, not of a minute: the last of
@@ -317,23 +317,23 @@ func (w *world) refusedBefore(ctx context.Context, times int) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := openOutcomes(locks)
+	records, err := openRecords(locks)
 	if err != nil {
 		return err
 	}
 	now := time.Now().UTC()
 	text := fmt.Sprintf(`{"code":"denied","at":%q,"until":%q,"refusals":%d}`,
 		now.Add(-2*time.Hour).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339), times)
-	return outcomes.Set(ctx, "signin-"+w.identity(), text)
+	return records.Set(ctx, "signin-"+w.identity(), text)
 }
 
-// openOutcomes opens the store of how sign-ins and refreshes ended, where the helper has it.
-func openOutcomes(locks string) (*platform.Keychain, error) {
+// openRecords opens the store of how sign-ins and refreshes ended, where the helper has it.
+func openRecords(locks string) (*platform.Keychain, error) {
 	return platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
 }
 
-// identity is what the names of the profile's items, locks and outcomes end with.
-func (w *world) identity() string { return strings.TrimPrefix(broker.Item(w.acme), "session-") }
+// identity is what the names of the profile's items, locks and records end with.
+func (w *world) identity() string { return strings.TrimPrefix(broker.KeychainItem(w.acme), "session-") }
 
 // signIn gives the profile a new session.
 func (w *world) signIn(ctx context.Context) error {

@@ -19,17 +19,17 @@ const (
 	// The cool-down after a refusal begins with coolDownFirst, doubles each time, and ends at coolDownMost.
 	coolDownFirst = time.Minute
 	coolDownMost  = time.Hour
-	// refusalsKept is how long refusals are counted together: a machine left alone for a night opens few tabs.
+	// refusalsKept is how long refusals are counted together, so that a machine left alone for a night opens few tabs.
 	refusalsKept = 24 * time.Hour
-	// aheadPause follows a refresh ahead of need that came to nothing.
+	// aheadPause follows a refresh ahead of need that failed.
 	aheadPause = 5 * time.Minute
 )
 
-// code says how a sign-in or a refresh ended, in the file that other processes read. It holds no text to print.
+// code is how a sign-in or a refresh ended, in the record that other processes read.
 type code string
 
 const (
-	asking     code = "asking" // a person is being asked: not an end
+	asking     code = "asking" // the person is being asked: it has not ended
 	ok         code = "ok"
 	denied     code = "denied"
 	timeout    code = "timeout"
@@ -44,19 +44,19 @@ const (
 	noIDToken  code = "no-id-token"
 )
 
-// outcome is what a process leaves for those that wait, and for those that come later.
-type outcome struct {
+// record is how a sign-in or a refresh ended, for the processes that wait for it and for those that come later.
+type record struct {
 	Code   code      `json:"code"`
 	Status int       `json:"status,omitempty"`
-	By     string    `json:"by,omitempty"` // the tool on whose behalf a person is being asked
+	By     string    `json:"by,omitempty"` // the tool for which the person is being asked
 	At     time.Time `json:"at"`
-	// Until is the end of the cool-down, zero for none; Refusals is how many came in a row.
+	// Until is the end of the cool-down, zero for none. Refusals counts refusals in a row.
 	Until    time.Time `json:"until,omitzero"`
 	Refusals int       `json:"refusals,omitempty"`
 	// Retry is when the issuer wants to be asked for a refresh again, zero if it named no time.
 	Retry time.Time `json:"retry,omitzero"`
-	// Command is the process on whose behalf the cool-down came, see Broker.Command.
-	Command int `json:"command,omitempty"`
+	// CallerPID is the process for which the person was asked, see Caller.
+	CallerPID int `json:"command,omitempty"`
 }
 
 // codeOf finds the code of an error of a sign-in or a refresh.
@@ -95,10 +95,10 @@ func codeOf(err error) (code, int) {
 	return unfit, 0
 }
 
-// errEarlier is why nobody is asked while an older refusal counts.
+// errEarlier is why a person is not asked while an older refusal counts.
 var errEarlier = errors.New("an earlier sign-in came to nothing")
 
-// ErrCancelled is Ctrl-C, in the words of all who shared the sign-in.
+// ErrCancelled is Ctrl-C, for all processes that shared the sign-in.
 var ErrCancelled = errors.New("it was cancelled")
 
 // ErrUnreachable is an issuer that gave no answer, or none that could be read to its end.
@@ -107,9 +107,9 @@ var ErrUnreachable = errors.New("the issuer cannot be reached")
 // errKeychain marks what a keychain could not do, where platform has no sentinel for it.
 var errKeychain = errors.New("the keychain failed")
 
-// err is the outcome in words, equal for all who share it; nil for a success.
-func (o outcome) err() error {
-	switch o.Code {
+// err is the error that all processes return that share this end; nil for a success.
+func (r record) err() error {
+	switch r.Code {
 	case ok, asking:
 		return nil
 	case denied:
@@ -123,7 +123,7 @@ func (o outcome) err() error {
 	case network:
 		return ErrUnreachable
 	case refused:
-		return fmt.Errorf("the issuer answered with status %d", o.Status)
+		return fmt.Errorf("the issuer answered with status %d", r.Status)
 	case grantEnded:
 		return clerk.ErrGrantEnded
 	case noIDToken:
@@ -136,51 +136,50 @@ func (o outcome) err() error {
 	return errors.New("the issuer's answer could not be used")
 }
 
-// recall reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. What is missing, not
-// readable, of the future or too old is no outcome.
-func (b *Broker) recall(ctx context.Context, kind string, p *config.Profile) outcome {
-	text, err := b.Outcomes.Get(ctx, kind+"-"+identity(p))
+// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. It is empty if that is
+// missing, unreadable, from the future, or too old.
+func (b *Broker) readRecord(ctx context.Context, kind string, p *config.Profile) record {
+	text, err := b.Records.Get(ctx, kind+"-"+identity(p))
 	if err != nil {
-		return outcome{}
+		return record{}
 	}
-	o, _ := parseOutcome(text, b.Now())
-	return o
+	r, _ := parseRecord(text, b.Now())
+	return r
 }
 
-// parseOutcome reads an outcome; ok is false for a void one.
-func parseOutcome(text string, now time.Time) (o outcome, ok bool) {
-	if json.Unmarshal([]byte(text), &o) != nil || o.At.After(now) || now.Sub(o.At) > refusalsKept {
-		return outcome{}, false
+// parseRecord reads a record; ok is false for one that can be ignored.
+func parseRecord(text string, now time.Time) (r record, ok bool) {
+	if json.Unmarshal([]byte(text), &r) != nil || r.At.After(now) || now.Sub(r.At) > refusalsKept {
+		return record{}, false
 	}
-	if most := o.At.Add(coolDownMost); o.Until.After(most) {
-		o.Until = most
+	if most := r.At.Add(coolDownMost); r.Until.After(most) {
+		r.Until = most
 	}
-	if most := o.At.Add(coolDownMost); o.Retry.After(most) {
-		o.Retry = most
+	if most := r.At.Add(coolDownMost); r.Retry.After(most) {
+		r.Retry = most
 	}
-	return o, true
+	return r, true
 }
 
-// Void says of the text of an outcome that nobody goes by it any more: it is not readable, of the future or too old.
-func Void(text string, now time.Time) bool {
-	_, ok := parseOutcome(text, now)
+// RecordExpired reports whether a record can be ignored: unreadable, from the future, or too old.
+func RecordExpired(text string, now time.Time) bool {
+	_, ok := parseRecord(text, now)
 	return !ok
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
 	return b
 }
 
-// record leaves an outcome. At the end of a sign-in or a refresh there is nothing to be done about a failure, which is
-// traced.
-func (b *Broker) record(ctx context.Context, kind string, p *config.Profile, o outcome) error {
-	o.At = b.Now().UTC()
-	text, err := json.Marshal(o)
+// writeRecord stores a record. A failure to store one is traced; callers at the end of a sign-in cannot act on it.
+func (b *Broker) writeRecord(ctx context.Context, kind string, p *config.Profile, r record) error {
+	r.At = b.Now().UTC()
+	text, err := json.Marshal(r)
 	if err == nil {
-		err = b.Outcomes.Set(ctx, kind+"-"+identity(p), string(text))
+		err = b.Records.Set(ctx, kind+"-"+identity(p), string(text))
 	}
 	if err != nil {
 		err = fmt.Errorf("no outcome can be left for those who wait: %w", err)
@@ -189,41 +188,40 @@ func (b *Broker) record(ctx context.Context, kind string, p *config.Profile, o o
 	return err
 }
 
-// settle records the end of a sign-in. A person who said no, or did not come, is left in peace for a while, and so is
-// one whose sign-ins come to nothing: each would open a page. Ctrl-C, no network and a failing keychain leave what was
-// before; only a success takes it away.
-func (b *Broker) settle(ctx context.Context, p *config.Profile, before outcome, err error) {
-	o := outcome{Refusals: before.Refusals, Until: before.Until, Command: b.Command}
-	o.Code, o.Status = codeOf(err)
+// recordSignIn records the end of a sign-in. After a refusal, a timeout or a failure of the issuer there is a cool-down,
+// because each further sign-in would open a page. Ctrl-C, no network and a failing keychain leave the previous cool-down
+// as it was; only a success ends it.
+func (b *Broker) recordSignIn(ctx context.Context, p *config.Profile, before record, err error) {
+	r := record{Refusals: before.Refusals, Until: before.Until, CallerPID: b.Caller.PID}
+	r.Code, r.Status = codeOf(err)
 	var response *clerk.ResponseError
 	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
 	switch {
 	case unopened: // no page was opened
-	case o.Code == ok:
-		o.Refusals, o.Until = 0, time.Time{}
-		b.Outcomes.Delete(context.WithoutCancel(ctx), "refresh-"+identity(p)) // it was about the session that is gone
-	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, o.Code):
+	case r.Code == ok:
+		r.Refusals, r.Until = 0, time.Time{}
+		b.Records.Delete(context.WithoutCancel(ctx), "refresh-"+identity(p)) // it was about the previous session
+	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, r.Code):
 		pause := coolDownFirst << max(0, min(before.Refusals, 6))
-		o.Refusals++
-		o.Until = b.Now().UTC().Add(min(pause, coolDownMost))
+		r.Refusals++
+		r.Until = b.Now().UTC().Add(min(pause, coolDownMost))
 	}
-	b.record(context.WithoutCancel(ctx), "signin", p, o)
+	b.writeRecord(context.WithoutCancel(ctx), "signin", p, r)
 }
 
-// CoolDown is the time before which nobody is asked to sign in to the profile on demand, because of what happened when
-// it was last tried. It is the zero time if there is none.
+// CoolDown is the time before which the person is not asked to sign in to the profile on demand, and how the last sign-in
+// ended. It is the zero time if there is none.
 func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {
-	o := b.recall(ctx, "signin", p)
-	if !o.Until.After(b.Now()) {
+	return b.coolDown(b.readRecord(ctx, "signin", p))
+}
+
+func (b *Broker) coolDown(r record) (until time.Time, why error) {
+	if !r.Until.After(b.Now()) {
 		return time.Time{}, nil
 	}
-	return o.Until, o.words()
-}
-
-// words is err for a cool-down, which outlasts a page that was opened in it and came to nothing.
-func (o outcome) words() error {
-	if err := o.err(); err != nil {
-		return err
+	// A cool-down outlasts a page that was opened in it and was given up.
+	if err := r.err(); err != nil {
+		return r.Until, err
 	}
-	return errEarlier
+	return r.Until, errEarlier
 }

@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"context"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+)
+
+// Person is the user of this machine, who can be asked. Apart from SayWaiting, nothing is called for a tool unless MayAsk
+// has allowed it.
+type Person interface {
+	// MayAsk reports how the person may be asked on behalf of the profile. The error is the reason why not.
+	MayAsk(p *config.Profile) (Permission, error)
+	// Invite brings the person to the sign-in page; see [clerk.InviteDuring] for when it ends. With [clerk.ErrOtherFlow]
+	// the next flow is tried.
+	Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error
+	// Confirm asks whether the account that came back is theirs, if the page could not prove that it answered us.
+	// lastSubject is the subject of the profile's previous session, empty if there was none.
+	Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
+	// SayWaiting tells, after 3 s, that another process's sign-in is waited for, and for which tool that asks.
+	SayWaiting(p *config.Profile, tool string)
+	// SayDone tells who has signed in.
+	SayDone(p *config.Profile, s Session)
+	// Unlock asks to unlock the keychain. The sign-in lock is held.
+	Unlock(ctx context.Context) error
+}
+
+// Permission is how a person may be asked.
+type Permission struct {
+	// Flows are the ways in which the person can sign in here, in the order in which they are tried.
+	Flows []clerk.Flow
+	// AtTerminal is set if the person waits at a terminal: they may be asked again in spite of a cool-down.
+	AtTerminal bool
+}
+
+// Caller is the tool that we answer.
+type Caller struct {
+	// Name is shown to a person who waits in another process.
+	Name string
+	// PID is the calling process. It is not asked for twice after a refusal, not even at a terminal, because docker's
+	// classic builder calls once for each registry. Zero if unknown.
+	PID int
+}
+
+// NoPerson is a Person who may not be asked.
+type NoPerson struct{ Reason error }
+
+func (n NoPerson) MayAsk(*config.Profile) (Permission, error) { return Permission{}, n.Reason }
+
+func (n NoPerson) Invite(context.Context, *config.Profile, clerk.Invitation) error { return n.Reason }
+
+func (n NoPerson) Confirm(context.Context, *config.Profile, clerk.Tokens, string) error {
+	return n.Reason
+}
+
+func (n NoPerson) SayWaiting(*config.Profile, string) {}
+
+func (n NoPerson) SayDone(*config.Profile, Session) {}
+
+func (n NoPerson) Unlock(context.Context) error { return n.Reason }

@@ -1,0 +1,281 @@
+package clerk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/loopback"
+)
+
+// Flow is a way in which a person can sign in.
+type Flow string
+
+const (
+	// Browser is the code flow with a browser on this machine, which comes back to a listener on 127.0.0.1 (RFC 8252
+	// §7.3).
+	Browser Flow = "browser"
+	// Device is the device authorization grant (RFC 8628): a browser anywhere, and nothing comes back. It is skipped if
+	// the issuer does not offer it.
+	Device Flow = "device"
+	// Paste is the code flow with a browser anywhere. It ends on an address of 127.0.0.1 that does not load there, and
+	// the person brings it back.
+	Paste Flow = "paste"
+)
+
+// Invitation is where a person can sign in, and until when.
+type Invitation struct {
+	Flow  Flow
+	Until time.Time
+
+	// Of Browser and Paste.
+	StartURL     string // on 127.0.0.1, good for one GET, leads to AuthorizeURL; may stand in an argv
+	AuthorizeURL string // for people's eyes: it holds the state
+	RedirectURI  string // where the browser comes back to
+	// Paste takes the address that a browser has ended on; see [loopback.Listener.Paste].
+	Paste func(address string) error
+
+	// Of Device. What is shown is foreign text, printable ASCII.
+	UserCode    string // what to type, at most 64 bytes
+	VerifyURL   string // where, at most 2 KiB
+	CompleteURL string // the same with the code in it; may be empty
+}
+
+// Attempt is a sign-in that has begun. It is in one flow at a time. The calls are: Invitation, to bring the person
+// there; Wait; Redeem; Finish, after the tokens were kept. If the person cannot be brought there, Next begins the next
+// flow. Close always comes last. Its methods must not be called at the same time.
+type Attempt struct {
+	client  *Client
+	profile *config.Profile
+	issuer  *metadata // fetched once, for all flows
+	rest    []Flow    // what Next may begin
+
+	invitation Invitation
+	limit      time.Duration      // how long the person has
+	listener   *loopback.Listener // nil for Device
+	exchange   exchange
+	account    string // whose tokens Redeem has returned
+}
+
+// exchange is what one flow does with what a person brings back.
+type exchange interface {
+	// wait returns after the person's part, or with the cause of the end of ctx.
+	wait(ctx context.Context) error
+	// redeem returns verified tokens.
+	redeem(ctx context.Context) (Tokens, error)
+}
+
+// Begin begins a sign-in in the first of the flows that the issuer offers; without flows, in Browser.
+//
+// Errors: ErrOtherFlow if the issuer offers none of them, a *ResponseError, or what the network, the check of the
+// issuer's metadata or the listener said.
+func (c *Client) Begin(ctx context.Context, p *config.Profile, flows ...Flow) (*Attempt, error) {
+	if len(flows) == 0 {
+		flows = []Flow{Browser}
+	}
+	issuer, err := c.describe(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	a := &Attempt{client: c, profile: p, issuer: issuer, rest: flows}
+	if err := a.Next(ctx); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Next leaves the present flow and begins the next one that the issuer offers. The errors are those of Begin;
+// ErrOtherFlow means that there is no other flow.
+func (a *Attempt) Next(ctx context.Context) error {
+	a.Close()
+	missing := ErrOtherFlow
+	for len(a.rest) > 0 {
+		flow := a.rest[0]
+		a.rest = a.rest[1:]
+		a.limit = cmp.Or(a.client.Timeout, personTime)
+		a.invitation = Invitation{Flow: flow}
+		var err error
+		switch {
+		case flow == Device && a.issuer.Device == "":
+			missing = fmt.Errorf("%w: the issuer does not offer the device grant", ErrOtherFlow)
+			a.client.tracef("the flow %q: %v", flow, missing)
+			continue
+		case flow == Device:
+			err = a.beginDevice(ctx)
+		default:
+			err = a.beginPage(ctx)
+		}
+		a.invitation.Until = a.client.now().Add(a.limit)
+		return err
+	}
+	return missing
+}
+
+// Invitation is where the person can sign in.
+func (a *Attempt) Invitation() Invitation { return a.invitation }
+
+// Wait waits until the person has done their part. The person is told of the Invitation meanwhile, see [InviteDuring].
+//
+// Errors: ErrTimeout, ErrDenied, or the cause of the end of ctx.
+func (a *Attempt) Wait(ctx context.Context) error {
+	timed, release := context.WithTimeoutCause(ctx, a.limit, ErrTimeout)
+	defer release()
+	err := a.exchange.wait(timed)
+	switch {
+	case !errors.Is(err, ErrTimeout):
+		return err
+	case a.listener == nil, a.profile.Companion, a.profile.LegacyPage != "":
+		return fmt.Errorf("%w (%v)", ErrTimeout, a.limit)
+	}
+	return fmt.Errorf("%w (%v; %w)", ErrTimeout, a.limit, ErrRedirect)
+}
+
+// Redeem turns what the person has brought back into verified tokens. It is called once, after Wait.
+//
+// Errors: ErrDenied, a *ResponseError, or what the network or the verification said.
+func (a *Attempt) Redeem(ctx context.Context) (Tokens, error) {
+	tokens, err := a.exchange.redeem(ctx)
+	a.account = cmp.Or(tokens.Email, tokens.Subject)
+	return tokens, err
+}
+
+// Finish tells the person's browser how the sign-in ended, nil being a success. The tokens must have been kept by then.
+func (a *Attempt) Finish(ctx context.Context, err error) {
+	if a.listener == nil {
+		return
+	}
+	result := loopback.Result{Outcome: loopback.Failed}
+	switch {
+	case err == nil:
+		result = loopback.Result{Outcome: loopback.SignedIn, Account: a.account}
+	case errors.Is(err, ErrDenied):
+		result.Outcome = loopback.Denied
+	}
+	a.listener.Finish(ctx, result)
+}
+
+// Close gives back what the present flow holds: the port of the listener.
+func (a *Attempt) Close() {
+	if a.listener != nil {
+		a.listener.Close()
+		a.listener = nil
+	}
+}
+
+// InviteDuring runs invite beside wait. The context of both ends with ctx, and with the error of invite as its cause if
+// there is one; that of invite also ends when wait returns. invite may stay until then; leave waits for it to return.
+func InviteDuring(ctx context.Context, invite, wait func(context.Context) error) (leave func(), err error) {
+	waiting, giveUp := context.WithCancelCause(ctx)
+	invited := make(chan struct{})
+	go func() {
+		defer close(invited)
+		if err := invite(waiting); err != nil {
+			giveUp(err)
+		}
+	}()
+	err = wait(waiting)
+	giveUp(nil)
+	return func() { <-invited }, err
+}
+
+// beginPage begins a flow in which a person goes to a page that comes back to a listener on 127.0.0.1.
+func (a *Attempt) beginPage(ctx context.Context) error {
+	p, c := a.profile, a.client
+	if p.LegacyPage == "" {
+		if err := a.issuer.checkChallenge(); err != nil {
+			return err
+		}
+	}
+	var err error
+	if a.listener, err = loopback.Listen(ctx, loopback.Page{Profile: p.Name, Hostname: c.Hostname}, c.Peer); err != nil {
+		return err
+	}
+	a.invitation.RedirectURI, a.invitation.Paste = a.listener.RedirectURI(), a.listener.Paste
+	page := returned{Attempt: a, listener: a.listener, state: random()}
+	if p.LegacyPage != "" {
+		return a.beginToken(ctx, page)
+	}
+	code := &codeExchange{returned: page, verifier: random(), nonce: random()}
+	a.exchange = code
+	a.invitation.AuthorizeURL = code.authorizeURL()
+	a.invitation.StartURL, err = a.listener.Begin(page.state, a.invitation.AuthorizeURL)
+	return err
+}
+
+// returned is what a browser brings back to the listener.
+type returned struct {
+	*Attempt
+	listener *loopback.Listener
+	state    string
+	callback loopback.Callback
+}
+
+func (r *returned) wait(ctx context.Context) (err error) {
+	r.callback, err = r.listener.Wait(ctx)
+	return err
+}
+
+// codeExchange is the authorization code flow with PKCE (RFC 7636).
+type codeExchange struct {
+	returned
+	verifier, nonce string
+}
+
+func (e *codeExchange) oauthConfig() *oauth2.Config {
+	conf := oauthConfig(e.profile, e.issuer)
+	conf.RedirectURL = e.invitation.RedirectURI
+	return conf
+}
+
+func (e *codeExchange) authorizeURL() string {
+	options := append(e.client.accountOptions(e.issuer), oauth2.S256ChallengeOption(e.verifier), oidc.Nonce(e.nonce))
+	if name := machineName(e.client.Hostname); e.profile.Companion && name != "" {
+		options = append(options, oauth2.SetAuthURLParam("machine_name", name))
+	}
+	return e.oauthConfig().AuthCodeURL(e.state, options...)
+}
+
+// accountOptions ask for c.Account.
+func (c *Client) accountOptions(issuer *metadata) []oauth2.AuthCodeOption {
+	if c.Account == "" {
+		return nil
+	}
+	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("login_hint", c.Account)}
+	// Most issuers do not list what they take (OpenID Connect Prompt Create 1.0 §4.1).
+	if issuer.Prompts == nil || slices.Contains(issuer.Prompts, "login") {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	return options
+}
+
+func (e *codeExchange) redeem(ctx context.Context) (Tokens, error) {
+	// RFC 9207 §2.4: the issuer is compared before anything else in the answer is used, errors included.
+	callback := e.callback
+	if callback.Issuer != e.profile.Issuer && (callback.Issuer != "" || e.issuer.NamesItself || e.profile.Companion) {
+		return Tokens{}, fmt.Errorf("the browser came back from the issuer %q, not from %q", clip(callback.Issuer, 200), e.profile.Issuer)
+	}
+	if callback.Error == "access_denied" {
+		return Tokens{}, ErrDenied
+	}
+	if callback.Error != "" {
+		return Tokens{}, refusal("authorize", 0, callback.Error, callback.ErrorDescription, e.state, e.verifier, e.nonce)
+	}
+	client, err := e.client.httpClient()
+	if err != nil {
+		return Tokens{}, err
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	answer, err := e.oauthConfig().Exchange(ctx, callback.Code, oauth2.VerifierOption(e.verifier))
+	if err != nil {
+		return Tokens{}, tokenError(err, callback.Code, e.state, e.verifier, e.nonce)
+	}
+	return e.client.verify(ctx, e.profile, e.issuer, answer, e.nonce)
+}
