@@ -17,7 +17,7 @@ import {
 import {
   type AuthorizeRequest,
   authorizePath,
-  CHECKED,
+  CHECKED_HEADER,
   CLIENT_ID,
   parameters,
   parseAuthorize,
@@ -41,20 +41,20 @@ export default function Page(props: Props) {
 }
 
 async function Authorize({ searchParams }: Props) {
-  if ((await headers()).get(CHECKED) !== "1") {
+  if ((await headers()).get(CHECKED_HEADER) !== "1") {
     // Without it the page has no headers against framing, and nothing may be approved on it.
     throw new Error("cli-auth: proxy.ts does not call withCliAuth, or its matcher leaves /cli-auth out");
   }
   const settings = readSettings();
-  const asked = parseAuthorize(asParams(await searchParams));
+  const request = parseAuthorize(asParams(await searchParams));
   const site = new URL(settings.origin).host;
   try {
     const who = await signedIn(settings);
-    return who ? <Consent asked={asked} who={who} site={site} /> : <SignedOut asked={asked} site={site} />;
+    return who ? <Consent request={request} who={who} site={site} /> : <SignedOut request={request} site={site} />;
   } catch (error) {
     if (!(error instanceof ClerkUnavailable)) throw error;
     console.error(`cli-auth: ${error.message}`);
-    return <Unavailable asked={asked} site={site} />;
+    return <Unavailable request={request} site={site} />;
   }
 }
 
@@ -77,16 +77,16 @@ async function signedIn(settings: Settings): Promise<SignedIn | undefined> {
   return { session: sessionId, user: userId, person, organization: session.org, memberships };
 }
 
-function Consent({ asked, who, site }: { asked: AuthorizeRequest; who: SignedIn; site: string }) {
+function Consent({ request, who, site }: { request: AuthorizeRequest; who: SignedIn; site: string }) {
   const { person, memberships } = who;
-  const self = authorizePath(asked);
+  const self = authorizePath(request);
   return (
     <Frame site={site}>
       <h1>Let the command line act as you?</h1>
       <p>
-        <strong>{CLIENT_ID}</strong> on <Machine name={asked.machine} /> asks for access to your account.
+        <strong>{CLIENT_ID}</strong> on <Machine name={request.machine} /> asks for access to your account.
       </p>
-      <OtherAccount hint={asked.loginHint} person={person} />
+      <OtherAccount hint={request.loginHint} person={person} />
       <dl className={styles.facts}>
         <div>
           <dt>Account</dt>
@@ -110,11 +110,11 @@ function Consent({ asked, who, site }: { asked: AuthorizeRequest; who: SignedIn;
           <dt>Client</dt>
           <dd>{CLIENT_ID}</dd>
         </div>
-        {asked.machine && (
+        {request.machine && (
           <div>
             <dt>Machine</dt>
             <dd>
-              <Quoted text={asked.machine} />
+              <Quoted text={request.machine} />
               <span className={styles.aside}>its own words, not verified</span>
             </dd>
           </div>
@@ -124,7 +124,7 @@ function Consent({ asked, who, site }: { asked: AuthorizeRequest; who: SignedIn;
         The token acts as you in the whole app: whoever holds it can do all that you can do on {site}. Approve only if
         you have started this sign-in yourself, just now.
       </p>
-      <Decision fields={[...parameters(asked), ["session", who.session], ["organization", who.organization]]} />
+      <Decision fields={[...parameters(request), ["session", who.session], ["organization", who.organization]]} />
       <p className={styles.end}>
         Access ends soon after you sign out of {site} in this browser. Not you?{" "}
         <AnotherAccount self={self} session={who.session} />
@@ -143,16 +143,16 @@ function OtherAccount({ hint, person }: { hint: string; person: Account }) {
   );
 }
 
-function SignedOut({ asked, site }: { asked: AuthorizeRequest; site: string }) {
-  const self = authorizePath(asked);
+function SignedOut({ request, site }: { request: AuthorizeRequest; site: string }) {
+  const self = authorizePath(request);
   return (
     <Frame site={site} wide>
       <h1>Sign in to go on</h1>
       <p>
-        <strong>{CLIENT_ID}</strong> on <Machine name={asked.machine} /> asks for access to your account. You decide
+        <strong>{CLIENT_ID}</strong> on <Machine name={request.machine} /> asks for access to your account. You decide
         after signing in.
       </p>
-      <SignInForm self={self} hint={asked.loginHint} />
+      <SignInForm self={self} hint={request.loginHint} />
       <noscript>
         <p className={styles.notice}>The sign-in form needs JavaScript.</p>
       </noscript>
@@ -160,13 +160,13 @@ function SignedOut({ asked, site }: { asked: AuthorizeRequest; site: string }) {
   );
 }
 
-function Unavailable({ asked, site }: { asked: AuthorizeRequest; site: string }) {
+function Unavailable({ request, site }: { request: AuthorizeRequest; site: string }) {
   return (
     <Frame site={site}>
       <h1>Try again in a moment</h1>
       <p>Clerk, which keeps the accounts of {site}, does not answer. Nothing was granted.</p>
       <p className={styles.end}>
-        <a href={authorizePath(asked)}>Try again</a>
+        <a href={authorizePath(request)}>Try again</a>
       </p>
     </Frame>
   );
@@ -205,6 +205,7 @@ function Quoted({ text }: { text: string }) {
 
 function asParams(record: Record<string, string | string[] | undefined>): URLSearchParams {
   const params = new URLSearchParams();
-  for (const [name, value] of Object.entries(record)) for (const one of [value ?? []].flat()) params.append(name, one);
+  for (const [name, value] of Object.entries(record))
+    for (const item of [value ?? []].flat()) params.append(name, item);
   return params;
 }

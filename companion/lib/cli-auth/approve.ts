@@ -6,8 +6,8 @@ import { activeSession } from "./clerk";
 import { readForm } from "./form";
 import { issueCode } from "./grant";
 import { plainPage } from "./plain-page";
-import { AGAIN, type AuthorizeRequest, authorizePath, parseAuthorize, redirectUri, single } from "./request";
-import { invalidRequest, known, OAuthError } from "./respond";
+import { type AuthorizeRequest, authorizePath, parseAuthorize, RETRY_PARAM, redirectUri, single } from "./request";
+import { invalidRequest, OAuthError, toOAuthError } from "./respond";
 import { readSettings, type Settings } from "./settings";
 
 /** POST /api/cli-auth/approve */
@@ -15,7 +15,7 @@ export async function approve(request: Request): Promise<Response> {
   try {
     return await decide(request);
   } catch (error) {
-    const { status, message, headers } = known(error);
+    const { status, message, headers } = toOAuthError(error);
     return plainPage(status, message, headers);
   }
 }
@@ -26,7 +26,7 @@ async function decide(request: Request): Promise<Response> {
     throw new OAuthError(403, "invalid_request", `this form can only be sent from a page of ${settings.origin}`);
   }
   const form = await readForm(request);
-  const asked = parseAuthorize(form);
+  const authorizeRequest = parseAuthorize(form);
   const decision = single(form, "decision");
   if (decision !== "approve" && decision !== "deny") throw invalidRequest("the parameter decision is missing or wrong");
 
@@ -34,13 +34,14 @@ async function decide(request: Request): Promise<Response> {
   // ended while its cookie lives on, the person is asked again. The organisation is the session's, for which tokens are
   // minted; the cookie may name that of another tab.
   const { isAuthenticated, sessionId, userId } = await auth();
-  if (!isAuthenticated || sessionId !== single(form, "session")) return askAgain(settings, asked);
+  if (!isAuthenticated || sessionId !== single(form, "session")) return askAgain(settings, authorizeRequest);
   const session = await activeSession(settings, sessionId);
-  if (session?.sub !== userId || session.org !== single(form, "organization")) return askAgain(settings, asked);
+  if (session?.sub !== userId || session.org !== single(form, "organization"))
+    return askAgain(settings, authorizeRequest);
 
-  if (decision === "deny") return callback(settings, asked, { error: "access_denied" });
-  const code = await issueCode(settings, { sid: sessionId, sub: userId, org: session.org }, asked);
-  return callback(settings, asked, { code });
+  if (decision === "deny") return callback(settings, authorizeRequest, { error: "access_denied" });
+  const code = await issueCode(settings, { sid: sessionId, sub: userId, org: session.org }, authorizeRequest);
+  return callback(settings, authorizeRequest, { code });
 }
 
 // Without this another site could post the form for the person. A browser says where a form comes from; both headers
@@ -50,17 +51,17 @@ function sameOrigin(request: Request, settings: Settings): boolean {
   return request.headers.get("origin") === settings.origin && (site === null || site === "same-origin");
 }
 
-function askAgain(settings: Settings, asked: AuthorizeRequest): Response {
-  return seeOther(`${settings.origin}${authorizePath(asked)}&${AGAIN}=1`);
+function askAgain(settings: Settings, request: AuthorizeRequest): Response {
+  return seeOther(`${settings.origin}${authorizePath(request)}&${RETRY_PARAM}=1`);
 }
 
 function callback(
   settings: Settings,
-  asked: AuthorizeRequest,
+  request: AuthorizeRequest,
   outcome: { code: string } | { error: string },
 ): Response {
-  const query = new URLSearchParams({ ...outcome, state: asked.state, iss: settings.origin });
-  return seeOther(`${redirectUri(asked.port)}?${query}`);
+  const query = new URLSearchParams({ ...outcome, state: request.state, iss: settings.origin });
+  return seeOther(`${redirectUri(request.port)}?${query}`);
 }
 
 // 303 and never 307: the browser must not send the form on.

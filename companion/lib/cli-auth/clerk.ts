@@ -49,10 +49,10 @@ export type Account = { name: string; email: string; emails: string[] };
 
 export async function account(settings: Settings, sub: string): Promise<Account> {
   const user = await call(settings, "GET", `/v1/users/${encodeURIComponent(sub)}`);
-  const addresses = records(user?.email_addresses).map((one) => ({ id: one.id, email: text(one.email_address) }));
-  const primary = addresses.find((one) => one.id === user?.primary_email_address_id) ?? addresses[0];
+  const addresses = records(user?.email_addresses).map((item) => ({ id: item.id, email: text(item.email_address) }));
+  const primary = addresses.find((item) => item.id === user?.primary_email_address_id) ?? addresses[0];
   const name = [text(user?.first_name), text(user?.last_name)].filter(Boolean).join(" ") || text(user?.username);
-  return { name, email: primary?.email ?? "", emails: addresses.map((one) => one.email) };
+  return { name, email: primary?.email ?? "", emails: addresses.map((item) => item.email) };
 }
 
 /** An organisation that a person is a member of. */

@@ -1,11 +1,11 @@
 // Who this server is and where its endpoints are (RFC 8414).
 
-import { answer, json } from "./respond";
+import { json, respond } from "./respond";
 import { readSettings } from "./settings";
 
 /** GET /.well-known/oauth-authorization-server */
 export function metadata(): Promise<Response> {
-  return answer(async () => {
+  return respond(async () => {
     const { origin, clerk, store } = readSettings();
     return json({
       issuer: origin,

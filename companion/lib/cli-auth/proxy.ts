@@ -7,8 +7,8 @@
 import { type ClerkMiddlewareOptions, clerkMiddleware } from "@clerk/nextjs/server";
 import { type NextFetchEvent, type NextMiddleware, NextRequest, NextResponse } from "next/server";
 import { pageHeaders, plainPage } from "./plain-page";
-import { AGAIN, type AuthorizeRequest, CHECKED, parseQuery } from "./request";
-import { known } from "./respond";
+import { type AuthorizeRequest, CHECKED_HEADER, parseQuery, RETRY_PARAM } from "./request";
+import { toOAuthError } from "./respond";
 import { readSettings } from "./settings";
 
 /**
@@ -18,7 +18,7 @@ import { readSettings } from "./settings";
 export function withCliAuth(app: NextMiddleware, options: ClerkMiddlewareOptions = {}): NextMiddleware {
   const clerk = clerkMiddleware((_, request) => {
     const headers = new Headers(request.headers);
-    headers.set(CHECKED, "1");
+    headers.set(CHECKED_HEADER, "1");
     return NextResponse.next({ request: { headers } });
   }, options);
   return (request, event) => {
@@ -48,24 +48,24 @@ async function authorize(request: NextRequest, event: NextFetchEvent, clerk: Nex
   if (read && destination !== null && destination !== "document") {
     return plainPage(400, "this page can only be opened by itself");
   }
-  let asked: AuthorizeRequest;
+  let authorizeRequest: AuthorizeRequest;
   try {
     readSettings(); // a page that leads nowhere is of no use: the first visitor is the one who sets it up
-    asked = parseQuery(request.nextUrl.search);
+    authorizeRequest = parseQuery(request.nextUrl.search);
   } catch (error) {
-    const { status, message } = known(error);
+    const { status, message } = toOAuthError(error);
     return plainPage(status, message);
   }
   const response = await clerk(withoutHandshake(request), event);
   if (!response) throw new Error("clerkMiddleware answered nothing");
-  for (const [name, value] of Object.entries(pageHeaders(asked.port))) response.headers.set(name, value);
+  for (const [name, value] of Object.entries(pageHeaders(authorizeRequest.port))) response.headers.set(name, value);
   return response;
 }
 
 // Clerk renews an old session cookie by a redirect to its Frontend API. After the consent form that redirect would be
 // refused by the page's form-action; told that this is no document, Clerk leaves it to the script on the page.
 function withoutHandshake(request: NextRequest): NextRequest {
-  if (!request.nextUrl.searchParams.has(AGAIN)) return request;
+  if (!request.nextUrl.searchParams.has(RETRY_PARAM)) return request;
   const headers = new Headers(request.headers);
   headers.set("sec-fetch-dest", "empty");
   return new NextRequest(request, { headers });

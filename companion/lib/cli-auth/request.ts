@@ -6,10 +6,10 @@ export const CLIENT_ID = "clerk-credential-helper";
 const MAX_QUERY = 8 * 1024;
 
 /** A header of requests that the proxy function has checked. The consent page is not shown without it. */
-export const CHECKED = "x-cli-auth-checked";
+export const CHECKED_HEADER = "x-cli-auth-checked";
 
 /** A parameter of a request that the person is asked about a second time. */
-export const AGAIN = "again";
+export const RETRY_PARAM = "again";
 
 /** A sign-in that a helper asks for. */
 export type AuthorizeRequest = {

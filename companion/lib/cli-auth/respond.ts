@@ -35,17 +35,17 @@ export function json(body: unknown, status = 200, headers: Record<string, string
 }
 
 /** What the handler answers, or the error that it threw, as JSON. */
-export async function answer(handler: () => Promise<Response>): Promise<Response> {
+export async function respond(handler: () => Promise<Response>): Promise<Response> {
   try {
     return await handler();
   } catch (error) {
-    const { status, code, message, headers } = known(error);
+    const { status, code, message, headers } = toOAuthError(error);
     return json({ error: code, error_description: message }, status, headers);
   }
 }
 
 /** The error as one that may be shown. What is not expected goes to the log and is shown without its text. */
-export function known(error: unknown): OAuthError {
+export function toOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
   if (error instanceof BadParameter) return invalidRequest(error.message);
   if (error instanceof ClerkUnavailable || error instanceof StoreError) {

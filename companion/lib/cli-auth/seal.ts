@@ -56,8 +56,8 @@ export async function openCode(settings: Settings, value: string): Promise<Seale
   const claims = await open(settings, "code", value);
   const { challenge, port } = claims;
   if (typeof challenge !== "string" || !/^[A-Za-z0-9_-]{43}$/.test(challenge)) throw new Unsealable();
-  if (!Number.isInteger(port)) throw new Unsealable();
-  return { ...grantOf(claims), challenge, port: port as number };
+  if (!isInteger(port)) throw new Unsealable();
+  return { ...grantOf(claims), challenge, port };
 }
 
 export async function openRefresh(settings: Settings, value: string): Promise<Sealed> {
@@ -68,7 +68,7 @@ async function open(settings: Settings, kind: Kind, value: string): Promise<Reco
   if (value.length > MAX_SEALED || !FORM.test(value)) throw new Unsealable();
   try {
     const { kid } = decodeProtectedHeader(value);
-    const secret = settings.secrets.find((one) => keyId(one) === kid);
+    const secret = settings.secrets.find((item) => keyId(item) === kid);
     if (!secret) throw new Unsealable();
     const { payload } = await jwtDecrypt(value, key(secret, kind), {
       issuer: settings.origin,
@@ -87,18 +87,18 @@ async function open(settings: Settings, kind: Kind, value: string): Promise<Reco
 // others.
 function grantOf(claims: Record<string, unknown>): Sealed {
   const { jti, family, iat, exp, aud, sid, sub, org } = claims;
-  const id = (value: unknown) => typeof value === "string" && ID.test(value);
-  if (!id(jti) || !id(family) || !id(sid) || !id(sub) || !(org === "" || id(org))) throw new Unsealable();
-  if (typeof aud !== "string" || !Number.isInteger(exp) || !Number.isInteger(iat)) throw new Unsealable();
-  if ((iat as number) > now() + CLOCK_SKEW) throw new Unsealable();
-  return {
-    jti: jti as string,
-    family: family as string,
-    sid: sid as string,
-    sub: sub as string,
-    org: org as string,
-    exp: exp as number,
-  };
+  if (!isId(jti) || !isId(family) || !isId(sid) || !isId(sub) || !(org === "" || isId(org))) throw new Unsealable();
+  if (typeof aud !== "string" || !isInteger(exp) || !isInteger(iat)) throw new Unsealable();
+  if (iat > now() + CLOCK_SKEW) throw new Unsealable();
+  return { jti, family, sid, sub, org, exp };
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && ID.test(value);
+}
+
+function isInteger(value: unknown): value is number {
+  return Number.isInteger(value);
 }
 
 function key(secret: string, kind: Kind): Uint8Array {

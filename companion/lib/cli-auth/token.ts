@@ -5,13 +5,13 @@ import { readForm } from "./form";
 import { redeemCode, redeemRefresh, revoke } from "./grant";
 import { type RateLimit, rateLimit } from "./limit";
 import { CLIENT_ID, parseRedirect, single } from "./request";
-import { answer, invalidRequest, json, OAuthError } from "./respond";
+import { invalidRequest, json, OAuthError, respond } from "./respond";
 import { readSettings } from "./settings";
 import { openStore } from "./store";
 
 /** POST /api/cli-auth/token */
 export function token(request: Request, limit: RateLimit = rateLimit): Promise<Response> {
-  return answer(async () => {
+  return respond(async () => {
     const settings = readSettings();
     const form = await readClientForm(request, "token", limit);
     const store = openStore(settings);
@@ -33,7 +33,7 @@ export function token(request: Request, limit: RateLimit = rateLimit): Promise<R
 
 /** POST /api/cli-auth/revoke (RFC 7009): 200 also for tokens that are not ours, or over. */
 export function revocation(request: Request, limit: RateLimit = rateLimit): Promise<Response> {
-  return answer(async () => {
+  return respond(async () => {
     const settings = readSettings();
     const form = await readClientForm(request, "revoke", limit);
     await revoke(settings, openStore(settings), required(form, "token"));
