@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// ErrNoBrowser says that this machine has no browser that could be started here.
+// ErrNoBrowser means that no browser could be started on this machine.
 var ErrNoBrowser = errors.New("no browser could be started")
 
 // OpenBrowser shows a page of our own loopback listener in the person's browser: url must be

@@ -67,7 +67,7 @@ func withURL(args []string, url string) []string {
 	return replaced
 }
 
-// lookAbsolute finds a program without ever looking into the current folder, which may be somebody else's checkout.
+// lookAbsolute finds a program. It never looks into the current folder, which may be a checkout of foreign code.
 func lookAbsolute(name, path string) (string, error) {
 	if filepath.IsAbs(name) {
 		return exec.LookPath(name)
@@ -90,7 +90,7 @@ func lookAbsolute(name, path string) (string, error) {
 func launch(ctx context.Context, path string, args []string, stderr io.Writer, grace time.Duration) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = WithoutSecrets(os.Environ())
-	cmd.Dir = "/" // a browser stays, and would keep our folder's file system busy
+	cmd.Dir = "/" // the browser outlives us, and would keep our folder's file system busy
 	OwnSession(cmd)
 	if f, ok := stderr.(*os.File); ok && f != nil && term.IsTerminal(int(f.Fd())) {
 		cmd.Stdout, cmd.Stderr = f, f

@@ -29,7 +29,7 @@ const (
 )
 
 // busConn is a connection to a message bus for one goroutine. It is made for a program that reads one secret and ends:
-// what has been called goes out in one write when somebody waits for an answer, the handshake with it.
+// calls are collected and go out, with the handshake, in one write when an answer is waited for.
 type busConn struct {
 	socket  *busSocket
 	in      *bufio.Reader
@@ -103,7 +103,7 @@ func answers(m *dbus.Message) uint32 {
 	return serial
 }
 
-// flush writes what has been called.
+// flush writes the calls that were collected.
 func (c *busConn) flush() error {
 	if len(c.out) == 0 {
 		return nil

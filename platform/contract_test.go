@@ -23,8 +23,8 @@ func TestFileContract(t *testing.T) {
 	platformtest.TestLargest(t, openKeychain(t, "file", dir))
 }
 
-// paced is a keychain whose readers pause. Windows replaces no file that somebody has open, and three readers that never
-// pause leave it open for good.
+// paced is a keychain whose readers pause. Windows replaces no file that another process has open, and three readers
+// that never pause leave it open for good.
 type paced struct{ platformtest.Keychain }
 
 func (p paced) Get(ctx context.Context, name string) (string, error) {

@@ -47,7 +47,7 @@ func TestCredentialManagerCrowd(t *testing.T) {
 					return
 				}
 				if len(got) != 6<<10 || got != tokens(got[:1]) {
-					t.Errorf("a reader saw %d bytes that nobody has written", len(got))
+					t.Errorf("a reader saw %d bytes that were never written", len(got))
 					return
 				}
 				readings.Add(1)

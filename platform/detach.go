@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// StartDetached starts a program that goes on when we end, however we end: in a session of its own, so that Ctrl-C and a
-// closed terminal do not reach it, with no streams and nothing else that our caller has opened for us. It inherits
-// environment and folder; argv begins with the name that it is called by. wait gives the program's end: nil for status 0,
-// or the context's error, which leaves the program running.
+// StartDetached starts a program that continues when we end, however we end: in a session of its own, so that Ctrl-C
+// and a closed terminal do not reach it, with no streams and nothing else that our caller has opened for us. It
+// inherits environment and folder; argv begins with the name that it is called by. wait gives the program's end: nil
+// for status 0, or the context's error, which leaves the program running.
 func StartDetached(program string, argv ...string) (wait func(context.Context) error, err error) {
 	cmd := &exec.Cmd{Path: program, Args: argv}
 	OwnSession(cmd)
@@ -29,9 +29,9 @@ func StartDetached(program string, argv ...string) (wait func(context.Context) e
 	}, nil
 }
 
-// startAlone starts a program that may outlive us without the descriptors beside the standard streams that our caller has
-// left open for us: the end of a pipe that somebody reads to its end, or the lock of a script. Those stay ours, for a
-// command that we run later.
+// startAlone starts a program that may outlive us without the descriptors beside the standard streams that our caller
+// has left open for us: the end of a pipe that is read to its end, or the lock of a script. We keep them, for a command
+// that we run later.
 func startAlone(cmd *exec.Cmd) error {
 	giveBack := withhold()
 	defer giveBack()

@@ -34,7 +34,7 @@ func TestNothingIsInherited(t *testing.T) {
 			dir := t.TempDir()
 			log := filepath.Join(dir, "log")
 			t.Setenv("TEST_LOG", log)
-			// It says that it runs, and stays.
+			// It reports that it runs, and stays.
 			program := script(t, dir, "stays", "echo $$ >>$TEST_LOG; exec sleep 120")
 			r, w, err := os.Pipe()
 			if err != nil {
@@ -59,7 +59,7 @@ func TestNothingIsInherited(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n, err := r.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("read %d bytes, %v: somebody still has the other end open", n, err)
+				t.Errorf("read %d bytes, %v: another process still has the other end open", n, err)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 
 const appName = "clerk-credential-helper"
 
-// What is wrong with a file or folder that is refused. The errors say its name before and more after.
+// Reasons to refuse a file or folder. An error that wraps one begins with the path and ends with details.
 var (
 	ErrForeign  = errors.New("belongs to another user")
 	ErrWritable = errors.New("may be written by others")
@@ -53,7 +53,7 @@ func StateDir(getenv func(string) string) (string, error) {
 func LockDir() (string, error) { return lockDir() }
 
 // ReadTrusted reads a configuration file of at most limit bytes. The file and its folder must belong to this user, to
-// root or (on Windows) to Administrators or SYSTEM, and nobody else may be able to write there. Symbolic links are
+// root or (on Windows) to Administrators or SYSTEM, and no other user may be able to write there. Symbolic links are
 // followed first; the place where the file really is, and the folder of the path itself, must both pass.
 //
 // A missing file is [io/fs.ErrNotExist]. Every other error names the path and what is wrong with it.
@@ -95,8 +95,8 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// OpenAtOnce is [os.OpenFile] without its wait for somebody at the other end of a named pipe, which no context ends: one
-// that is opened for reading is simply empty, and one for writing that nobody reads is an error.
+// OpenAtOnce is [os.OpenFile] without its wait for the other end of a named pipe, which no context ends: a pipe without
+// a writer reads as empty, and opening a pipe without a reader for writing is an error.
 func OpenAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	return openAtOnce(path, flag, perm)
 }

@@ -53,7 +53,7 @@ func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
 }
 
-// checkTrusted checks that the file or folder is ours or root's and that nobody else may write to it.
+// checkTrusted checks that the file or folder is ours or root's and that no other user may write to it.
 func checkTrusted(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -71,7 +71,7 @@ func checkTrusted(f *os.File) error {
 	return nil
 }
 
-// checkPrivate checks that the file or folder is ours and that nobody else may do anything with it.
+// checkPrivate checks that the file or folder is ours and that no other user has any right to it.
 func checkPrivate(path string, info fs.FileInfo) error {
 	owner, err := ownerOf(path, info)
 	switch {

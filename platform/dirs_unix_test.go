@@ -50,8 +50,8 @@ func TestReadTrusted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "above the limit of 100 bytes"},
-		{"somebody else's file", func(t *testing.T, p place) { chown(t, p.file) }, "config.toml belongs to another user (12345)"},
-		{"somebody else's folder", func(t *testing.T, p place) { chown(t, p.dir) }, "dir belongs to another user (12345)"},
+		{"another user's file", func(t *testing.T, p place) { chown(t, p.file) }, "config.toml belongs to another user (12345)"},
+		{"another user's folder", func(t *testing.T, p place) { chown(t, p.dir) }, "dir belongs to another user (12345)"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			top := t.TempDir()
@@ -135,7 +135,7 @@ func TestFileStoreRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, false},
-		{"somebody else's folder", func(t *testing.T, dir, _ string) { chown(t, dir) }, false},
+		{"another user's folder", func(t *testing.T, dir, _ string) { chown(t, dir) }, false},
 		{"others may read the file", func(t *testing.T, _, file string) { chmod(t, file, 0o640) }, true},
 		{"others may write the file", func(t *testing.T, _, file string) { chmod(t, file, 0o602) }, true},
 		{"a link in place of the file", func(t *testing.T, dir, file string) {
@@ -151,7 +151,7 @@ func TestFileStoreRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, true},
-		{"somebody else's file", func(t *testing.T, _, file string) { chown(t, file) }, true},
+		{"another user's file", func(t *testing.T, _, file string) { chown(t, file) }, true},
 		{"an empty file", func(t *testing.T, _, file string) {
 			if err := os.Truncate(file, 0); err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestLocksRefuseForeignPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"somebody else's", func(t *testing.T, dir string) { mkdir(t, dir); chown(t, dir) }},
+		{"another user's", func(t *testing.T, dir string) { mkdir(t, dir); chown(t, dir) }},
 		{"a link as the lock file", func(t *testing.T, dir string) {
 			mkdir(t, dir)
 			if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "session.lock")); err != nil {

@@ -15,7 +15,7 @@ import (
 func machineConfigDir() string {
 	dir, err := windows.KnownFolderPath(windows.FOLDERID_ProgramData, 0)
 	if err != nil {
-		return `C:\ProgramData` // where it is unless somebody has moved it
+		return `C:\ProgramData` // the default
 	}
 	return dir
 }
@@ -67,8 +67,8 @@ func replaceFile(from, to string) error {
 // syncDir has nothing to do: NTFS journals the rename.
 func syncDir(string) error { return nil }
 
-// patiently repeats what fails only because somebody has the file open or is just replacing it, for 2 s at most. The
-// pauses stay short: between readers who come and go the file is free for moments only.
+// patiently retries, for 2 s at most, what fails only because another process has the file open or is replacing it. The
+// pauses are short, because between two readers the file is free for a moment only.
 func patiently(call func() error) error {
 	wait := time.Millisecond
 	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
@@ -81,14 +81,14 @@ func patiently(call func() error) error {
 	}
 }
 
-// The rights that let somebody change a file, or a folder's content, or take those rights.
+// The rights to change a file or a folder's content, or to take such rights.
 const writeRights = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | fileDeleteChild | windows.DELETE |
 	windows.WRITE_DAC | windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL
 
 const fileDeleteChild = 0x40 // FILE_DELETE_CHILD, winnt.h
 
-// checkTrusted checks that the owner is this user, Administrators, SYSTEM or the installer, and that nobody else may
-// write. The folder's own list counts as it stands; a file's inherited entries are part of the file's list.
+// checkTrusted checks that the owner is this user, Administrators, SYSTEM or the installer, and that no other account
+// may write. The folder's own list counts as it stands; a file's inherited entries are part of the file's list.
 func checkTrusted(f *os.File) error {
 	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT,
 		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
@@ -98,7 +98,7 @@ func checkTrusted(f *os.File) error {
 	return checkAccess(f.Name(), sd, writeRights, ErrWritable)
 }
 
-// checkPrivate checks that nobody but this user and the system's administrators may read or write.
+// checkPrivate checks that only this user and the system's administrators may read or write.
 func checkPrivate(path string, _ fs.FileInfo) error {
 	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
 		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)

@@ -280,7 +280,7 @@ func TestSecretServiceWritePrompts(t *testing.T) {
 			f.completed(fakePrompt+"2", false)
 			f.completed(fakePrompt, true)
 		}, ErrLocked},
-		{"nobody answers", func(*fakeService) {}, ErrLocked},
+		{"no answer", func(*fakeService) {}, ErrLocked},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			t.Parallel()

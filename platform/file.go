@@ -12,7 +12,8 @@ import (
 )
 
 // fileStore keeps each secret in a file of its own, DIR/NAME.json, whose content is the secret's bytes and nothing
-// else. It is chosen by name only: whoever can read the person's files, a backup included, can read these.
+// else. It is chosen by name only, because everything that can read the user's files, a backup included, can read
+// these.
 //
 // The folder and the files must be this user's and closed to all others (0700 and 0600); anything else is refused
 // rather than repaired, because what was open may have been read or replaced already.
@@ -61,8 +62,8 @@ func (s fileStore) delete(_ context.Context, name string) error {
 	return errors.Join(s.sweep(name), notFound(os.Remove(s.path(name))))
 }
 
-// sweep removes what killed writers of the item have left: a secret would stay in a file that nobody knows of. Writers of
-// one item exclude each other (see [Keychain.Set]), so none of these files is being written.
+// sweep removes the temporary files of killed writers of the item, in which a secret would stay. Writers of one item
+// exclude each other (see [Keychain.Set]), so none of these files is being written.
 func (s fileStore) sweep(name string) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// The conditions of a store that its callers tell apart, with errors.Is.
+// The conditions of a store that callers distinguish with errors.Is.
 var (
-	// ErrNotFound says that there is no item of that name.
+	// ErrNotFound means that there is no item of that name.
 	ErrNotFound = errors.New("no such item in the keychain")
-	// ErrLocked says that the store is there but gives nothing away now: it is locked, its prompt was dismissed, or
-	// it cannot be used in this kind of logon (both common over SSH).
+	// ErrLocked means that the store exists but cannot be read now: it is locked, its prompt was dismissed, or it
+	// cannot be used in this kind of logon (both common over SSH).
 	ErrLocked = errors.New("the keychain is locked")
-	// ErrUnavailable says that there is no such store here: no service, no bus, or an operating system without one.
+	// ErrUnavailable means that there is no such store here: no service, no bus, or an operating system without one.
 	ErrUnavailable = errors.New("no keychain is available")
 )
 
@@ -61,7 +61,7 @@ type store interface {
 //   - "file": files in stateDir
 //   - "none": a store that is always empty and refuses to keep anything
 //
-// Opening does not touch the store: what is wrong with it is said by the first call.
+// Opening does not touch the store: the first call returns what is wrong with it.
 func OpenKeychain(choice, stateDir string) (*Keychain, error) {
 	switch choice {
 	case "", "auto", "keychain", "kernel":
@@ -146,16 +146,16 @@ func (k *Keychain) Explain(ctx context.Context) string {
 	return k.explain(ctx)
 }
 
-// InMemory says that what the store keeps now is gone at a reboot, as Explain says too. It raises no prompt and takes as
-// long as a Get at most.
+// InMemory reports whether a reboot deletes what the store keeps. It raises no prompt and takes as long as a Get at
+// most.
 func (k *Keychain) InMemory(ctx context.Context) bool { return k.inMemory != nil && k.inMemory(ctx) }
 
 // LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].
 // It belongs to the store, so that two environments that share a store share its locks.
 func (k *Keychain) LockDir() (string, error) { return k.lockDir() }
 
-// checkName holds names of items and locks to bytes that every store and every file system keeps as they are, also
-// where letters have no case.
+// checkName restricts the names of items and locks to bytes that every store and file system keeps unchanged, also one
+// that ignores case.
 func checkName(name string) error {
 	foreign := func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') }
 	if name == "" || len(name) > maxName || strings.ContainsFunc(name, foreign) {
@@ -164,7 +164,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// noStore is the store for machines that live on injected tokens: always empty, never written.
+// noStore is the store for machines that use injected tokens only: always empty, never written.
 type noStore struct{}
 
 func (noStore) get(context.Context, string) (string, error) { return "", ErrNotFound }

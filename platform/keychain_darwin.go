@@ -66,8 +66,8 @@ func (macKeychain) delete(ctx context.Context, name string) error {
 	return err
 }
 
-// macWait runs one call of the Security framework, which knows no context. A call that outlives its limit is left
-// behind: it waits in the system for a person who is not there, and ends with the process.
+// macWait runs one call of the Security framework, which knows no context. A call that exceeds its limit is abandoned:
+// it waits in the system for a user who is not there, and ends with the process.
 func macWait(ctx context.Context, call func() (string, error)) (string, error) {
 	limit := macReplyLimit
 	if Graphical(os.Getenv) {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelKeyring keeps each secret as a key of the type "user" in the user's persistent keyring (persistent-keyring(7)): in
-// memory, gone at a reboot, or when the keyring was not used for the time in persistent_keyring_expiry, 3 days. All of the
-// user's processes share it, in whatever session, and nobody else.
+// kernelKeyring keeps each secret as a key of the type "user" in the user's persistent keyring (persistent-keyring(7)):
+// in memory, gone at a reboot, or when the keyring was not used for the time in persistent_keyring_expiry, 3 days. All
+// processes of the user share it, in any session, and no other user has access.
 type kernelKeyring struct{}
 
 const (
@@ -44,7 +44,7 @@ func (kernelKeyring) get(ctx context.Context, name string) (string, error) {
 	return string(b[:min(n, maxKey)]), nil
 }
 
-// set updates a key of that description in place, which the kernel does by itself.
+// set updates a key of that description in place; the kernel does that in one step.
 func (kernelKeyring) set(ctx context.Context, name, secret string) error {
 	if len(secret) > maxKey {
 		return fmt.Errorf("a secret of %d bytes is above the limit of a key in the kernel, %d", len(secret), maxKey)
@@ -95,10 +95,10 @@ func unused(d time.Duration) string {
 
 func keyDescription(name string) string { return keychainService + ":" + name }
 
-// persistentKeyring links the user's persistent keyring to the keyring of this thread, which makes us its possessor, and
-// keeps the goroutine on the thread until done. The process's keyring would not do: a thread that is older than it does
-// not see it. Each thread's keyring counts as a key of the user's, of whom a normal one may have 200, so that a crowd of
-// processes waits for others to end, for 3 s at most.
+// persistentKeyring links the user's persistent keyring to the keyring of this thread, which makes us its possessor,
+// and keeps the goroutine on the thread until done. The process's keyring would not do: a thread that is older than it
+// does not see it. Each thread's keyring counts as one of the user's keys, of which a normal user may have 200; many
+// processes at once wait for others to end, for 3 s at most.
 func persistentKeyring(ctx context.Context) (ring int, done func(), err error) {
 	runtime.LockOSThread()
 	limited, cancel := context.WithTimeout(ctx, replyLimit)
@@ -119,7 +119,7 @@ func persistentKeyring(ctx context.Context) (ring int, done func(), err error) {
 	}
 }
 
-// wait sleeps and says whether the context goes on.
+// wait sleeps and reports whether the context is still alive.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -129,7 +129,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// keyError puts what a system call answered into our words.
+// keyError translates the error of a system call.
 func keyError(call string, err error) error {
 	switch err {
 	case nil:

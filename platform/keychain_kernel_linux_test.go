@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NormalUser is nobody's uid, so that its keyring is the tests' alone.
+// NormalUser has a uid that is not in use, so that its keyring is the tests' alone.
 var NormalUser = &syscall.Credential{Uid: 54321, Gid: 54321}
 
 // rerunning is set in a test that another process of this user, or of another, runs again.

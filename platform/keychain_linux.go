@@ -36,8 +36,8 @@ func chooseNative(choice string, service secretService) *Keychain {
 	return k
 }
 
-// serviceOrKernel is the Secret Service, and the kernel's keyring where there is none at all. That is found out by the
-// call itself, so that the usual case costs nothing.
+// serviceOrKernel is the Secret Service, or the kernel's keyring if there is no service at all. The call itself finds
+// that out, so the usual case costs nothing.
 type serviceOrKernel struct {
 	service secretService
 	kernel  kernelKeyring
@@ -76,7 +76,7 @@ func (s serviceOrKernel) unlock(ctx context.Context) error {
 	return err
 }
 
-// neither adds to an error of the kernel's keyring why it was asked.
+// neither adds to an error of the kernel's keyring that there is no Secret Service.
 func neither(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return fmt.Errorf("%w; there is no Secret Service either", err)
@@ -92,7 +92,7 @@ func (s serviceOrKernel) explain(ctx context.Context) string {
 	return name
 }
 
-// inMemory says that there is no Secret Service at all, so that the kernel's keyring is the store.
+// inMemory reports whether there is no Secret Service at all, so that the kernel's keyring is the store.
 func (s serviceOrKernel) inMemory(ctx context.Context) bool {
 	_, err := s.service.provider(ctx)
 	return errors.Is(err, errNoService)
@@ -108,8 +108,8 @@ type secretService struct {
 
 // The limits of waiting.
 const (
-	replyLimit  = 3 * time.Second // one reply, where nobody is asked
-	personLimit = 2 * time.Minute // one prompt, where a person may be asked
+	replyLimit  = 3 * time.Second // one reply, without a prompt
+	personLimit = 2 * time.Minute // one prompt, where a user may be asked
 )
 
 const (
@@ -167,7 +167,7 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 	return "", c.absent(ctx, nil)
 }
 
-// set gives an item that is there its new secret, and makes it otherwise. Both are one step for readers. CreateItem could
+// set replaces the secret of an existing item, or creates the item. Both are one step for readers. CreateItem could
 // replace it as well, but KeePassXC asks the person before it does.
 func (s secretService) set(ctx context.Context, name, value string) error {
 	c, opened, found, err := s.look(ctx, name)
@@ -203,7 +203,7 @@ func (s secretService) set(ctx context.Context, name, value string) error {
 		secretsAPI + "Item.Label":      dbus.MakeVariant(keychainService + " " + name),
 		secretsAPI + "Item.Attributes": dbus.MakeVariant(attributes(name)),
 	}
-	const replace = true // what another process has made since we looked
+	const replace = true // another process may have made the item since we looked
 	var item, prompt dbus.ObjectPath
 	err = c.send(ctx, c.collection, "Collection", "CreateItem", properties, content, replace)(&item, &prompt)
 	if err != nil {
@@ -373,8 +373,8 @@ func (c *secretsConn) search(ctx context.Context, attributes map[string]string) 
 	}
 }
 
-// absent says why no open item was found. A search that finds nothing proves nothing while the collection is locked:
-// KeePassXC shows no items then.
+// absent returns why no open item was found. An empty result proves nothing while the collection is locked: KeePassXC
+// shows no items then.
 func (c *secretsConn) absent(ctx context.Context, locked []dbus.ObjectPath) error {
 	if len(locked) > 0 {
 		return ErrLocked
@@ -401,7 +401,7 @@ func (c *secretsConn) usable(ctx context.Context) error {
 	case true:
 		return ErrLocked
 	}
-	return errors.New("secret service: the keyring does not say whether it is locked")
+	return errors.New("secret service: the keyring does not report whether it is locked")
 }
 
 // follow carries out a prompt, if the service answered with one, and waits for its end. Following is not asking:
@@ -438,7 +438,7 @@ func (c *secretsConn) follow(ctx context.Context, prompt dbus.ObjectPath, limit 
 	}
 	c.call(secretsName, prompt, secretsAPI+"Prompt", "Dismiss")
 	c.socket.limit(replyLimit)
-	c.flush() // if it does not come through, the prompt ends with the connection
+	c.flush() // if this fails, the prompt ends with the connection
 	return fmt.Errorf("%w: its prompt was not answered within %v", ErrLocked, limit)
 }
 
@@ -468,7 +468,8 @@ type secretsError struct{ name, text string }
 
 func (e *secretsError) Error() string { return fmt.Sprintf("secret service: %q: %q", e.name, e.text) }
 
-// isUnknown says that an item is not there (any more). Every service has its own word for it.
+// isUnknown reports whether an error means that the item does not exist (any more). Each service has its own error for
+// it.
 func isUnknown(err error) bool {
 	var e *secretsError
 	if !errors.As(err, &e) {
@@ -485,7 +486,7 @@ func isUnknown(err error) bool {
 	return false
 }
 
-// failure is the error that a message of that type tells of. Its first value, if there is one, is a text for people.
+// failure is the error in a message of that type. Its first value, if there is one, is a text for people.
 func failure(m *dbus.Message) error {
 	e := &secretsError{}
 	e.name, _ = m.Headers[dbus.FieldErrorName].Value().(string)
@@ -495,7 +496,7 @@ func failure(m *dbus.Message) error {
 	return e
 }
 
-// serviceFailure puts a failed call into our words.
+// serviceFailure translates the error of a failed call.
 func serviceFailure(ctx context.Context, err error) error {
 	var answer *secretsError
 	if !errors.As(err, &answer) {
@@ -515,11 +516,11 @@ func serviceFailure(ctx context.Context, err error) error {
 	return answer
 }
 
-// errNoService says that there is nothing that could keep a secret: no bus, or nobody on it who provides the service. A
-// service that does not answer is there all the same.
-var errNoService = errors.New("nobody provides it here")
+// errNoService means that nothing can keep a secret: there is no bus, or no program on it provides the service. A
+// service that does not answer does exist.
+var errNoService = errors.New("no program provides it here")
 
-// noSecretService says that there is no service here, or none that answers, unless it is we who gave up.
+// noSecretService is the error for a service that does not exist or does not answer, unless our own context has ended.
 func noSecretService(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

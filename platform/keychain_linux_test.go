@@ -83,7 +83,7 @@ func TestSecretServiceLocked(t *testing.T) {
 	}
 	wantAll(t, k, "there", ErrLocked)
 	wantAll(t, k, "missing", ErrLocked)
-	// Nobody can answer the prompt here: it has no display, and it counts as dismissed.
+	// The prompt cannot be answered here: it has no display, and counts as dismissed.
 	wantWithin(t, "Unlock", ErrLocked, silenceBound, func() error { return k.Unlock(t.Context()) })
 }
 
@@ -255,7 +255,7 @@ func TestNativeKeychainAddress(t *testing.T) {
 	if err := k.Set(t.Context(), "item", "secret"); err != nil {
 		t.Errorf("Set through the second address of the list: %v", err)
 	}
-	// A socket at the usual place is for those who set no address: whoever sets one means that bus or none.
+	// The socket at the usual place counts only if no address is set: an address that is set means that bus or none.
 	_, path, _ := strings.Cut(s.address, "=")
 	path, _, _ = strings.Cut(path, ",")
 	usual := &Keychain{store: secretService{socket: path}}

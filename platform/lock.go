@@ -15,7 +15,7 @@ import (
 //
 // Dir must be absolute. It is made with mode 0700 when it is missing, and must be a folder (not a link to one) that
 // belongs to this user and is closed to others. The files NAME.lock in it are never truncated and never removed, since
-// a lock on a removed file excludes nobody. They hold no data.
+// a lock on a removed file excludes no other process. They hold no data.
 type Locks struct{ Dir string }
 
 // Lock waits for the lock of that name until ctx ends, and then returns the context's error. A name is 1 to 100 bytes of
@@ -42,7 +42,7 @@ func (l Locks) Lock(ctx context.Context, name string) (release func(), err error
 	}
 }
 
-// TryLock takes the lock of that name if nobody holds it, and says whether it did. It never waits.
+// TryLock takes the lock of that name if it is free, and reports whether it did. It never waits.
 func (l Locks) TryLock(name string) (release func(), ok bool, err error) {
 	if err := checkName(name); err != nil {
 		return nil, false, err

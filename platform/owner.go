@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// OwnedByOther says whether a file or folder belongs to another user than this process's. Of one that is not there yet it
-// says so of the nearest folder above. On Windows it is always false: there an administrator's programs run as themselves.
+// OwnedByOther reports whether a file or folder belongs to another user than this process's. If it does not exist, the
+// nearest folder above it counts. On Windows it is always false: there an administrator's programs run as themselves.
 func OwnedByOther(path string) (bool, error) {
 	for {
 		info, err := os.Lstat(path)
@@ -27,6 +27,6 @@ func OwnedByOther(path string) (bool, error) {
 // followed. Windows has no such permissions, and it is [errors.ErrUnsupported] there.
 func Restrict(path string, drop fs.FileMode) error { return restrict(path, drop) }
 
-// Allows says whether a plain file or a folder of this user's has any of the permissions in mode. A link is looked at
-// itself, and is neither. On Windows, which has other permissions, it is always false.
+// Allows reports whether a plain file or a folder of this user's has any of the permissions in mode. A link is not
+// followed, and is neither. On Windows, which has other permissions, it is always false.
 func Allows(path string, mode fs.FileMode) bool { return allows(path, mode) }

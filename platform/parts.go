@@ -22,7 +22,7 @@ import (
 const (
 	partSize   = 2560
 	maxParts   = (maxSecret + partSize - 1) / partSize
-	partsTries = 100 // each further try means that a writer has replaced the secret meanwhile
+	partsTries = 100 // each further attempt means that a writer has replaced the secret meanwhile
 )
 
 // blobs is a store of small blobs. read answers [ErrNotFound]. remove takes away target, if it is there, and then
@@ -51,7 +51,7 @@ func readParts(b blobs, target string) (string, error) {
 			return "", err
 		}
 		if m == last {
-			return "", errDamagedParts // nobody has replaced it since the failed try
+			return "", errDamagedParts // unchanged since the failed attempt
 		}
 		secret, err := joinParts(b, target, m)
 		if !errors.Is(err, errDamagedParts) {

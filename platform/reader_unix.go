@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readerGone asks poll(2) for nothing: that the other end is gone it tells all the same. macOS tells only who asks for
-// POLLHUP, and then takes a socket for gone whose other end still reads and has only stopped writing (xnu, sys_generic.c
-// and sys_pipe.c): it is asked about pipes alone.
+// readerGone asks poll(2) for no events: it reports a closed other end in any case. macOS reports it only if POLLHUP is
+// asked for, and then also for a socket whose other end still reads and has only stopped writing (xnu, sys_generic.c
+// and sys_pipe.c), so it is asked about pipes alone.
 func readerGone(ctx context.Context, f *os.File, pipe bool) bool {
 	var events int16
 	if pipe {

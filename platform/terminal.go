@@ -17,12 +17,13 @@ const (
 	pasteGap = 50 * time.Millisecond
 	// maxPaste bounds how long a burst may go on.
 	maxPaste = 2 * time.Second
-	// lookAgain is how often a reader looks whether the terminal still listens to it, and whether it is as it left it.
+	// lookAgain is how often a reader checks that it is still in the foreground and that the terminal's mode is still
+	// its own.
 	lookAgain = 250 * time.Millisecond
 )
 
-// Terminal is the controlling terminal of this process, for words to a person. It is never our stdin or stdout, which
-// belong to the wire.
+// Terminal is the controlling terminal of this process, for messages to its user. It is never our stdin or stdout,
+// which belong to the wire.
 type Terminal struct{ f *os.File }
 
 // OpenTerminal opens /dev/tty, or the console on Windows. It is an error if this process has none.
@@ -34,19 +35,19 @@ func OpenTerminal() (*Terminal, error) {
 	return &Terminal{f}, nil
 }
 
-// Write prints p as it is. Escaping foreign text is the caller's part.
+// Write prints p unchanged. The caller escapes foreign text.
 func (t *Terminal) Write(p []byte) (int, error) { return t.f.Write(p) }
 
 // Close closes the terminal.
 func (t *Terminal) Close() error { return t.f.Close() }
 
-// Foreground says whether our process group is the one that the terminal listens to, that is whether a person who types
-// there means us. On Windows it is always true.
+// Foreground reports whether our process group is the terminal's foreground group, so that what is typed there is meant
+// for us. On Windows it is always true.
 func (t *Terminal) Foreground() bool { return foreground(t.f) }
 
-// ReadLines reads what a person pastes or types until take says that it has enough, the person ends the input with
-// Ctrl-D, or ctx ends. take gets a line without its end and what terminals put around a paste, or tooLong where it has
-// more than 16 KiB. What follows a line within the same paste is dropped: a page of text is one answer, not hundreds.
+// ReadLines reads what a user pastes or types until take returns false, the user ends the input with Ctrl-D, or ctx
+// ends. take gets a line without its end and without what terminals put around a paste, or tooLong where it has more
+// than 16 KiB. What follows a line within the same paste is dropped: a page of text is one answer, not hundreds.
 //
 // Nothing is echoed, because an address may hold a code, and no line discipline cuts a line (Linux at 4,096 bytes, macOS
 // at 1,024). Ctrl-C and Ctrl-Z work as ever. Unless our process group is in the foreground it reads nothing and changes
@@ -57,7 +58,7 @@ func (t *Terminal) ReadLines(ctx context.Context, take func(line string, tooLong
 	return t.readLines(ctx, take)
 }
 
-// Width returns the number of columns, 80 where it cannot be told.
+// Width returns the number of columns, 80 if it is unknown.
 func (t *Terminal) Width() int {
 	width, _, err := term.GetSize(int(t.f.Fd()))
 	if err != nil || width < 1 {
@@ -66,9 +67,9 @@ func (t *Terminal) Width() int {
 	return width
 }
 
-// Graphical says whether this user has a graphical session on this machine: on Linux and other systems DISPLAY or
+// Graphical reports whether this user has a graphical session on this machine: on Linux and other systems DISPLAY or
 // WAYLAND_DISPLAY; on macOS whether this user is the one at the console, also when asked over SSH; on Windows whether
-// this is not the services' session. [Where] says whether a person sees it.
+// this is not the services' session. [Where] says whether its user sees it.
 func Graphical(getenv func(string) string) bool { return graphicalEvidence(getenv) != "" }
 
 // Hostname returns the short name of this machine for pages and messages: at most 63 printable ASCII characters before
@@ -109,7 +110,7 @@ const (
 	keyDelete    = 0x7f
 )
 
-// add takes one byte. complete says that it ended the line, end that it ended the input.
+// add takes one byte. complete reports that it ended the line, end that it ended the input.
 func (in *input) add(b byte) (complete, end bool) {
 	switch {
 	case b == '\r' || b == '\n':

@@ -105,7 +105,7 @@ func openKeys() (int, error) {
 	}
 }
 
-// drop reads the rest of a paste away.
+// drop discards the rest of a paste.
 func (t *Terminal) drop(awake, keys int, buffer []byte) {
 	for began := time.Now(); time.Since(began) < maxPaste && t.Foreground(); {
 		if ready, err := readable(awake, keys, pasteGap); err != nil || !ready {
@@ -164,8 +164,8 @@ func (m *lineMode) set() error {
 	return nil
 }
 
-// restore puts back what was, unless somebody else has set the terminal meanwhile: a shell that took it over has its
-// own mode. After Ctrl-C we may be in the background already, with the mode still ours.
+// restore sets the previous mode, unless another program has changed the mode meanwhile: a shell that took over has its
+// own. After Ctrl-C we may be in the background already, with the mode still ours.
 func (m *lineMode) restore() {
 	if m.us == nil {
 		return

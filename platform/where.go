@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Place says where this process runs, as far as it matters for asking a person. Each field is the evidence for what it
-// is named after, in a few words that hold no value of the environment but names and numbers, or "" where it does not
-// hold.
+// Place describes where this process runs, as far as it matters for asking a user. Each field is the evidence for what
+// it is named after, in a few words that contain no value of the environment except names and numbers, or "" if it does
+// not hold.
 type Place struct {
 	Graphical  string // a graphical session of this user, seen from where the person sits
 	WSL        string // the Windows Subsystem for Linux, with its version
@@ -16,9 +16,9 @@ type Place struct {
 	Editor     string // an editor's remote end: VS Code Remote, a dev container
 	Codespaces string // GitHub Codespaces, whose browser is never on this machine
 	Container  string // a container of any kind
-	CI         string // a build machine: nobody looks
+	CI         string // a build machine
 	Terminal   string // there is a controlling terminal
-	Foreground string // and it listens to our process group
+	Foreground string // and our process group is in its foreground
 	Browser    string // why a browser could be started for the person
 }
 
@@ -46,7 +46,8 @@ type Probes struct {
 	Exists   func(name string) bool
 	// Graphical gives the evidence for a graphical session of this user on this machine, "" for none.
 	Graphical func(getenv func(string) string) string
-	// Terminal says whether this process has a controlling terminal, and whether it listens to our process group.
+	// Terminal reports whether this process has a controlling terminal, and whether our process group is in its
+	// foreground.
 	Terminal func() (there, foreground bool)
 }
 
@@ -70,7 +71,8 @@ func SystemProbes() Probes {
 	}
 }
 
-// Where says where this process runs. It opens the terminal and reads a file or two, so it is not for the hot path.
+// Where describes where this process runs. It opens the terminal and reads a file or two, so it is not for the hot
+// path.
 func Where(getenv func(string) string, probes Probes) Place {
 	p := Place{
 		SSH:        setOne(getenv, "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"),
@@ -84,7 +86,7 @@ func Where(getenv func(string) string, probes Probes) Place {
 	p.WSL = wsl(getenv, probes.ReadFile, p.Container != "")
 	p.Graphical = probes.Graphical(getenv)
 	if p.SSH != "" && !forwarded(getenv) {
-		p.Graphical = "" // the desktop of this user is where nobody sits
+		p.Graphical = "" // the user sits elsewhere than at this machine's desktop
 	}
 	if there, foreground := probes.Terminal(); there {
 		p.Terminal = "the process has a controlling terminal"
@@ -96,8 +98,8 @@ func Where(getenv func(string) string, probes Probes) Place {
 	return p
 }
 
-// browserEvidence says why a browser could be started. The one of Codespaces never reaches our listener under its own
-// name: the editor's proxy leads it to another origin.
+// browserEvidence returns why a browser could be started. The one of Codespaces never reaches our listener under its
+// own name: the editor's proxy leads it to another origin.
 func browserEvidence(p Place, getenv func(string) string) string {
 	switch {
 	case p.Codespaces != "":
@@ -138,7 +140,7 @@ func ci(getenv func(string) string) string {
 		"TEAMCITY_VERSION", "TRAVIS", "APPVEYOR", "BITBUCKET_BUILD_NUMBER", "CODEBUILD_BUILD_ID", "DRONE", "SEMAPHORE")
 }
 
-// container knows docker, podman, systemd-nspawn and Kubernetes by what they leave for everybody inside.
+// container recognises docker, podman, systemd-nspawn and Kubernetes by what they leave inside every container.
 func container(getenv func(string) string, exists func(string) bool) string {
 	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
 		if exists(mark) {
@@ -168,7 +170,7 @@ func wsl(getenv func(string) string, readFile func(string) ([]byte, error), cont
 	return ""
 }
 
-// forwarded says whether the person has brought their display along through SSH.
+// forwarded reports whether the user's display is forwarded through SSH.
 func forwarded(getenv func(string) string) bool {
 	return getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != ""
 }

@@ -202,7 +202,7 @@ func testReaderAndWriter(t *testing.T, open func() Keychain) {
 					return
 				}
 				if got != secrets[0] && got != secrets[1] && got != secrets[2] {
-					t.Errorf("a reader saw %d bytes that nobody has written", len(got))
+					t.Errorf("a reader saw %d bytes that were never written", len(got))
 					return
 				}
 				readings.Add(1)
