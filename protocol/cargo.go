@@ -13,7 +13,7 @@ import (
 // 1.74): a line of JSON for each question and each answer, several in one process. A Cargo holds one conversation.
 type Cargo struct {
 	lines *bufio.Reader
-	lost  bool // there is no next question, or nobody knows where it begins
+	lost  bool // there is no next question, or its beginning cannot be found
 }
 
 const (

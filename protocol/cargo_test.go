@@ -78,7 +78,7 @@ func TestCargoConversation(t *testing.T) {
 		t.Errorf("hello: %q, %v", &hello, err)
 	}
 	if err := c.Hello(brokenPipe{}); err == nil {
-		t.Error("a hello that nobody hears is an error")
+		t.Error("a hello that cannot be written is an error")
 	}
 	in, out := io.Pipe() // one line at a time, as cargo writes
 	read := func() (Request, error) { return c.ReadRequest(CargoPlugin, in) }

@@ -67,7 +67,7 @@ func ExampleDocker() {
 	// 0 <nil>
 }
 
-// On docker's wire a text on standard output says that there is nothing; clients compare all of it.
+// On docker's wire a fixed text on standard output means "none"; clients compare all of it.
 func ExampleDocker_none() {
 	wire := protocol.Docker{}
 	req, _ := wire.ReadRequest(protocol.Get, strings.NewReader("registry.example.com"))

@@ -63,7 +63,7 @@ func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// setGit takes one line into the request. Its errors never hold the value, which may be a password.
+// setGit adds one line to the request. Its errors never hold the value, which may be a password.
 func (req *Request) setGit(line string) error {
 	key, value, ok := strings.Cut(line, "=")
 	if !ok || key == "" {
@@ -106,8 +106,8 @@ func (req *Request) setGit(line string) error {
 	return nil
 }
 
-// setGitURL takes scheme://[user[:password]@]host[/path] apart as git's credential_from_url does: the user ends at the
-// first "@", so that a second one stays in the host, which then matches nothing.
+// setGitURL parses scheme://[user[:password]@]host[/path] as git's credential_from_url does: the user ends at the first
+// "@", so that a second one stays in the host, which then matches nothing.
 func (req *Request) setGitURL(raw string) error {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || scheme == "" {
@@ -199,7 +199,7 @@ func gitCredential(req Request, c Credential) ([]byte, error) {
 	return out, nil
 }
 
-// bearer says whether git is to send the token in a Bearer header: only if git offered to (authtype), and then by
+// bearer reports whether git is to send the token in a Bearer header: only if git offered to (authtype), and then by
 // the credential's Auth.
 func (c Credential) bearer(req Request) bool {
 	if !req.Authtype || c.Auth == AuthBasic {
@@ -212,7 +212,7 @@ func (c Credential) bearer(req Request) bool {
 	return bearer && !basic
 }
 
-// challenged says which of the two schemes the server has asked for.
+// challenged reports which of the two schemes the server has asked for.
 func (req Request) challenged() (bearer, basic bool) {
 	for _, challenge := range req.Challenges {
 		for _, scheme := range authSchemes(challenge) {
@@ -223,8 +223,9 @@ func (req Request) challenged() (bearer, basic bool) {
 	return bearer, basic
 }
 
-// authSchemes lists the schemes that a WWW-Authenticate value names. One value may hold several challenges, parted by
-// the same commas as their parameters; a parameter is a token with "=" after it (RFC 9110, sections 11.3 and 11.6.1).
+// authSchemes lists the schemes that a WWW-Authenticate value names. One value may hold several challenges, separated
+// by the same commas as their parameters; a parameter is a token with "=" after it (RFC 9110, sections 11.3 and
+// 11.6.1).
 func authSchemes(value string) []string {
 	var schemes []string
 	for value != "" {

@@ -25,7 +25,7 @@ const goauthMaxResponse = 1 << 20
 
 // ReadRequest makes a Live of the first call, for which nothing is read, and a Get of the second, which brings the head
 // of the server's answer: a status line and header lines, up to a blank line or the end. An answer other than 401 and
-// 403 is most often a module that is not there, for which nobody is asked to sign in.
+// 403 is most often a module that does not exist, which is no reason to ask for a sign-in.
 func (g GOAUTH) ReadRequest(_ Verb, r io.Reader) (Request, error) {
 	if g.URL == "" {
 		return Request{Verb: Live, NeverAsk: true}, nil

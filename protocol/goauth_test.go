@@ -49,7 +49,7 @@ func TestGOAUTHReadRequest(t *testing.T) {
 	})
 }
 
-// TestGOAUTHFirstCall: it reads nothing, asks nobody, and wants every live token.
+// TestGOAUTHFirstCall: it reads nothing, never asks for a sign-in, and wants every live token.
 func TestGOAUTHFirstCall(t *testing.T) {
 	got, err := GOAUTH{}.ReadRequest("", unreadable{t})
 	if err != nil || got.Verb != Live || !got.NeverAsk || got.Host != "" {

@@ -20,7 +20,7 @@ type Keyring struct {
 	Args []string
 }
 
-// keyringCall is a command line taken apart.
+// keyringCall is a parsed command line.
 type keyringCall struct {
 	creds, json bool // --mode creds, --output json
 	words       []string

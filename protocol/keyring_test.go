@@ -45,7 +45,7 @@ func TestKeyringReadRequest(t *testing.T) {
 		{"a service with a control character", Keyring{[]string{"get", "a\nb", "ada"}}, "", "", none, ""},
 		{"a control character in the user name", Keyring{[]string{"get", at, "a\nb"}}, "", "", none, "control character"},
 	})
-	// The password that set brings is for whoever keeps it.
+	// The password that set brings is for the program that keeps it.
 	for _, k := range []Keyring{args("get h u"), args("set h u"), args("del h u"), {}} {
 		k.ReadRequest("", unreadable{t})
 	}

@@ -42,7 +42,7 @@ type kubeStatus struct {
 }
 
 // ReadRequest reads the cluster's server from Info, where the person has set provideClusterInfo, and nothing from r. A
-// person may be asked only if Info says that standard input is theirs.
+// person may be asked only if Info reports that standard input is theirs.
 func (k Kube) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 	req := Request{Verb: Get}
 	if k.Info == "" {

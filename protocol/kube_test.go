@@ -59,7 +59,8 @@ func TestKubeWriteReply(t *testing.T) {
 	})
 }
 
-// FuzzKube: an accepted server is a piece of the variable as JSON spells it, and whoever is asked was asked for.
+// FuzzKube: an accepted server is a piece of the variable as JSON spells it, and a person is asked only if the variable
+// allows it.
 func FuzzKube(f *testing.F) {
 	f.Add("https://k8s.acme.dev:6443", true, "v1", `,"x":1`)
 	f.Add("https://a@b/c", false, "v1beta1", "")

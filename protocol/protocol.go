@@ -1,6 +1,6 @@
 // Package protocol speaks the wires of the tools that ask for credentials.
 //
-// A tool's bytes come in through [Wire.ReadRequest] and leave as a [Request], in the words that all wires share. What
+// A tool's bytes come in through [Wire.ReadRequest] and leave as a [Request], in the terms that all wires share. What
 // was decided comes back as a [Reply] and goes out through [Wire.WriteReply], which also knows how "none" and "failed"
 // look on that wire and which exit status the tool expects. One file per wire: git.go, docker.go, cargo.go and so on.
 // What a tool says in its arguments or in the environment is a field of its wire, for the caller to fill in.
@@ -18,7 +18,7 @@ import (
 	"unicode/utf8"
 )
 
-// Verb is what a tool asks for. Values that are none of these constants stand for verbs that a wire does not know.
+// Verb is what a tool asks for. Other values than these constants are verbs that a wire does not know.
 type Verb string
 
 // The verbs of the wires.
@@ -29,14 +29,14 @@ const (
 	List       Verb = "list"
 	Version    Verb = "version"
 	Capability Verb = "capability"
-	// Live asks for every token that is alive now, by host: no network, no refresh, nobody is asked.
+	// Live asks for every token that is live now, by host, without network, refresh or sign-in.
 	Live Verb = "live"
-	// Login and Logout are what a tool has of its own for what only our commands do.
+	// Login and Logout are a tool's own commands for what only our commands do.
 	Login  Verb = "login"
 	Logout Verb = "logout"
 )
 
-// Request is one question of a tool.
+// Request is one request of a tool.
 type Request struct {
 	Verb Verb
 	// Scheme is "https", "http" or whatever else the tool sent, unchanged. Empty where the wire sent a bare host.
@@ -51,14 +51,14 @@ type Request struct {
 	Secret string
 	// ServerURL is docker's name of the server, as sent, to be echoed in the answer.
 	ServerURL string
-	// Authtype says that git can send what it is told to in an Authorization header (capability "authtype", git 2.46).
+	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46).
 	Authtype bool
 	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.
 	Challenges []string
 	// Profile is the profile whose token is asked for, where the person named one in the tool's configuration. Beside
 	// a host it narrows the choice; only on wires without hosts does it stand for one.
 	Profile string
-	// NeverAsk says that the tool does not want a person to be asked for this request.
+	// NeverAsk reports that the tool forbids asking a person for this request.
 	NeverAsk bool
 }
 
@@ -93,11 +93,11 @@ const (
 	None Outcome = iota
 	// Found: Reply.Credential, for list Reply.Entries, for Live Reply.Tokens, is the answer.
 	Found
-	// Done: a store or erase was taken care of.
+	// Done: a store or erase was carried out.
 	Done
 	// Failed: ours, but it could not be answered. Reply.Err says why.
 	Failed
-	// Refused: ours, and a sign-in was refused or failed. Asking elsewhere for this host is of no use.
+	// Refused: ours, and a sign-in was refused or failed. Another helper has nothing for this host.
 	Refused
 )
 
@@ -120,8 +120,8 @@ type Wire interface {
 	// ReadRequest reads the request that follows verb. It reads no more than the wire's size limit. An error means
 	// that nothing may be answered; it is reported through WriteReply as Failed.
 	ReadRequest(verb Verb, r io.Reader) (Request, error)
-	// WriteReply writes reply for the tool to stdout and its words for people to stderr, and returns the exit
-	// status. Nothing is written to stdout if any value could break the wire; that is an error too.
+	// WriteReply writes reply for the tool to stdout and its message for people to stderr, and returns the exit status.
+	// Nothing is written to stdout if any value could break the wire; that is an error too.
 	WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error)
 }
 

@@ -31,8 +31,8 @@ const (
 	// refuse it.
 	listenTries = 5
 
-	// maxConns and requestTime together keep junk from starving the person: a connection that brings no whole
-	// request is closed after requestTime, so at least maxConns places come free in that time.
+	// maxConns and requestTime together keep junk from locking the user out: a connection that brings no whole request
+	// is closed after requestTime, so at least maxConns slots become free in that time.
 	maxConns    = 512
 	requestTime = 2 * time.Second
 
@@ -45,8 +45,8 @@ const (
 	maxDoneWaiters = 8
 	// doneTime is how long /done waits for Finish before it sends the person to the terminal.
 	doneTime = 40 * time.Second
-	// finishTime is how long Finish waits for the browser to fetch /done. One that is on its way, on a busy machine, would
-	// find nobody there and tell the person so; one that does not come is rare.
+	// finishTime is how long Finish waits for the browser to fetch /done. A browser that is on its way, on a busy
+	// machine, would find the port closed and show an error; one that does not come is rare.
 	finishTime = 5 * time.Second
 )
 
@@ -67,7 +67,7 @@ type Outcome int
 
 const (
 	Failed   Outcome = iota // the answer could not be verified or kept
-	Denied                  // the person, or the issuer in their name, said no
+	Denied                  // the person, or the issuer on their behalf, refused
 	SignedIn                // verified and kept
 )
 
@@ -106,8 +106,8 @@ type Listener struct {
 // Listen opens a port of the OS's choice on 127.0.0.1 and answers requests on it until Close. The names in page are
 // shown to the person. ctx limits only the opening of the port.
 //
-// peer, if not nil, says whether a connection to server from client may be the person's own; others cannot use the start
-// link.
+// peer, if not nil, reports whether a connection to server from client may be the user's own; others cannot use the
+// start link.
 func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrPort) bool) (*Listener, error) {
 	pages, err := newPages(page)
 	if err != nil {
@@ -174,9 +174,9 @@ func (l *Listener) Begin(state, authorizeURL string) (startURL string, err error
 	return "http://" + l.host + "/start/" + l.start, nil
 }
 
-// BeginToken is Begin for a page that sends a token back, and may not know of the state. A callback with another state is
-// refused; one without any is taken if good says that its token could be the page's, and is marked as Unproven. good must
-// be quick: the listener waits for it.
+// BeginToken is Begin for a page that sends a token back, and may not know of the state. A callback with another state
+// is refused; one without any is accepted if good reports that its token could be the page's, and is marked as
+// Unproven. good must be quick: the listener waits for it.
 func (l *Listener) BeginToken(state, pageURL string, good func(token string) bool) (startURL string, err error) {
 	startURL, err = l.Begin(state, pageURL)
 	l.mu.Lock()
@@ -281,8 +281,8 @@ func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start stri
 	}
 }
 
-// ours asks whether a request may be the person's own. Whoever else has read the start link off an argument list must
-// not learn state and challenge from it, nor use it up.
+// ours reports whether a request may be the user's own. Another user who has read the start link in an argument list
+// must not learn state and challenge from it, nor use it up.
 func (l *Listener) ours(r *http.Request) bool {
 	if l.peer == nil {
 		return true
@@ -310,8 +310,8 @@ func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 }
 
 // Paste takes the address that a browser on another machine ended on, as a person has copied it: RedirectURI with a
-// query, perhaps with blanks or quotes around it. It is held to the same rules as a request, and the first genuine one of
-// either kind is the callback. The error says in a few words, and without any of the text, what is wrong with it.
+// query, perhaps with blanks or quotes around it. It must pass the same checks as a request, and the first genuine one
+// of either kind is the callback. The error says briefly, and without any of the text, what is wrong with it.
 func (l *Listener) Paste(text string) error {
 	text = strings.Trim(text, " \t\r\n\"'`<>")
 	if len(text) > len(l.RedirectURI())+1+maxQueryBytes {
@@ -339,7 +339,7 @@ func (l *Listener) Paste(text string) error {
 	return nil
 }
 
-// What is wrong with a callback, for somebody who has pasted it. A request is only refused.
+// Why a callback was refused, for a user who has pasted it. A request gets only a status.
 var (
 	errAnotherSignIn = errors.New("that is the address of another sign-in")
 	errIncomplete    = errors.New("that address is not complete")
@@ -411,7 +411,7 @@ func (l *Listener) serveDone(w http.ResponseWriter, r *http.Request) {
 	}
 
 	control := http.NewResponseController(w)
-	// The server's limits are meant for strangers. Errors here would show in the write below.
+	// The server's own limits are for unknown clients. Errors here would show in the write below.
 	control.SetReadDeadline(time.Time{})
 	control.SetWriteDeadline(time.Now().Add(doneTime + requestTime))
 	limit := time.NewTimer(doneTime)

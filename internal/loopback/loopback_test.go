@@ -376,7 +376,7 @@ func TestFinishDoesNotWaitLong(t *testing.T) {
 	l, _ := begin(t)
 	mustStillWork(t, l)
 	began := time.Now()
-	l.Finish(t.Context(), Result{Outcome: SignedIn}) // nobody fetches /done
+	l.Finish(t.Context(), Result{Outcome: SignedIn}) // /done is not fetched
 	if took := time.Since(began); took < finishTime || took > 10*finishTime {
 		t.Errorf("Finish took %v, want %v", took, finishTime)
 	}
@@ -545,7 +545,7 @@ func TestPages(t *testing.T) {
 		}
 		titles[title] = true
 		if got, want := strings.Contains(page, "You are signed in"), kind == signedInPage; got != want {
-			t.Errorf("%s: says that the person is signed in: %v", kind, got)
+			t.Errorf("%s: claims that the user is signed in: %v", kind, got)
 		}
 	}
 }

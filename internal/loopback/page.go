@@ -22,7 +22,7 @@ type Page struct {
 	Profile, Hostname string
 }
 
-// pageKind is one of the pages; page.html has the words of each.
+// pageKind is one of the pages; page.html has the text of each.
 type pageKind string
 
 const (

@@ -97,7 +97,7 @@ func (s *Server) hinted(hint string) Person {
 	return s.person(hint)
 }
 
-// isEmail tells whether text is an e-mail address and nothing more.
+// isEmail reports whether text is an e-mail address and nothing more.
 func isEmail(text string) bool {
 	address, err := mail.ParseAddress(text)
 	return err == nil && address.Address == text && len(text) <= 254
@@ -125,8 +125,8 @@ func authorizeParams(w http.ResponseWriter, r *http.Request) (url.Values, bool) 
 	return params, true
 }
 
-// validRedirect tells whether a redirect URI is the registered one, http://127.0.0.1/callback, with any port
-// (RFC 8252 §7.3). It compares text, not parsed addresses: another spelling is another address.
+// validRedirect reports whether a redirect URI is the registered one, http://127.0.0.1/callback, with any port (RFC
+// 8252 §7.3). It compares text, not parsed addresses: another spelling is another address.
 func validRedirect(uri string) bool {
 	rest, ok := strings.CutPrefix(uri, "http://127.0.0.1")
 	if !ok {
@@ -280,7 +280,7 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	s.showConsent(w, page)
 }
 
-// person is the person with an e-mail address: everybody has an account.
+// person is the person with an e-mail address: every address has an account.
 func (s *Server) person(email string) Person {
 	if strings.EqualFold(email, s.options.Person.Email) {
 		return s.options.Person
@@ -302,7 +302,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 	switch form.Get("decision") {
 	case "allow":
 		if page.person.ID == "" { // the token of a sign-in page
-			s.showError(w, "Nobody is signed in.")
+			s.showError(w, "You are not signed in.")
 			return
 		}
 		s.finish(w, page.authorization, page.person)

@@ -20,8 +20,9 @@ const (
 )
 
 // Companion is a stand-in for a companion page (companion/README.md) of a web app that signs its people in with s, and
-// for a page of the original kind, below /original/cli-auth. Everybody is signed in to the web app as the sandbox's
-// Person and approves at once. Its session tokens are good at Git and Registry too, and its requests are in the log of s.
+// for a page of the original kind, below /original/cli-auth. Every browser is signed in to the web app as the sandbox's
+// Person and approves at once. Its session tokens are good at Git and Registry too, and its requests are in the log of
+// s.
 type Companion struct {
 	server *Server
 	origin string
@@ -41,8 +42,8 @@ type companionCode struct {
 	used                   bool
 }
 
-// Companion makes a companion page of the origin at which it is served. store says whether it refuses what has been used
-// once, and forgets what is revoked.
+// Companion makes a companion page of the origin at which it is served. store reports whether it refuses what has been
+// used once, and forgets what is revoked.
 func (s *Server) Companion(origin string, store bool) *Companion {
 	c := &Companion{server: s, origin: origin, store: store, mux: http.NewServeMux(),
 		codes: map[string]*companionCode{}, refresh: map[string]*refresh{}}
@@ -120,14 +121,14 @@ func (c *Companion) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	c.server.note(code)
 	c.server.mu.Unlock()
 	c.mu.Lock()
-	c.ended = false // whoever comes here signs in again
+	c.ended = false // opening this page signs in again
 	c.codes[code] = &companionCode{redirectURI: a.redirectURI, challenge: q.Get("code_challenge"),
 		grant: &grant{person: c.server.options.Person}}
 	c.mu.Unlock()
 	c.server.redirectAs(c.origin, w, a, url.Values{"code": {code}})
 }
 
-// is43 tells whether s is 32 bytes in base64url.
+// is43 reports whether s is 32 bytes in base64url.
 func is43(s string) bool { return len(s) == 43 && strings.Trim(s, base64URL) == "" }
 
 func (c *Companion) serveToken(w http.ResponseWriter, r *http.Request) {
@@ -254,8 +255,8 @@ func (c *Companion) serveRevoke(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{})
 }
 
-// serveOriginal is the page of the original kind: a port comes in, and a token of a JWT template, which lives for a week,
-// goes back in the address. It looks at nothing, and echoes the state only where the query says that it is told to.
+// serveOriginal is the page of the original kind: a port comes in, and a token of a JWT template, which lives for a
+// week, goes back in the address. It checks nothing, and echoes the state only if the query asks for that.
 func (c *Companion) serveOriginal(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	port, err := strconv.Atoi(q.Get("port"))

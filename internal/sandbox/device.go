@@ -25,7 +25,7 @@ type device struct {
 	polled   time.Time // when it was last asked for
 	polls    int
 	decided  bool
-	person   Person // who allowed it; nobody if it was denied
+	person   Person // who allowed it; empty if it was denied
 	used     bool
 }
 
@@ -155,7 +155,7 @@ func (s *Server) deviceByUserCode(typed string) *device {
 	return nil
 }
 
-// finishDevice notes the decision; nobody is one who refuses.
+// finishDevice notes the decision; an empty person refuses.
 func (s *Server) finishDevice(w http.ResponseWriter, d *device, p Person) {
 	words := "You are signed in"
 	s.mu.Lock()

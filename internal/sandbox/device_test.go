@@ -91,7 +91,7 @@ func TestDeviceEndings(t *testing.T) {
 		faults  Faults
 		want    []string // the errors of polls at the right time
 	}{
-		{"nobody comes", Options{}, Faults{}, []string{pending, pending, pending}},
+		{"no person comes", Options{}, Faults{}, []string{pending, pending, pending}},
 		{"allowed at once", Options{Auto: true}, Faults{}, []string{""}},
 		{"pending on demand", Options{Auto: true}, Faults{DevicePending: 2}, []string{pending, pending, ""}},
 		{"slow_down on demand", Options{Auto: true}, Faults{DeviceSlowDown: 2}, []string{slow, slow, ""}},

@@ -36,7 +36,7 @@ func bearer(r *http.Request) string {
 }
 
 // Git serves the bare repositories below the folder root, for reading and writing, over git's smart HTTP protocol, to
-// everybody with an access token of s as the password of Basic or as a Bearer token. The challenges are the
+// every client with an access token of s as the password of Basic or as a Bearer token. The challenges are the
 // WWW-Authenticate fields of a 401, `Basic realm="git"` if none is given. It needs git; without one it answers 500.
 func (s *Server) Git(root string, challenges ...string) http.Handler {
 	if len(challenges) == 0 {

@@ -32,7 +32,8 @@ func (s *Server) serveMachineToken(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "request_body_invalid", "The body is not the JSON of a request")
 		return
 	}
-	// Clerk takes a missing life for the machine's default, or for ever: whoever forgets it here hears so.
+	// Clerk takes a missing lifetime for the machine's default, or for ever: a client that forgets it gets an error
+	// here.
 	if question.Life == nil || *question.Life < 1 || question.Format != "jwt" && question.Format != "opaque" {
 		refuse(http.StatusUnprocessableEntity, "form_param_invalid", "seconds_until_expiration and token_format are wanted")
 		return
@@ -62,7 +63,7 @@ func (s *Server) mint(format string, life time.Duration) (token, id string, now,
 	return s.note(token), id, now, until, err
 }
 
-// isMachine says that the claims are those of a machine's JWT, which is no OAuth access token.
+// isMachine reports whether the claims are those of a machine's JWT, which is no OAuth access token.
 func isMachine(kind any, subject string) bool {
 	return kind == "JWT" && strings.HasPrefix(subject, "mch_")
 }

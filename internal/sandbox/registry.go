@@ -37,7 +37,7 @@ const (
 	layerType    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
-// Registry serves a read-only OCI registry with the one image demo/hello:latest to everybody with an access token of
+// Registry serves a read-only OCI registry with the one image demo/hello:latest to every client with an access token of
 // s, in the way that mode says.
 func (s *Server) Registry(mode RegistryMode) http.Handler {
 	blobs, manifest, err := demoImage()

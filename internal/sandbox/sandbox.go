@@ -6,9 +6,9 @@
 // works there. A git server and an OCI registry that accept its tokens, certificates for them, and a web app with a
 // companion page are in here too.
 //
-// It never checks a password, so anybody who can reach it can have a token of it: it belongs on loopback. It keeps
-// everything in memory, forgets everything when it ends, opens no connection and prints nothing. It shares no code
-// with the client that is tested against it.
+// It never checks a password, so any client that can reach it can get a token of it: use it on loopback only. It keeps
+// everything in memory, forgets everything when it ends, opens no connection and prints nothing. It shares no code with
+// the client that is tested against it.
 package sandbox
 
 import (
@@ -141,7 +141,7 @@ type Server struct {
 	issued   []string
 	reuses   int
 	people   map[string]Person    // by ID
-	sessions map[string]Person    // who is signed in, by the browser's cookie; nobody yet if empty
+	sessions map[string]Person    // who is signed in, by the browser's cookie; the zero Person before the sign-in
 	waiting  map[string]waiting   // pages that await an answer, by their CSRF token
 	codes    map[string]*code     // authorization codes of the last codeLifetime
 	devices  map[string]*device   // device authorizations of the last deviceLifetime, by device code
@@ -450,6 +450,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// The client that does not read its answer has gone; nobody is left to be told.
+	// A client that does not read its answer has gone; there is no one to report it to.
 	_ = json.NewEncoder(w).Encode(v)
 }

@@ -180,7 +180,7 @@ func (s *Server) exchange(form url.Values) (map[string]any, error) {
 		return nil, bad("the code is not known")
 	}
 	if c.used {
-		// Somebody else has the code, too: nobody keeps what it gave, RFC 6749 §4.1.2.
+		// The code has leaked: all tokens that it gave are revoked (RFC 6749 §4.1.2).
 		if c.grant != nil {
 			c.grant.ended = true
 		}
@@ -200,7 +200,7 @@ func (s *Server) exchange(form url.Values) (map[string]any, error) {
 	return s.answer(c.grant, c.scopes, c.nonce)
 }
 
-// validVerifier tells whether v has the form of RFC 7636 §4.1.
+// validVerifier reports whether v has the form of RFC 7636 §4.1.
 func validVerifier(v string) bool {
 	return len(v) >= 43 && len(v) <= 128 && strings.Trim(v, base64URL+".~") == ""
 }
