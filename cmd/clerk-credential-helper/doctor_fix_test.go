@@ -186,32 +186,6 @@ func TestDoctorFixLeavesAlone(t *testing.T) {
 	}
 }
 
-// TestDoctorFixLink makes the link that install.sh makes, where nothing is in its place.
-func TestDoctorFixLink(t *testing.T) {
-	dir := t.TempDir()
-	self := filepath.Join(dir, "clerk-credential-helper")
-	write(t, self, "")
-	_, repairs := notInPath(self, "git-credential-clerk")
-	if len(repairs) != 1 || repairs[0].do() != nil {
-		t.Fatalf("%+v", repairs)
-	}
-	link := filepath.Join(dir, "git-credential-clerk")
-	if to, err := os.Readlink(link); err != nil || to != "clerk-credential-helper" {
-		t.Errorf("it leads to %q, %v", to, err)
-	}
-	remedy, repairs := notInPath(self, "git-credential-clerk")
-	if repairs != nil || !strings.Contains(remedy, `export PATH="`+dir+`:$PATH"`) {
-		t.Errorf("the folder is all that is missing in the PATH: %q, %+v", remedy, repairs)
-	}
-	write(t, filepath.Join(dir, "docker-credential-clerk"), "somebody's own")
-	if _, repairs := notInPath(self, "docker-credential-clerk"); repairs != nil {
-		t.Errorf("somebody's own program would be replaced: %+v", repairs)
-	}
-	if _, repairs := notInPath(filepath.Join(dir, "another-name"), "cargo-credential-clerk"); repairs != nil {
-		t.Errorf("a link to nothing would be made: %+v", repairs)
-	}
-}
-
 func TestDoctorFlags(t *testing.T) {
 	wellSetUp(t)
 	for _, flag := range []string{"--yes", "--dry-run"} {

@@ -3,20 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/sandbox"
-	"clerk-credential-helper/platform"
 )
 
 // runHere runs the program in this process, with the environment of the test.
@@ -110,65 +106,65 @@ func TestDoctorBroken(t *testing.T) {
 	tests := []struct {
 		name   string
 		broken func(t *testing.T, w *world, home string)
-		state  state
+		state  doctor.State
 		detail string
 		remedy string
 	}{
 		{"no configuration", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, own)) },
-			failing, "there is no profile", "clerk-credential-helper setup"},
+			doctor.Failing, "there is no profile", "clerk-credential-helper setup"},
 		{"no home folder", func(t *testing.T, w *world, home string) { t.Setenv("HOME", "") },
-			failing, "there is no profile, and no place for one (finding the configuration: HOME is not set", "CLERK_HELPER_CONFIG"},
+			doctor.Failing, "there is no profile, and no place for one (finding the configuration: HOME is not set", "CLERK_HELPER_CONFIG"},
 		{"no home folder, and a configuration elsewhere", func(t *testing.T, w *world, home string) {
 			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, own))
 			t.Setenv("HOME", "")
-		}, failing, "HOME is not set", "set HOME"},
+		}, doctor.Failing, "HOME is not set", "set HOME"},
 		{"the configuration that is named is missing", func(t *testing.T, w *world, home string) {
 			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, "missing.toml"))
-		}, failing, "missing.toml", "CLERK_HELPER_CONFIG"},
+		}, doctor.Failing, "missing.toml", "CLERK_HELPER_CONFIG"},
 		{"configuration malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, own), "[profiles.a\n") },
-			failing, "config.toml:1", "mend"},
+			doctor.Failing, "config.toml:1", "mend"},
 		{"unknown key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id", "clientid")
-		}, failing, `did you mean "client_id"`, "mend"},
+		}, doctor.Failing, `did you mean "client_id"`, "mend"},
 		{"configuration open to others", func(t *testing.T, w *world, home string) { chmod(t, filepath.Join(home, own), 0o666) },
-			failing, "may be written by others", "chmod go-w"},
+			doctor.Failing, "may be written by others", "chmod go-w"},
 		{"one host in two profiles", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, own), "[profiles.a]\nissuer=\"https://a.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n[profiles.b]\nissuer=\"https://b.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n")
-		}, failing, "belongs to profile", "mend"},
+		}, doctor.Failing, "belongs to profile", "mend"},
 		{"unknown store", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "cellar") },
-			failing, `unknown store "cellar"`, "CLERK_HELPER_STORE is"},
+			doctor.Failing, `unknown store "cellar"`, "CLERK_HELPER_STORE is"},
 		{"store switched off", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "none") },
-			doubt, "switched off", "unset CLERK_HELPER_STORE"},
+			doctor.Doubt, "switched off", "unset CLERK_HELPER_STORE"},
 		{"store open to others", func(t *testing.T, w *world, home string) {
 			folder := filepath.Join(home, ".local/state/clerk-credential-helper")
 			if err := os.MkdirAll(folder, 0o700); err != nil {
 				t.Fatal(err)
 			}
 			chmod(t, folder, 0o755)
-		}, failing, "is open to others", "chmod 0700"},
+		}, doctor.Failing, "is open to others", "chmod 0700"},
 		{"a file in the store's place", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".local/state/clerk-credential-helper"), "mine")
-		}, failing, "is not a folder", "move away"},
+		}, doctor.Failing, "is not a folder", "move away"},
 		{"issuer down", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), "http://127.0.0.1:1")
-		}, failing, "does not answer as an issuer", "Frontend API URL"},
+		}, doctor.Failing, "does not answer as an issuer", "Frontend API URL"},
 		{"not an issuer", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = http.StatusServiceUnavailable })
-		}, failing, "status 503", "Frontend API URL"},
+		}, doctor.Failing, "status 503", "Frontend API URL"},
 		{"issuer of another name", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.Discovery = map[string]any{"issuer": "https://other.dev"} })
-		}, failing, `calls itself "https://other.dev"`, "as it calls itself"},
+		}, doctor.Failing, `calls itself "https://other.dev"`, "as it calls itself"},
 		{"no PKCE", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) {
 				f.Discovery = map[string]any{"code_challenge_methods_supported": []string{"plain"}}
 			})
-		}, failing, "PKCE", "administrator"},
+		}, doctor.Failing, "PKCE", "administrator"},
 		{"foreign token endpoint", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.ForeignTokenEndpoint = "https://evil.example/token" })
-		}, failing, "evil.example", "never sent elsewhere"},
+		}, doctor.Failing, "evil.example", "never sent elsewhere"},
 		{"no keys", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.JWKSDown = true })
-		}, failing, "gives no keys", "try again later"},
+		}, doctor.Failing, "gives no keys", "try again later"},
 		{"clock wrong", func(t *testing.T, w *world, home string) {
 			slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat))
@@ -177,97 +173,97 @@ func TestDoctorBroken(t *testing.T) {
 			t.Cleanup(slow.Close)
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), slow.URL)
 			w.clerk.SetIssuer(slow.URL)
-		}, failing, "differs from the issuer's by 5m", "set the clock"},
+		}, doctor.Failing, "differs from the issuer's by 5m", "set the clock"},
 		{"ca_file missing", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id", "ca_file = \"/nowhere/ca.pem\"\nclient_id")
-		}, failing, "/nowhere/ca.pem", "correct ca_file"},
+		}, doctor.Failing, "/nowhere/ca.pem", "correct ca_file"},
 		{"proxy malformed", func(t *testing.T, w *world, home string) { t.Setenv("HTTPS_PROXY", "http://u:secret@[proxy:3128") },
-			failing, "HTTPS_PROXY is no address", "unset"},
+			doctor.Failing, "HTTPS_PROXY is no address", "unset"},
 		{"injected secret key", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_TOKEN", "sk_live_secret") },
-			failing, "is a secret key", "unset"},
+			doctor.Failing, "is a secret key", "unset"},
 		{"injected twice", func(t *testing.T, w *world, home string) {
 			t.Setenv("CLERK_HELPER_TOKEN", "ak_1")
 			t.Setenv("CLERK_HELPER_TOKEN_FILE", "/x")
-		}, failing, "both set", "keep one"},
+		}, doctor.Failing, "both set", "keep one"},
 		{"injected and expired", func(t *testing.T, w *world, home string) {
 			// {"alg":"RS256"} . {"iss":ISSUER,"exp":1}
 			t.Setenv("CLERK_HELPER_TOKEN", oldToken(os.Getenv("ISSUER")))
-		}, failing, "expired at 1970", "unset"},
+		}, doctor.Failing, "expired at 1970", "unset"},
 		{"nobody may be asked", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "never") },
-			doubt, "nobody is ever asked", "unset"},
+			doctor.Doubt, "nobody is ever asked", "unset"},
 		{"interactive misspelt", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "yes") },
-			failing, `CLERK_HELPER_INTERACTIVE is "yes"`, "auto, always or never"},
+			doctor.Failing, `CLERK_HELPER_INTERACTIVE is "yes"`, "auto, always or never"},
 		{"browser missing", func(t *testing.T, w *world, home string) { t.Setenv("BROWSER", "/nowhere/firefox") },
-			doubt, "/nowhere/firefox", "correct BROWSER"},
+			doctor.Doubt, "/nowhere/firefox", "correct BROWSER"},
 		{"nowhere to sign in", func(t *testing.T, w *world, home string) { t.Setenv("BROWSER", "") },
-			doubt, "", "login in a terminal"},
+			doctor.Doubt, "", "login in a terminal"},
 		{"not in the PATH", func(t *testing.T, w *world, home string) { t.Setenv("PATH", "/usr/bin:/bin") },
-			failing, "git-credential-clerk is not in the PATH", "install.sh"},
+			doctor.Failing, "git-credential-clerk is not in the PATH", "install.sh"},
 		{"another program of our name", func(t *testing.T, w *world, home string) {
 			bin := filepath.Join(home, "other")
 			write(t, filepath.Join(bin, "docker-credential-clerk"), "#!/bin/sh\n")
 			chmod(t, filepath.Join(bin, "docker-credential-clerk"), 0o755)
 			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-		}, failing, "another program than this one", "remove the older one"},
+		}, doctor.Failing, "another program than this one", "remove the older one"},
 		{"git was not told", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, ".gitconfig")) },
-			doubt, "does not ask us for any host", "setup git"},
+			doctor.Doubt, "does not ask us for any host", "setup git"},
 		{"git keeps our token", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = clerk\n\thelper = store\n")
-		}, failing, "also asks store, and gives it our token", "setup git"},
+		}, doctor.Failing, "also asks store, and gives it our token", "setup git"},
 		{"git has kept our token", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".git-credentials"), "https://a:b@github.com\nhttps://clerk:ey@git.acme.dev\n")
-		}, doubt, "git.acme.dev in the clear", "remove that line"},
+		}, doctor.Doubt, "git.acme.dev in the clear", "remove that line"},
 		{"git asks for somebody else", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper =\n\thelper = clerk\n[credential \"https://git.acme.dev\"]\n\tusername = robot\n")
-		}, doubt, `the user "robot"`, "--unset credential.https://git.acme.dev.username"},
+		}, doctor.Doubt, `the user "robot"`, "--unset credential.https://git.acme.dev.username"},
 		{"git's file malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".gitconfig"), "[user\n") },
-			failing, "bad config line 1", "mend"},
+			doctor.Failing, "bad config line 1", "mend"},
 		{"docker was not told", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".docker/config.json"), "{}") },
-			doubt, "does not ask us for any registry", "setup docker"},
+			doctor.Doubt, "does not ask us for any registry", "setup docker"},
 		{"docker's file malformed", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), "{\n,}")
 		},
-			failing, "config.json: line 2", "mend"},
+			doctor.Failing, "config.json: line 2", "mend"},
 		{"docker has a password", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), `{"auths":{"registry.acme.dev":{"auth":"YTpi"}},"credsStore":"clerk"}`)
-		}, doubt, "password for registry.acme.dev in the clear", "docker logout registry.acme.dev"},
+		}, doctor.Doubt, "password for registry.acme.dev in the clear", "docker logout registry.acme.dev"},
 		{"docker asks another helper", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), `{"credHelpers":{"registry.acme.dev":"ecr-login"},"credsStore":"clerk"}`)
-		}, doubt, `it asks "ecr-login"`, "take that line out"},
+		}, doctor.Doubt, `it asks "ecr-login"`, "take that line out"},
 		{"docker believes a variable", func(t *testing.T, w *world, home string) { t.Setenv("DOCKER_AUTH_CONFIG", "{}") },
-			doubt, "asks no helper", "unset DOCKER_AUTH_CONFIG"},
+			doctor.Doubt, "asks no helper", "unset DOCKER_AUTH_CONFIG"},
 		{"fallback missing", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "[profiles", "[docker]\nfallback = \"nowhere\"\n[profiles")
-		}, failing, `the fallback "nowhere"`, "correct fallback"},
+		}, doctor.Failing, `the fallback "nowhere"`, "correct fallback"},
 		{"a sign-in was refused", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 			runHere("token")
-		}, doubt, "access was denied", "login acme"},
+		}, doctor.Doubt, "access was denied", "login acme"},
 		{"signed out", func(t *testing.T, w *world, home string) { runHere("login"); runHere("logout") },
-			doubt, "you signed out", "login acme"},
+			doctor.Doubt, "you signed out", "login acme"},
 		{"signed out, and a sign-in was refused since", func(t *testing.T, w *world, home string) {
 			runHere("login")
 			runHere("logout")
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 			runHere("login")
-		}, doubt, "you signed out; tools do not ask; the last sign-in came to nothing (access was denied", "login acme"},
+		}, doctor.Doubt, "you signed out; tools do not ask; the last sign-in came to nothing (access was denied", "login acme"},
 		{"no refresh token", func(t *testing.T, w *world, home string) {
 			w.clerk.SetFaults(func(f *sandbox.Faults) { f.OmitRefreshToken = true })
 			runHere("login")
-		}, doubt, "no refresh token", "offline_access"},
+		}, doctor.Doubt, "no refresh token", "offline_access"},
 		{"machine without a key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
-		}, failing, "CLERK_MACHINE_SECRET_KEY is not set", "secret key of the machine"},
+		}, doctor.Failing, "CLERK_MACHINE_SECRET_KEY is not set", "secret key of the machine"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w, home := wellSetUp(t)
 			tt.broken(t, w, home)
 			status, out, words := runHere("doctor", "--json")
-			if want := map[state]int{doubt: exitOK, failing: exitFailed}[tt.state]; status != want {
+			if want := map[doctor.State]int{doctor.Doubt: exitOK, doctor.Failing: exitFailed}[tt.state]; status != want {
 				t.Errorf("exit status %d, not %d\n%s%s", status, want, out, words)
 			}
-			var found []finding
+			var found []doctor.Finding
 			if err := json.Unmarshal([]byte(out), &found); err != nil {
 				t.Fatal(err)
 			}
@@ -281,39 +277,5 @@ func TestDoctorBroken(t *testing.T) {
 			}
 			t.Errorf("it was not found:\n%s%s", out, words)
 		})
-	}
-}
-
-// TestStoreRemedy tells apart what keeps a store from working. Nothing that would lose sessions is advised where something
-// else helps.
-func TestStoreRemedy(t *testing.T) {
-	const folder = "/home/ada/.local/state/clerk-credential-helper"
-	for _, row := range []struct {
-		reason string
-		err    error
-		want   string
-		not    []string
-	}{
-		{"mounted read-only", &fs.PathError{Op: "open", Path: folder + "/x", Err: syscall.EROFS},
-			"the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME", []string{"chmod", "remove", "lost"}},
-		{"not ours to write", &fs.PathError{Op: "mkdir", Path: folder, Err: fs.ErrPermission},
-			"let this user write to the folder that is named: chmod u+rwx", []string{"0700", "remove", "lost"}},
-		{"the disk is full", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.ENOSPC},
-			"make room", []string{"chmod", "remove", "lost"}},
-		{"open to others", fmt.Errorf("%s %w (mode 0755)", folder, platform.ErrOpen), "chmod 0700", []string{"remove", "lost"}},
-		{"another user's", fmt.Errorf("%s %w (1000)", folder, platform.ErrForeign), "sudo chown", []string{"remove", "lost"}},
-		{"no folder", fmt.Errorf("%s %w", folder, platform.ErrNoFolder), "move away", []string{"chmod", "lost"}},
-		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
-		{"whatever else", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
-	} {
-		got := storeRemedy(row.err)
-		if !strings.Contains(got, row.want) {
-			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
-		}
-		for _, not := range row.not {
-			if strings.Contains(got, not) {
-				t.Errorf("%s: %q holds %q", row.reason, got, not)
-			}
-		}
 	}
 }

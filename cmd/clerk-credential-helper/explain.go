@@ -16,6 +16,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/protocol"
 )
 
@@ -76,7 +77,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	cfg, err := sys.config()
 	var missing error
 	if errors.Is(err, config.ErrNone) {
-		missing, cfg, err = err, noProfiles(), nil
+		missing, cfg, err = err, &config.Config{}, nil
 	}
 	if err != nil {
 		return err
@@ -368,7 +369,7 @@ func (e explanation) print(w io.Writer) {
 		}[e.Next])
 	}
 	if !e.CoolDown.IsZero() {
-		console.Fact(w, "pause", cameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
+		console.Fact(w, "pause", doctor.CameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
 	}
 	if e.Hint != "" {
 		console.Fact(w, "hint", e.Hint)
@@ -392,6 +393,3 @@ func (e explanation) print(w io.Writer) {
 		fmt.Fprintf(w, "  %-*s %s\n", console.FactIndent-3, a.Tool, text)
 	}
 }
-
-// cameToNothing says how the last sign-in ended. Not each is somebody's refusal.
-func cameToNothing(why string) string { return "the last sign-in came to nothing (" + why + ")" }

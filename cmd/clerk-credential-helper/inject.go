@@ -34,7 +34,7 @@ func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Pr
 		}
 		switch named := sys.getenv("CLERK_HELPER_PROFILE"); {
 		case named == "" && len(cfg.Profiles) > 1:
-			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", names(cfg), variable)}
+			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", cfg.Names(), variable)}
 		case named != "" && named != p.Name:
 			return "", "", nil
 		}

@@ -12,6 +12,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -65,15 +66,10 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
 	}
 	if s.BelowMinTTL(p) {
-		protocol.Words(sys.stderr, errors.New(belowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
+		protocol.Words(sys.stderr, errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
 	}
 	sys.warnInjected(ctx, b, p)
 	return nil
-}
-
-// belowMinTTL says what becomes of a min_ttl above the token's life.
-func belowMinTTL(p *config.Profile, s broker.Session) string {
-	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", console.Life(p.MinTTL), console.Life(s.Life()))
 }
 
 // warnInjected says that a sign-in changes nothing while the environment brings a token.

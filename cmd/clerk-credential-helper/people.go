@@ -257,7 +257,7 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 		if len(cfg.Profiles) == 1 {
 			return cfg.Profiles[0], nil
 		}
-		return nil, &usageError{fmt.Errorf("several profiles are configured: name one of %s, or set CLERK_HELPER_PROFILE", names(cfg))}
+		return nil, &usageError{fmt.Errorf("several profiles are configured: name one of %s, or set CLERK_HELPER_PROFILE", cfg.Names())}
 	}
 	if p := cfg.Profile(target); p != nil {
 		return p, nil
@@ -274,19 +274,11 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	}
 	switch {
 	case len(named) == 0:
-		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.shown, names(cfg))}
+		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.shown, cfg.Names())}
 	case at.user != "" && !strings.Contains(at.user, "@"): // an e-mail is whoever signs in
 		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.user, named[0].Username)}
 	}
 	return named[0], nil
-}
-
-func names(cfg *config.Config) string {
-	var all []string
-	for _, p := range cfg.Profiles {
-		all = append(all, p.Name)
-	}
-	return strings.Join(all, ", ")
 }
 
 // session opens what most commands need: the broker and the profile that the person means.

@@ -63,7 +63,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	}
 	cfg, err := sys.config()
 	if errors.Is(err, config.ErrNone) {
-		cfg, err = noProfiles(), nil
+		cfg, err = &config.Config{}, nil
 	}
 	if err == nil && req.Profile != "" {
 		cfg, err = narrow(cfg, req.Profile)

@@ -125,7 +125,7 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 	if c.Profile != "" {
 		p := cfg.Profile(c.Profile)
 		if p == nil {
-			return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", c.Profile, names(cfg))}
+			return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", c.Profile, cfg.Names())}
 		}
 		profiles = []*config.Profile{p}
 	}
@@ -156,7 +156,7 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	var hosts []config.Host
-	cfg := noProfiles()
+	cfg := &config.Config{}
 	if c.Profile != "" {
 		if cfg, err = sys.configured(); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -142,7 +143,7 @@ func describe(p *config.Profile, s broker.Session, ok bool, err error, store str
 		st.Hosts = append(st.Hosts, h.String())
 	}
 	if s.BelowMinTTL(p) {
-		st.Warning = belowMinTTL(p, s)
+		st.Warning = doctor.BelowMinTTL(p, s)
 	}
 	st.endless = s.Token(p) != "" && s.ExpiresAt.IsZero()
 	switch {

@@ -9,6 +9,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 )
 
@@ -60,7 +61,7 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkO
 	case err != nil: // a token of the environment or of a machine that is no good
 		return checkRefused, err.Error()
 	}
-	limited, cancel := context.WithTimeout(ctx, doctorLimit)
+	limited, cancel := context.WithTimeout(ctx, doctor.Limit)
 	defer cancel()
 	of, err := checkToken(limited, b, p, s.Token(p))
 	switch {

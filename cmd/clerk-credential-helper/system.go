@@ -22,8 +22,6 @@ import (
 // configLimit bounds a configuration file.
 const configLimit = 1 << 20
 
-func noProfiles() *config.Config { return &config.Config{} }
-
 // config reads the machine's file, the user's file and the environment; a later source replaces an earlier one's
 // profile of the same name.
 func (sys *system) config() (*config.Config, error) { return sys.configFrom(platform.ReadTrusted) }

@@ -7,6 +7,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,6 +72,30 @@ func (c *Config) Profile(name string) *Profile {
 		}
 	}
 	return nil
+}
+
+// Names are the names of the profiles, for people: "acme, app".
+func (c *Config) Names() string {
+	var all []string
+	for _, p := range c.Profiles {
+		all = append(all, p.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// Hosts are the patterns of all profiles, each once, in the configuration's order.
+func (c *Config) Hosts() []Host {
+	var hosts []Host
+	known := make(map[string]bool)
+	for _, p := range c.Profiles {
+		for _, h := range p.Hosts {
+			if !known[h.String()] {
+				known[h.String()] = true
+				hosts = append(hosts, h)
+			}
+		}
+	}
+	return hosts
 }
 
 // Match returns the profiles that name this host, usually none or one, in the configuration's order: those that name it

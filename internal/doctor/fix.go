@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -24,63 +24,69 @@ type repair struct {
 	what string
 	do   func() error
 	// asks is set for what shows its changes and asks on its own.
-	asks func(ctx context.Context, yes, dryRun bool) error
+	asks func(ctx context.Context, x Fix) error
 }
 
 // mendRounds bounds how often is looked again: one fault may hide others.
 const mendRounds = 4
 
-// mend offers every repair once, makes those that the person agrees to, and looks again.
-func (c doctorCommand) mend(ctx context.Context, sys *system, d *doctor) (*doctor, error) {
+// Fix says how repairs are made.
+type Fix struct {
+	Yes     bool // do not ask
+	DryRun  bool // tell the repairs and make none
+	Console *console.Console
+}
+
+// Make offers every repair once, makes those that the person agrees to, and looks again. The error is why the person could
+// not be asked; a repair that fails is told.
+func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, error) {
 	offered := map[string]bool{}
 	for range mendRounds {
 		before := len(offered)
-		for _, f := range d.findings {
+		for _, f := range findings {
 			told := false
 			for _, r := range f.repairs {
 				if offered[r.what] {
 					continue
 				}
 				offered[r.what] = true
-				if !told { // nobody agrees to a repair without knowing of what
-					f.tell(sys.stderr)
+				if !told { // a person agrees only to a repair of something that they know of
+					f.tell(x.Console.Err)
 					told = true
 				}
-				if err := c.make(ctx, sys, r); err != nil {
-					return d, err
+				if err := x.repair(ctx, r); err != nil {
+					return findings, err
 				}
 				if ctx.Err() != nil {
-					return d, ctx.Err()
+					return findings, ctx.Err()
 				}
 			}
 		}
-		if len(offered) == before {
+		if len(offered) == before || x.DryRun {
 			break
 		}
-		if c.DryRun {
-			break
-		}
-		d = examine(ctx, sys)
+		findings = Examine(ctx, env)
 	}
 	if len(offered) == 0 {
-		fmt.Fprintln(sys.stderr, "there is nothing that could be repaired from here")
+		fmt.Fprintln(x.Console.Err, "there is nothing that could be repaired from here")
 	}
-	return d, nil
+	return findings, nil
 }
 
-// make tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
-func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
-	console.Fact(sys.stderr, "repair", r.what)
+// repair tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
+func (x Fix) repair(ctx context.Context, r repair) error {
+	fact := func(name, text string) { console.Fact(x.Console.Err, name, text) }
+	fact("repair", r.what)
 	var err error
 	switch {
 	case r.asks != nil:
-		err = r.asks(ctx, c.Yes, c.DryRun)
-	case c.DryRun:
+		err = r.asks(ctx, x)
+	case x.DryRun:
 		return nil
 	default:
-		ok := c.Yes
+		ok := x.Yes
 		if !ok {
-			if ok, err = sys.console().Confirm(ctx, "Do this?"); err != nil {
+			if ok, err = x.Console.Confirm(ctx, "Do this?"); err != nil {
 				return err
 			}
 		}
@@ -96,11 +102,11 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 	case ctx.Err() != nil:
 		return cmp.Or(err, ctx.Err())
 	case errors.Is(err, toolconfig.ErrDeclined):
-		console.Fact(sys.stderr, "left", "as it is")
+		fact("left", "as it is")
 	case err != nil:
-		console.Fact(sys.stderr, "FAILED", err.Error())
-	case !c.DryRun:
-		console.Fact(sys.stderr, "done", "")
+		fact("FAILED", err.Error())
+	case !x.DryRun:
+		fact("done", "")
 	}
 	return nil
 }
@@ -108,7 +114,7 @@ func (c doctorCommand) make(ctx context.Context, sys *system, r repair) error {
 // closeConfigurations takes the permission to write from others, for the files that are this user's and their folders.
 func (d *doctor) closeConfigurations() []repair {
 	files := []string{platform.MachineConfig()}
-	if own, err := d.sys.userConfig(); err == nil {
+	if own, err := d.env.Tools.OwnConfig(); err == nil {
 		files = append(files, own)
 	}
 	var paths []string
@@ -133,12 +139,12 @@ func (d *doctor) closeConfigurations() []repair {
 }
 
 // keptFolders are those that we keep files in.
-func (sys *system) keptFolders() []string {
+func (d *doctor) keptFolders() []string {
 	var folders []string
-	if state, err := platform.StateDir(sys.getenv); err == nil {
+	if state, err := platform.StateDir(d.env.Tools.Getenv); err == nil {
 		folders = append(folders, state, filepath.Join(state, "failures"))
 	}
-	if keychain, err := sys.keychain(); err == nil {
+	if keychain, err := d.env.Keychain(); err == nil {
 		if locks, err := keychain.LockDir(); err == nil {
 			folders = append(folders, locks, filepath.Join(locks, "outcomes"))
 		}
@@ -157,7 +163,7 @@ const (
 // files looks at the files that we keep: their permissions, and what nobody needs any more. It says nothing of what is
 // as it should be.
 func (d *doctor) files() {
-	for _, folder := range d.sys.keptFolders() {
+	for _, folder := range d.keptFolders() {
 		d.folder(folder)
 	}
 }
@@ -307,14 +313,15 @@ func notInPath(self, name string) (remedy string, repairs []repair) {
 
 // setUpGit is "setup git": our section comes last, and takes back the helpers before it.
 func (d *doctor) setUpGit(cfg *config.Config) repair {
-	return repair{what: "clerk-credential-helper setup git", asks: func(ctx context.Context, yes, dryRun bool) error {
+	return repair{what: "clerk-credential-helper setup git", asks: func(ctx context.Context, x Fix) error {
 		git, _ := toolconfig.Named("git")
-		// Standard output is for the findings.
-		sys := &system{args: d.sys.args, stdin: d.sys.stdin, stdout: d.sys.stderr, stderr: d.sys.stderr, getenv: d.sys.getenv}
-		change, err := setupCommand{}.change(sys, cfg, git)
+		change, err := git.Setup(d.env.Tools, cfg, cfg.Hosts(), "")
 		if err != nil {
 			return err
 		}
-		return toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), change.Edits, toolconfig.Options{Yes: yes, DryRun: dryRun})
+		// Standard output is for the findings.
+		person := *x.Console
+		person.Out = x.Console.Err
+		return toolconfig.Apply(ctx, d.env.Tools, &person, change.Edits, toolconfig.Options{Yes: x.Yes, DryRun: x.DryRun})
 	}}
 }

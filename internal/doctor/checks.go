@@ -1,0 +1,594 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/toolconfig"
+	"clerk-credential-helper/platform"
+)
+
+// Finding is what one check has found.
+type Finding struct {
+	Check  string `json:"check"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"` // always there unless all is well
+	// Offers are what --fix would do about it.
+	Offers  []string `json:"repairs,omitempty"`
+	repairs []repair
+}
+
+// State is how a check has ended.
+type State string
+
+const (
+	Fine    State = "ok"
+	Doubt   State = "warning" // works, or is not asked for; the person should know
+	Failing State = "failed"
+)
+
+const (
+	// Limit bounds the questions to one issuer.
+	Limit = 10 * time.Second
+	// A token's times are believed within 30 s (internal/clerk); a clock near that is on its way out.
+	skewMost = 30 * time.Second
+	skewSome = 10 * time.Second
+)
+
+// doctor collects findings.
+type doctor struct {
+	env      Env
+	findings []Finding
+}
+
+func (d *doctor) ok(check, format string, args ...any) {
+	d.findings = append(d.findings, Finding{Check: check, State: Fine, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) warn(check, detail, remedy string, repairs ...repair) {
+	d.add(check, Doubt, detail, remedy, repairs)
+}
+
+func (d *doctor) fail(check, detail, remedy string, repairs ...repair) {
+	d.add(check, Failing, detail, remedy, repairs)
+}
+
+func (d *doctor) add(check string, how State, detail, remedy string, repairs []repair) {
+	f := Finding{Check: check, State: how, Detail: detail, Remedy: remedy, repairs: repairs}
+	for _, r := range repairs {
+		f.Offers = append(f.Offers, r.what)
+	}
+	d.findings = append(d.findings, f)
+}
+
+// Examine makes all checks.
+func Examine(ctx context.Context, env Env) []Finding {
+	d := &doctor{env: env}
+	cfg := d.configuration()
+	d.store(ctx)
+	d.files()
+	d.variables(ctx, cfg)
+	for _, p := range cfg.Profiles {
+		d.issuer(ctx, p)
+		d.session(ctx, cfg, p)
+	}
+	d.listener()
+	d.browser()
+	d.program()
+	d.git(ctx, cfg)
+	d.docker(cfg)
+	return d.findings
+}
+
+// tell prints what a check has found, without what helps.
+func (f Finding) tell(w io.Writer) {
+	mark := map[State]string{Fine: "ok", Doubt: "warning", Failing: "FAILED"}[f.State]
+	console.Fact(w, mark, f.Check+": "+f.Detail)
+}
+
+// Print prints findings, each with what helps.
+func Print(w io.Writer, findings []Finding) {
+	for _, f := range findings {
+		f.tell(w)
+		if f.Remedy != "" {
+			console.Fact(w, "", "-> "+f.Remedy)
+		}
+	}
+}
+
+func (d *doctor) configuration() *config.Config {
+	const check = "configuration"
+	cfg, err := d.env.Config()
+	file, homeless := d.env.Tools.OwnConfig()
+	switch {
+	case errors.Is(err, config.ErrNone) && homeless != nil:
+		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
+		return &config.Config{}
+	case errors.Is(err, config.ErrNone):
+		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
+		return &config.Config{}
+	case errors.Is(err, platform.ErrWritable):
+		d.fail(check, err.Error(), "chmod go-w the file or folder that is named", d.closeConfigurations()...)
+		return &config.Config{}
+	case errors.Is(err, platform.ErrForeign):
+		d.fail(check, err.Error(), "whoever owns it decides where your tokens go: sudo chown \"$(id -un)\" the file or folder that is named, if it says what it should")
+		return &config.Config{}
+	case errors.Is(err, fs.ErrNotExist) && d.env.Tools.Getenv("CLERK_HELPER_CONFIG") != "":
+		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")
+		return &config.Config{}
+	case err != nil:
+		d.fail(check, err.Error(), "mend what is named; README.md lists every key")
+		return &config.Config{}
+	}
+	d.ok(check, "%s", cfg.Names())
+	return cfg
+}
+
+// store proves that the keychain keeps, gives back and deletes, and that its locks can be taken.
+func (d *doctor) store(ctx context.Context) {
+	const check = "store"
+	keychain, err := d.env.Keychain()
+	if err != nil {
+		remedy := "CLERK_HELPER_STORE is auto, keychain, kernel, file or none; unset it for auto"
+		if _, homeless := platform.StateDir(d.env.Tools.Getenv); homeless != nil && d.env.Tools.Getenv("CLERK_HELPER_STORE") == "file" {
+			remedy = homeRemedy
+		}
+		d.fail(check, err.Error(), remedy)
+		return
+	}
+	if d.env.Tools.Getenv("CLERK_HELPER_STORE") == "none" {
+		d.warn(check, "it is switched off: no session is kept", "unset CLERK_HELPER_STORE, unless all tokens come from the environment")
+		return
+	}
+	const name, secret = "probe-doctor", "probe"
+	err = keychain.Set(ctx, name, secret)
+	var got string
+	if err == nil {
+		got, err = keychain.Get(ctx, name)
+	}
+	if err == nil && got != secret {
+		err = errors.New("it gives back something else than it took")
+	}
+	if err == nil {
+		err = keychain.Delete(ctx, name)
+	}
+	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
+	switch {
+	case errors.Is(err, platform.ErrUnavailable): // it names the store
+		d.fail(check, err.Error(), d.storeRemedy(err))
+		return
+	case err != nil:
+		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), d.storeRemedy(err))
+		return
+	case keychain.InMemory(ctx) && !chosen:
+		d.warn(check, keychain.Explain(ctx)+": keeps, gives back and deletes",
+			"sign in again after a reboot; or CLERK_HELPER_STORE=file keeps the session in a file that only you can read")
+	default:
+		d.ok(check, "%s: keeps, gives back and deletes", keychain.Explain(ctx))
+	}
+
+	folder, err := keychain.LockDir()
+	if err == nil {
+		var release func()
+		if release, err = (platform.Locks{Dir: folder}).Lock(ctx, "doctor"); err == nil {
+			release()
+			d.ok("locks", "in %s", folder)
+			return
+		}
+	}
+	d.fail("locks", err.Error(), d.storeRemedy(err))
+}
+
+// homeRemedy is for where HOME, or what Windows has in its place, is not set.
+const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
+
+// storeRemedy is what helps where the store does not work. What would lose the sessions in it is never advised.
+func (d *doctor) storeRemedy(err error) string {
+	switch remedy := d.env.Hint(err); {
+	case remedy != "":
+		return remedy
+	case errors.Is(err, platform.ErrForeign):
+		return "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
+	case errors.Is(err, platform.ErrOpen):
+		return "chmod 0700 the folder that is named, or 0600 the file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
+	case errors.Is(err, fs.ErrPermission):
+		return "let this user write to the folder that is named: chmod u+rwx, or have its owner or the sandbox allow it"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk"
+	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
+		return "move away what is in the folder's place: it is none of ours"
+	}
+	return "mend what is named, or choose another store with CLERK_HELPER_STORE"
+}
+
+// variables looks at what the environment says: tokens, and words that mean something else than they were meant to.
+func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
+	const check = "environment"
+	switch mode := d.env.Tools.Getenv("CLERK_HELPER_INTERACTIVE"); mode {
+	case "", "auto", "always":
+	case "never":
+		d.warn(check, "CLERK_HELPER_INTERACTIVE=never: nobody is ever asked to sign in", "unset it where a person works")
+	default:
+		d.fail(check, fmt.Sprintf("CLERK_HELPER_INTERACTIVE is %q", mode), "it is auto, always or never")
+	}
+	if d.env.Tools.Getenv("DOCKER_AUTH_CONFIG") != "" {
+		d.warn("docker", "DOCKER_AUTH_CONFIG is set: docker believes it and asks no helper for its registries", "unset DOCKER_AUTH_CONFIG")
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		proxy := d.env.Tools.Getenv(name)
+		if proxy == "" {
+			continue
+		}
+		u, err := url.Parse(proxy)
+		if err != nil || u.Host == "" && strings.Contains(proxy, "://") {
+			// The value may hold a password.
+			d.fail("proxy", name+" is no address of a proxy", "write it as http://proxy.acme.dev:3128, or unset it")
+			continue
+		}
+		d.ok("proxy", "%s is set; NO_PROXY is %q", name, d.env.Tools.Getenv("NO_PROXY")+d.env.Tools.Getenv("no_proxy"))
+	}
+	for _, p := range cfg.Profiles {
+		b, err := d.env.Broker(cfg)
+		if err != nil {
+			return // the store's finding says why
+		}
+		token, source, err := b.Injected(ctx, p)
+		if err == nil && source == "" {
+			continue
+		}
+		if err == nil {
+			if _, err = broker.CheckInjected(p, token, time.Now()); err != nil {
+				err = &broker.InjectedError{Source: source, Err: err}
+			}
+		}
+		if err != nil {
+			remedy := d.env.Hint(err)
+			if remedy == "" {
+				remedy = "keep one variable, for one profile"
+			}
+			d.fail("injected", err.Error(), remedy)
+			continue
+		}
+		d.ok("injected", "%s goes before the session of profile %s", source, p.Name)
+	}
+}
+
+// issuer asks the issuer of a profile, or its page, what a sign-in would ask.
+func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
+	check := "issuer of " + p.Name
+	ctx, cancel := context.WithTimeout(ctx, Limit)
+	defer cancel()
+	client, err := d.env.Client(p)
+	if err != nil {
+		d.fail(check, err.Error(), "correct ca_file in profile "+p.Name+", or take it out")
+		return
+	}
+	dated := &datedTransport{base: client.Transport}
+	client.Transport = dated
+	keys, err := client.Examine(ctx, p)
+	if err != nil && !errors.Is(err, clerk.ErrNoKeys) {
+		detail, remedy := d.unusable(p, err)
+		d.fail(check, detail, remedy)
+		return
+	}
+	d.ok(check, "%s", p.Issuer)
+	if skew := dated.ahead.Abs().Round(time.Second); skew > skewSome {
+		words := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
+		if skew > skewMost {
+			d.fail("clock", words+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
+		} else {
+			d.warn("clock", words, "set the clock, for instance by NTP: beyond 30s tokens are refused")
+		}
+	} else {
+		d.ok("clock", "within %v of the issuer's", skewSome)
+	}
+	if err != nil {
+		d.fail("keys of "+p.Name, err.Error(), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
+		return
+	}
+	d.ok("keys of "+p.Name, "%d", keys)
+}
+
+// unusable is why nobody can sign in to p, and what helps.
+func (d *doctor) unusable(p *config.Profile, err error) (detail, remedy string) {
+	const proxies = "behind a proxy set HTTPS_PROXY, with a company's own roots ca_file"
+	var refused *clerk.ResponseError
+	var network *url.Error
+	silent := errors.As(err, &refused) || errors.As(err, &network)
+	switch {
+	case p.Companion && silent:
+		return fmt.Sprintf("%s does not answer as a companion page: %v", p.Issuer, err), "clerk-credential-helper companion check " + p.Issuer + " says more; " + proxies
+	case p.Companion:
+		return err.Error(), "clerk-credential-helper companion check " + p.Issuer + " says more; issuer in the profile, if it is set, must be the page's Clerk instance"
+	case silent:
+		return fmt.Sprintf("%s does not answer as an issuer: %v", p.Issuer, err), "is the issuer the Frontend API URL of your application? " + proxies
+	case errors.Is(err, clerk.ErrMisnamed):
+		return err.Error(), "write the issuer as it calls itself"
+	}
+	return err.Error(), "tokens are never sent elsewhere, and never without PKCE: ask the issuer's administrator"
+}
+
+// datedTransport notes how far the server's clock is ahead of ours, by the Date of its first answer.
+type datedTransport struct {
+	base  http.RoundTripper
+	asked bool
+	ahead time.Duration
+}
+
+func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := time.Now()
+	resp, err := t.base.RoundTrip(req)
+	if err != nil || t.asked {
+		return resp, err
+	}
+	t.asked = true
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		t.ahead = date.Sub(sent.Add(time.Since(sent) / 2))
+	}
+	return resp, nil
+}
+
+// session looks at what the keychain holds.
+func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
+	if p.Machine {
+		if d.env.Tools.Getenv("CLERK_MACHINE_SECRET_KEY") == "" {
+			d.fail("machine "+p.Name, "CLERK_MACHINE_SECRET_KEY is not set", "set it to the secret key of the machine (ak_...), from Clerk's dashboard")
+		}
+		return
+	}
+	check := "session of " + p.Name
+	b, err := d.env.Broker(cfg)
+	if err != nil {
+		return
+	}
+	s, ok, err := b.ReadSession(ctx, p)
+	until, why := b.CoolDown(ctx, p)
+	login := "clerk-credential-helper login " + p.Name
+	switch {
+	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable):
+		return // the store's finding says so
+	case err != nil && !errors.Is(err, broker.ErrUnreadable):
+		d.fail(check, err.Error(), d.storeRemedy(err))
+	case err != nil:
+		d.fail(check, err.Error(), login)
+	case why != nil && ok && s.SignedOut:
+		d.warn(check, "you signed out; tools do not ask; "+CameToNothing(why.Error()), login)
+	case why != nil && p.LegacyPage != "":
+		d.warn(check, CameToNothing(why.Error())+"; tools do not ask: "+broker.ErrLegacyPage.Error(), login)
+	case why != nil:
+		d.warn(check, fmt.Sprintf("%s; tools ask again after %s", CameToNothing(why.Error()), until.Local().Format(time.TimeOnly)), login)
+	case ok && s.SignedOut:
+		d.warn(check, "you signed out; tools do not ask", login)
+	case ok && s.Given && s.Token(p) == "":
+		d.warn(check, "the token of login --with-token was refused by a server, and is gone", login+" --with-token, with a new one")
+	case ok && s.Token(p) != "" && s.RefreshToken == "" && !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()):
+		d.warn(check, "its token has expired, and cannot be refreshed", login)
+	case ok && s.Given:
+		d.ok(check, "%s by login --with-token; it cannot be refreshed", cmp.Or(s.Account(), "a token"))
+	case ok && s.BelowMinTTL(p):
+		d.warn(check, BelowMinTTL(p, s), "lower min_ttl, or have the issuer give a longer life")
+	case ok && s.RefreshToken == "" && s.Token(p) != "" && p.LegacyPage == "":
+		d.warn(check, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then "+login)
+	case ok && s.ReceivedAt.After(time.Now()):
+		d.fail(check, "it was received in the future: the clock was set back", "set the clock, or "+login)
+	case ok && (s.RefreshToken != "" || s.Token(p) != ""):
+		d.ok(check, "%s", s.Account())
+	case p.LegacyPage != "":
+		d.warn(check, "none yet, and no tool opens the browser: "+broker.ErrLegacyPage.Error(), login)
+	default:
+		d.ok(check, "none yet: the first tool that needs a token opens the browser")
+	}
+}
+
+// listener proves that a browser's redirect would reach us.
+func (d *doctor) listener() {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		d.fail("listener", err.Error(), "a firewall or a sandbox keeps programs from listening on 127.0.0.1: allow it")
+		return
+	}
+	defer l.Close()
+	conn, err := net.DialTimeout("tcp4", l.Addr().String(), time.Second)
+	if err != nil {
+		d.fail("listener", err.Error(), "a firewall keeps programs from reaching 127.0.0.1: allow it")
+		return
+	}
+	conn.Close()
+	d.ok("listener", "127.0.0.1 can be reached")
+}
+
+func (d *doctor) browser() {
+	const check = "browser"
+	place := d.env.Where()
+	if named := strings.Fields(d.env.Tools.Getenv("BROWSER")); len(named) > 0 && !strings.Contains(named[0], ":") {
+		if _, err := d.env.Tools.LookPath(named[0]); err != nil {
+			d.warn(check, fmt.Sprintf("BROWSER names %q, which is not there", named[0]), "correct BROWSER, or unset it")
+			return
+		}
+	}
+	switch {
+	case place.Browser != "":
+		d.ok(check, "%s", place.Browser)
+	case place.Terminal != "":
+		d.warn(check, "none could be started here; the address is shown on the terminal", "open the address on a machine with a browser, or use CLERK_HELPER_TOKEN")
+	default:
+		d.warn(check, "there is neither a browser nor a terminal: nobody can sign in here", "clerk-credential-helper login in a terminal, or CLERK_HELPER_TOKEN for CI")
+	}
+}
+
+// program looks for ourselves as tools do.
+func (d *doctor) program() {
+	self, err := os.Executable()
+	if err != nil {
+		d.fail("program", err.Error(), "install again: ./install.sh")
+		return
+	}
+	own, err := os.Stat(self)
+	if err != nil {
+		d.fail("program", err.Error(), "install again: ./install.sh")
+		return
+	}
+	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
+		found, err := d.env.Tools.LookPath(name)
+		if err != nil {
+			remedy, repairs := notInPath(self, name)
+			d.fail("program", name+" is not in the PATH", remedy, repairs...)
+			continue
+		}
+		info, err := os.Stat(found)
+		if err != nil || !os.SameFile(own, info) {
+			d.fail("program", fmt.Sprintf("%s in the PATH is %s, another program than this one (%s)", name, found, self), "remove the older one, or install again: ./install.sh")
+			continue
+		}
+		if name == "clerk-credential-helper" {
+			d.ok("program", "%s, version %s", found, d.env.Version)
+		}
+	}
+}
+
+// git asks git for its helpers, as it would for each host.
+func (d *doctor) git(ctx context.Context, cfg *config.Config) {
+	const check = "git"
+	program, err := d.env.Tools.LookPath("git")
+	if err != nil || len(cfg.Profiles) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, Limit)
+	defer cancel()
+	// In a folder that is no repository, so that only the person's own configuration is read.
+	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^credential\.(.*\.)?(helper|username)$`)
+	cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)
+	cmd.WaitDelay = time.Second // a script in git's place leaves its git behind, with the pipe
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		d.fail(check, "it did not show its configuration in time", "git config --list must end by itself")
+		return
+	}
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+		words := err.Error()
+		if exit != nil {
+			words = strings.TrimSpace(string(exit.Stderr))
+		}
+		d.fail(check, "git cannot read its configuration: "+words, "mend the file and the line that git names")
+		return
+	}
+	settings := toolconfig.ParseGitList(out)
+	told, untold := []string{}, []string{}
+	for _, p := range cfg.Profiles {
+		for _, h := range p.Hosts {
+			url := "https://" + h.String()
+			helpers := settings.Helpers(url)
+			at := slices.IndexFunc(helpers, toolconfig.IsGitHelper)
+			if at < 0 {
+				untold = append(untold, h.String())
+				continue
+			}
+			told = append(told, h.String())
+			if len(helpers) > 1 {
+				others := slices.DeleteFunc(slices.Clone(helpers), toolconfig.IsGitHelper)
+				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to keep", h, strings.Join(others, ", ")),
+					"clerk-credential-helper setup git", d.setUpGit(cfg))
+			}
+			for _, u := range settings.Usernames(url) {
+				if u.Name != p.Username && !strings.Contains(u.Name, "@") {
+					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, u.Name, p.Username), "git config --global --unset "+u.Key)
+				}
+			}
+		}
+	}
+	switch {
+	case len(told) == 0:
+		d.warn(check, "it does not ask us for any host", "clerk-credential-helper setup git")
+	case len(untold) > 0:
+		d.ok(check, "asks us for %s; not for %s", strings.Join(told, ", "), strings.Join(untold, ", "))
+	default:
+		d.ok(check, "asks us for %s", strings.Join(told, ", "))
+	}
+	d.storedByGit(cfg)
+}
+
+// storedByGit looks for what git-credential-store has kept of our hosts.
+func (d *doctor) storedByGit(cfg *config.Config) {
+	file, text, err := toolconfig.GitStored(d.env.Tools)
+	if err != nil {
+		return
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		u, err := url.Parse(line)
+		if err == nil && u.Host != "" && len(cfg.Match(u.Scheme, u.Host)) > 0 {
+			d.warn("git", fmt.Sprintf("%s holds a password or a token for %s in the clear", file, u.Host), "remove that line; and: clerk-credential-helper setup git")
+		}
+	}
+}
+
+// docker reads docker's configuration as docker does.
+func (d *doctor) docker(cfg *config.Config) {
+	const check = "docker"
+	tool, _ := toolconfig.Named("docker")
+	if len(cfg.Profiles) == 0 || !tool.Used(d.env.Tools) {
+		return
+	}
+	file, docker, err := toolconfig.ReadDocker(d.env.Tools)
+	if file == "" {
+		return
+	}
+	if err != nil {
+		d.fail(check, fmt.Sprintf("%s: %v", file, err), "mend the line that is named: docker cannot read it either")
+		return
+	}
+	var told []string
+	for _, p := range cfg.Profiles {
+		for _, h := range p.Hosts {
+			host := h.String()
+			helper, named := docker.Helper(host)
+			if helper == toolconfig.DockerName {
+				told = append(told, host)
+			} else if named {
+				d.warn(check, fmt.Sprintf("for %s it asks %q", host, helper), "take that line out of "+file+", then: clerk-credential-helper setup docker")
+			}
+			if docker.HoldsSecret(host) {
+				d.warn(check, fmt.Sprintf("%s holds a password for %s in the clear", file, host), "docker logout "+host)
+			}
+		}
+	}
+	if told == nil {
+		d.warn(check, "it does not ask us for any registry", "clerk-credential-helper setup docker")
+	} else {
+		d.ok(check, "asks us for %s", strings.Join(told, ", "))
+	}
+	if cfg.DockerFallback != "" {
+		if _, err := d.env.Tools.FindFallback(cfg.DockerFallback); err != nil {
+			d.fail(check, fmt.Sprintf("the fallback %q: %v", cfg.DockerFallback, err), "correct fallback in [docker] of the configuration, or install that helper")
+		}
+	}
+}
+
+// CameToNothing says how the last sign-in ended, which need not be a refusal.
+func CameToNothing(why string) string { return "the last sign-in came to nothing (" + why + ")" }
+
+// BelowMinTTL says what becomes of a min_ttl above the token's life.
+func BelowMinTTL(p *config.Profile, s broker.Session) string {
+	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", console.Life(p.MinTTL), console.Life(s.Life()))
+}
