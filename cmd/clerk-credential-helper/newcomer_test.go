@@ -61,6 +61,6 @@ func TestNewcomer(t *testing.T) {
 			answers := fmt.Sprintf("%s\nsandbox-client\n%s\ny\ny\n", key, vars["GIT"])
 			return os.WriteFile(filepath.Join(env.WorkDir, "answers"), []byte(answers), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"asked": asked, "companion": webApp},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"asked": checkRequests, "companion": startWebApp},
 	})
 }

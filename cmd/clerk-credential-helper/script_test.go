@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		"keyring":                     main,
 		demoBrowser:                   main,
 		renewName:                     main,
-		"alone":                       alone,
+		"alone":                       runAlone,
 	})
 }
 
@@ -56,17 +56,17 @@ func TestScripts(t *testing.T) {
 		Setup:               setup,
 		Condition:           condition(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"need":    need,
-			"asked":   asked,
-			"age":     age,
-			"fault":   fault,
-			"clerk":   second,
-			"secrets": secrets,
-			"within":  within,
-			"expand":  expand,
+			"need":    needPrograms,
+			"asked":   checkRequests,
+			"age":     ageSession,
+			"fault":   setFaults,
+			"issuer":  secondIssuer,
+			"secrets": checkSecrets,
+			"within":  runWithin,
+			"expand":  expandFiles,
 
-			"companion": webApp,
-			"web":       web,
+			"companion": startWebApp,
+			"web":       signOutOfWebApp,
 		},
 	})
 }
@@ -182,9 +182,9 @@ func furnish(home, issuer string, hosts []string) error {
 	return nil
 }
 
-// alone runs a command where the home folder and the run-time folder of the user database are empty ones of its own:
+// runAlone runs a command where the home folder and the run-time folder of the user database are empty ones of its own:
 // what belongs to a native keychain is found through them, whatever HOME says. Linux.
-func alone() {
+func runAlone() {
 	cmd := exec.Command("unshare", append([]string{"--user", "--map-root-user", "--mount", "sh", "-c",
 		`mount -t tmpfs none /root && mount -t tmpfs none /run && exec "$@"`, "alone"}, os.Args[1:]...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -226,7 +226,7 @@ func condition(t *testing.T) func(string) (bool, error) {
 
 // need PROGRAM...: the script is skipped, with the program's own words, if one does not run with the script's
 // environment. Where everything must be there, the script fails.
-func need(ts *testscript.TestScript, neg bool, args []string) {
+func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	for _, program := range args {
 		command := testworld.VersionCommand(program)
 		if err := ts.Exec(command[0], command[1:]...); err != nil {
@@ -239,14 +239,14 @@ func need(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func of(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
 
 // asked NOTHING | KIND N ...: since the last "asked", Clerk got exactly these requests; kinds not named count too.
-func asked(ts *testscript.TestScript, neg bool, args []string) {
+func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("asked has no negative form: say what was asked")
 	}
-	w := of(ts)
+	w := worldOf(ts)
 	want := map[string]int{}
 	if len(args) == 1 && args[0] == "nothing" {
 		args = nil
@@ -278,7 +278,7 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 // caller whose token still lives waits for two seconds only.
 func refreshed(ts *testscript.TestScript, n int) {
 	const kind = "token:refresh_token"
-	w := of(ts)
+	w := worldOf(ts)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for w.clerk.Count(kind)-w.told[kind] < n && ctx.Err() == nil {
@@ -295,7 +295,7 @@ func refreshed(ts *testscript.TestScript, n int) {
 
 // age DURATION makes the session that much older in the store. Clerk's clock stands: what it issues must stay
 // verifiable by the helper's.
-func age(ts *testscript.TestScript, neg bool, args []string) {
+func ageSession(ts *testscript.TestScript, neg bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
 	files := sessions(ts)
@@ -334,8 +334,8 @@ func sessions(ts *testscript.TestScript) []string {
 }
 
 // fault NAME... makes Clerk misbehave from now on; without a name it behaves again.
-func fault(ts *testscript.TestScript, neg bool, args []string) {
-	of(ts).clerk.SetFaults(func(f *sandbox.Faults) {
+func setFaults(ts *testscript.TestScript, neg bool, args []string) {
+	worldOf(ts).clerk.SetFaults(func(f *sandbox.Faults) {
 		*f = sandbox.Faults{}
 		for _, name := range args {
 			switch name {
@@ -372,8 +372,8 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// clerk NAME starts a second stand-in and sets $NAME to its issuer.
-func second(ts *testscript.TestScript, neg bool, args []string) {
+// issuer NAME starts a second stand-in and sets $NAME to its issuer.
+func secondIssuer(ts *testscript.TestScript, neg bool, args []string) {
 	s := sandbox.New(sandbox.Options{Auto: true, Person: sandbox.Person{Email: "eve@other.dev"}})
 	server := httptest.NewServer(s)
 	ts.Defer(server.Close)
@@ -382,8 +382,8 @@ func second(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.
-func webApp(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Setenv(args[0], of(ts).webApp(len(args) == 1, ts.Defer))
+func startWebApp(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], worldOf(ts).webApp(len(args) == 1, ts.Defer))
 }
 
 // webApp starts one and gives its origin.
@@ -398,17 +398,17 @@ func (w *world) webApp(store bool, atEnd func(func())) string {
 }
 
 // web signed-out: the person signs out of the web app.
-func web(ts *testscript.TestScript, neg bool, args []string) {
+func signOutOfWebApp(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 || args[0] != "signed-out" {
 		ts.Fatalf("usage: web signed-out")
 	}
-	of(ts).page.EndSession()
+	worldOf(ts).page.EndSession()
 }
 
 // secrets FILE...: no secret that Clerk has issued or was sent stands in these files, nor in any URL that Clerk got,
 // but for the code that a browser carries to the callback.
-func secrets(ts *testscript.TestScript, neg bool, args []string) {
-	w := of(ts)
+func checkSecrets(ts *testscript.TestScript, neg bool, args []string) {
+	w := worldOf(ts)
 	issued := w.clerk.Issued()
 	if len(issued) < 6 {
 		ts.Fatalf("only %d secrets were issued: the scenario proves nothing", len(issued))
@@ -435,7 +435,7 @@ func secrets(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // within DURATION COMMAND...: the command ends in time, with status 0, or with another one if negated.
-func within(ts *testscript.TestScript, neg bool, args []string) {
+func runWithin(ts *testscript.TestScript, neg bool, args []string) {
 	limit, err := time.ParseDuration(args[0])
 	ts.Check(err)
 	start := time.Now()

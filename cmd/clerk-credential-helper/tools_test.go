@@ -181,7 +181,7 @@ func toolchains() map[string]string {
 }
 
 // expand FILE...: $NAME and ${NAME} in these files become the script's variables, as a person would write them.
-func expand(ts *testscript.TestScript, neg bool, args []string) {
+func expandFiles(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		file := ts.MkAbs(name)
 		text, err := os.ReadFile(file)
