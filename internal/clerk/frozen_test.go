@@ -9,58 +9,59 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// frozenRoute carries connections to a server, until they are frozen: no byte arrives any more, and nobody is told. That
-// is what a laptop's connections are after it slept, or changed its network. New ones are carried.
-type frozenRoute struct {
-	net.Listener
+// pipes is a network of one server: connections to it are pipes, until they are frozen: no byte arrives any more, and
+// neither end is told. That is what a laptop's connections are after it slept, or changed its network. New ones carry.
+type pipes struct {
+	accepted chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
+
 	mu     sync.Mutex
 	frozen chan struct{} // closed for the connections until now
 }
 
-func newFrozenRoute(t *testing.T, to string) *frozenRoute {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &frozenRoute{Listener: l, frozen: make(chan struct{})}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp4", to)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			t.Cleanup(func() { client.Close(); server.Close() })
-			r.mu.Lock()
-			frozen := r.frozen
-			r.mu.Unlock()
-			go carry(server, client, frozen)
-			go carry(client, server, frozen)
-		}
-	}()
-	return r
+func newPipes() *pipes {
+	return &pipes{accepted: make(chan net.Conn), closed: make(chan struct{}), frozen: make(chan struct{})}
 }
 
-func carry(to io.Writer, from io.Reader, frozen chan struct{}) {
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	p.mu.Lock()
+	frozen := p.frozen
+	p.mu.Unlock()
+	client, ours := net.Pipe()
+	theirs, server := net.Pipe()
+	go carry(theirs, ours, frozen)
+	go carry(ours, theirs, frozen)
+	select {
+	case p.accepted <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func carry(to, from net.Conn, frozen chan struct{}) {
+	defer from.Close()
 	buffer := make([]byte, 4096)
 	for {
 		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
 		select {
 		case <-frozen:
+			if err != nil {
+				return // and the other end is not told
+			}
 			continue
 		default:
+		}
+		if err != nil {
+			to.Close()
+			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
@@ -68,29 +69,51 @@ func carry(to io.Writer, from io.Reader, frozen chan struct{}) {
 	}
 }
 
-func (r *frozenRoute) freeze() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.frozen)
-	r.frozen = make(chan struct{})
+func (p *pipes) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.frozen)
+	p.frozen = make(chan struct{})
 }
 
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.accepted:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
+
 // TestFrozenConnection: a connection that has died without a word is given up for a new one while the person is still
-// waited for.
-func TestFrozenConnection(t *testing.T) {
-	t.Parallel() // most of it is waiting
+// waited for. The clock is synctest's.
+func TestFrozenConnection(t *testing.T) { synctest.Test(t, testFrozenConnection) }
+
+func testFrozenConnection(t *testing.T) {
+	route := newPipes()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Proto)
 	}))
+	server.Listener.Close()
+	server.Listener = route
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	route := newFrozenRoute(t, server.Listener.Addr().String())
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	transport, err := NewTransport(ca)
+	made, err := NewTransport(ca)
 	if err != nil {
 		t.Fatal(err)
 	}
+	transport := made.(*http.Transport)
+	transport.Proxy, transport.DialContext = nil, route.dial
+	t.Cleanup(transport.CloseIdleConnections)
 	c := &Client{Transport: transport}
 	ask := func(limit time.Duration) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -106,8 +129,12 @@ func TestFrozenConnection(t *testing.T) {
 		t.Fatalf("%q, %v", proto, err)
 	}
 	route.freeze()
+	began := time.Now()
 	if _, err := ask(callTime); err == nil {
 		t.Error("a dead connection has answered")
+	}
+	if took := time.Since(began); took < quietTime || took >= callTime {
+		t.Errorf("it was given up after %v", took)
 	}
 	if proto, err := ask(10 * time.Second); err != nil || proto != "HTTP/2.0" {
 		t.Errorf("the next request: %q, %v", proto, err)
