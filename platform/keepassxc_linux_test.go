@@ -14,6 +14,9 @@ import (
 // nobody sees, and returns the bus's address.
 func StartKeePassXC(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: starts KeePassXC")
+	}
 	need(t, "keepassxc", "keepassxc-cli", "Xvfb")
 	b := startBus(t)
 	dir := t.TempDir()

@@ -181,6 +181,9 @@ func refuseKeyctl(t *testing.T, errno unix.Errno) {
 
 // TestAutoStays has the states of a Secret Service that must not send a session to the other store.
 func TestAutoStays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	mute := filepath.Join(dir, "mute")

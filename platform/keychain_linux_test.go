@@ -94,6 +94,9 @@ func TestSecretServiceNoDefaultKeyring(t *testing.T) {
 }
 
 func TestSecretServiceUnavailable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	mute := filepath.Join(dir, "mute")
@@ -142,6 +145,9 @@ func TestSecretServiceNoService(t *testing.T) {
 // TestSecretServiceActivation has services that the bus would start, and cannot. They are there, if not in order, so that
 // no session may go to the kernel's keyring instead.
 func TestSecretServiceActivation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	config, err := os.ReadFile("testdata/bus.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -228,6 +234,9 @@ func TestSecretServiceStorm(t *testing.T) {
 
 // TestSecretServiceStopped has a service that owns its name and answers nothing.
 func TestSecretServiceStopped(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	t.Parallel()
 	s := startBus(t)
 	daemon := s.startKeyring(t, "password")

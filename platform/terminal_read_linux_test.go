@@ -150,8 +150,11 @@ func TestReadLinesEmptied(t *testing.T) {
 }
 
 func TestReadLinesEndOfTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	t.Parallel() // most of it is waiting
-	r := startReader(t, "5s", `exec "$0"`)
+	r := startReader(t, "3s", `exec "$0"`)
 	r.awaitMode(false)
 	r.typeIn("typed in vain")
 	r.expect("end context deadline exceeded")
@@ -160,8 +163,11 @@ func TestReadLinesEndOfTime(t *testing.T) {
 
 // TestReadLinesInBackground: what is typed is the shell's, which is not stopped, and neither is the reader.
 func TestReadLinesInBackground(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it waits for a limit")
+	}
 	t.Parallel()
-	r := startReader(t, "10s", `set -m; "$0" & read line; echo "the shell got $line"; wait; echo status $?`)
+	r := startReader(t, "3s", `set -m; "$0" & read line; echo "the shell got $line"; wait; echo status $?`)
 	if got := termios(t, r.tty); got != r.before {
 		t.Errorf("the terminal was changed from the background: %+v", got)
 	}

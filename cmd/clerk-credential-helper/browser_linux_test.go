@@ -30,6 +30,7 @@ type chromium struct {
 
 func startChromium(t *testing.T) *chromium {
 	t.Helper()
+	testworld.Long(t, "starts chromium")
 	testworld.Need(t, "chromium")
 	reads, to, err := os.Pipe()
 	if err != nil {

@@ -54,6 +54,7 @@ func recipes(text string) []recipe {
 
 // TestCI runs every recipe as a build service would, and looks for tokens in what it leaves in the log.
 func TestCI(t *testing.T) {
+	testworld.Long(t, "every recipe clones with git")
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ci.md"))
 	if err != nil {
 		t.Fatal(err)

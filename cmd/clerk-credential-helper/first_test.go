@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestLastWords: the interview ends with what is so.
@@ -48,6 +49,7 @@ func TestLastWords(t *testing.T) {
 
 // TestSilentIssuer: who takes the connection and says nothing holds setup for one limit, not for two.
 func TestSilentIssuer(t *testing.T) {
+	testworld.Long(t, "the limit is waited for")
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

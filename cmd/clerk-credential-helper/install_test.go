@@ -12,6 +12,7 @@ import (
 
 // TestInstall runs install.sh in a clean home, calls what it has installed by every name, and takes it back.
 func TestInstall(t *testing.T) {
+	testworld.Long(t, "installs, which builds the program")
 	testworld.Need(t, "sh", "go")
 	script, err := filepath.Abs(filepath.Join("..", "..", "install.sh"))
 	if err != nil {

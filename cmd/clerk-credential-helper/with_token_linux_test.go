@@ -37,7 +37,7 @@ func TestWithTokenAtTerminal(t *testing.T) {
 	}{
 		{"Ctrl-C", "ak_1\x03", nil, exitInterrupted, "it was cancelled"},
 		{"Ctrl-D", "\x04", nil, exitUsage, "no token was given"},
-		{"nobody comes", "", []string{"--timeout", "10s"}, exitFailed, "no token came on standard input within 10s"},
+		{"nobody comes", "", []string{"--timeout", "4s"}, exitFailed, "no token came on standard input within 4s"},
 		{"a secret key", "sk_live_1\r", nil, exitFailed, "secret key of Clerk's Backend API"},
 		{"a page of text", strings.Repeat("x", 20_000) + "\r", nil, exitUsage, "more than 16384 bytes"},
 	} {

@@ -25,6 +25,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
@@ -381,6 +382,7 @@ func TestFaults(t *testing.T) {
 
 // TestFaultsUnderALiveToken: while the token lives, a tool gets it, or the fresh one, whatever goes wrong.
 func TestFaultsUnderALiveToken(t *testing.T) {
+	testworld.Long(t, "each row waits for the time that a live token gives")
 	s, issuer := newClerk(t)
 	for _, f := range faults() {
 		if f.session != expired {
@@ -423,6 +425,7 @@ func TestFaultsAreDocumented(t *testing.T) {
 
 // TestLiveTokenIsNotHeldUp: whoever has a token that lives waits 2 s for a better one, and not for a keychain then.
 func TestLiveTokenIsNotHeldUp(t *testing.T) {
+	testworld.Long(t, "it waits for 6 s")
 	t.Parallel()
 	for when, age := range map[string]time.Duration{"min_ttl": 24*time.Hour - 4*time.Minute, "ahead of need": 13 * time.Hour} {
 		b := newBench(t)

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 const (
@@ -373,6 +375,7 @@ func TestWaitEnds(t *testing.T) {
 }
 
 func TestFinishDoesNotWaitLong(t *testing.T) {
+	testworld.Long(t, "it waits for the whole of finishTime")
 	l, _ := begin(t)
 	mustStillWork(t, l)
 	began := time.Now()
@@ -486,6 +489,7 @@ func TestJunk(t *testing.T) {
 
 // TestSlowConnectionsEnd holds every place with connections that bring no request: they must be thrown out.
 func TestSlowConnectionsEnd(t *testing.T) {
+	testworld.Long(t, "slow connections are waited for")
 	l, _ := begin(t)
 	for range maxConns {
 		conn, err := net.Dial("tcp4", l.host)

@@ -82,6 +82,14 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
+// Long ends a test that does not belong into the quick run, "go test -short", and says why.
+func Long(t testing.TB, reason string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: " + reason)
+	}
+}
+
 // Programs remembers which programs run in an environment, so that each is run once.
 type Programs struct {
 	Env []string

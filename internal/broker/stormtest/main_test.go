@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // size is that of the storms: all of it where the machine is there for it, a tenth on a person's.
 func size(t *testing.T, all int) int {
-	if os.Getenv("CI") == "true" && !testing.Short() {
+	if os.Getenv("CI") == "true" {
 		return all
 	}
 	return all / 10
@@ -30,6 +30,7 @@ func size(t *testing.T, all int) int {
 
 func programsFor(t *testing.T) *programs {
 	t.Helper()
+	testworld.Long(t, "storms, of many processes")
 	testworld.Need(t, "sh")
 	p, err := build(t.Context())
 	if err != nil {
@@ -57,6 +58,7 @@ func TestStorms(t *testing.T) {
 }
 
 func TestStormsOnKeyring(t *testing.T) {
+	testworld.Long(t, "storms, of many processes")
 	testworld.Need(t, "dbus-daemon", "gnome-keyring-daemon")
 	p := programsFor(t)
 	for _, s := range keyringStorms(size(t, 100)) {
