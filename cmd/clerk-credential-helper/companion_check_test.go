@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -26,6 +28,7 @@ import (
 
 	"clerk-credential-helper/internal/companionpage"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/demo"
 )
 
 // fakePage is a companion page with one fault at most. It approves every request of a browser at once; whoever calls
@@ -497,7 +500,7 @@ func companionHome(t *testing.T) {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("CLERK_HELPER_CONFIG", "")
-	browser, err := exec.LookPath(demoBrowser)
+	browser, err := exec.LookPath(demo.Browser)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -711,7 +714,7 @@ func TestCompanionCheckAway(t *testing.T) {
 	}
 	f := newFakePage(t, "", twoKeys(t))
 	server := httptest.NewUnstartedServer(f)
-	server.Config.ErrorLog = noLog()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	f.origin = server.URL

@@ -27,7 +27,7 @@ var rooms = map[string]struct {
 	reason  string
 }{
 	"cmd/clerk-credential-helper": {
-		may:     []string{"internal/broker", "internal/clerk", "internal/companionpage", "internal/config", "internal/console", "internal/doctor", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
+		may:     []string{"internal/broker", "internal/clerk", "internal/companionpage", "internal/config", "internal/console", "internal/demo", "internal/doctor", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
 		never:   []string{"testing"},
 		program: true,
 		reason:  "it puts the parts together, and ships no test code",
@@ -36,6 +36,10 @@ var rooms = map[string]struct {
 		may:    []string{"companion", "internal/clerk", "internal/config", "internal/console", "internal/loopback", "platform"},
 		never:  []string{"os/exec"},
 		reason: "it writes and asks a page, and keeps no session",
+	},
+	"internal/demo": {
+		may:    []string{"internal/sandbox", "platform"},
+		reason: "it runs the program, and is no part of it",
 	},
 	"internal/doctor": {
 		may: []string{"internal/broker", "internal/clerk", "internal/config", "internal/console", "internal/toolconfig", "platform"},

@@ -18,6 +18,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/platform"
 )
 
@@ -50,8 +51,11 @@ func main() {
 }
 
 func run(sys *system) int {
-	if sys.name() == demoBrowser {
-		return demoBrowse(context.Background(), sys)
+	if sys.name() == demo.Browser && len(sys.args) == 2 {
+		if demo.Browse(context.Background(), sys.args[1]) != nil {
+			return exitFailed
+		}
+		return exitOK
 	}
 	if sys.name() == renewName {
 		return renew(sys)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
 )
 
@@ -60,7 +62,7 @@ func TestCorporateNetwork(t *testing.T) {
 	}
 	server := httptest.NewUnstartedServer(clerk)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-	server.Config.ErrorLog = noLog()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
 	between := &proxy{target: server.Listener.Addr().String()}
@@ -70,7 +72,7 @@ func TestCorporateNetwork(t *testing.T) {
 	dir := t.TempDir()
 	roots := filepath.Join(dir, "ca.pem")
 	browser := filepath.Join(dir, "browser")
-	follower, err := exec.LookPath(demoBrowser)
+	follower, err := exec.LookPath(demo.Browser)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -53,7 +55,7 @@ func TestNewcomer(t *testing.T) {
 			}
 			server := httptest.NewUnstartedServer(w.clerk)
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-			server.Config.ErrorLog = noLog()
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
 			env.Defer(server.Close)
 			w.clerk.SetIssuer(server.URL)

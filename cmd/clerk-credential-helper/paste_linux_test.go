@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 
@@ -521,7 +522,7 @@ func TestBuilderAtTerminal(t *testing.T) {
 // browser has the person's browser follow the sign-in by itself.
 func (p *person) browser() {
 	p.Helper()
-	browser, err := exec.LookPath(demoBrowser)
+	browser, err := exec.LookPath(demo.Browser)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"time"
 
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
 )
 
@@ -21,7 +19,7 @@ type sandboxCommand struct {
 
 // Run serves the stand-in until it is interrupted.
 func (c sandboxCommand) Run(ctx context.Context, sys *system) error {
-	issuer, _, stop, err := startSandbox(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque, Device: c.Device})
+	issuer, _, stop, err := sandbox.Listen(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque, Device: c.Device})
 	if err != nil {
 		return err
 	}
@@ -42,37 +40,17 @@ or without a file:
 Then, for instance:
 
   clerk-credential-helper token
-`, issuer, sandboxClient)
+`, issuer, sandbox.ClientID)
 	<-ctx.Done()
 	return nil
 }
 
-// sandboxClient is the client id that the stand-in knows.
-const sandboxClient = "sandbox-client"
-
-// startSandbox serves a stand-in for Clerk on loopback and gives its issuer.
-func startSandbox(port int, o sandbox.Options) (issuer string, s *sandbox.Server, stop func(), err error) {
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return "", nil, nil, fmt.Errorf("listening for the sandbox: %w", err)
-	}
-	o.Issuer, o.ClientID = "http://"+l.Addr().String(), sandboxClient
-	s = sandbox.New(o)
-	return o.Issuer, s, serveOn(l, s), nil
+type demoCommand struct {
+	Browser bool `help:"Sign in with your own browser instead of following the redirects."`
+	Keep    bool `help:"Keep the folder with the configuration, the clones and the trace, and say where it is."`
 }
 
-// serveOn serves until the returned function is called.
-func serveOn(l net.Listener, h http.Handler) (stop func()) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ErrorLog: noLog()}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			server.Close()
-		}
-	}()
-	return func() {
-		server.Close()
-		<-done
-	}
+// Run shows the product at work.
+func (c demoCommand) Run(ctx context.Context, sys *system) error {
+	return demo.Run(ctx, demo.Options{Stdout: sys.stdout, Getenv: sys.getenv, OwnBrowser: c.Browser, Keep: c.Keep})
 }

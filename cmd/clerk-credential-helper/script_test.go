@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
@@ -33,7 +36,7 @@ func TestMain(m *testing.M) {
 		"terraform-credentials-clerk": main,
 		"bazel-credential-clerk":      main,
 		"keyring":                     main,
-		demoBrowser:                   main,
+		demo.Browser:                  main,
 		renewName:                     main,
 		"alone":                       runAlone,
 	})
@@ -118,7 +121,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	serve := func(h http.Handler) string {
 		s := httptest.NewUnstartedServer(h)
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-		s.Config.ErrorLog = noLog()
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.StartTLS()
 		atEnd(s.Close)
 		return s.Listener.Addr().String()
@@ -130,7 +133,7 @@ func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error)
 	if err := furnish(home, server.URL, []string{git, basic, token, tools}); err != nil {
 		return nil, nil, err
 	}
-	browser, err := exec.LookPath(demoBrowser)
+	browser, err := exec.LookPath(demo.Browser)
 	if err != nil {
 		return nil, nil, err
 	}

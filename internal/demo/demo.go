@@ -1,4 +1,9 @@
-package main
+// Package demo shows the product at work: a stand-in for Clerk, a git server and an OCI registry on this machine, and the
+// program itself in a folder that it throws away.
+//
+// The program's own file comes in; what happens, step by step, goes out as text. The demo touches neither the keychain nor
+// the configuration of the person who runs it, and asks no server but its own.
+package demo
 
 import (
 	"bytes"
@@ -10,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -28,8 +32,8 @@ import (
 	"golang.org/x/term"
 )
 
-// demoBrowser is the name under which this program follows the sign-in in place of a browser.
-const demoBrowser = "clerk-demo-browser"
+// Browser is the name under which the program follows the sign-in in place of a browser; see [Browse].
+const Browser = "clerk-demo-browser"
 
 // A token of the demo lives for demoLifetime: short, so that the demo can wait for its end. Where the machine is so busy that
 // two clones might take as long, it lives for slowness times what setting up took, up to demoLongest.
@@ -39,14 +43,17 @@ const (
 	slowness     = 20
 )
 
-type demoCommand struct {
-	Browser bool `help:"Sign in with your own browser instead of following the redirects."`
-	Keep    bool `help:"Keep the folder with the configuration, the clones and the trace, and say where it is."`
+// Options say how the demo runs.
+type Options struct {
+	Stdout     io.Writer
+	Getenv     func(string) string
+	OwnBrowser bool // sign in with the person's own browser instead of following the redirects
+	Keep       bool // keep the folder with the configuration, the clones and the trace, and say where it is
 }
 
 // demo is the world of one run: a folder that holds everything, and three servers on loopback.
 type demo struct {
-	sys      *system
+	Options
 	program  string // this program's file
 	dir      string
 	env      []string
@@ -63,18 +70,18 @@ type demo struct {
 	colour   bool
 }
 
-// Run shows the product at work. It touches neither the keychain nor the configuration of the person who runs it.
-func (c demoCommand) Run(ctx context.Context, sys *system) error {
+// Run shows the product at work.
+func Run(ctx context.Context, o Options) error {
 	began := time.Now()
-	d, err := newDemo(ctx, sys, c)
+	d, err := newDemo(ctx, o)
 	if err != nil {
 		return fmt.Errorf("setting up the demo: %w", err)
 	}
-	defer d.close(c.Keep)
+	defer d.close(o.Keep)
 	d.title("clerk-credential-helper demo", "A stand-in for Clerk, a git server and an OCI registry run on this machine for a moment.\nYour keychain, your configuration and your git are not touched.")
 
 	browser := ""
-	if !c.Browser {
+	if !o.OwnBrowser {
 		browser = "\n  Here a script is the browser; with --browser it is yours."
 	}
 	steps := []struct {
@@ -101,7 +108,7 @@ func (c demoCommand) Run(ctx context.Context, sys *system) error {
 	return nil
 }
 
-func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err error) {
+func newDemo(ctx context.Context, o Options) (d *demo, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -110,16 +117,16 @@ func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err erro
 	if err != nil {
 		return nil, err
 	}
-	d = &demo{sys: sys, program: program, dir: dir}
+	d = &demo{Options: o, program: program, dir: dir}
 	defer func() {
 		if err != nil {
 			d.close(false)
 		}
 	}()
-	if f, ok := sys.stdout.(*os.File); ok {
-		d.colour = term.IsTerminal(int(f.Fd())) && sys.getenv("NO_COLOR") == ""
+	if f, ok := o.Stdout.(*os.File); ok {
+		d.colour = term.IsTerminal(int(f.Fd())) && o.Getenv("NO_COLOR") == ""
 	}
-	issuer, clerk, stop, err := startSandbox(0, sandbox.Options{Auto: !c.Browser})
+	issuer, clerk, stop, err := sandbox.Listen(0, sandbox.Options{Auto: !o.OwnBrowser})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +145,7 @@ func newDemo(ctx context.Context, sys *system, c demoCommand) (d *demo, err erro
 	if d.registry, err = d.serveTLS(certificate, clerk.Registry(sandbox.RegistryToken)); err != nil {
 		return nil, err
 	}
-	if err := d.furnish(ca, c.Browser); err != nil {
+	if err := d.furnish(ca, o.OwnBrowser); err != nil {
 		return nil, err
 	}
 	began := time.Now() // a run of ours and git's making of the repository tell how busy the machine is
@@ -165,14 +172,14 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 			return err
 		}
 	}
-	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk", demoBrowser} {
+	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk", Browser} {
 		if err := link(d.program, d.ownPath(name)); err != nil {
 			return err
 		}
 	}
 	files := map[string]string{
 		"config.toml": fmt.Sprintf("[profiles.demo]\nissuer = %q\nclient_id = %q\nhosts = [%q, %q]\ninteractive = \"always\"\n",
-			d.issuer, sandboxClient, d.git, d.registry),
+			d.issuer, sandbox.ClientID, d.git, d.registry),
 		"gitconfig": "[credential]\n\thelper =\n\thelper = clerk\n",
 		"ca.pem":    string(ca),
 	}
@@ -195,7 +202,7 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 		"XDG_CONFIG_HOME="+filepath.Join(home, "config"),
 		"XDG_STATE_HOME="+filepath.Join(home, "state"),
 		"LOCALAPPDATA="+filepath.Join(home, "local"), // Windows
-		"PATH="+bin+string(os.PathListSeparator)+d.sys.getenv("PATH"),
+		"PATH="+bin+string(os.PathListSeparator)+d.Getenv("PATH"),
 		"CLERK_HELPER_CONFIG="+d.path("config.toml"),
 		"CLERK_HELPER_STORE=file",
 		"CLERK_HELPER_TRACE="+d.path("trace"),
@@ -205,7 +212,7 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 		"GIT_TERMINAL_PROMPT=0",
 	)
 	if !ownBrowser {
-		d.env = append(d.env, "BROWSER="+d.ownPath(demoBrowser))
+		d.env = append(d.env, "BROWSER="+d.ownPath(Browser))
 	}
 	return nil
 }
@@ -228,7 +235,7 @@ func (d *demo) serveTLS(certificate tls.Certificate, h http.Handler) (string, er
 	if err != nil {
 		return "", err
 	}
-	d.stop = append(d.stop, serveOn(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}}), h))
+	d.stop = append(d.stop, sandbox.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}}), h))
 	return l.Addr().String(), nil
 }
 
@@ -368,27 +375,30 @@ func parameter(challenge, name string) string {
 	return value
 }
 
-// demoBrowse is the browser of the demo: it follows the redirects of a sign-in that asks nothing.
-func demoBrowse(ctx context.Context, sys *system) int {
+// Browse is the browser of the demo: it follows the redirects of a sign-in that asks nothing.
+func Browse(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	jar, err := cookiejar.New(nil)
-	if err != nil || len(sys.args) != 2 {
-		return exitUsage
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sys.args[1], nil)
 	if err != nil {
-		return exitUsage
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
 	}
 	res, err := (&http.Client{Jar: jar}).Do(req)
 	if err != nil {
-		return exitFailed
+		return err
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20)); err != nil || res.StatusCode != http.StatusOK {
-		return exitFailed
+	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20)); err != nil {
+		return err
 	}
-	return exitOK
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	return nil
 }
 
 // link makes name another name of the program: a symbolic link, or a copy where the system allows none.
@@ -403,8 +413,6 @@ func link(program, name string) error {
 	return os.WriteFile(name, text, 0o700)
 }
 
-func noLog() *log.Logger { return log.New(io.Discard, "", 0) }
-
 // What follows prints.
 
 func (d *demo) style(code, text string) string {
@@ -415,26 +423,26 @@ func (d *demo) style(code, text string) string {
 }
 
 func (d *demo) title(title, text string) {
-	fmt.Fprintf(d.sys.stdout, "\n%s\n", d.style("1", title))
+	fmt.Fprintf(d.Stdout, "\n%s\n", d.style("1", title))
 	if text != "" {
-		fmt.Fprintln(d.sys.stdout, text)
+		fmt.Fprintln(d.Stdout, text)
 	}
 }
 
 func (d *demo) heading(n int, title, text string) {
-	fmt.Fprintf(d.sys.stdout, "\n%s %s\n", d.style("1;36", fmt.Sprintf("%d", n)), d.style("1", title))
-	fmt.Fprintf(d.sys.stdout, "  %s\n", d.style("2", text))
+	fmt.Fprintf(d.Stdout, "\n%s %s\n", d.style("1;36", fmt.Sprintf("%d", n)), d.style("1", title))
+	fmt.Fprintf(d.Stdout, "  %s\n", d.style("2", text))
 }
 
-func (d *demo) say(line string) { fmt.Fprintf(d.sys.stdout, "  %s\n", line) }
+func (d *demo) say(line string) { fmt.Fprintf(d.Stdout, "  %s\n", line) }
 
 // result closes a step: what came out, what the helper decided, and what Clerk was asked.
 func (d *demo) result(text string, took time.Duration) {
-	fmt.Fprintf(d.sys.stdout, "  %s %s %s\n", d.style("32", "ok"), text, d.style("2", fmt.Sprintf("(%d ms)", took.Milliseconds())))
+	fmt.Fprintf(d.Stdout, "  %s %s %s\n", d.style("32", "ok"), text, d.style("2", fmt.Sprintf("(%d ms)", took.Milliseconds())))
 	for _, line := range d.decisions() {
-		fmt.Fprintf(d.sys.stdout, "     %s %s\n", d.style("2", "helper:"), line)
+		fmt.Fprintf(d.Stdout, "     %s %s\n", d.style("2", "helper:"), line)
 	}
-	fmt.Fprintf(d.sys.stdout, "     %s %s\n", d.style("2", "clerk: "), d.asked())
+	fmt.Fprintf(d.Stdout, "     %s %s\n", d.style("2", "clerk: "), d.asked())
 }
 
 // decisions are what the helper decided since the last step, from its trace; the requests in it asked tells.
