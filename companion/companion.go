@@ -15,7 +15,7 @@ var files embed.FS
 // Files are the files to copy, below app and lib. They import nothing but each other, next, react, @clerk/nextjs and jose.
 func Files() fs.FS { return files }
 
-// Proxy is the text of a proxy.ts (middleware.ts before Next.js 16) for an app that has none.
+// Proxy is a proxy.ts (middleware.ts before Next.js 16) for an app that has none.
 //
 //go:embed proxy.ts
 var Proxy string

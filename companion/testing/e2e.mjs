@@ -191,7 +191,7 @@ async function runScenario(stage, { name, what, run }) {
     if (struck !== undefined) return false; // it did not fail, it was ended
     console.log(`FAIL  ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
     console.log(error.stack);
-    if ((await buildId()) !== stage.built) console.log("the companion was built anew while this ran: run it again");
+    if ((await buildId()) !== stage.built) console.log("the companion was built again while this ran: run it again");
     console.log(await profile.describe());
     const asked = stage.standIn.journal.entries.slice(from).filter(({ path }) => !path.startsWith("/npm/"));
     console.log(
@@ -241,7 +241,7 @@ process.once("uncaughtException", (error) => {
   console.log(error.stack);
   end(1);
 });
-process.stdout.on("error", () => end(1)); // whoever read this has gone
+process.stdout.on("error", () => end(1)); // the reader has gone
 process.on("exit", () => stage.children.kill());
 
 const lacking = await missing();

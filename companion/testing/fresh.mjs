@@ -150,7 +150,7 @@ for (const { source, store } of [
       await children.run("cp", ["-R", from, app]);
     }
 
-    const { port, release } = await takePort(); // nobody else may take it while the app is built
+    const { port, release } = await takePort(); // no other program may take it while the app is built
     const origin = `http://localhost:${port}`;
     const said = await children.run(world.helper, ["companion", "add", app, "--origin", origin], { env: person() });
     assert.match(said, new RegExp(`written: .*${source}/proxy\\.ts`));
@@ -189,7 +189,7 @@ for (const { source, store } of [
   });
 }
 
-/** The environment of somebody who has nothing set up. */
+/** The environment of a user without any setup. */
 function person() {
   return { PATH: process.env.PATH, HOME: world.dir };
 }

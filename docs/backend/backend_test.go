@@ -334,7 +334,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNotConfigured: what nobody has named is refused.
+// TestNotConfigured: what the configuration does not name is refused.
 func TestNotConfigured(t *testing.T) {
 	c := newClerk(t)
 	h, _ := c.handler(t, func(v *Verifier) { v.Clients, v.Origins, v.SecretKey = nil, nil, "" })
@@ -351,7 +351,7 @@ func TestNotConfigured(t *testing.T) {
 	}
 }
 
-// TestNotChecked: what is not the token's fault is no 401, after which git would throw the token away.
+// TestNotChecked: a fault that is not the token's is not a 401, after which git would discard the token.
 func TestNotChecked(t *testing.T) {
 	c := newClerk(t)
 	tests := []struct {
@@ -378,7 +378,7 @@ func TestNotChecked(t *testing.T) {
 	}
 }
 
-// TestKeys: an unknown key is worth one fetch a minute, whoever asks and however often; a withdrawn key is forgotten.
+// TestKeys: unknown keys cause one fetch a minute, however many requests name them; a withdrawn key is forgotten.
 func TestKeys(t *testing.T) {
 	c := newClerk(t)
 	clock := time.Now()
@@ -422,7 +422,7 @@ func TestKeys(t *testing.T) {
 	storm("Bearer "+unknown, 401)
 	fetched(2)
 
-	// The issuer is away: the keys of before go on, and it is left in peace.
+	// The issuer is down: the previous keys stay in use, and it is not asked again at once.
 	c.broken.Store(true)
 	later(2 * time.Hour)
 	storm("Bearer "+good, 200)

@@ -50,7 +50,8 @@ func gitServer(folder string) (func(http.ResponseWriter, *http.Request, Caller),
 	}, nil
 }
 
-// isFetch tells the two requests of a clone or fetch from all others: pushes, and the files of a repository.
+// isFetch reports whether a request is one of the two of a clone or fetch. All others are refused: pushes, and the
+// files of a repository.
 func isFetch(r *http.Request) bool {
 	if path.Clean(r.URL.Path) != r.URL.Path || strings.Contains(r.URL.Path, "/.") {
 		return false

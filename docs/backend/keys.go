@@ -26,8 +26,8 @@ type keySet struct {
 	tried time.Time                 // when they were last asked for
 }
 
-// find returns the key of that id. A stranger can name a new id with each request, so that an unknown one is worth at most
-// one fetch a minute. If a fetch fails, the keys of before go on.
+// find returns the key of that id. A client can name a new id in each request, so unknown ones cause at most one fetch
+// a minute. If a fetch fails, the previous keys stay in use.
 func (k *keySet) find(ctx context.Context, v *Verifier, id string) (*rsa.PublicKey, error) {
 	key, settled, err := k.look(v.now(), id)
 	if settled {
@@ -36,9 +36,9 @@ func (k *keySet) find(ctx context.Context, v *Verifier, id string) (*rsa.PublicK
 	k.fetching.Lock()
 	defer k.fetching.Unlock()
 	if key, settled, err := k.look(v.now(), id); settled {
-		return key, err // somebody else has fetched meanwhile
+		return key, err // another request has fetched meanwhile
 	}
-	// One caller's going away must not cost the others their keys.
+	// A caller that goes away must not abort the fetch for the others.
 	keys, err := v.fetchKeys(context.WithoutCancel(ctx))
 	k.mu.Lock()
 	k.tried = v.now()
@@ -54,7 +54,7 @@ func (k *keySet) find(ctx context.Context, v *Verifier, id string) (*rsa.PublicK
 	return key, err
 }
 
-// look looks among the keys that are there. settled says that fetching them again would not be right now.
+// look searches the keys that were fetched. settled reports that they must not be fetched again now.
 func (k *keySet) look(now time.Time, id string) (key *rsa.PublicKey, settled bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -85,7 +85,7 @@ func (v *Verifier) fetchKeys(ctx context.Context) (map[string]*rsa.PublicKey, er
 	for _, raw := range answer.Keys {
 		var key jose.JSONWebKey
 		if json.Unmarshal(raw, &key) != nil || key.Use == "enc" {
-			continue // keys that are not understood are passed over
+			continue // unknown kinds of keys are skipped
 		}
 		if public, ok := key.Key.(*rsa.PublicKey); ok && public.N.BitLen() >= 2048 {
 			keys[key.KeyID] = public

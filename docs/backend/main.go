@@ -93,7 +93,7 @@ func run(ctx context.Context) error {
 	return server.Shutdown(ctx)
 }
 
-// isSafe tells addresses from which keys may be taken, and to which a secret may go.
+// isSafe reports whether keys may be fetched from an address, and a secret sent to it.
 func isSafe(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Host != "" && !strings.HasSuffix(address, "/") && u.RawQuery == "" && u.Fragment == "" && u.User == nil &&
@@ -142,7 +142,7 @@ func newHandler(verifier *Verifier, gitFolder string, log *slog.Logger) (http.Ha
 	return mux, nil
 }
 
-// protect lets nobody through to next whose token is not good. Who it was is logged, the token never.
+// protect passes a request to next only if its token is valid. It logs the caller and never the token.
 func protect(verifier *Verifier, log *slog.Logger, next func(http.ResponseWriter, *http.Request, Caller)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := verifier.Request(r)
@@ -152,7 +152,7 @@ func protect(verifier *Verifier, log *slog.Logger, next func(http.ResponseWriter
 			log.Info("refused", "method", r.Method, "path", r.URL.Path, "reason", err)
 			w.Header().Set("WWW-Authenticate", `Basic realm="Clerk", charset="UTF-8"`)
 			http.Error(w, "a live token of this company's Clerk is needed", http.StatusUnauthorized)
-		case err != nil: // not the token's fault: after a 401 a client would throw a good token away
+		case err != nil: // not the token's fault: after a 401 a client would discard a valid token
 			log.Error("not checked", "method", r.Method, "path", r.URL.Path, "error", err)
 			w.Header().Set("Retry-After", "10")
 			http.Error(w, "the token could not be checked: try again", http.StatusServiceUnavailable)

@@ -38,7 +38,7 @@ type Caller struct {
 	ClientID     string `json:"client_id,omitempty"`
 }
 
-// refusal says why a token is not good. Every other error means that it could not be checked.
+// refusal is the reason why a token is invalid. Every other error means that it could not be checked.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }

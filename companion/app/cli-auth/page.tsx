@@ -121,8 +121,8 @@ function Consent({ request, who, site }: { request: AuthorizeRequest; who: Signe
         )}
       </dl>
       <p className={styles.warning}>
-        The token acts as you in the whole app: whoever holds it can do all that you can do on {site}. Approve only if
-        you have started this sign-in yourself, just now.
+        The token acts as you in the whole app: a program that has it can do all that you can do on {site}. Approve only
+        if you have started this sign-in yourself, just now.
       </p>
       <Decision fields={[...parameters(request), ["session", who.session], ["organization", who.organization]]} />
       <p className={styles.end}>

@@ -1,5 +1,5 @@
-// The few questions to Clerk's Backend API. Only a plain "no such session" counts as no: whatever else goes wrong (no
-// network, a limit, a fault there, a wrong secret key here) is "ask again later", so that nobody is signed out by it.
+// The few calls to Clerk's Backend API. Only a plain "no such session" counts as no: every other failure (no network, a
+// rate limit, a fault there, a wrong secret key here) means "try again later", so that it signs no user out.
 
 import { readLimited } from "./read";
 import type { Settings } from "./settings";

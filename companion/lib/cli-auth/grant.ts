@@ -105,7 +105,7 @@ async function mint(settings: Settings, grant: Grant): Promise<{ jwt: string; ex
   const claims = readClaims(jwt);
   if (claims.sub !== grant.sub) throw invalidGrant();
   if (settings.template && claims.org === undefined) {
-    // A template may leave the organisation out. Then the session says whether it was switched in between.
+    // A template may leave the organisation out. Then the session shows whether it was switched in between.
     const session = await activeSession(settings, grant.sid);
     if (session?.org !== grant.org) throw invalidGrant();
   } else if ((claims.org ?? "") !== grant.org) {
@@ -135,7 +135,7 @@ async function primaryEmail(settings: Settings, sub: string): Promise<string> {
   );
 }
 
-// Somebody else has this value too, and nobody can say who of them is the thief: all that came of it is refused from
+// The value has been copied, and the owner cannot be told from the thief: everything that came of it is refused from
 // now on.
 async function reused(store: Store, sealed: Sealed): Promise<never> {
   await revokeFamily(store, sealed);

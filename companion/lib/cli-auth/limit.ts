@@ -1,7 +1,7 @@
 // The place for a rate limit. Codes and refresh tokens cannot be guessed, so this is about load, not about safety: each
 // call to the token endpoint costs three to Clerk's Backend API.
 
-/** Says how many seconds a caller has to wait; 0 lets it through. Put your own limiter here. */
+/** Returns how many seconds a caller must wait; 0 lets it through. Put your own limiter here. */
 export type RateLimit = (request: Request, endpoint: "token" | "revoke") => Promise<number>;
 
 export const rateLimit: RateLimit = async () => 0;

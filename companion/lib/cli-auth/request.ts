@@ -1,6 +1,5 @@
-// What the helper may ask for, read strictly: every parameter has one allowed form, and whatever has another is
-// refused. The authorize page and the consent form's route both read it, and neither trusts the other to have done
-// so.
+// What the helper may ask for, parsed strictly: every parameter has one allowed form, and any other is refused. The
+// authorize page and the consent form's route both read it, and neither trusts the other to have done so.
 
 export const CLIENT_ID = "clerk-credential-helper";
 const MAX_QUERY = 8 * 1024;

@@ -17,7 +17,7 @@ export class OAuthError extends Error {
   }
 }
 
-/** The one answer to a grant that does not hold, whatever the reason: who has none learns nothing from it. */
+/** The one answer to an invalid grant, whatever the reason: it tells an attacker nothing. */
 export function invalidGrant(): OAuthError {
   return new OAuthError(400, "invalid_grant", "the grant is unknown, over, or was used already");
 }
@@ -44,7 +44,7 @@ export async function respond(handler: () => Promise<Response>): Promise<Respons
   }
 }
 
-/** The error as one that may be shown. What is not expected goes to the log and is shown without its text. */
+/** The error in a form that may be shown. An unexpected one goes to the log, and its text is not shown. */
 export function toOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
   if (error instanceof BadParameter) return invalidRequest(error.message);

@@ -57,7 +57,7 @@ function isHttpsOrLoopback(url: URL): boolean {
 function readSecrets(value: string | undefined): string[] {
   const secrets = required("CLI_AUTH_SECRET", value).split(",");
   if (secrets.some((secret) => secret.trim().length < 32)) {
-    throw new SettingsError("CLI_AUTH_SECRET must be secrets of at least 32 characters each, parted by commas");
+    throw new SettingsError("CLI_AUTH_SECRET must be secrets of at least 32 characters each, separated by commas");
   }
   return secrets.map((secret) => secret.trim());
 }

@@ -5,9 +5,9 @@ import { readLimited } from "./read";
 import type { Settings } from "./settings";
 
 export interface Store {
-  /** Remembers the key for so many seconds. True for the first who asks, false for everybody after. */
+  /** Remembers the key for so many seconds. True for the first caller, false for every later one. */
   take(key: string, seconds: number): Promise<boolean>;
-  /** Whether somebody has taken the key. */
+  /** Whether the key has been taken. */
   has(key: string): Promise<boolean>;
 }
 

@@ -12,7 +12,7 @@ import { isBuilt, publishableKey } from "./build.mjs";
 
 const companion = join(import.meta.dirname, "..", "..");
 export const secret = "the secret of the attack table and long enough";
-export const port = 49152; // of a helper that nobody runs: no redirect is ever followed
+export const port = 49152; // no helper listens there: no redirect is ever followed
 
 /** The stand-in for Clerk, and its control interface. */
 export async function clerkForTests() {
@@ -222,7 +222,7 @@ export function claimsOf(jwt) {
   return JSON.parse(Buffer.from(jwt.split(".")[1], "base64url"));
 }
 
-/** The headers that every page must have: nobody frames it, nobody keeps it. */
+/** The headers that every page must have: it is never framed and never cached. */
 export function assertPageHeaders(response, formAction, why) {
   assert.equal(
     response.headers.get("content-security-policy"),

@@ -95,7 +95,7 @@ test("a browser without Sec-Fetch-Site is judged by its Origin", async () => {
   assert.equal((await sendForm(app, filled(asking().params, ada), { ...ada, headers })).status, 303);
 });
 
-test("whoever is not the one that the page showed is asked again", async () => {
+test("another account than the one that the page showed is asked again", async () => {
   const bob = await signIn(clerk, { user: "bob@acme.dev", organization: "" });
   const other = await signIn(clerk);
   const ended = await signIn(clerk);
@@ -116,7 +116,7 @@ test("whoever is not the one that the page showed is asked again", async () => {
     [{}, {}, "no cookies at all"],
     [{ cookie: ada.cookie.replace(/__session=[^;]*/g, `__session=${token}`) }, {}, "some session, not the one", old],
     [{ cookie: withSession(old, token) }, {}, "the cookie's token is over", old],
-    [{ cookie: withSession(ada, "eyJhbGciOiJub25lIn0.e30.") }, {}, "a token that nobody signed"],
+    [{ cookie: withSession(ada, "eyJhbGciOiJub25lIn0.e30.") }, {}, "an unsigned token"],
     [{ cookie: withSession(ada, template.token) }, {}, "a token from a template, which outlives its session"],
     [{ cookie: bob.cookie }, {}, "another person since the page was shown"],
     [ada, { session: other.session }, "another session of the same person"],
@@ -248,7 +248,7 @@ test("parameters in the address are not those of the form", async () => {
   assert.equal(answer.status, 400);
 });
 
-test("Clerk does not answer: nothing is approved, nobody is signed out, and the next try works", async () => {
+test("Clerk does not answer: nothing is approved, no one is signed out, and the next attempt works", async () => {
   for (const status of [500, 503, 429, 401, 403, "drop"]) {
     await clerk.control("/fault", { path: `/v1/sessions/${ada.session}`, status });
     const answer = await sendForm(app, filled(asking().params, ada), ada);

@@ -63,7 +63,7 @@ const rows = [
   ["redirect_uri", redirect(":/callback"), "an empty port"],
   ["redirect_uri", redirect("/callback"), "port 80 by default"],
   ["redirect_uri", uri("http://localhost:49152/callback"), "a name that may lead elsewhere"],
-  ["redirect_uri", uri("http://[::1]:49152/callback"), "another loopback, where somebody else may listen"],
+  ["redirect_uri", uri("http://[::1]:49152/callback"), "another loopback, where another program may listen"],
   ["redirect_uri", uri("http://[::ffff:127.0.0.1]:49152/callback"), "the address in another family"],
   ["redirect_uri", uri("http://127.0.0.2:49152/callback"), "another loopback address"],
   ["redirect_uri", uri("http://127.1:49152/callback"), "a short form of the address"],
@@ -94,7 +94,7 @@ const rows = [
   ["redirect_uri", redirect(":49152/callback\r\nset-cookie: x=1"), "a header of its own"],
   ["redirect_uri", redirect(":49152/callback\0"), "NUL at the end"],
   ["redirect_uri", uri(` http://127.0.0.1:49152/callback`), "a space before it"],
-  ["redirect_uri", repeat("redirect_uri", "http://127.0.0.1:49153/callback"), "two, of which somebody reads the other"],
+  ["redirect_uri", repeat("redirect_uri", "http://127.0.0.1:49153/callback"), "two: readers may take either"],
   ["redirect_uri", repeat("redirect_uri", `http://127.0.0.1:${port}/callback`), "two of the same"],
   ["redirect_uri", repeat("redirect_uri", ""), "a second one that is empty"],
 
@@ -110,7 +110,7 @@ const rows = [
   ["code_challenge_method", { code_challenge_method: "s256" }, "another spelling"],
   ["code_challenge_method", repeat("code_challenge_method", "plain"), "two"],
 
-  ["state", { state: undefined }, "no state: a callback that nobody asked for"],
+  ["state", { state: undefined }, "no state: an unsolicited callback"],
   ["state", { state: "s".repeat(42) }, "too short"],
   ["state", { state: "s".repeat(44) }, "too long"],
   ["state", { state: `${"s".repeat(41)}\r\n` }, "a line break in a redirect"],
@@ -121,8 +121,8 @@ const rows = [
   ["response_type", { response_type: "token" }, "a token in a URL"],
   ["response_type", { response_type: "code token" }, "the same beside a code"],
   ["response_type", repeat("response_type", "token"), "two"],
-  ["client_id", { client_id: undefined }, "nobody"],
-  ["client_id", { client_id: "another-client" }, "somebody else"],
+  ["client_id", { client_id: undefined }, "no client"],
+  ["client_id", { client_id: "another-client" }, "another client"],
   ["client_id", { client_id: "clerk-credential-helper " }, "a space more"],
   ["client_id", { client_id: "Clerk-Credential-Helper" }, "another spelling"],
   ["client_id", repeat("client_id", "clerk-credential-helper"), "two"],
@@ -187,7 +187,7 @@ test("what a helper may send is taken, so the rows above are refused for their o
   }
 });
 
-test("the page is shown with headers against frames, whoever looks at it", async () => {
+test("the page is shown with headers against frames, signed in or not", async () => {
   const { params } = asking();
   const formAction = `'self' http://127.0.0.1:${port}`;
   const signedOut = await openPage(app, params, { cookie: nobody });

@@ -75,7 +75,7 @@ test("secrets are rotated: the old one opens while it is listed, and no longer",
   await tokens(await refresh(after, first));
   await tokens(await refresh(during, kept));
   await refusedGrant(await refresh(after, kept), "sealed with the secret that is gone");
-  await refusedGrant(await redeem(after, start), "a code of before");
+  await refusedGrant(await redeem(after, start), "the previous code");
   await refusedGrant(await refresh(before, first), "sealed with a secret that is not there yet");
 });
 
@@ -256,18 +256,18 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
     [{ sessions: "" }, unavailable, "nothing"],
     [{ sessions: (r) => r.end(JSON.stringify({ ...active, x: "x".repeat(1 << 20) })) }, unavailable, "far too much"],
     [{ sessions: (r) => r.writeHead(302, { location: "/v1/sessions/x" }).end() }, unavailable, "a redirect"],
-    [{ sessions: { ...active, user_id: 5 } }, unavailable, "a session of nobody"],
+    [{ sessions: { ...active, user_id: 5 } }, unavailable, "a session without a user"],
     [{ sessions: "null" }, grant, "null"],
     [{ sessions: "[]" }, grant, "a list"],
     [{ sessions: { ...active, status: "ACTIVE" } }, grant, "another word"],
-    [{ sessions: { ...active, user_id: "user_2other" } }, grant, "a session of somebody else"],
+    [{ sessions: { ...active, user_id: "user_2other" } }, grant, "another user's session"],
     [{ sessions: { ...active, last_active_organization_id: null } }, grant, "another organisation"],
     [{ tokens: {} }, unavailable, "no token"],
     [{ tokens: { jwt: "opaque" } }, unavailable, "a token that is no JWT"],
     [{ tokens: { jwt: jwt({ ...good, exp: 1 }) } }, unavailable, "a token that is over"],
     [{ tokens: { jwt: jwt({ ...good, exp: undefined }) } }, unavailable, "a token without an end"],
-    [{ tokens: { jwt: jwt({ ...good, sub: "user_2other" }) } }, grant, "a token of somebody else"],
-    [{ tokens: { jwt: jwt({ ...good, sub: undefined }) } }, grant, "a token of nobody"],
+    [{ tokens: { jwt: jwt({ ...good, sub: "user_2other" }) } }, grant, "another user's token"],
+    [{ tokens: { jwt: jwt({ ...good, sub: undefined }) } }, grant, "a token without a subject"],
     [{ tokens: { jwt: jwt({ ...good, o: { id: "org_2other" } }) } }, grant, "a token in another organisation"],
     [{ tokens: { jwt: jwt({ ...good, o: undefined }) } }, grant, "a token in none"],
     [{ tokens: { jwt: jwt({ ...good, o: undefined, org_id: "org_2other" }) } }, grant, "the same in the older form"],

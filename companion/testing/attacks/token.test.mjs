@@ -1,4 +1,4 @@
-// Attacks on the token and revocation endpoints, by somebody who has caught something: a code, a refresh token, an
+// Attacks on the token and revocation endpoints, by an attacker who has caught something: a code, a refresh token, an
 // answer; or who has nothing. Each runs without a store and with one; what differs between them is said in the row.
 
 import assert from "node:assert/strict";
@@ -138,8 +138,8 @@ for (const mode of ["none", "memory"]) {
       [{ grant_type: "Authorization_Code" }, 400, "unsupported_grant_type", "another spelling"],
       [{ grant_type: "password" }, 400, "unsupported_grant_type", "a password"],
       [{ grant_type: "client_credentials" }, 400, "unsupported_grant_type", "a client by itself"],
-      [{ client_id: undefined }, 401, "invalid_client", "nobody"],
-      [{ client_id: "another" }, 401, "invalid_client", "somebody else"],
+      [{ client_id: undefined }, 401, "invalid_client", "no client"],
+      [{ client_id: "another" }, 401, "invalid_client", "another client"],
       [{ client_id: "clerk-credential-helper\0" }, 401, "invalid_client", "NUL at the end"],
     ];
     for (const [change, status, error, why] of wrongCodeForms) {
@@ -158,7 +158,7 @@ for (const mode of ["none", "memory"]) {
       await refusedGrant(await redeem(app, first, { code_verifier: params.code_challenge }), "a challenge");
     });
 
-    test("each parameter once, whoever of the two would be read", async () => {
+    test("each parameter once, whichever of the two would be read", async () => {
       const approval = await approved(app, ada);
       const form = codeForm(approval);
       for (const [name, value] of [...Object.entries(form), ["unknown", "1"]]) {
@@ -251,7 +251,7 @@ for (const mode of ["none", "memory"]) {
 
     const wrongClaims = [
       [{ iss: "https://other.acme.dev" }, "sealed by another app"],
-      [{ iss: undefined }, "by nobody"],
+      [{ iss: undefined }, "without an issuer"],
       [{ aud: "https://clerk.other.dev" }, "for another instance"],
       [{ aud: undefined }, "for none"],
       [{ exp: () => now() - 1 }, "over for a second"],
@@ -547,7 +547,7 @@ for (const mode of ["none", "memory"]) {
       }
       const path = "/api/cli-auth/revoke";
       await refused(await post(app, path, client), 400, "invalid_request", "no token");
-      await refused(await post(app, path, { token: "x" }), 401, "invalid_client", "nobody");
+      await refused(await post(app, path, { token: "x" }), 401, "invalid_client", "no client");
       await refused(
         await post(app, path, [["token", "x"], ["token", "y"], ...Object.entries(client)]),
         400,

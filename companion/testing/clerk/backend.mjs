@@ -220,7 +220,7 @@ export function backendRoutes(world) {
   ];
 }
 
-/** Refuses whoever does not know the secret key. */
+/** Refuses callers without the secret key. */
 export function backendGuard(world) {
   return ({ request }) => {
     if (request.headers.authorization !== `Bearer ${world.secretKey}`) {

@@ -76,7 +76,7 @@ test("the cookies of a sign-in are a session to Clerk's code", async () => {
   );
 });
 
-test("a browser in which nobody is signed in is signed out, without a handshake", async () => {
+test("a browser without a session is signed out, without a handshake", async () => {
   const { cookies } = await control("/browser");
   const state = await judged({ cookie: cookieHeader(cookies), ...page });
   assert.equal(state.status, "signed-out", state.reason);
@@ -120,7 +120,7 @@ test("every kind of token is what it says", async () => {
     ["a machine's", await jwt({ kind: "m2m" }), { acceptsToken: "m2m_token" }, machine],
     ["its opaque one", await opaque({ kind: "m2m", subject: machine }), { acceptsToken: "m2m_token" }, machine],
     ["an API key", await opaque({ kind: "api_key", subject: user }), { acceptsToken: "api_key" }, user],
-    ["an API key that nobody made", `ak_${"0".repeat(48)}`, { acceptsToken: "api_key" }, null],
+    ["an API key that was never made", `ak_${"0".repeat(48)}`, { acceptsToken: "api_key" }, null],
   ]) {
     const state = await judged({ authorization: `Bearer ${token}` }, options);
     const auth = state.toAuth();

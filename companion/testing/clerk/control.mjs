@@ -18,7 +18,7 @@ export function controlRoutes(world, journal) {
   };
 
   return [
-    // Everybody signed out, no faults, an empty log.
+    // All users signed out, no faults, an empty log.
     post("reset", () => {
       world.reset();
       journal.reset();
@@ -40,7 +40,7 @@ export function controlRoutes(world, journal) {
         cookies: world.cookies(browser, { origin, seconds }),
       };
     }),
-    // {}: the cookies of a browser in which nobody is signed in.
+    // {}: the cookies of a browser without a session.
     post("browser", () => {
       const browser = world.newBrowser();
       return { browser: browser.token, cookies: world.cookies(browser) };

@@ -68,7 +68,7 @@ export class World {
     this.reset();
   }
 
-  /** Everybody signed out, nothing remembered. The key stays: whoever has it cached need not ask again. */
+  /** All users signed out, nothing remembered. The key stays: servers may have cached it. */
   reset() {
     this.users = new Map(people.map((person) => [person.id, { ...person, createdAt: Date.now() }]));
     this.organizations = new Map(organizations.map((one) => [one.id, { ...one, createdAt: Date.now() }]));

@@ -89,7 +89,7 @@ export class Profile {
     if (faint.length > 0) throw new Error(`${name}: hard to read: ${faint.join(", ")}`);
   }
 
-  /** What the pages did that none may do: scripts that failed, a broken policy, a request to somebody else. */
+  /** What the pages did that none may do: scripts that failed, a broken policy, a request to another host. */
   faults() {
     const bad = /uncaught|Content Security Policy|refused to|hydrat|Minified React error/i;
     const foreign = [...this.hosts].filter((host) => !this.stage.known.has(host));

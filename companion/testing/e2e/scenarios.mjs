@@ -1,4 +1,4 @@
-// What a person does, and what somebody else may try on her. Each scenario gets the stage and a browser profile of its
+// What a person does, and what an attacker may try on her. Each scenario gets the stage and a browser profile of its
 // own, and throws where the world is not as it must be.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -71,7 +71,7 @@ function parameters(port) {
   };
 }
 
-/** A web server of somebody else: answers with `html`, and remembers what it was asked. */
+/** A foreign web server: answers with `html`, and remembers what it was asked. */
 async function elsewhere(html) {
   const asked = [];
   const server = createServer((request, response) => {
@@ -324,7 +324,7 @@ export const scenarios = [
   },
   {
     name: "hint",
-    what: "login --as somebody else than the browser's account: the page says so and fills in the address",
+    what: "login --as another account than the browser's: the page says so and fills in the address",
     async run(stage, profile) {
       const person = await Person.at(stage, "hint");
       await arriveSignedIn(stage, profile, ada);

@@ -87,7 +87,7 @@ test("labels: what a machine may call itself", () => {
     ["a\u200db", "zero width joiner"],
     ["a\ufeffb", "byte order mark"],
     ["a\u00adb", "soft hyphen"],
-    ["a\u{e0041}b", "a tag letter, which nobody sees"],
+    ["a\u{e0041}b", "a tag letter, which is invisible"],
   ];
   for (const [name, why] of refused)
     assert.throws(() => parse({ machine_name: name }), { parameter: "machine_name" }, why);

@@ -111,7 +111,7 @@ test("what is no sealed value is refused without more ado", async () => {
   for (const [wrong, why] of rows) await assert.rejects(openRefresh(settings, wrong), Unsealable, why);
 });
 
-test("every field has its type, whoever sealed it", async () => {
+test("every field has its type, also in a value that another release sealed", async () => {
   const rows = [
     [{ sid: 1 }, "a number for an id"],
     [{ sid: "" }, "an empty id"],

@@ -1,4 +1,4 @@
-// The stores: the first who takes a key has it, everybody after is told so, and silence is an error.
+// The stores: the first caller that takes a key has it, later ones are refused, and silence is an error.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -26,7 +26,7 @@ test("memory: taken once, for its time, by the whole process", async (t) => {
   assert.equal(await store.take("a", 60), true);
   assert.equal(await store.take("a", 60), false);
   assert.equal(await store.has("a"), true);
-  assert.equal(await openStore({ store: { kind: "memory" } }).has("a"), true, "each route opens it anew");
+  assert.equal(await openStore({ store: { kind: "memory" } }).has("a"), true, "each route opens its own");
   assert.equal(await store.take("b", 60), true);
   t.mock.timers.tick(60_000);
   assert.equal(await store.has("a"), false);

@@ -14,7 +14,7 @@ Object.assign(process.env, {
   CLI_AUTH_ORIGIN: "https://app.acme.dev",
   CLI_AUTH_SECRET: "s".repeat(32),
   CLERK_SECRET_KEY: "sk_test_x",
-  CLERK_API_URL: "http://127.0.0.1:1", // nobody is asked here
+  CLERK_API_URL: "http://127.0.0.1:1", // never asked here
 });
 
 const post = (fields) => new Request("https://app.acme.dev/x", { method: "POST", body: new URLSearchParams(fields) });
