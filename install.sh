@@ -4,11 +4,11 @@
 #   ./install.sh [--prefix DIR]      builds and installs to DIR/bin and DIR/share/man (default: ~/.local)
 #   ./install.sh --uninstall [--prefix DIR]
 #
-# It writes nothing outside these folders, and takes back only what it put there.
+# It writes nothing outside these folders, and removes only what it installed.
 set -eu
 
 program=clerk-credential-helper
-# terraform-credentials-clerk and keyring are not among them: see docs/tools/terraform.md and docs/tools/pip.md.
+# terraform-credentials-clerk and keyring are linked by hand: see docs/tools/terraform.md and docs/tools/pip.md.
 links="git-credential-clerk docker-credential-clerk cargo-credential-clerk bazel-credential-clerk"
 
 main() {
@@ -17,7 +17,7 @@ main() {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--prefix)
-			[ $# -ge 2 ] && [ -n "$2" ] || fail "--prefix wants a folder"
+			[ $# -ge 2 ] && [ -n "$2" ] || fail "--prefix needs a folder"
 			bin=$2/bin
 			shift 2
 			;;
@@ -55,7 +55,7 @@ install() {
 
 	for name in $links; do
 		if { [ -e "$bin/$name" ] || [ -L "$bin/$name" ]; } && ! ours "$bin/$name"; then
-			fail "$bin/$name is there already and is not ours; nothing was changed"
+			fail "$bin/$name exists and is not ours; nothing was changed"
 		fi
 	done
 	mkdir -p "$bin"
@@ -69,7 +69,7 @@ install() {
 	new=$bin/.$program.$$
 	trap 'rm -f "$built" "$new"' EXIT
 	(cd "$source" && CGO_ENABLED=$cgo go build -trimpath -ldflags='-s -w' -o "$built" ./cmd/$program)
-	cp "$built" "$new" # as the linker leaves it, it starts more slowly until the next reboot
+	cp "$built" "$new" # the linker's own output file starts more slowly until the next reboot
 	mv -f "$new" "$bin/$program"
 	rm -f "$built"
 	trap - EXIT
@@ -84,7 +84,7 @@ install() {
 	case :${PATH:-}: in
 	*:"$bin":*) ;;
 	*)
-		echo "put it in the PATH, for instance in ~/.profile:"
+		echo "put it in the PATH, for example in ~/.profile:"
 		echo "  export PATH=\"$bin:\$PATH\""
 		;;
 	esac
@@ -107,13 +107,13 @@ uninstall() {
 	done
 	if [ -n "$removed" ]; then
 		echo "removed $program and its links from $bin"
-		echo "sessions stay in the keychain; '$program logout' before removing takes them away"
+		echo "sessions stay in the keychain; to remove them, run '$program logout --all' before uninstalling"
 	else
-		echo "nothing of $program is in $bin"
+		echo "$program is not installed in $bin"
 	fi
 }
 
-# ours tells a link that this script made from anything else of that name.
+# ours reports whether $1 is a link that this script made.
 ours() {
 	[ -L "$1" ] && [ "$(readlink "$1")" = "$program" ]
 }

@@ -1,5 +1,5 @@
-// Package clients runs the client code of terraform and kubectl, as modules, against the built program. Their programs
-// are on few machines, and their modules have too many dependencies for the product's own go.mod.
+// Package clients runs the client code of terraform and kubectl, as modules, against the built program. Few machines
+// have their programs, and their modules have too many dependencies for the product's own go.mod.
 package clients
 
 import (
@@ -133,7 +133,7 @@ func TestTerraform(t *testing.T) {
 	}
 }
 
-// TestKubectl uses the code with which kubectl, helm and their kin call a credential plugin.
+// TestKubectl uses the code with which kubectl, helm and other clients call a credential plugin.
 func TestKubectl(t *testing.T) {
 	for _, version := range []string{"v1", "v1beta1"} {
 		t.Run(version, func(t *testing.T) {

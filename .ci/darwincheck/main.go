@@ -1,5 +1,5 @@
 // Darwincheck type-checks packages as macOS with cgo would compile them, without a C compiler or an SDK for macOS: the
-// go command lists the files, go/types checks them, and what comes from C is taken on trust. The standard library's
+// go command lists the files, go/types checks them, and declarations from C are not checked. The standard library's
 // function bodies are skipped.
 //
 //	go build -o darwincheck .ci/darwincheck/main.go
