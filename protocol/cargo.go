@@ -19,17 +19,17 @@ type Cargo struct {
 const (
 	// cargoMaxLine bounds one question. It holds the headers of a 401, which cargo bounds at 300 KiB or so.
 	cargoMaxLine = 1 << 20
-	// CargoPlugin is the only argument that cargo gives. What the person has configured comes in the question.
+	// CargoPlugin is the only argument that cargo gives. What the user has configured comes in the question.
 	CargoPlugin Verb = "--cargo-plugin"
 )
 
-// Hello says which versions of the protocol are spoken here. Cargo waits for it.
+// Hello writes the supported versions of the protocol. Cargo waits for it.
 func (*Cargo) Hello(stdout io.Writer) error {
 	_, err := write(stdout, 0, []byte(`{"v":[1]}`+"\n"))
 	return err
 }
 
-// ReadRequest reads one question. Of its args only "--profile NAME" or "--profile=NAME" is known.
+// ReadRequest reads one question. Of its args only "--profile NAME" or "--profile=NAME" is allowed.
 func (c *Cargo) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	if c.lost {
 		return Request{}, io.EOF
@@ -66,7 +66,7 @@ func (c *Cargo) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 		return Request{}, errors.New("want a question of cargo's: one JSON object on one line")
 	}
 	if in.V != 1 {
-		return Request{}, fmt.Errorf("version %d of the protocol is not spoken here", in.V)
+		return Request{}, fmt.Errorf("version %d of the protocol is not supported", in.V)
 	}
 	// sparse+ and registry+ say how the index is read, not where it is.
 	index := strings.TrimPrefix(strings.TrimPrefix(in.Registry.IndexURL, "sparse+"), "registry+")

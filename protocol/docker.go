@@ -43,7 +43,7 @@ type dockerCredential struct {
 }
 
 // ReadRequest reads the server's name for get and erase (64 KiB at most), or the JSON object of store (1 MiB at most),
-// up to the end of r. For all other verbs nothing is read; list's callers write a word that means nothing.
+// up to the end of r. For all other verbs nothing is read; what list's callers write has no meaning.
 func (Docker) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	req := Request{Verb: verb}
 	switch verb {
@@ -87,7 +87,7 @@ func (Docker) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// dockerServer takes a server's name apart: host[:port], host/repository, or a URL. User information stays in the host,
+// dockerServer parses a server's name: host[:port], host/repository, or a URL. User information stays in the host,
 // which then matches nothing.
 func dockerServer(server string) (Request, error) {
 	if server == "" {
@@ -114,9 +114,9 @@ func notInScheme(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("+-.", r))
 }
 
-// WriteReply writes what a docker client is to know. Nothing found and failures go to stdout with status 1, since
-// clients read the reason there. Nothing goes to stderr beside an answer or a failure, because some clients read both
-// as one; words beside a store, an erase, a list and "nothing found" do.
+// WriteReply writes the answer for a docker client. "Nothing found" and failures go to stdout with status 1, since
+// clients read the reason there. An answer or a failure writes nothing to stderr, because some clients read both
+// streams as one; the message of a store, an erase, a list or of "nothing found" goes there.
 func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	switch req.Verb {
 	case Get, Store, Erase, List:
@@ -161,8 +161,8 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 	return 0, nil
 }
 
-// Verbatim is what another docker helper said on its standard output when it failed. It is passed on word for word:
-// clients know some of these texts.
+// Verbatim is what another docker helper wrote to its standard output when it failed. It is passed on unchanged:
+// clients compare some of these texts.
 type Verbatim struct{ Text string }
 
 func (v *Verbatim) Error() string { return v.Text }
@@ -178,7 +178,7 @@ func dockerFailure(reply Reply) string {
 	if errors.As(reply.Err, &verbatim) {
 		return verbatim.Text
 	}
-	// The prefix also keeps an error from being taken for dockerNotFound.
+	// With the prefix an error never equals dockerNotFound.
 	text := "clerk-credential-helper: "
 	if reply.Err != nil {
 		text += Escape(reply.Err.Error())

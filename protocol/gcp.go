@@ -18,12 +18,12 @@ const (
 	gcpJWT     = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// ReadRequest reads nothing from r. The interactive form wants the token in a file, and none is ever written there.
+// ReadRequest reads nothing from r. The interactive form expects the token in a file, and we never write one.
 func (g GCP) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 	req := Request{Verb: Get, NeverAsk: true}
 	switch {
 	case g.Interactive != "" && g.Interactive != "0":
-		return req, errors.New("the interactive form wants the token in a file: sign in first and use the other form")
+		return req, errors.New("the interactive form would store the token in a file: sign in first and use the other form")
 	case g.TokenType != "" && g.TokenType != gcpIDToken && g.TokenType != gcpJWT:
 		return req, fmt.Errorf("the subject_token_type %q is not supported: use %s", g.TokenType, gcpIDToken)
 	}

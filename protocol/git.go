@@ -139,7 +139,7 @@ func (req *Request) setGitURL(raw string) error {
 	return nil
 }
 
-// WriteReply writes what git is to know. Nothing found is silence and status 0, so that git asks the next helper;
+// WriteReply writes the answer for git. Nothing found is silence and status 0, so that git asks the next helper;
 // Refused is quit=1, which ends git's search for this host. Only Failed, and a reply that may not be written, have
 // status 1. Verbs that are not known are answered with silence and status 0.
 func (Git) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
@@ -169,8 +169,8 @@ func (Git) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, 
 	return write(stdout, 0, out)
 }
 
-// gitCredential is the answer to get. There is never an oauth_refresh_token in it: git hands what it is told to every
-// other helper's store.
+// gitCredential is the answer to get. It never contains an oauth_refresh_token: git passes what it gets to every other
+// helper's store.
 func gitCredential(req Request, c Credential) ([]byte, error) {
 	if c.Token == "" {
 		return nil, errors.New("there is no token to write")

@@ -43,7 +43,8 @@ func (g GOAUTH) ReadRequest(_ Verb, r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// setResponse takes the status and the challenges of a response's head. No head at all is a person at a terminal.
+// setResponse parses the status and the challenges of a response's head. Without a head the caller is a person at a
+// terminal.
 func (req *Request) setResponse(r io.Reader) error {
 	limited := &io.LimitedReader{R: r, N: goauthMaxResponse + 1}
 	lines := bufio.NewReader(limited)

@@ -15,7 +15,7 @@ import (
 //	keyring --mode=creds --output=json get SERVICE [USER]           pip 26.2 and later
 //	keyring set SERVICE USER, keyring del SERVICE USER
 //
-// Everything else is not known here: a None without an error, for the caller to hand to the keyring command proper.
+// Everything else is a None without an error, which the caller passes to the real keyring command.
 type Keyring struct {
 	Args []string
 }
@@ -54,8 +54,8 @@ words:
 	return c, true
 }
 
-// ReadRequest takes the arguments apart. It reads nothing: the password that set brings is for the keyring command if
-// the service is not ours, and dropped if it is.
+// ReadRequest parses the arguments. It reads nothing: the password of a set is for the real keyring command if the
+// service is not ours, and dropped if it is.
 func (k Keyring) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 	c, ok := k.parse()
 	if !ok || len(c.words) < 2 || len(c.words) > 3 {
@@ -79,7 +79,8 @@ func (k Keyring) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 }
 
 // WriteReply writes the password, the user name and the password on a line each, or both as JSON. Nothing to be had is
-// status 1: pip takes 2 for a keyring that is too old. What is set for a host of ours is dropped, with a word on stderr.
+// status 1: pip takes 2 for a keyring that is too old. What is set for a host of ours is dropped, with a message on
+// stderr.
 func (k Keyring) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	switch {
 	case reply.Outcome == Done:

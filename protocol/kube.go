@@ -9,7 +9,7 @@ import (
 )
 
 // Kube is the protocol of client-go's credential plugins (client.authentication.k8s.io, v1 and v1beta1), which kubectl
-// and whatever else is built on client-go share.
+// and everything else that uses client-go share.
 type Kube struct {
 	// Info is the variable KUBERNETES_EXEC_INFO: a JSON object, 1 MiB at most. Empty if a person calls by hand.
 	Info string
@@ -76,7 +76,7 @@ func (k Kube) info() (kubeCredential, error) {
 }
 
 // WriteReply writes an ExecCredential in the apiVersion that was asked in: client-go compares the two. Everything else
-// is words on stderr, which the person sees, and status 1.
+// is a message on stderr, which the person sees, and status 1.
 func (k Kube) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	if reply.Outcome != Found {
 		err := failure(req, reply)

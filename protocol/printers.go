@@ -22,7 +22,7 @@ func (t Target) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 	return req, err
 }
 
-// printToken writes what text makes of a found credential. Everything else is words on stderr and status 1.
+// printToken writes what text makes of a found credential. Everything else is a message on stderr and status 1.
 func printToken(stdout, stderr io.Writer, req Request, reply Reply, text func(header string) (string, error)) (int, error) {
 	if reply.Outcome != Found {
 		Words(stderr, failure(req, reply), reply.Hint)
@@ -49,7 +49,7 @@ func (Headers) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (i
 	})
 }
 
-// CurlConfig prints a configuration of curl's, for curl -K <(...), so that the token stands in no argument.
+// CurlConfig prints a configuration of curl's, for curl -K <(...), so that the token is not in an argument.
 type CurlConfig struct{ Target }
 
 // WriteReply writes header = "Authorization: Bearer TOKEN" (curl(1), "--config"). curl drops that header when a redirect
@@ -65,7 +65,7 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// PNPM prints what pnpm wants of a tokenHelper. It names no registry, so a profile must be named.
+// PNPM prints what pnpm expects of a tokenHelper. It names no registry, so a profile must be named.
 type PNPM struct{ Target }
 
 // WriteReply writes Bearer TOKEN: pnpm 10 sends the line as it is, and later ones add the scheme only where none is.
@@ -78,7 +78,7 @@ func (PNPM) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int,
 // Netrc prints one line of a .netrc file, for tools that read nothing else. The caller keeps it from a terminal.
 type Netrc struct{ Target }
 
-// ReadRequest makes a Get of the target. The file knows no ports, and its readers send the password to any of them, over
+// ReadRequest makes a Get of the target. The file has no ports, and its readers send the password to every port, over
 // plain HTTP too; so a target with a port of its own, or another scheme than https, is an error.
 func (n Netrc) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	req, err := n.Target.ReadRequest(verb, r)
@@ -88,7 +88,7 @@ func (n Netrc) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	case req.Host == "":
 		return req, errors.New("a line of a netrc file is for one host: name its URL")
 	case strings.ContainsAny(netrcHost(req), ":[]"), req.Scheme != "" && !strings.EqualFold(req.Scheme, "https"):
-		return Request{Verb: Get}, fmt.Errorf("a netrc file knows neither ports nor schemes: %q would share its token with others", req.Host)
+		return Request{Verb: Get}, fmt.Errorf("a netrc file has neither ports nor schemes: other services of %q would get its token", req.Host)
 	}
 	return req, nil
 }
@@ -103,7 +103,7 @@ func (Netrc) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int
 		host, name, token := netrcHost(req), reply.Credential.Username, reply.Credential.Token
 		for _, word := range []string{host, name, token} {
 			if word == "" || hasControl(word) || strings.ContainsAny(word, "\"'\\#") || strings.ContainsFunc(word, unicode.IsSpace) {
-				return "", errors.New("a word is empty or holds a byte that readers of netrc files take in different ways")
+				return "", errors.New("a value is empty or holds a byte that readers of netrc files interpret differently")
 			}
 		}
 		return fmt.Sprintf("machine %s login %s password %s\n", host, name, token), nil

@@ -46,7 +46,7 @@ func TestPrintersWriteReply(t *testing.T) {
 
 		{"a foreign host", Headers{}, req, Reply{}, "", "clerk-credential-helper: \"api.acme.dev\" is the host of no profile\n", 1},
 		{"a host of another profile", CurlConfig{}, Request{Verb: Get, Host: "h", Profile: "acme"}, Reply{}, "", "clerk-credential-helper: \"h\" is not a host of profile \"acme\"\n", 1},
-		{"neither a host nor a profile", PNPM{}, Request{Verb: Get}, Reply{}, "", "clerk-credential-helper: there is no host to go by: say whose token is meant with --profile NAME\n", 1},
+		{"neither a host nor a profile", PNPM{}, Request{Verb: Get}, Reply{}, "", "clerk-credential-helper: the tool gave no host: name a profile with --profile NAME\n", 1},
 		{"a sign-in is needed", CurlConfig{}, req, testNeeds(), "", testNeedsWords, 1},
 		{"a failure", PNPM{}, req, Reply{Outcome: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
 	})

@@ -41,7 +41,7 @@ type Request struct {
 	Verb Verb
 	// Scheme is "https", "http" or whatever else the tool sent, unchanged. Empty where the wire sent a bare host.
 	Scheme string
-	// Host is host[:port] exactly as sent: matching it is the configuration's business.
+	// Host is host[:port] exactly as sent: the configuration matches it.
 	Host string
 	// Path is the path as sent, where the wire has one. Never used for matching.
 	Path string
@@ -183,7 +183,7 @@ func failure(req Request, reply Reply) error {
 	case reply.Err != nil:
 		return reply.Err
 	case req.Host == "":
-		return errors.New("there is no host to go by: say whose token is meant with --profile NAME")
+		return errors.New("the tool gave no host: name a profile with --profile NAME")
 	case req.Profile != "":
 		return fmt.Errorf("%q is not a host of profile %q", req.Host, req.Profile)
 	}

@@ -10,7 +10,7 @@ import (
 // sniffMax is more than the longest key that git sends first.
 const sniffMax = 64
 
-// Sniff tells which wire a request is written in, "git" or "docker", from its verb or else from the first bytes of r,
+// Sniff returns which wire a request is written in, "git" or "docker", from its verb or else from the first bytes of r,
 // none of which it consumes. Git's requests begin with a key and "="; everything else is docker's: a URL, a bare host,
 // a JSON object. It reads no further than the first byte that decides. No input at all, and a verb that neither wire
 // has, are errors.

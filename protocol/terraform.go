@@ -23,9 +23,8 @@ const (
 	terraformMaxDrain = 64 << 20 // of one that is too large
 )
 
-// ReadRequest reads nothing for get and forget. For store it reads a JSON object to its end, whatever comes of it, so
-// that Terraform is not stopped in the middle of writing; a property that is not known is an error, as the protocol
-// wants it.
+// ReadRequest reads nothing for get and forget. For store it always reads the JSON object to its end, so that Terraform
+// is not interrupted while it writes; an unknown property is an error, as the protocol requires.
 func (t Terraform) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	failed := Request{Verb: verb}
 	var raw string
@@ -70,10 +69,10 @@ func (t Terraform) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// WriteReply writes {"token":"..."}, or {} for none. Success says nothing on stderr. A failure says on stderr what
-// helps, since Terraform quotes it, and has status 1: also a get for a host of ours that has no token without a
-// sign-in, a store for a host of no profile, whose token would be lost without a word, and a forget for a host of ours,
-// which would not end the session.
+// WriteReply writes {"token":"..."}, or {} for none. Success says nothing on stderr. A failure writes what helps to
+// stderr, since Terraform quotes it, and has status 1. Failures are also a get for a host of ours that needs a sign-in,
+// a store for a host of no profile, whose token would be lost silently, and a forget for a host of ours, which would
+// not end the session.
 func (Terraform) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	foreign := reply.Outcome == None && reply.Err == nil
 	switch {

@@ -43,7 +43,7 @@ const (
 
 	// maxDoneWaiters bounds how many requests may wait on /done at once: the person's, and a reload or two.
 	maxDoneWaiters = 8
-	// doneTime is how long /done waits for Finish before it sends the person to the terminal.
+	// doneTime is how long /done waits for Finish before it refers the person to the terminal.
 	doneTime = 40 * time.Second
 	// finishTime is how long Finish waits for the browser to fetch /done. A browser that is on its way, on a busy
 	// machine, would find the port closed and show an error; one that does not come is rare.
@@ -305,7 +305,7 @@ func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 	default:
 		l.callback <- callback // has room: accept succeeds once
 	}
-	// The code leaves the address bar, and so the history's newest entry and any screenshot (RFC 9700 §4.2.4).
+	// This removes the code from the address bar, the history's newest entry and any screenshot (RFC 9700 §4.2.4).
 	redirect(w, "/done")
 }
 
@@ -318,7 +318,7 @@ func (l *Listener) Paste(text string) error {
 		return errors.New("that is too long for an address of a sign-in")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("that has characters in it that no address has")
+		return errors.New("that has characters that are not allowed in an address")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.User != nil || u.Path != "/callback" || u.RawQuery == "" ||
@@ -343,7 +343,7 @@ func (l *Listener) Paste(text string) error {
 var (
 	errAnotherSignIn = errors.New("that is the address of another sign-in")
 	errIncomplete    = errors.New("that address is not complete")
-	errArrived       = errors.New("this sign-in has its answer already")
+	errArrived       = errors.New("this sign-in already has its answer")
 )
 
 // accept takes the query of the genuine callback, once: a second one is errArrived.
@@ -436,7 +436,7 @@ func (l *Listener) serveDone(w http.ResponseWriter, r *http.Request) {
 	default:
 		l.pages.write(w, http.StatusOK, failedPage, "")
 	}
-	// Finish, and with it the process, may end once the page has left it.
+	// Finish, and with it the process, may end as soon as the page is sent.
 	control.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -457,7 +457,7 @@ func redirect(w http.ResponseWriter, location string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// refuse answers with the status alone and ends the connection: nothing good is expected from its other end.
+// refuse answers with the status alone and closes the connection, since the request is not from our sign-in.
 func refuse(w http.ResponseWriter, status int) {
 	w.Header().Set("Connection", "close")
 	http.Error(w, http.StatusText(status), status)

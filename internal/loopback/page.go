@@ -83,5 +83,5 @@ func (p *pages) write(w http.ResponseWriter, status int, kind pageKind, account 
 	// The page is whole as soon as it is flushed, though the process may end before the answer does.
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	w.Write(body.Bytes()) // a browser that has gone away has seen enough
+	w.Write(body.Bytes()) // an error means that the browser has gone away
 }

@@ -332,7 +332,7 @@ func (s *Server) await(page waiting) string {
 	return token
 }
 
-// takeAnswer returns the form of a page and the page that it answers. If there is none, it has said so.
+// takeAnswer returns the form of a page and the page that it answers. If there is none, it has written an error.
 func (s *Server) takeAnswer(w http.ResponseWriter, r *http.Request) (url.Values, waiting, bool) {
 	const gone = "This page is not valid any more. Start the sign-in again where you began it."
 	form, ok := readForm(w, r)

@@ -92,8 +92,7 @@ func gitPath() (string, error) {
 	return filepath.Abs(path)
 }
 
-// gitEnvironment is an environment in which git sees no configuration of the machine's or of the person's and asks
-// nobody.
+// gitEnvironment is an environment in which git reads no configuration of the machine or the user and never prompts.
 func gitEnvironment(home string) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_TERMINAL_PROMPT=0"}

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// RegistryMode is how an OCI registry wants its callers to prove themselves.
+// RegistryMode is how an OCI registry authenticates its callers.
 type RegistryMode int
 
 const (
-	// RegistryBasic wants an access token of the sandbox as the password of Basic.
+	// RegistryBasic expects an access token of the sandbox as the password of Basic.
 	RegistryBasic RegistryMode = iota
-	// RegistryToken wants a token of its own, which its token service at /token gives for an access token of the
+	// RegistryToken expects a token of its own, which its token service at /token issues for an access token of the
 	// sandbox: distribution.github.io/distribution/spec/auth/token and .../oauth.
 	RegistryToken
 )
@@ -89,7 +89,7 @@ func (s *Server) Registry(mode RegistryMode) http.Handler {
 	return mux
 }
 
-// mayRead tells why a request may not be answered.
+// mayRead returns why a request may not be answered, or nil.
 func (s *Server) mayRead(mode RegistryMode, r *http.Request) error {
 	if mode == RegistryBasic {
 		_, password, ok := r.BasicAuth()

@@ -186,7 +186,7 @@ func (s *Server) exchange(form url.Values) (map[string]any, error) {
 		}
 		return nil, bad("the code has been used")
 	}
-	c.used = true // by a failure as well: there is no second guess
+	c.used = true // by a failure as well: a second attempt is refused
 	sum := sha256.Sum256([]byte(verifier))
 	switch {
 	case s.now().After(c.until):
