@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNothingIsInherited: what our caller has opened for us ends with us, though a browser or a refresh goes on. Whoever
-// reads a pipe to its end would wait for them, and a lock of a script would stay locked.
+// TestNothingIsInherited: what our caller has opened for us ends with us, though a browser or a refresh goes on.
+// The reader of a pipe would wait for them, and a lock of a script would stay locked.
 func TestNothingIsInherited(t *testing.T) {
 	for _, row := range []struct {
 		name  string

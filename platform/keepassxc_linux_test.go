@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// StartKeePassXC runs KeePassXC with an empty, open database as the Secret Service of a bus of its own, on a display that
-// nobody sees, and returns the bus's address.
+// StartKeePassXC runs KeePassXC with an empty, open database as the Secret Service of a bus of its own, on an
+// invisible display, and returns the bus's address.
 func StartKeePassXC(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {

@@ -69,7 +69,7 @@ func (t *Terminal) Width() int {
 
 // Graphical reports whether this user has a graphical session on this machine: on Linux and other systems DISPLAY or
 // WAYLAND_DISPLAY; on macOS whether this user is the one at the console, also when asked over SSH; on Windows whether
-// this is not the services' session. [Where] says whether its user sees it.
+// this is not the services' session. [Where] decides if its user sees it.
 func Graphical(getenv func(string) string) bool { return graphicalEvidence(getenv) != "" }
 
 // Hostname returns the short name of this machine for pages and messages: at most 63 printable ASCII characters before

@@ -318,7 +318,7 @@ func (l *Listener) Paste(text string) error {
 		return errors.New("that is too long for an address of a sign-in")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("that has characters that are not allowed in an address")
+		return errors.New("that has characters in it that no address has")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.User != nil || u.Path != "/callback" || u.RawQuery == "" ||

@@ -591,8 +591,8 @@ func FuzzCallback(f *testing.F) {
 	})
 }
 
-// TestStartOfAnotherUser: the start link stands in an argument list, which every user of the machine can read. Somebody
-// else's use of it leads nowhere, and does not use it up.
+// TestStartOfAnotherUser: the start link stands in an argument list, which every user of the machine can read. Another
+// user's request for it leads nowhere, and does not use it up.
 func TestStartOfAnotherUser(t *testing.T) {
 	var client netip.AddrPort
 	mine := false

@@ -49,7 +49,7 @@ func TestPasteRefusal(t *testing.T) {
 
 // TestBadPastes: each is refused in words of our own, and the genuine callback is still taken, from either side.
 func TestBadPastes(t *testing.T) {
-	const not, other, incomplete, blanks, long = "not the address of the last page", "another sign-in", "not complete", "not allowed in an address", "too long"
+	const not, other, incomplete, blanks, long = "not the address of the last page", "another sign-in", "not complete", "characters in it", "too long"
 	for _, row := range []struct{ reason, text, want string }{
 		{"another login's address", "http://HOST/callback?code=x&state=another-state", other},
 		{"another login's address, of its own port", "http://127.0.0.1:1/callback?" + good, other},
