@@ -2,6 +2,8 @@ package clerk
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -162,10 +164,13 @@ func (r *run) refresh(t *testing.T, p *config.Profile, old Tokens) (Tokens, erro
 	return tokens, err
 }
 
+// signingKey is that of all sandboxes of this package: making one takes longer than most tests.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // newSandbox serves a sandbox and returns a profile for it. What it issues is secret in r.
 func newSandbox(t *testing.T, r *run, options sandbox.Options) (*sandbox.Server, *config.Profile) {
 	t.Helper()
-	options.Auto = true
+	options.Auto, options.Key = true, signingKey
 	issuer := sandbox.New(options)
 	server := httptest.NewServer(issuer)
 	t.Cleanup(server.Close)

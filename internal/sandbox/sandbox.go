@@ -56,6 +56,8 @@ type Options struct {
 	DeviceInterval time.Duration
 	// Now is the clock, time.Now if nil.
 	Now func() time.Time
+	// Key gives the RSA key that signs tokens, one of 2048 bits that is made at the first use if nil.
+	Key func() (*rsa.PrivateKey, error)
 	// Person is who signs in when Auto is set. Ada Lovelace, ada@acme.dev, if empty.
 	Person Person
 }
@@ -177,6 +179,9 @@ func New(o Options) *Server {
 	if o.Person.ID == "" {
 		o.Person.ID = userID(o.Person.Email)
 	}
+	if o.Key == nil {
+		o.Key = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+	}
 	sum := sha256.Sum256([]byte(pageStyle))
 	s := &Server{
 		options: o,
@@ -186,7 +191,7 @@ func New(o Options) *Server {
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; " +
 			"form-action 'self' http://127.0.0.1:*; frame-ancestors 'none'; base-uri 'none'",
 		keyID:    "ins_" + rand.Text(),
-		key:      sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }),
+		key:      o.Key,
 		issuer:   o.Issuer,
 		people:   map[string]Person{o.Person.ID: o.Person, machineSubject: {ID: machineSubject, Name: "CI"}},
 		sessions: map[string]Person{},

@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +17,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,11 +37,14 @@ type client struct {
 	http *http.Client // follows no redirect
 }
 
+// signingKey is that of all sandboxes of this package: making one takes longer than most tests.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // newClient gives one. The sandbox's clock stands, so that only Advance moves it, however slow the machine is.
 func newClient(t *testing.T, o Options) *client {
 	t.Helper()
 	now := time.Now()
-	o.Now = func() time.Time { return now }
+	o.Now, o.Key = func() time.Time { return now }, signingKey
 	s := New(o)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
