@@ -194,6 +194,9 @@ func TestSecretServiceKilled(t *testing.T) {
 // TestSecretServiceStorm makes short-lived connections, with which gnome-keyring may crash where OpenSession is the first
 // call on one, and may deny that there is a keyring where ReadAlias is (see begin).
 func TestSecretServiceStorm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a storm")
+	}
 	const loops, rounds = 3, 50
 	s := startBus(t)
 	daemon := s.startKeyring(t, "password")

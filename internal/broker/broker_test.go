@@ -706,6 +706,7 @@ func TestOutcomeIsNotTrusted(t *testing.T) {
 
 // TestWaitingIsSaid: whoever waits for another's sign-in hears after a while what for.
 func TestWaitingIsSaid(t *testing.T) {
+	t.Parallel() // it waits for 3 s
 	b := newBench(t)
 	b.Caller.Name = "git"
 	said := make(chan string)

@@ -343,6 +343,7 @@ func (r *ring) during(f fault) (over func()) {
 
 // TestFaults breaks one thing at a time.
 func TestFaults(t *testing.T) {
+	t.Parallel() // much of it is waiting
 	s, issuer := newClerk(t)
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -383,6 +384,7 @@ func TestFaults(t *testing.T) {
 // TestFaultsUnderALiveToken: while the token lives, a tool gets it, or the fresh one, whatever goes wrong.
 func TestFaultsUnderALiveToken(t *testing.T) {
 	testworld.Long(t, "each row waits for the time that a live token gives")
+	t.Parallel()
 	s, issuer := newClerk(t)
 	for _, f := range faults() {
 		if f.session != expired {

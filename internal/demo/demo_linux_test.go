@@ -10,6 +10,7 @@ import (
 
 // TestDemoOfHungProgram: a demo that is stopped does not wait for what its programs have started.
 func TestDemoOfHungProgram(t *testing.T) {
+	testworld.Long(t, "what has been killed is waited for")
 	testworld.Hang(t, "git")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

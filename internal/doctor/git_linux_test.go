@@ -15,6 +15,7 @@ import (
 
 // TestDoctorOfHungGit: the limit of a check also holds for what git has started.
 func TestDoctorOfHungGit(t *testing.T) {
+	testworld.Long(t, "what has been killed is waited for")
 	testworld.Hang(t, "git")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
