@@ -71,7 +71,7 @@ func TestAbandoned(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("the second waits for the first")
 	}
-	if n := w.clerk.Count("authorize"); n != 1 {
+	if n := w.Clerk.Count("authorize"); n != 1 {
 		t.Errorf("%d pages were visited", n)
 	}
 }

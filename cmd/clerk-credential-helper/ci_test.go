@@ -75,10 +75,10 @@ func TestCI(t *testing.T) {
 				}
 			}
 			log, w := runRecipe(t, r.script)
-			if n := w.clerk.Count("/v1/m2m_tokens"); n != 1 {
+			if n := w.Clerk.Count("/v1/m2m_tokens"); n != 1 {
 				t.Errorf("%d tokens were minted, not one", n)
 			}
-			issued := w.clerk.Issued()
+			issued := w.Clerk.Issued()
 			if len(issued) == 0 {
 				t.Fatal("no token was issued: the recipe proves nothing")
 			}

@@ -56,36 +56,6 @@ func wellSetUp(t *testing.T) (w *world, home string) {
 	return w, vars["HOME"]
 }
 
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// rewrite replaces a part of a file.
-func rewrite(t *testing.T, file, old, fresh string) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), old) {
-		t.Fatalf("%s does not hold %q:\n%s", file, old, text)
-	}
-	write(t, file, strings.Replace(string(text), old, fresh, 1))
-}
-
-func chmod(t *testing.T, file string, mode os.FileMode) {
-	t.Helper()
-	if err := os.Chmod(file, mode); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestDoctorWell(t *testing.T) {
 	wellSetUp(t)
 	status, out, words := runHere("doctor")
@@ -149,30 +119,30 @@ func TestDoctorBroken(t *testing.T) {
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), "http://127.0.0.1:1")
 		}, doctor.Failing, "does not answer as an issuer", "Frontend API URL"},
 		{"not an issuer", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = http.StatusServiceUnavailable })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = http.StatusServiceUnavailable })
 		}, doctor.Failing, "status 503", "Frontend API URL"},
 		{"issuer of another name", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.Discovery = map[string]any{"issuer": "https://other.dev"} })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.Discovery = map[string]any{"issuer": "https://other.dev"} })
 		}, doctor.Failing, `calls itself "https://other.dev"`, "as it calls itself"},
 		{"no PKCE", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) {
+			w.Clerk.SetFaults(func(f *sandbox.Faults) {
 				f.Discovery = map[string]any{"code_challenge_methods_supported": []string{"plain"}}
 			})
 		}, doctor.Failing, "PKCE", "administrator"},
 		{"foreign token endpoint", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.ForeignTokenEndpoint = "https://evil.example/token" })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.ForeignTokenEndpoint = "https://evil.example/token" })
 		}, doctor.Failing, "evil.example", "never sent elsewhere"},
 		{"no keys", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.JWKSDown = true })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.JWKSDown = true })
 		}, doctor.Failing, "gives no keys", "try again later"},
 		{"clock wrong", func(t *testing.T, w *world, home string) {
 			slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat))
-				w.clerk.ServeHTTP(rw, r)
+				w.Clerk.ServeHTTP(rw, r)
 			}))
 			t.Cleanup(slow.Close)
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), slow.URL)
-			w.clerk.SetIssuer(slow.URL)
+			w.Clerk.SetIssuer(slow.URL)
 		}, doctor.Failing, "differs from the issuer's by 5m", "set the clock"},
 		{"ca_file missing", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id", "ca_file = \"/nowhere/ca.pem\"\nclient_id")
@@ -236,7 +206,7 @@ func TestDoctorBroken(t *testing.T) {
 			rewrite(t, filepath.Join(home, own), "[profiles", "[docker]\nfallback = \"nowhere\"\n[profiles")
 		}, doctor.Failing, `the fallback "nowhere"`, "correct fallback"},
 		{"a sign-in was refused", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 			runHere("token")
 		}, doctor.Doubt, "access was denied", "login acme"},
 		{"signed out", func(t *testing.T, w *world, home string) { runHere("login"); runHere("logout") },
@@ -244,11 +214,11 @@ func TestDoctorBroken(t *testing.T) {
 		{"signed out, and a sign-in was refused since", func(t *testing.T, w *world, home string) {
 			runHere("login")
 			runHere("logout")
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 			runHere("login")
 		}, doctor.Doubt, "you signed out; tools do not ask; the last sign-in came to nothing (access was denied", "login acme"},
 		{"no refresh token", func(t *testing.T, w *world, home string) {
-			w.clerk.SetFaults(func(f *sandbox.Faults) { f.OmitRefreshToken = true })
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.OmitRefreshToken = true })
 			runHere("login")
 		}, doctor.Doubt, "no refresh token", "offline_access"},
 		{"machine without a key", func(t *testing.T, w *world, home string) {

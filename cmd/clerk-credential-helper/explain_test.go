@@ -116,12 +116,12 @@ func TestExplainAsTools(t *testing.T) {
 	t.Run("nobody has signed in", all)
 	t.Setenv("CLERK_HELPER_INTERACTIVE", "always")
 	t.Run("a sign-in was refused", func(t *testing.T) {
-		w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+		w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 		runHere("login")
-		w.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = false })
-		before := w.clerk.Count("authorize")
+		w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = false })
+		before := w.Clerk.Count("authorize")
 		all(t)
-		if n := w.clerk.Count("authorize") - before; n != 0 {
+		if n := w.Clerk.Count("authorize") - before; n != 0 {
 			t.Errorf("%d pages were opened: the comparison changes what it compares", n)
 		}
 	})

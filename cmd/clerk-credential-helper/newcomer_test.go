@@ -8,11 +8,14 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -23,15 +26,16 @@ func TestNewcomer(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "newcomer"),
 		RequireExplicitExec: true,
-		Condition:           condition(t),
+		Condition:           testworld.Condition(t),
+		Cmds:                testworld.Commands(),
 		Setup: func(env *testscript.Env) error {
-			w, vars, err := newWorld(env.WorkDir, env.Defer)
+			browser, err := exec.LookPath(demo.Browser)
 			if err != nil {
 				return err
 			}
-			env.Values[worldKey{}] = w
-			for name, value := range vars {
-				env.Setenv(name, value)
+			w, vars, err := testworld.Setup(env, browser)
+			if err != nil {
+				return err
 			}
 			home := vars["HOME"]
 			for _, name := range []string{".config", ".gitconfig", ".docker"} {
@@ -53,16 +57,15 @@ func TestNewcomer(t *testing.T) {
 			if err := roots.Close(); err != nil {
 				return err
 			}
-			server := httptest.NewUnstartedServer(w.clerk)
+			server := httptest.NewUnstartedServer(w.Clerk)
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
 			env.Defer(server.Close)
-			w.clerk.SetIssuer(server.URL)
+			w.Clerk.SetIssuer(server.URL)
 			key := "pk_test_" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(server.URL, "https://")+"$"))
 			answers := fmt.Sprintf("%s\nsandbox-client\n%s\ny\ny\n", key, vars["GIT"])
 			return os.WriteFile(filepath.Join(env.WorkDir, "answers"), []byte(answers), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"asked": checkRequests, "companion": startWebApp},
 	})
 }

@@ -44,6 +44,7 @@ type person struct {
 // sit side by side: most of the time they wait.
 func sitDown(t *testing.T, columns uint16, change map[string]string) *person {
 	t.Helper()
+	testworld.Long(t, "a person at a terminal")
 	t.Parallel()
 	dir := t.TempDir()
 	w, vars, err := newWorld(dir, t.Cleanup)
@@ -265,7 +266,7 @@ func TestPasteClone(t *testing.T) {
 		t.Errorf("cloned %q, %v", text, err)
 	}
 	p.golden("paste-clone")
-	for _, secret := range p.world.clerk.Issued() {
+	for _, secret := range p.world.Clerk.Issued() {
 		if strings.Contains(p.screen(), secret) || strings.Contains(arguments, secret) {
 			t.Error("a secret stands on the terminal or in an argument list")
 		}
@@ -359,7 +360,7 @@ func TestPasteThreeWrong(t *testing.T) {
 	}
 	p.end(cmd, exitFailed)
 	p.golden("paste-three-wrong")
-	if n := p.world.clerk.Count("token"); n != 0 {
+	if n := p.world.Clerk.Count("token"); n != 0 {
 		t.Errorf("Clerk was asked for tokens %d times", n)
 	}
 }
@@ -367,7 +368,7 @@ func TestPasteThreeWrong(t *testing.T) {
 // TestPasteDenied: a genuine refusal is one, from here as from a browser.
 func TestPasteDenied(t *testing.T) {
 	p := sitDown(t, 100, nil)
-	p.world.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+	p.world.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 	cmd := p.run("clerk-credential-helper", "login")
 	address := p.elsewhere()
 	p.reading()
@@ -507,13 +508,13 @@ func TestStoppedSignIn(t *testing.T) {
 func TestBuilderAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, nil)
 	p.browser()
-	p.world.clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+	p.world.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
 	const builder = `for host in registry.acme.dev git.acme.dev one.pkg.acme.dev; do
 		printf %s $host | docker-credential-clerk get
 	done; true`
 	for pages := 1; pages <= 2; pages++ {
 		p.end(p.run("sh", "-c", builder), 0)
-		if n := p.world.clerk.Count("authorize"); n != pages {
+		if n := p.world.Clerk.Count("authorize"); n != pages {
 			t.Errorf("after %d builds %d pages were opened; the terminal shows\n%s", pages, n, p.screen())
 		}
 	}
@@ -550,7 +551,7 @@ func TestBrowserAtTerminal(t *testing.T) {
 			t.Errorf("the terminal does not show %q but\n%s", want, text)
 		}
 	}
-	if a, b := p.world.clerk.Count("authorize"), p.world.clerk.Count("token:authorization_code"); a != 1 || b != 1 {
+	if a, b := p.world.Clerk.Count("authorize"), p.world.Clerk.Count("token:authorization_code"); a != 1 || b != 1 {
 		t.Errorf("%d pages, %d codes", a, b)
 	}
 }
@@ -561,7 +562,7 @@ func TestLegacyPageAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, nil)
 	p.browser()
 	config := filepath.Join(hostOf(p.env, "HOME"), ".config/clerk-credential-helper/config.toml")
-	rewrite(t, config, `client_id = "sandbox-client"`, fmt.Sprintf("legacy_page = %q", p.world.webApp(true, t.Cleanup)+"/original/cli-auth"))
+	rewrite(t, config, `client_id = "sandbox-client"`, fmt.Sprintf("legacy_page = %q", p.world.WebApp(true, t.Cleanup)+"/original/cli-auth"))
 	cmd := p.run("clerk-credential-helper", "login")
 	p.see(`the token stands(?s).*Is that your account\? \[y/N\] $`)
 	p.typeIn("n\r")

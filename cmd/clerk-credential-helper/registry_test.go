@@ -43,7 +43,7 @@ func TestRegistryClient(t *testing.T) {
 			t.Errorf("%s: an empty manifest", registry)
 		}
 	}
-	if n := w.clerk.Count("authorize"); n != 1 {
+	if n := w.Clerk.Count("authorize"); n != 1 {
 		t.Errorf("%d sign-ins for two registries of one profile, not one", n)
 	}
 }

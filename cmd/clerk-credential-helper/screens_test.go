@@ -92,7 +92,7 @@ hosts     = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 	show("explain-signed-out", exitOK, "explain", "git.acme.dev")
 	t.Setenv("CLERK_HELPER_TOKEN", "sk_live_0")
 	t.Setenv("PATH", "/usr/bin:/bin")
-	w.clerk.SetIssuer("https://elsewhere.acme.dev")
+	w.Clerk.SetIssuer("https://elsewhere.acme.dev")
 	show("doctor-broken", exitFailed, "doctor")
 }
 

@@ -1,27 +1,13 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
-	"encoding/json"
-	"fmt"
-	"io"
-	"log"
-	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
 
 	"clerk-credential-helper/internal/demo"
-	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
-	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -42,13 +28,6 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// world is what a script runs against: a stand-in for Clerk, and servers that its tokens open.
-type world struct {
-	clerk *sandbox.Server
-	told  map[string]int // what "asked" has counted so far
-	page  *sandbox.Companion
-}
-
 // TestScripts runs the program as tools and people do. Each script has a home of its own, the file store, and a
 // browser that follows the sign-in by itself; "asked" counts what reached Clerk.
 func TestScripts(t *testing.T) {
@@ -57,132 +36,30 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
-		Condition:           condition(t),
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"need":    needPrograms,
-			"asked":   checkRequests,
-			"age":     ageSession,
-			"fault":   setFaults,
-			"issuer":  secondIssuer,
-			"secrets": checkSecrets,
-			"within":  runWithin,
-			"expand":  expandFiles,
-
-			"companion": startWebApp,
-			"web":       signOutOfWebApp,
-		},
+		Condition:           testworld.Condition(t),
+		Cmds:                testworld.Commands(),
 	})
 }
 
-type (
-	worldKey struct{}
-	testKey  struct{}
-)
-
 func setup(env *testscript.Env) error {
-	w, vars, err := newWorld(env.WorkDir, env.Defer)
-	if err != nil {
-		return err
+	browser, err := exec.LookPath(demo.Browser)
+	if err == nil {
+		_, _, err = testworld.Setup(env, browser)
 	}
-	env.Values[worldKey{}], env.Values[testKey{}] = w, env.T()
-	maps.Copy(vars, toolchains())
-	for name, value := range vars {
-		env.Setenv(name, value)
-	}
-	return nil
+	return err
 }
 
-// newWorld starts the servers and furnishes a home below dir. It gives the environment to run programs in.
-func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error) {
-	w := &world{clerk: sandbox.New(sandbox.Options{Auto: true}), told: map[string]int{}}
-	server := httptest.NewServer(w.clerk)
-	atEnd(server.Close)
-	w.clerk.SetIssuer(server.URL)
+type world = testworld.World
 
-	certificate, ca, err := sandbox.Certificate("127.0.0.1", "localhost")
-	if err != nil {
-		return nil, nil, err
-	}
-	home, repositories, roots := filepath.Join(dir, "home"), filepath.Join(dir, "repositories"), filepath.Join(dir, "ca.pem")
-	for _, folder := range []string{home, repositories} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err := os.WriteFile(roots, ca, 0o600); err != nil {
-		return nil, nil, err
-	}
-	if _, err := testworld.Run(context.Background(), nil, "git", "--version"); err == nil {
-		err := sandbox.NewRepository(context.Background(), filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello\n"})
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	serve := func(h http.Handler) string {
-		s := httptest.NewUnstartedServer(h)
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-		s.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s.StartTLS()
-		atEnd(s.Close)
-		return s.Listener.Addr().String()
-	}
-	git, foreign := serve(w.clerk.Git(repositories)), serve(w.clerk.Git(repositories))
-	basic, token := serve(w.clerk.Registry(sandbox.RegistryBasic)), serve(w.clerk.Registry(sandbox.RegistryToken))
-	other := serve(w.clerk.Registry(sandbox.RegistryBasic))
-	tools := serve(toolServer(w.clerk))
-	if err := furnish(home, server.URL, []string{git, basic, token, tools}); err != nil {
-		return nil, nil, err
-	}
+var write, rewrite, chmod = testworld.Write, testworld.Rewrite, testworld.Chmod
+
+// newWorld makes a world in which this program is the browser that follows a sign-in.
+func newWorld(dir string, atEnd func(func())) (*world, map[string]string, error) {
 	browser, err := exec.LookPath(demo.Browser)
 	if err != nil {
 		return nil, nil, err
 	}
-	return w, map[string]string{
-		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "",
-		"DBUS_SESSION_BUS_ADDRESS": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "CI": "", "DOCKER_CONFIG": "",
-		"GORACE":                   os.Getenv("GORACE"),
-		"BROWSER":                  browser,
-		"CLERK_HELPER_STORE":       "file",
-		"CLERK_HELPER_INTERACTIVE": "always", // a script has no terminal
-		"GIT_CONFIG_NOSYSTEM":      "1",
-		"GIT_TERMINAL_PROMPT":      "0",
-		"GIT_SSL_CAINFO":           roots,
-		"SSL_CERT_FILE":            roots, // docker, skopeo
-		"ISSUER":                   server.URL,
-		"GIT":                      git,
-		"FOREIGN":                  foreign,
-		"BASIC":                    basic,
-		"REGISTRY":                 token,
-		"TOOLS":                    tools,
-		"BIN":                      filepath.Dir(browser),
-		"OTHER":                    other, // a registry of no profile
-	}, nil
-}
-
-// furnish writes what a person has set up after reading the README.
-func furnish(home, issuer string, hosts []string) error {
-	quoted, err := json.Marshal(append(hosts, "git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev"))
-	if err != nil {
-		return err
-	}
-	docker, err := json.Marshal(map[string]any{"credHelpers": map[string]string{hosts[1]: "clerk", hosts[2]: "clerk"}})
-	if err != nil {
-		return err
-	}
-	for name, text := range map[string]string{
-		".config/clerk-credential-helper/config.toml": fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = %s\n", issuer, quoted),
-		".gitconfig":          "[credential]\n\thelper =\n\thelper = clerk\n",
-		".docker/config.json": string(docker),
-	} {
-		file := filepath.Join(home, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return testworld.New(dir, browser, atEnd)
 }
 
 // runAlone runs a command where the home folder and the run-time folder of the user database are empty ones of its own:
@@ -193,260 +70,5 @@ func runAlone() {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		os.Exit(1)
-	}
-}
-
-// condition answers [alone] and [has:PROGRAM]: whether the machine gives a namespace, and whether the program runs with
-// an environment like a script's. Where everything must be there, one that does not fails the script.
-func condition(t *testing.T) func(string) (bool, error) {
-	home := t.TempDir()
-	programs := testworld.Programs{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}}
-	for name, value := range toolchains() {
-		programs.Env = append(programs.Env, name+"="+value)
-	}
-	return func(cond string) (bool, error) {
-		if cond == "alone" {
-			err := exec.Command("alone", "true").Run()
-			if err != nil && os.Getenv("CI") == "true" {
-				return false, fmt.Errorf("no namespace: %w", err)
-			}
-			return err == nil, nil
-		}
-		program, ok := strings.CutPrefix(cond, "has:")
-		if !ok {
-			return false, fmt.Errorf("unknown condition %q", cond)
-		}
-		err := programs.Check(t.Context(), program)
-		if err != nil && testworld.Required(program) {
-			return false, err
-		}
-		if err != nil {
-			t.Logf("SKIP, lines of a script: %v", err)
-		}
-		return err == nil, nil
-	}
-}
-
-// need PROGRAM...: the script is skipped, with the program's own words, if one does not run with the script's
-// environment. Where everything must be there, the script fails.
-func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
-	for _, program := range args {
-		command := testworld.VersionCommand(program)
-		if err := ts.Exec(command[0], command[1:]...); err != nil {
-			err = testworld.Failure(program, err, ts.ReadFile("stderr"))
-			if testworld.Required(program) {
-				ts.Fatalf("%v", err)
-			}
-			ts.Value(testKey{}).(testscript.T).Skip(err)
-		}
-	}
-}
-
-func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
-
-// asked NOTHING | KIND N ...: since the last "asked", Clerk got exactly these requests; kinds not named count too.
-func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
-	if neg {
-		ts.Fatalf("asked has no negative form: say what was asked")
-	}
-	w := worldOf(ts)
-	want := map[string]int{}
-	if len(args) == 1 && args[0] == "nothing" {
-		args = nil
-	}
-	for i := 0; i+1 < len(args); i += 2 {
-		n, err := strconv.Atoi(args[i+1])
-		ts.Check(err)
-		want[args[i]] = n
-	}
-	if n := want["token:refresh_token"]; n > 0 {
-		refreshed(ts, n)
-	}
-	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
-	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
-	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
-		n := w.clerk.Count(kind)
-		got := n - w.told[kind]
-		w.told[kind] = n
-		if free && (kind == "discovery" || kind == "jwks" || kind == "userinfo") {
-			continue
-		}
-		if got != want[kind] {
-			ts.Fatalf("Clerk was asked for %s %d times, not %d", kind, got, want[kind])
-		}
-	}
-}
-
-// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and nobody is at one any more: a
-// caller whose token still lives waits for two seconds only.
-func refreshed(ts *testscript.TestScript, n int) {
-	const kind = "token:refresh_token"
-	w := worldOf(ts)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for w.clerk.Count(kind)-w.told[kind] < n && ctx.Err() == nil {
-		time.Sleep(5 * time.Millisecond)
-	}
-	files, err := filepath.Glob(filepath.Join(ts.Getenv("HOME"), stateBelow, "locks", "session-*.lock"))
-	ts.Check(err)
-	for _, file := range files {
-		release, err := platform.Locks{Dir: filepath.Dir(file)}.Lock(ctx, strings.TrimSuffix(filepath.Base(file), ".lock"))
-		ts.Check(err)
-		release()
-	}
-}
-
-// age DURATION makes the session that much older in the store. Clerk's clock stands: what it issues must stay
-// verifiable by the helper's.
-func ageSession(ts *testscript.TestScript, neg bool, args []string) {
-	d, err := time.ParseDuration(args[0])
-	ts.Check(err)
-	files := sessions(ts)
-	if len(files) != 1 {
-		ts.Fatalf("%d sessions in the store, not one", len(files))
-	}
-	file := files[0]
-	text, err := os.ReadFile(file)
-	ts.Check(err)
-	var record map[string]any
-	ts.Check(json.Unmarshal(text, &record))
-	for _, name := range []string{"received_at", "expires_at"} {
-		text, ok := record[name].(string)
-		if !ok {
-			continue // a token that was rejected has no end
-		}
-		at, err := time.Parse(time.RFC3339Nano, text)
-		ts.Check(err)
-		record[name] = at.Add(-d).Format(time.RFC3339Nano)
-	}
-	text, err = json.Marshal(record)
-	ts.Check(err)
-	ts.Check(os.WriteFile(file, text, 0o600))
-}
-
-// sessions are the files of the file store that hold one.
-func sessions(ts *testscript.TestScript) []string {
-	var files []string
-	ts.Check(filepath.WalkDir(ts.Getenv("HOME"), func(path string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json") && (strings.HasPrefix(e.Name(), "session-") || strings.HasPrefix(e.Name(), "machine-")) {
-			files = append(files, path)
-		}
-		return err
-	}))
-	return files
-}
-
-// fault NAME... makes Clerk misbehave from now on; without a name it behaves again.
-func setFaults(ts *testscript.TestScript, neg bool, args []string) {
-	worldOf(ts).clerk.SetFaults(func(f *sandbox.Faults) {
-		*f = sandbox.Faults{}
-		for _, name := range args {
-			switch name {
-			case "denied":
-				f.DenyConsent = true
-			case "token-500":
-				f.TokenStatus = http.StatusInternalServerError
-			case "revoke-500":
-				f.RevokeStatus = http.StatusInternalServerError
-			case "echo-state":
-				f.EchoState = true
-			case "other-web-app":
-				f.WrongParty = true
-			case "other-person":
-				f.OtherSubject = true
-			case "no-id-token":
-				f.OmitIDToken = true
-			case "short-life":
-				f.AccessLifetime = 2 * time.Second
-			case "userinfo-401":
-				f.UserinfoStatus = http.StatusUnauthorized
-			case "down":
-				f.DiscoveryStatus = http.StatusServiceUnavailable
-			case "busy":
-				f.TokenStatus, f.TokenHeader = http.StatusTooManyRequests, http.Header{"Retry-After": {"120"}}
-			case "no-refresh-token":
-				f.OmitRefreshToken = true
-			case "foreign-token-endpoint":
-				f.ForeignTokenEndpoint = "https://evil.example/oauth/token"
-			default:
-				ts.Fatalf("unknown fault %q", name)
-			}
-		}
-	})
-}
-
-// issuer NAME starts a second stand-in and sets $NAME to its issuer.
-func secondIssuer(ts *testscript.TestScript, neg bool, args []string) {
-	s := sandbox.New(sandbox.Options{Auto: true, Person: sandbox.Person{Email: "eve@other.dev"}})
-	server := httptest.NewServer(s)
-	ts.Defer(server.Close)
-	s.SetIssuer(server.URL)
-	ts.Setenv(args[0], server.URL)
-}
-
-// companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.
-func startWebApp(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Setenv(args[0], worldOf(ts).webApp(len(args) == 1, ts.Defer))
-}
-
-// webApp starts one and gives its origin.
-func (w *world) webApp(store bool, atEnd func(func())) string {
-	server := httptest.NewUnstartedServer(nil)
-	origin := "http://" + server.Listener.Addr().String()
-	w.page = w.clerk.Companion(origin, store)
-	server.Config.Handler = w.page
-	server.Start()
-	atEnd(server.Close)
-	return origin
-}
-
-// web signed-out: the person signs out of the web app.
-func signOutOfWebApp(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 || args[0] != "signed-out" {
-		ts.Fatalf("usage: web signed-out")
-	}
-	worldOf(ts).page.EndSession()
-}
-
-// secrets FILE...: no secret that Clerk has issued or was sent stands in these files, nor in any URL that Clerk got,
-// but for the code that a browser carries to the callback.
-func checkSecrets(ts *testscript.TestScript, neg bool, args []string) {
-	w := worldOf(ts)
-	issued := w.clerk.Issued()
-	if len(issued) < 6 {
-		ts.Fatalf("only %d secrets were issued: the scenario proves nothing", len(issued))
-	}
-	texts := map[string]string{}
-	for _, name := range args {
-		text, err := os.ReadFile(ts.MkAbs(name))
-		ts.Check(err)
-		if len(text) == 0 {
-			ts.Fatalf("%s is empty: it proves nothing", name)
-		}
-		texts[name] = string(text)
-	}
-	for _, r := range w.clerk.Requests() {
-		texts["the URLs that Clerk got"] += r.URL + "\n"
-	}
-	for name, text := range texts {
-		for i, secret := range issued {
-			if strings.Contains(text, secret) {
-				ts.Fatalf("%s holds secret %d of %d (%d bytes)", name, i, len(issued), len(secret))
-			}
-		}
-	}
-}
-
-// within DURATION COMMAND...: the command ends in time, with status 0, or with another one if negated.
-func runWithin(ts *testscript.TestScript, neg bool, args []string) {
-	limit, err := time.ParseDuration(args[0])
-	ts.Check(err)
-	start := time.Now()
-	err = ts.Exec(args[1], args[2:]...)
-	if took := time.Since(start); took > limit {
-		ts.Fatalf("it took %v, the limit is %v", took, limit)
-	}
-	if (err != nil) != neg {
-		ts.Fatalf("unexpected outcome: %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // TestStatusClock: a sign-in that failed because of a wrong clock was refused by nobody.
 func TestStatusClock(t *testing.T) {
 	w, _ := wellSetUp(t)
-	w.clerk.Advance(time.Hour) // its tokens are of the future
+	w.Clerk.Advance(time.Hour) // its tokens are of the future
 	if status, _, words := runHere("token"); status == exitOK || !strings.Contains(words, "clock") {
 		t.Fatalf("status %d\n%s", status, words)
 	}

@@ -13,11 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestCallbackToAnswer measures from the moment when the browser comes back to the moment when the tool has its answer,
 // the page at the end included. The true figure is printed; the bound is a tenfold one.
 func TestCallbackToAnswer(t *testing.T) {
+	testworld.Long(t, "a measurement")
 	const rounds, goal = 20, 150 * time.Millisecond
 	dir := t.TempDir()
 	w, vars, err := newWorld(dir, t.Cleanup)
@@ -101,7 +104,7 @@ func TestCallbackToAnswer(t *testing.T) {
 	if median > 10*goal {
 		t.Errorf("median %v; the goal is %v", median, goal)
 	}
-	if n := w.clerk.Count("token:authorization_code"); n != rounds {
+	if n := w.Clerk.Count("token:authorization_code"); n != rounds {
 		t.Errorf("%d sign-ins, not %d", n, rounds)
 	}
 }

@@ -109,7 +109,7 @@ func versions(t *testing.T, commands string) string {
 	for command := range strings.SplitSeq(commands, "; ") {
 		words := strings.Fields(command)
 		env := append(os.Environ(), "HOME="+t.TempDir(), "CHECKPOINT_DISABLE=1")
-		for name, value := range toolchains() {
+		for name, value := range testworld.Toolchains() {
 			env = append(env, name+"="+value)
 		}
 		out, err := testworld.Run(t.Context(), env, words...)

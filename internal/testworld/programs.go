@@ -90,6 +90,11 @@ func Long(t testing.TB, reason string) {
 	}
 }
 
+// quick reports whether scripts run a program in the quick run as well.
+func quick(program string) bool {
+	return slices.Contains([]string{"git", "sh", "bash", "curl"}, program)
+}
+
 // Programs remembers which programs run in an environment, so that each is run once.
 type Programs struct {
 	Env []string

@@ -1,3 +1,183 @@
-// Package testworld is what tests of several packages share: the programs that a test needs, and golden files. Tests
-// import it, and nothing that ships.
+// Package testworld is what tests of several packages share: a stand-in for Clerk with servers that its tokens open, a
+// home that is furnished for them, the commands and conditions of scripts, the programs that a test needs, and golden
+// files. Tests import it, and nothing that ships.
 package testworld
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing/fstest"
+
+	"clerk-credential-helper/internal/sandbox"
+)
+
+// World is what programs run against: a stand-in for Clerk, and servers that its tokens open.
+type World struct {
+	Clerk *sandbox.Server
+	page  *sandbox.Companion
+	told  map[string]int // what "asked" has counted so far
+}
+
+// Worlds of one test binary share what takes time to make and differs in nothing that a test looks at.
+var (
+	signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+	repository = sync.OnceValues(newRepository)
+)
+
+// newRepository returns the files of the bare repository that is served, none where git does not run.
+func newRepository() (fs.FS, error) {
+	files := fstest.MapFS{}
+	if _, err := Run(context.Background(), nil, "git", "--version"); err != nil {
+		return files, nil
+	}
+	dir, err := os.MkdirTemp("", "testworld")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := sandbox.NewRepository(context.Background(), dir, map[string]string{"hello.txt": "hello\n"}); err != nil {
+		return nil, err
+	}
+	return files, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			files[name] = &fstest.MapFile{Mode: fs.ModeDir | 0o700}
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		files[name] = &fstest.MapFile{Data: text, Mode: 0o600}
+		return err
+	})
+}
+
+// New starts the servers and furnishes a home below dir. Programs run in the environment that it returns, browser among
+// them: the program that follows a sign-in by itself, beside the others that PATH must name. What atEnd is given is to be
+// called in the end.
+func New(dir, browser string, atEnd func(func())) (*World, map[string]string, error) {
+	w := &World{Clerk: sandbox.New(sandbox.Options{Auto: true, Key: signingKey}), told: map[string]int{}}
+	server := httptest.NewServer(w.Clerk)
+	atEnd(server.Close)
+	w.Clerk.SetIssuer(server.URL)
+
+	certificate, ca, err := sandbox.Certificate("127.0.0.1", "localhost")
+	if err != nil {
+		return nil, nil, err
+	}
+	home, repositories, roots := filepath.Join(dir, "home"), filepath.Join(dir, "repositories"), filepath.Join(dir, "ca.pem")
+	for _, folder := range []string{home, repositories} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := os.WriteFile(roots, ca, 0o600); err != nil {
+		return nil, nil, err
+	}
+	if hello, err := repository(); err != nil {
+		return nil, nil, err
+	} else if err := os.CopyFS(filepath.Join(repositories, "hello.git"), hello); err != nil {
+		return nil, nil, err
+	}
+	serve := func(h http.Handler) string {
+		s := httptest.NewUnstartedServer(h)
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
+		atEnd(s.Close)
+		return s.Listener.Addr().String()
+	}
+	git, foreign := serve(w.Clerk.Git(repositories)), serve(w.Clerk.Git(repositories))
+	basic, token := serve(w.Clerk.Registry(sandbox.RegistryBasic)), serve(w.Clerk.Registry(sandbox.RegistryToken))
+	other := serve(w.Clerk.Registry(sandbox.RegistryBasic))
+	tools := serve(toolServer(w.Clerk))
+	if err := furnish(home, server.URL, []string{git, basic, token, tools}); err != nil {
+		return nil, nil, err
+	}
+	return w, map[string]string{
+		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "",
+		"DBUS_SESSION_BUS_ADDRESS": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "CI": "", "DOCKER_CONFIG": "",
+		"GORACE":                   os.Getenv("GORACE"),
+		"BROWSER":                  browser,
+		"CLERK_HELPER_STORE":       "file",
+		"CLERK_HELPER_INTERACTIVE": "always", // a script has no terminal
+		"GIT_CONFIG_NOSYSTEM":      "1",
+		"GIT_TERMINAL_PROMPT":      "0",
+		"GIT_SSL_CAINFO":           roots,
+		"SSL_CERT_FILE":            roots, // docker, skopeo
+		"ISSUER":                   server.URL,
+		"GIT":                      git,
+		"FOREIGN":                  foreign,
+		"BASIC":                    basic,
+		"REGISTRY":                 token,
+		"TOOLS":                    tools,
+		"BIN":                      filepath.Dir(browser),
+		"OTHER":                    other, // a registry of no profile
+	}, nil
+}
+
+// furnish writes what a person has set up after reading the README.
+func furnish(home, issuer string, hosts []string) error {
+	quoted, err := json.Marshal(append(hosts, "git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev"))
+	if err != nil {
+		return err
+	}
+	docker, err := json.Marshal(map[string]any{"credHelpers": map[string]string{hosts[1]: "clerk", hosts[2]: "clerk"}})
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		".config/clerk-credential-helper/config.toml": fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = %s\n", issuer, quoted),
+		".gitconfig":          "[credential]\n\thelper =\n\thelper = clerk\n",
+		".docker/config.json": string(docker),
+	} {
+		file := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WebApp starts a web app with a companion page, which keeps sign-ins if store is set, and returns its origin.
+func (w *World) WebApp(store bool, atEnd func(func())) string {
+	server := httptest.NewUnstartedServer(nil)
+	origin := "http://" + server.Listener.Addr().String()
+	w.page = w.Clerk.Companion(origin, store)
+	server.Config.Handler = w.page
+	server.Start()
+	atEnd(server.Close)
+	return origin
+}
+
+// Toolchains is where programs that are chosen by a launcher in the PATH (rustup, pyenv) have their files: they would
+// look in the home that a script has.
+func Toolchains() map[string]string {
+	vars := map[string]string{}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return vars
+	}
+	for name, folder := range map[string]string{"RUSTUP_HOME": ".rustup", "PYENV_ROOT": ".pyenv"} {
+		path := os.Getenv(name)
+		if path == "" {
+			path = filepath.Join(home, folder)
+		}
+		if _, err := os.Stat(path); err == nil {
+			vars[name] = path
+		}
+	}
+	return vars
+}

@@ -1,4 +1,4 @@
-package main
+package testworld
 
 import (
 	"archive/tar"
@@ -12,13 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"clerk-credential-helper/internal/sandbox"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/net/webdav"
 )
 
@@ -158,34 +155,4 @@ func tarred(files map[string]string) []byte {
 	t.Close()
 	g.Close()
 	return out.Bytes()
-}
-
-// toolchains is where programs that are chosen by a launcher in the PATH (rustup, pyenv) have their files: they would
-// look in the home that a script has.
-func toolchains() map[string]string {
-	vars := map[string]string{}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return vars
-	}
-	for name, folder := range map[string]string{"RUSTUP_HOME": ".rustup", "PYENV_ROOT": ".pyenv"} {
-		path := os.Getenv(name)
-		if path == "" {
-			path = filepath.Join(home, folder)
-		}
-		if _, err := os.Stat(path); err == nil {
-			vars[name] = path
-		}
-	}
-	return vars
-}
-
-// expand FILE...: $NAME and ${NAME} in these files become the script's variables, as a person would write them.
-func expandFiles(ts *testscript.TestScript, neg bool, args []string) {
-	for _, name := range args {
-		file := ts.MkAbs(name)
-		text, err := os.ReadFile(file)
-		ts.Check(err)
-		ts.Check(os.WriteFile(file, []byte(os.Expand(string(text), ts.Getenv)), 0o600))
-	}
 }

@@ -1,0 +1,40 @@
+package testworld
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Write makes a file of the person alone, and its folder.
+func Write(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rewrite replaces a part of a file.
+func Rewrite(t testing.TB, file, old, fresh string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("%s does not hold %q:\n%s", file, old, text)
+	}
+	Write(t, file, strings.Replace(string(text), old, fresh, 1))
+}
+
+// Chmod gives a file its mode.
+func Chmod(t testing.TB, file string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(file, mode); err != nil {
+		t.Fatal(err)
+	}
+}
