@@ -11,11 +11,14 @@ import (
 // Kube is the protocol of client-go's credential plugins (client.authentication.k8s.io, v1 and v1beta1), which kubectl
 // and everything else that uses client-go share.
 type Kube struct {
-	// Info is the variable KUBERNETES_EXEC_INFO: a JSON object, 1 MiB at most. Empty if a person calls by hand.
+	// Info is the variable [KubeInfo]: a JSON object, 1 MiB at most. Empty if a person calls by hand.
 	Info string
 }
 
 const (
+	// KubeInfo is the variable in which client-go describes the cluster.
+	KubeInfo = "KUBERNETES_EXEC_INFO"
+
 	kubeMaxInfo = 1 << 20
 	kubeGroup   = "client.authentication.k8s.io/"
 	kubeKind    = "ExecCredential"

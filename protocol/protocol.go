@@ -58,6 +58,8 @@ type Request struct {
 	// Profile is the profile whose token is asked for, where the person named one in the tool's configuration. Beside
 	// a host it narrows the choice; only on wires without hosts does it stand for one.
 	Profile string
+	// Tool is the identity of the tool that asks, such as [DockerTool]: the row of the caller's table, which no wire sets.
+	Tool string
 	// NeverAsk reports that the tool forbids asking a person for this request.
 	NeverAsk bool
 }
@@ -115,6 +117,12 @@ type Reply struct {
 	Hint string
 }
 
+// Tools that differ from all others in more than their wire. See Request.Tool.
+const (
+	GitTool    = "git"
+	DockerTool = "docker" // and all that calls docker-credential-clerk
+)
+
 // Wire is one tool's protocol.
 type Wire interface {
 	// ReadRequest reads the request that follows verb. It reads no more than the wire's size limit. An error means
@@ -123,6 +131,8 @@ type Wire interface {
 	// WriteReply writes reply for the tool to stdout and its message for people to stderr, and returns the exit status.
 	// Nothing is written to stdout if any value could break the wire; that is an error too.
 	WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error)
+	// Ask is what the tool would send for an address. It is false for a wire that names no host.
+	Ask(a Address) (Question, bool)
 }
 
 // Conversation is a wire on which a tool asks several times in one process. ReadRequest returns io.EOF when the tool has

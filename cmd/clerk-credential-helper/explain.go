@@ -87,7 +87,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	x := explainer{sys: sys, cfg: cfg, broker: b, made: map[wanted]explained{}}
-	main, err := x.explain(ctx, wanted{a.scheme, a.host, a.user})
+	main, err := x.explain(ctx, wanted{a.Scheme, a.Host, a.User})
 	if err != nil {
 		return err
 	}
@@ -260,19 +260,15 @@ func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.P
 // person would be asked, some tools do not wait.
 func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error) {
 	var all []wireAnswer
-	for i, t := range tools(x.sys) {
-		if t.word == "pnpm" || t.word == "gcp" {
-			continue // they say no host
+	for _, t := range tools() {
+		none := func(string) string { return "" }
+		asks, ok := t.wire(none, nil).Ask(a.Address)
+		if !ok {
+			continue
 		}
-		verb, args, stdin, info, err := a.question(t.wire(nil))
-		if err != nil {
-			return nil, fmt.Errorf("writing down what %s asks: %w", t.who, err)
-		}
-		if info != "" {
-			t = tools(&system{getenv: func(string) string { return info }})[i]
-		}
-		wire := t.wire(args)
-		req, err := wire.ReadRequest(verb, strings.NewReader(stdin))
+		wire := t.wire(func(name string) string { return asks.Env[name] }, asks.Args)
+		req, err := wire.ReadRequest(asks.Verb, strings.NewReader(asks.Stdin))
+		req.Tool = t.id
 		said := protocol.Reply{Outcome: protocol.Failed, Err: err}
 		if err == nil {
 			if said, err = x.reply(ctx, t, req); err != nil {
@@ -280,7 +276,7 @@ func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error
 			}
 		}
 		answer := wireAnswer{Tool: t.who}
-		if t.verb == freeForm {
+		if t.verb == freeForm { // a command that several tools call
 			answer.Tool = "pip, uv"
 		}
 		if said.Outcome == protocol.None && said.Err == nil {

@@ -26,64 +26,90 @@ type call struct {
 	err error
 }
 
-// tool is a row of the table: how one tool calls us, and what it can bear.
+// tool is a row of the table: one tool, how it calls us, what it can bear, and what people read about it.
 type tool struct {
+	id   string // the tool's identity
 	name string // the program's name that the tool calls, or
 	word string // the first word after our own name
-	who  string // for people
+	who  string // for people, in messages
+	help string // for people, in --help; of a row with a word
 
-	verb     place // where the verb stands among the arguments that are no options
-	operands int   // how many more arguments there may be
-	wire     func(operands []string) protocol.Wire
+	verb     verbAt // where the verb stands among the arguments that are no options
+	operands int    // how many more arguments there may be
+	// wire makes the wire out of the operands and of the tool's variables.
+	wire func(getenv func(string) string, operands []string) protocol.Wire
 
 	// waits is how long the tool waits for an answer, 0 for as long as it takes.
 	waits time.Duration
-	// unwatched says that no person sits before it who would see a page open and know why.
+	// unwatched: the tool hides our messages, so a browser page would open unexplained.
 	unwatched bool
-	// hostless says that the wire may have no host, so that --profile stands for one.
+	// hostless: the wire may have no host, so that --profile stands for one.
 	hostless bool
-	// next is the program that is asked for what is not ours. Empty for none: the tool asks elsewhere by itself.
+	// next is the program to run for hosts of no profile; empty if the tool has its own fallback.
 	next string
 }
 
-type place int
+type verbAt int
 
 const (
-	noVerb place = iota
-	only         // the verb is the one argument that the tool can give
+	noVerb verbAt = iota
+	only          // the verb is the one argument that the tool can give
 	last
 	secondToLast
 	freeForm // the wire reads the whole command line
 )
 
 // tools is the table of wires. A new one is a file in protocol, its test, and a row here.
-func tools(sys *system) []tool {
-	fixed := func(w protocol.Wire) func([]string) protocol.Wire {
-		return func([]string) protocol.Wire { return w }
-	}
+func tools() []tool {
 	return []tool{
-		{name: "git-credential-clerk", who: "git", verb: last, wire: fixed(protocol.Git{})},
-		{name: "docker-credential-clerk", who: "docker", verb: only, wire: func([]string) protocol.Wire { return docker() }},
-		{name: "cargo-credential-clerk", word: "cargo", who: "cargo", verb: only, wire: fixed(&protocol.Cargo{})},
-		{name: "terraform-credentials-clerk", word: "terraform", who: "terraform", verb: secondToLast, operands: 1,
-			wire: func(o []string) protocol.Wire { return protocol.Terraform{Host: operand(o)} }},
-		{name: "bazel-credential-clerk", word: "bazel", who: "bazel", verb: only, waits: 10 * time.Second, wire: fixed(protocol.Bazel{})},
-		{name: "keyring", who: "the keyring command of pip and uv", verb: freeForm, unwatched: true, next: "keyring",
-			wire: func(o []string) protocol.Wire { return protocol.Keyring{Args: o} }},
-		{word: "goauth", who: "go", operands: 1, wire: func(o []string) protocol.Wire { return protocol.GOAUTH{URL: operand(o)} }},
-		{word: "kube", who: "kubectl", hostless: true, wire: fixed(protocol.Kube{Info: sys.getenv("KUBERNETES_EXEC_INFO")})},
-		{word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, wire: fixed(protocol.PNPM{})},
-		{word: "gcp", who: "Google's client", waits: 30 * time.Second, hostless: true, wire: fixed(protocol.GCP{
-			TokenType: sys.getenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"), Interactive: sys.getenv("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE")})},
-		{word: "headers", who: "headers", operands: 1, hostless: true, wire: func(o []string) protocol.Wire {
-			// The variable is that of Claude Code's headersHelper.
-			return protocol.Headers{Target: protocol.Target(cmp.Or(operand(o), sys.getenv("CLAUDE_CODE_MCP_SERVER_URL")))}
-		}},
-		{word: "curl-config", who: "curl", operands: 1, hostless: true,
-			wire: func(o []string) protocol.Wire { return protocol.CurlConfig{Target: protocol.Target(operand(o))} }},
-		{word: "netrc", who: "netrc", operands: 1,
-			wire: func(o []string) protocol.Wire { return protocol.Netrc{Target: protocol.Target(operand(o))} }},
+		{id: protocol.GitTool, name: "git-credential-clerk", who: "git", verb: last, wire: fixed(protocol.Git{})},
+		{id: protocol.DockerTool, name: "docker-credential-clerk", who: "docker", verb: only, wire: fixed(docker())},
+		{id: "cargo", name: "cargo-credential-clerk", word: "cargo", who: "cargo", verb: only, wire: func(func(string) string, []string) protocol.Wire { return &protocol.Cargo{} },
+			help: "Answer cargo, as cargo-credential-clerk does."},
+		{id: "terraform", name: "terraform-credentials-clerk", word: "terraform", who: "terraform", verb: secondToLast, operands: 1,
+			wire: func(_ func(string) string, o []string) protocol.Wire { return protocol.Terraform{Host: operand(o)} },
+			help: "Answer Terraform, as terraform-credentials-clerk does."},
+		{id: "bazel", name: "bazel-credential-clerk", word: "bazel", who: "bazel", verb: only, waits: 10 * time.Second, wire: fixed(protocol.Bazel{}),
+			help: "Answer Bazel, as bazel-credential-clerk does."},
+		{id: "keyring", name: "keyring", who: "the keyring command of pip and uv", verb: freeForm, unwatched: true, next: "keyring",
+			wire: func(_ func(string) string, o []string) protocol.Wire { return protocol.Keyring{Args: o} }},
+		{id: "go", word: "goauth", who: "go", operands: 1,
+			wire: func(_ func(string) string, o []string) protocol.Wire { return protocol.GOAUTH{URL: operand(o)} },
+			help: "Answer the go command: GOAUTH='clerk-credential-helper goauth'."},
+		{id: "kubectl", word: "kube", who: "kubectl", hostless: true,
+			wire: func(getenv func(string) string, _ []string) protocol.Wire {
+				return protocol.Kube{Info: getenv(protocol.KubeInfo)}
+			},
+			help: "Answer kubectl as a credential plugin."},
+		{id: "headers", word: "headers", who: "headers", operands: 1, hostless: true,
+			wire: func(getenv func(string) string, o []string) protocol.Wire {
+				// The variable is that of Claude Code's headersHelper.
+				return protocol.Headers{Target: protocol.Target(cmp.Or(operand(o), getenv("CLAUDE_CODE_MCP_SERVER_URL")))}
+			},
+			help: "Print request headers as a JSON object."},
+		{id: "curl", word: "curl-config", who: "curl", operands: 1, hostless: true,
+			wire: func(_ func(string) string, o []string) protocol.Wire {
+				return protocol.CurlConfig{Target: protocol.Target(operand(o))}
+			},
+			help: "Print a configuration for curl -K."},
+		{id: "netrc", word: "netrc", who: "netrc", operands: 1,
+			wire: func(_ func(string) string, o []string) protocol.Wire {
+				return protocol.Netrc{Target: protocol.Target(operand(o))}
+			},
+			help: "Print a line of a .netrc file, not to a terminal."},
+		{id: "pnpm", word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, wire: fixed(protocol.PNPM{}),
+			help: "Answer pnpm as a tokenHelper."},
+		{id: "gcp", word: "gcp", who: "Google's client", waits: 30 * time.Second, hostless: true,
+			wire: func(getenv func(string) string, _ []string) protocol.Wire {
+				return protocol.GCP{TokenType: getenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"), Interactive: getenv("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE")}
+			},
+			help: "Answer Google's clients as an executable credential source."},
 	}
+}
+
+// fixed is a wire that depends on nothing.
+func fixed(w protocol.Wire) func(func(string) string, []string) protocol.Wire {
+	return func(func(string) string, []string) protocol.Wire { return w }
 }
 
 func operand(operands []string) string {
@@ -98,7 +124,7 @@ func operand(operands []string) string {
 // its exit status would not be the wire's.
 func toolCall(sys *system) (call, bool) {
 	name, args := sys.name(), sys.args[1:]
-	for _, t := range tools(sys) {
+	for _, t := range tools() {
 		if t.name == name {
 			return t.call(sys, args), true
 		}
@@ -117,11 +143,11 @@ func toolCall(sys *system) (call, bool) {
 	return call{}, false
 }
 
-// call takes a tool's arguments apart. Where the person can write some of them, --profile NAME may be among them.
+// call parses a tool's arguments. Where the person can write some of them, --profile NAME may be among them.
 func (t tool) call(sys *system, args []string) call {
 	c := call{tool: t, in: sys.stdin}
 	if t.verb == freeForm {
-		c.wire = t.wire(args)
+		c.wire = t.wire(sys.getenv, args)
 		return c
 	}
 	var words []string
@@ -144,7 +170,7 @@ func (t tool) call(sys *system, args []string) call {
 		}
 		args = rest
 	}
-	at := map[place]int{noVerb: -1, only: 0, last: len(words) - 1, secondToLast: len(words) - 2}[t.verb]
+	at := map[verbAt]int{noVerb: -1, only: 0, last: len(words) - 1, secondToLast: len(words) - 2}[t.verb]
 	if at >= 0 && at < len(words) {
 		c.verb = protocol.Verb(words[at])
 		words = slices.Delete(words, at, at+1)
@@ -153,7 +179,7 @@ func (t tool) call(sys *system, args []string) call {
 		c.err = fmt.Errorf("unexpected argument %q", words[0])
 		words = nil
 	}
-	c.wire = t.wire(words)
+	c.wire = t.wire(sys.getenv, words)
 	if _, ok := c.wire.(protocol.Netrc); ok && console.IsTerminal(sys.stdout) {
 		c.err = errors.New("a token for a netrc file is not shown on a terminal: send it to a pipe or a file")
 	}
@@ -163,7 +189,7 @@ func (t tool) call(sys *system, args []string) call {
 // ownCall reads "get [--protocol git|docker] [URL]" and its like. "get --format token" is the person's command "token"
 // under another name, and --help is kong's.
 func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
-	c := call{tool: tool{who: "a script"}, wire: docker(), verb: verb, in: sys.stdin}
+	c := call{tool: tool{id: protocol.DockerTool, who: "a script"}, wire: docker(), verb: verb, in: sys.stdin}
 	flags := flag.NewFlagSet(string(verb), flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	wire := flags.String("protocol", "", "")
@@ -185,9 +211,11 @@ func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
 		c.in = strings.NewReader(flags.Arg(0))
 		return c, true
 	case *wire == "":
-		c.wire, c.in, c.err = sniff(verb, sys.stdin)
+		if c.wire, c.in, c.err = sniff(verb, sys.stdin); c.wire == protocol.Wire(protocol.Git{}) {
+			c.id = protocol.GitTool
+		}
 	case *wire == "git":
-		c.wire = protocol.Git{}
+		c.id, c.wire = protocol.GitTool, protocol.Git{}
 	case *wire != "docker":
 		c.err = fmt.Errorf("unknown protocol %q: git or docker", *wire)
 	}

@@ -78,7 +78,7 @@ func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	names := []string{"a script"}
-	for _, t := range tools(sys) {
+	for _, t := range tools() {
 		names = append(names, t.who)
 	}
 	all := []failure{}

@@ -23,7 +23,7 @@ func TestMan(t *testing.T) {
 	file := filepath.Join("testdata", "clerk-credential-helper.1")
 	testworld.Golden(t, file, page)
 
-	parser, err := kong.New(&commands{}, grammarVars())
+	parser, err := kong.New(&commands{}, grammar()...)
 	if err != nil {
 		t.Fatal(err)
 	}

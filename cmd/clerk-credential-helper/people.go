@@ -46,14 +46,6 @@ type commands struct {
 	Store toolCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
 	Erase toolCommand `cmd:"" group:"For tools:" help:"Note that a server refused the token."`
 	List  toolCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
-
-	Goauth     wireCommand `cmd:"" group:"For tools:" help:"Answer the go command: GOAUTH='clerk-credential-helper goauth'."`
-	Kube       wireCommand `cmd:"" group:"For tools:" help:"Answer kubectl as a credential plugin."`
-	Headers    wireCommand `cmd:"" group:"For tools:" help:"Print request headers as a JSON object."`
-	CurlConfig wireCommand `cmd:"" group:"For tools:" help:"Print a configuration for curl -K."`
-	Netrc      wireCommand `cmd:"" group:"For tools:" help:"Print a line of a .netrc file, not to a terminal."`
-	Pnpm       wireCommand `cmd:"" group:"For tools:" help:"Answer pnpm as a tokenHelper."`
-	Gcp        wireCommand `cmd:"" group:"For tools:" help:"Answer Google's clients as an executable credential source."`
 }
 
 // toolCommand stands for a verb of a wire in the help text.
@@ -67,7 +59,7 @@ func (toolCommand) Run() error {
 	return errors.New("a verb of a wire reached the command line for people")
 }
 
-// wireCommand stands for a wire of its own in the help text (see tools).
+// wireCommand stands for a wire of its own in the help text (see grammar).
 type wireCommand struct {
 	URL     string `arg:"" optional:"" help:"The URL or host that the token is for."`
 	Profile string `help:"The profile whose token it is, where there is no host."`
@@ -75,20 +67,26 @@ type wireCommand struct {
 
 func (wireCommand) Run() error { return toolCommand{}.Run() }
 
+// verbCommand is one whose tool gives a verb.
+type verbCommand struct {
+	Words []string `arg:"" optional:"" help:"What the tool gives: a verb, and what belongs to it."`
+}
+
+func (verbCommand) Run() error { return toolCommand{}.Run() }
+
 // people runs a command of a person. It returns the exit status.
 func people(sys *system) int {
 	ctx := sys.interruptible(context.Background())
 	status := -1
-	parser, err := kong.New(&commands{},
+	parser, err := kong.New(&commands{}, append(grammar(),
 		kong.Name("clerk-credential-helper"),
 		kong.Description("One sign-in with Clerk for git, docker and every other tool."),
 		kong.Writers(sys.stdout, sys.stderr),
 		kong.Exit(func(code int) { status = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(sys),
-		grammarVars(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	)...)
 	if err != nil {
 		protocol.Words(sys.stderr, err, "")
 		return exitFailed
@@ -118,12 +116,22 @@ func people(sys *system) int {
 	return exitOK
 }
 
-// grammarVars are what the grammar's tags leave open.
-func grammarVars() kong.Vars {
-	return kong.Vars{
+// grammar is what the tables add to the commands: a command for each wire that has a word, and the names of tools.
+func grammar() []kong.Option {
+	options := []kong.Option{kong.Vars{
 		"tools":     strings.Join(toolconfig.Names(), ","),
 		"tool_list": oneOf(toolconfig.Names()),
+	}}
+	for _, t := range tools() {
+		var command any = &wireCommand{}
+		if t.verb != noVerb {
+			command = &verbCommand{}
+		}
+		if t.word != "" {
+			options = append(options, kong.DynamicCommand(t.word, t.help, "For tools:", command))
+		}
 	}
+	return options
 }
 
 // oneOf is "a, b or c".
@@ -266,17 +274,17 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	named := cfg.Match(at.scheme, at.host)
+	named := cfg.Match(at.Scheme, at.Host)
 	for _, p := range named {
-		if at.user == p.Username {
+		if at.User == p.Username {
 			return p, nil
 		}
 	}
 	switch {
 	case len(named) == 0:
 		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.shown, cfg.Names())}
-	case at.user != "" && !strings.Contains(at.user, "@"): // an e-mail is whoever signs in
-		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.user, named[0].Username)}
+	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail is whoever signs in
+		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.User, named[0].Username)}
 	}
 	return named[0], nil
 }

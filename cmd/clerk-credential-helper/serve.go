@@ -30,13 +30,13 @@ func serve(sys *system, c call) int {
 		if again && err == io.EOF {
 			return exitOK
 		}
-		req.Profile = cmp.Or(req.Profile, c.profile)
+		req.Tool, req.Profile = c.id, cmp.Or(req.Profile, c.profile)
 		reply := protocol.Reply{Outcome: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
 			sys.uninterruptible()
 		}
-		if c.tool.who == "git" && reply.Outcome == protocol.None && reply.Err != nil && suspendable() {
+		if c.id == protocol.GitTool && reply.Outcome == protocol.None && reply.Err != nil && suspendable() {
 			reply.Outcome = protocol.Refused // git would ask at the terminal, and be stopped there for ever
 		}
 		if c.next != "" && reply.Outcome == protocol.None && reply.Err == nil {

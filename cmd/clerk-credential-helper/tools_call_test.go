@@ -75,14 +75,14 @@ func TestToolCall(t *testing.T) {
 // TestTools: the table names each tool once, and only wires without hosts let a profile stand for one.
 func TestTools(t *testing.T) {
 	seen := map[string]bool{}
-	for _, tool := range tools(&system{getenv: func(string) string { return "" }}) {
-		for _, name := range []string{tool.name, tool.word} {
+	for _, tool := range tools() {
+		for _, name := range []string{tool.name, tool.word, "id " + tool.id} {
 			if name != "" && seen[name] {
 				t.Errorf("%s stands twice in the table", name)
 			}
 			seen[name] = true
 		}
-		if tool.who == "" || tool.wire == nil || tool.name == "" && tool.word == "" {
+		if tool.id == "" || tool.who == "" || tool.word != "" && tool.help == "" || tool.wire == nil || tool.name == "" && tool.word == "" {
 			t.Errorf("a row is not complete: %+v", tool)
 		}
 		hostless := map[string]bool{"kube": true, "pnpm": true, "gcp": true, "headers": true, "curl-config": true}
@@ -100,6 +100,19 @@ func TestTools(t *testing.T) {
 		}
 		if got := tool.complete(protocol.Request{Verb: protocol.Get, Profile: "acme"}); got != tool.hostless {
 			t.Errorf("%s%s: a profile alone: %v", tool.name, tool.word, got)
+		}
+	}
+}
+
+// TestToolHelp: each word of the table is a command with help, also where the tool gives a verb.
+func TestToolHelp(t *testing.T) {
+	for _, tool := range tools() {
+		if tool.word == "" {
+			continue
+		}
+		status, out, words := runHere(tool.word, "--help")
+		if flat := strings.Join(strings.Fields(out), " "); status != exitOK || words != "" || !strings.Contains(flat, tool.help) {
+			t.Errorf("%s --help: status %d\n%s%s", tool.word, status, out, words)
 		}
 	}
 }

@@ -274,8 +274,8 @@ func (b *Broker) ours(server string) bool {
 	return err == nil && len(b.Config.Match(req.Scheme, req.Host)) > 0
 }
 
-// fromDocker tells docker's requests from git's: only docker names servers by URL.
-func fromDocker(req protocol.Request) bool { return req.ServerURL != "" }
+// fromDocker reports whether docker, or one that calls us as docker does, asks.
+func fromDocker(req protocol.Request) bool { return req.Tool == protocol.DockerTool }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 

@@ -1006,7 +1006,7 @@ func TestErase(t *testing.T) {
 		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false, true},
-		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000"}, time.Hour, false, true, false},
+		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Tool: protocol.DockerTool}, time.Hour, false, true, false},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
@@ -1042,9 +1042,9 @@ func TestStore(t *testing.T) {
 		{"git brings our token back", protocol.Request{Host: "git.acme.dev", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
 		{"something else for our host", protocol.Request{Host: "git.acme.dev", Secret: "hunter2"}, protocol.Done, true},
 		{"git stores for a foreign host", protocol.Request{Host: "github.com", Secret: "hunter2"}, protocol.None, false},
-		{"docker brings our token back", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
-		{"docker stores another account for our host", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Username: "robot", Secret: "hunter2"}, protocol.Done, true},
-		{"docker's http spelling of our host", protocol.Request{Scheme: "http", Host: "registry.acme.dev:5000", ServerURL: "http://registry.acme.dev:5000", Username: "x", Secret: "hunter2"}, protocol.None, false},
+		{"docker brings our token back", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Tool: protocol.DockerTool, Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
+		{"docker stores another account for our host", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Tool: protocol.DockerTool, Username: "robot", Secret: "hunter2"}, protocol.Done, true},
+		{"docker's http spelling of our host", protocol.Request{Scheme: "http", Host: "registry.acme.dev:5000", ServerURL: "http://registry.acme.dev:5000", Tool: protocol.DockerTool, Username: "x", Secret: "hunter2"}, protocol.None, false},
 	} {
 		b := newBench(t)
 		b.have(time.Hour)

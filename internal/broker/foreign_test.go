@@ -23,7 +23,7 @@ func (b *bench) docker(verb protocol.Verb, server, username, secret string) prot
 		if req, err = (protocol.Docker{}).ReadRequest(protocol.Get, strings.NewReader(server)); err != nil {
 			b.t.Fatal(err)
 		}
-		req.Verb, req.Username, req.Secret = verb, username, secret
+		req.Verb, req.Username, req.Secret, req.Tool = verb, username, secret, protocol.DockerTool
 	}
 	return b.Answer(b.t.Context(), req)
 }

@@ -1,0 +1,92 @@
+package protocol
+
+import "encoding/json"
+
+// Address is a place that a token could be asked for, as a person writes it in place of a tool.
+type Address struct {
+	Scheme, Host string // the scheme of a host alone is https
+	User         string // decoded; empty for none
+	URL          string // the whole address with its scheme, and with the user but no password
+	Bare         string // the same without the user
+	Written      string // without the user and, where none was written, without a scheme
+}
+
+// Question is what a tool sends for an address.
+type Question struct {
+	Verb  Verb
+	Args  []string // the last arguments
+	Stdin string
+	Env   map[string]string // variables of its environment
+}
+
+// Ask asks as git does: for a host, with the user apart.
+func (Git) Ask(a Address) (Question, bool) {
+	stdin := "protocol=" + a.Scheme + "\nhost=" + a.Host + "\n"
+	if a.User != "" {
+		stdin += "username=" + a.User + "\n"
+	}
+	return Question{Verb: Get, Stdin: stdin}, true
+}
+
+// Ask asks as docker does: for a server as it is written.
+func (Docker) Ask(a Address) (Question, bool) {
+	return Question{Verb: Get, Stdin: a.Written}, true
+}
+
+// Ask asks as Terraform does: for a host.
+func (Terraform) Ask(a Address) (Question, bool) {
+	return Question{Verb: Get, Args: []string{a.Host}}, true
+}
+
+// Ask asks as pip and uv do: for an index without the user, who comes apart.
+func (Keyring) Ask(a Address) (Question, bool) {
+	if a.User == "" {
+		return Question{Verb: Get, Args: []string{"get", a.Bare, "--mode", "creds"}}, true
+	}
+	return Question{Verb: Get, Args: []string{"get", a.Bare, a.User}}, true
+}
+
+// Ask asks as cargo does, for an index of the sparse kind.
+func (*Cargo) Ask(a Address) (Question, bool) {
+	return Question{Verb: CargoPlugin, Stdin: question(map[string]any{
+		"v": 1, "kind": "get", "operation": "read", "registry": map[string]string{"index-url": "sparse+" + a.URL},
+	})}, true
+}
+
+// Ask asks as Bazel does: for a URL, with a user in it, which makes a host that matches no profile.
+func (Bazel) Ask(a Address) (Question, bool) {
+	return Question{Verb: Get, Stdin: question(map[string]string{"uri": a.URL})}, true
+}
+
+// Ask asks as kubectl does, where it tells of the cluster.
+func (Kube) Ask(a Address) (Question, bool) {
+	return Question{Env: map[string]string{KubeInfo: question(map[string]any{
+		"apiVersion": kubeGroup + "v1", "kind": kubeKind,
+		"spec": map[string]any{"interactive": true, "cluster": map[string]string{"server": a.URL}},
+	})}}, true
+}
+
+// Ask asks as the go command's second call does.
+func (GOAUTH) Ask(a Address) (Question, bool) {
+	return Question{Verb: Get, Args: []string{a.URL}}, true
+}
+
+// Ask is the command line of a person.
+func (Target) Ask(a Address) (Question, bool) {
+	return Question{Verb: Get, Args: []string{a.URL}}, true
+}
+
+// Ask is false: pnpm names no registry.
+func (PNPM) Ask(Address) (Question, bool) { return Question{}, false }
+
+// Ask is false: Google's clients name no host.
+func (GCP) Ask(Address) (Question, bool) { return Question{}, false }
+
+// question is a line of JSON. What it is made of can always be encoded.
+func question(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text) + "\n"
+}
