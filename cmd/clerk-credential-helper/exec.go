@@ -192,7 +192,8 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 	if err != nil {
 		return nil, broker.Session{}, err
 	}
-	if left := time.Until(s.ExpiresAt); wanted > 0 && !s.ExpiresAt.IsZero() && left < wanted {
+	sys.sayDone(p, s)
+	if left := s.Left(b.Now()); wanted > 0 && !s.Endless(p) && left < wanted {
 		protocol.Words(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
 	}
 	sys.mask(s.Token(p))

@@ -42,20 +42,23 @@ type explanation struct {
 	Kind     string    `json:"token_kind,omitempty"`
 	Expires  time.Time `json:"expires,omitzero"`
 	Fallback string    `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
-	// Next is what would happen first: "answer", "refresh", "ask", "mint", "refuse" or "nothing".
-	Next string `json:"next"`
-	// Why is the reason where nobody would be asked, or nothing could be answered.
+	// Next is what would happen first.
+	Next broker.Next `json:"next"`
+	// Why is the reason if the person would not be asked, nothing could be answered, or a refresh is put off.
 	Why string `json:"why,omitempty"`
 	// Hint is what helps, with the command for it.
 	Hint string `json:"hint,omitempty"`
 	// CoolDown is when tools ask again, where a sign-in that came to nothing is the reason; Why says what it was.
 	CoolDown time.Time `json:"cool_down,omitzero"`
+	// RefreshAfter is when the token is refreshed at the earliest, after a refresh that has failed.
+	RefreshAfter time.Time `json:"refresh_after,omitzero"`
 
 	Answers []wireAnswer `json:"answers"`
 
-	mint     bool // a machine's token that is kept is not good any more, or there is none
-	byEmail  bool // the user is the account's e-mail, not the profile's user name
-	password bool // the address holds one
+	left     time.Duration // until Expires
+	live     bool          // there is a token that has not expired
+	byEmail  bool          // the user is the account's e-mail, not the profile's user name
+	password bool          // the address holds one
 }
 
 // wireAnswer is what a tool would read, with TOKEN in the token's place.
@@ -85,6 +88,9 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	b, err := sys.broker(cfg)
 	if err != nil && len(cfg.Profiles) > 0 {
 		return err
+	}
+	if err == nil {
+		b.Caller = broker.Caller{} // a tool asks, and not the shell that has called us
 	}
 	x := explainer{sys: sys, cfg: cfg, broker: b, made: map[wanted]explained{}}
 	main, err := x.explain(ctx, wanted{a.Scheme, a.Host, a.User})
@@ -127,7 +133,7 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	if done, ok := x.made[q]; ok {
 		return done, nil
 	}
-	e := explanation{Host: q.host, User: q.user, Next: "nothing"}
+	e := explanation{Host: q.host, User: q.user, Next: broker.NextNothing}
 	reply, err := protocol.Reply{}, error(nil)
 	if named := x.cfg.Match(q.scheme, q.host); len(named) == 0 {
 		e.Fallback = x.cfg.DockerFallback
@@ -172,88 +178,45 @@ func (e *explanation) match(p *config.Profile, q wanted) {
 	}
 }
 
-// explain fills in what the broker would decide, and gives the reply that the wires would put into their words.
+// explain fills in what the broker plans, and gives the reply that the wires would put into their words.
 func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) (protocol.Reply, error) {
 	keychain, err := sys.keychain()
 	if err != nil {
 		return protocol.Reply{}, err
 	}
-	s, err := e.session(ctx, b, p)
-	if e.StoredIn == "" {
+	plan := b.Plan(ctx, p)
+	e.Source, e.StoredIn, e.Next = plan.Source, "the environment", plan.Next
+	switch plan.Source {
+	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
 		e.StoredIn = keychain.Explain(ctx)
 	}
-	if err != nil {
-		e.Next, e.Why = "refuse", err.Error()
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}, nil
-	}
+	s := plan.Session
 	if token := s.Token(p); token != "" {
 		sum := sha256.Sum256([]byte(token))
 		e.Token, e.Kind, e.Expires = hex.EncodeToString(sum[:6]), s.Kind, s.ExpiresAt
+		e.left, e.live = s.Left(b.Now()), s.Live(p, b.Now())
 	}
 	e.Account = s.Account()
-	now := time.Now()
-	left, life := s.ExpiresAt.Sub(now), s.ExpiresAt.Sub(s.ReceivedAt)
-	live := e.Token != "" && (left > 0 || s.ExpiresAt.IsZero())
-	needs := func(why error) (protocol.Reply, error) {
-		e.Why = why.Error()
-		return protocol.Reply{Outcome: protocol.None, Err: &broker.NeedsSignIn{Profile: p.Name, Reason: why}}, nil
-	}
+	var needs *broker.NeedsSignIn
+	var failed *broker.SignInFailed
 	switch {
-	case e.Source == "machine" && e.mint:
-		e.Next = "mint"
-	case live && (s.ExpiresAt.IsZero() || left >= min(p.MinTTL, life/2) || s.RefreshToken == ""):
-		e.Next = "answer"
-	case s.RefreshToken != "":
-		e.Next = "refresh"
-	case s.SignedOut:
-		return needs(broker.ErrSignedOut)
-	case p.LegacyPage != "":
-		return needs(broker.ErrLegacyPage)
-	default:
-		how, err := b.Person.MayAsk(p)
-		if err != nil {
-			return needs(err)
-		}
-		e.Next = "ask"
-		until, why := b.CoolDown(ctx, p)
-		if why != nil && !how.AtTerminal {
-			e.Next, e.Why, e.CoolDown = "nothing", why.Error(), until
-			return protocol.Reply{Outcome: protocol.Refused, Err: &broker.SignInFailed{Profile: p.Name, Err: why}}, nil
-		}
+	case plan.Next == broker.NextRefuse:
+		e.Why = plan.Why.Error()
+		return protocol.Reply{Outcome: protocol.Failed, Err: plan.Why}, nil
+	case errors.As(plan.Why, &needs):
+		e.Why = needs.Reason.Error()
+		return protocol.Reply{Outcome: protocol.None, Err: plan.Why}, nil
+	case errors.As(plan.Why, &failed):
+		e.Why, e.CoolDown = failed.Err.Error(), plan.Until
+		return protocol.Reply{Outcome: protocol.Refused, Err: plan.Why}, nil
+	case plan.Why != nil:
+		e.Why, e.RefreshAfter = plan.Why.Error(), plan.Until
 	}
 	credential := protocol.Credential{
 		Username: cmp.Or(e.User, p.Username), Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
 		Auth: map[string]protocol.Auth{"basic": protocol.AuthBasic, "bearer": protocol.AuthBearer}[p.GitAuth],
 	}
 	return protocol.Reply{Outcome: protocol.Found, Credential: credential}, nil
-}
-
-// session is what there is now, and where it comes from.
-func (e *explanation) session(ctx context.Context, b *broker.Broker, p *config.Profile) (broker.Session, error) {
-	e.Source = "none"
-	token, source, err := b.Injected(ctx, p)
-	if err != nil {
-		return broker.Session{}, err
-	}
-	if source != "" {
-		e.Source, e.StoredIn = source, "the environment"
-		s, err := broker.CheckInjected(p, token, time.Now())
-		if err != nil {
-			return s, &broker.InjectedError{Source: source, Err: err}
-		}
-		return s, nil
-	}
-	if p.Machine {
-		e.Source = "machine"
-		s, mint, err := b.ReadMachineToken(ctx, p)
-		e.mint = mint
-		return s, err
-	}
-	s, ok, err := b.ReadSession(ctx, p)
-	if ok {
-		e.Source = "keychain"
-	}
-	return s, err
 }
 
 // answers has each tool that has a host ask for the address in its own words, and each wire write its reply down. Where a
@@ -295,7 +258,7 @@ func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error
 // reply is what a tool's request would be answered with.
 func (x *explainer) reply(ctx context.Context, t tool, req protocol.Request) (protocol.Reply, error) {
 	of, err := x.explain(ctx, wanted{req.Scheme, req.Host, req.Username})
-	if err != nil || of.Next != "ask" || t.waits == 0 && !t.unwatched && !req.NeverAsk {
+	if err != nil || of.Next != broker.NextAsk || t.waits == 0 && !t.unwatched && !req.NeverAsk {
 		return of.reply, err
 	}
 	needs := &broker.NeedsSignIn{Profile: of.Profile, Reason: fmt.Errorf("%s does not wait for a person", t.who)}
@@ -344,25 +307,21 @@ func (e explanation) print(w io.Writer) {
 	}
 	if e.Token != "" {
 		text := fmt.Sprintf("sha256:%s..., %s", e.Token, e.Kind)
-		switch left := time.Until(e.Expires); {
+		switch {
 		case e.Expires.IsZero():
 			text += ", its end is not known"
-		case left > 0:
-			text += fmt.Sprintf(", good for %s, until %s", console.Life(left), e.Expires.Local().Format(time.DateTime))
+		case e.live:
+			text += fmt.Sprintf(", good for %s, until %s", console.Life(e.left), e.Expires.Local().Format(time.DateTime))
 		default:
 			text += ", expired at " + e.Expires.Local().Format(time.DateTime)
 		}
 		console.Fact(w, "token", text)
 	}
 	if e.Profile != "" {
-		console.Fact(w, "next", map[string]string{
-			"answer":  "answered as it is; no network, nobody is asked",
-			"refresh": "refreshed at the issuer first; nobody is asked",
-			"ask":     "a person is asked: the browser opens",
-			"mint":    "a new token is minted first; nobody is asked",
-			"refuse":  "refused: " + e.Why,
-			"nothing": "nobody is asked: " + e.Why,
-		}[e.Next])
+		console.Fact(w, "next", e.next())
+	}
+	if !e.RefreshAfter.IsZero() {
+		console.Fact(w, "pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))
 	}
 	if !e.CoolDown.IsZero() {
 		console.Fact(w, "pause", doctor.CameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
@@ -388,4 +347,28 @@ func (e explanation) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %-*s %s\n", console.FactIndent-3, a.Tool, text)
 	}
+}
+
+// next is what happens first, for people.
+func (e explanation) next() string {
+	switch e.Next {
+	case broker.NextAnswer:
+		return "answered as it is; no network, nobody is asked"
+	case broker.NextRefresh:
+		text := "refreshed at the issuer first; nobody is asked"
+		if e.live {
+			text += "; if that fails, answered as it is"
+		}
+		return text
+	case broker.NextAsk:
+		if e.Why != "" {
+			return "a person is asked to unlock the keychain: " + e.Why
+		}
+		return "a person is asked: the browser opens"
+	case broker.NextMint:
+		return "a new token is minted first; nobody is asked"
+	case broker.NextRefuse:
+		return "refused: " + e.Why
+	}
+	return "nobody is asked: " + e.Why
 }

@@ -185,7 +185,7 @@ func TestExplainUser(t *testing.T) {
 		{"the port of scp's form", "git@git.acme.dev:team/repo", "nothing", "", []string{"none names git.acme.dev:team:"}, []string{"TOKEN"}},
 	} {
 		e := explainJSON(t, row.address)
-		if e.Next != row.next || !strings.HasPrefix(e.Why, row.why) || row.why == "" && e.Why != "" {
+		if string(e.Next) != row.next || !strings.HasPrefix(e.Why, row.why) || row.why == "" && e.Why != "" {
 			t.Errorf("%s: next is %q because %q, want %q because %q", row.reason, e.Next, e.Why, row.next, row.why)
 		}
 		_, out, words := runHere("explain", row.address)

@@ -204,3 +204,35 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestTimes holds that what a token's times mean is decided in internal/broker alone: others ask its Plan or its Session.
+func TestTimes(t *testing.T) {
+	times := func(e ast.Expr) bool {
+		s, ok := e.(*ast.SelectorExpr)
+		return ok && slices.Contains([]string{"ExpiresAt", "ReceivedAt", "Expires"}, s.Sel.Name)
+	}
+	for _, p := range listPackages(t, "linux") {
+		room := strings.TrimPrefix(p.ImportPath, module+"/")
+		if room == "internal/broker" || room == "internal/clerk" { // which makes them of what the issuer says
+			continue
+		}
+		for _, name := range append(p.GoFiles, p.CgoFiles...) {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				use, ok := call.Fun.(*ast.SelectorExpr)
+				if ok && slices.Contains([]string{"After", "Before", "Compare", "Equal", "Sub", "Until", "Since"}, use.Sel.Name) &&
+					(times(use.X) || slices.ContainsFunc(call.Args, times)) {
+					t.Errorf("%s/%s compares a token's times: internal/broker does", room, name)
+				}
+				return true
+			})
+		}
+	}
+}

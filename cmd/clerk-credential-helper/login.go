@@ -60,7 +60,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
-		p.Name, protocol.Escape(s.Account()), console.Life(time.Until(s.ExpiresAt)))
+		p.Name, protocol.Escape(s.Account()), console.Life(s.Left(b.Now())))
 	if s.RefreshToken == "" && p.LegacyPage == "" {
 		protocol.Words(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")

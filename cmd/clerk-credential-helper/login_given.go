@@ -36,8 +36,8 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 		as = " as " + s.Account()
 	}
 	end := "its end is not known: it is used until a server refuses it"
-	if !s.ExpiresAt.IsZero() {
-		end = "the token is good for " + console.Life(time.Until(s.ExpiresAt))
+	if !s.Endless(p) {
+		end = "the token is good for " + console.Life(s.Left(b.Now()))
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s%s; %s, and cannot be refreshed\n", p.Name, protocol.Escape(as), end)
 	switch {

@@ -81,7 +81,7 @@ func inBrackets(account string) string {
 
 // aliveUntil is until when servers accept the last token of a session, whatever is revoked. Zero is for no such token.
 func aliveUntil(s broker.Session) time.Time {
-	if s.Kind == "jwt" && s.ExpiresAt.After(time.Now()) {
+	if s.Kind == "jwt" && s.Left(time.Now()) > 0 {
 		return s.ExpiresAt
 	}
 	return time.Time{}

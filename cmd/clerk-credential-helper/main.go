@@ -33,6 +33,7 @@ type system struct {
 	asking asking // how a person wants to be asked
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
+	invited  bool           // the person was asked to sign in
 	piped    pipedToken
 	unheed   []func() // what interruptible and whileHeard have begun
 }

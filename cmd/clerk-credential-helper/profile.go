@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
@@ -36,11 +35,16 @@ func narrow(cfg *config.Config, name string) (*config.Config, error) {
 }
 
 // ofProfile answers a wire that has no host.
-func ofProfile(ctx context.Context, b *broker.Broker, p *config.Profile) protocol.Reply {
-	s, err := b.Token(ctx, p)
+func (sys *system) ofProfile(ctx context.Context, b *broker.Broker, p *config.Profile) protocol.Reply {
+	plan := b.Plan(ctx, p)
+	if !plan.Quick() {
+		ctx = sys.heard(ctx)
+	}
+	s, err := b.Execute(ctx, plan)
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
+	sys.sayDone(p, s)
 	return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s)}
 }
 
@@ -50,7 +54,7 @@ func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Re
 	tokens := map[string]protocol.Credential{}
 	for _, p := range cfg.Profiles {
 		s, err := b.Current(ctx, p)
-		if err != nil || s.Token(p) == "" || !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()) {
+		if err != nil || !s.Live(p, b.Now()) {
 			continue
 		}
 		for _, h := range p.Hosts {

@@ -76,7 +76,6 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
-	b.LongContext = func(ctx context.Context) context.Context { return sys.whileHeard(sys.interruptible(ctx)) }
 	if req.NeverAsk || t.waits > 0 || t.unwatched {
 		b.Person = broker.NoPerson{Reason: fmt.Errorf("%s does not wait for a person", t.who)}
 	}
@@ -91,9 +90,23 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	case req.Verb == protocol.List:
 		return b.Answer(ctx, req)
 	case req.Host == "":
-		return ofProfile(ctx, b, cfg.Profiles[0])
+		return sys.ofProfile(ctx, b, cfg.Profiles[0])
 	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
 	}
-	return b.Answer(ctx, req)
+	decision := b.Decide(ctx, req)
+	if !decision.Quick() {
+		ctx = sys.heard(ctx)
+	}
+	reply := decision.Answer(ctx)
+	if reply.Outcome == protocol.Found && req.Verb == protocol.Get {
+		sys.sayDone(decision.Profile, decision.Session)
+	}
+	return reply
+}
+
+// heard is the context for what takes longer than a read of the keychain: Ctrl-C ends it, and so does the end of whatever
+// reads our answer.
+func (sys *system) heard(ctx context.Context) context.Context {
+	return sys.whileHeard(sys.interruptible(ctx))
 }

@@ -76,6 +76,7 @@ func (u localUser) Unlock(ctx context.Context) error { return u.keychain.Unlock(
 func (u localUser) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
 	u.inviting.Add(1)
 	defer u.inviting.Done()
+	u.invited = true
 	s := u.console().OpenScreen()
 	defer s.Close()
 	if p.LegacyPage != "" {
@@ -215,12 +216,13 @@ func (sys *system) readPastes(ctx context.Context, s *console.Screen, i clerk.In
 	return err
 }
 
-// SayDone tells the person at the terminal who is signed in now. A command of theirs says so itself.
-func (u localUser) SayDone(p *config.Profile, signedIn broker.Session) {
-	if u.asking.login {
+// sayDone tells the person at the terminal who is signed in now, if they were asked. A command of theirs says so itself.
+func (sys *system) sayDone(p *config.Profile, signedIn broker.Session) {
+	if !sys.invited || sys.asking.login {
 		return
 	}
-	s := u.console().OpenScreen()
+	sys.invited = false
+	s := sys.console().OpenScreen()
 	defer s.Close()
 	if s.Terminal == nil {
 		return

@@ -48,7 +48,8 @@ type profileStatus struct {
 	Check       checkOutcome `json:"check,omitempty"` // with --check
 	CheckDetail string       `json:"check_detail,omitempty"`
 
-	endless bool // there is a token, and its end is not known
+	endless bool          // there is a token, and its end is not known
+	left    time.Duration // until Expires
 }
 
 // Run shows facts from the configuration and the keychain; it asks a person never, and the network only with --check.
@@ -114,14 +115,17 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 	var st profileStatus
 	var failed error
 	if p.Machine {
-		s, _, err := b.ReadMachineToken(ctx, p)
-		st = describe(p, s, err == nil, nil, keychain.Explain(ctx))
+		s, err := b.ReadMachineToken(ctx, p)
+		st = describe(p, s, b.Now(), keychain.Explain(ctx))
 		if st.State = "machine"; err != nil {
 			st.Error = err.Error() // a machine without a key is no failure of this command
 		}
 	} else {
-		s, ok, err := b.ReadSession(ctx, p)
-		st, failed = describe(p, s, ok, err, keychain.Explain(ctx)), err
+		s, _, err := b.ReadSession(ctx, p)
+		st, failed = describe(p, s, b.Now(), keychain.Explain(ctx)), err
+		if err != nil {
+			st.State, st.Error = "unknown", err.Error()
+		}
 	}
 	if until, why := b.CoolDown(ctx, p); why != nil {
 		st.LastSignIn = why.Error()
@@ -134,7 +138,8 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 	return st, errors.Join(failed, err)
 }
 
-func describe(p *config.Profile, s broker.Session, ok bool, err error, store string) profileStatus {
+// describe is what a session tells, which is empty if there is none.
+func describe(p *config.Profile, s broker.Session, now time.Time, store string) profileStatus {
 	st := profileStatus{
 		Profile: p.Name, DefinedIn: p.Source, Issuer: p.Issuer, State: "not signed in",
 		Account: s.Account(), Refreshable: s.RefreshToken != "", Given: s.Given && s.Token(p) != "", StoredIn: store,
@@ -145,16 +150,11 @@ func describe(p *config.Profile, s broker.Session, ok bool, err error, store str
 	if s.BelowMinTTL(p) {
 		st.Warning = doctor.BelowMinTTL(p, s)
 	}
-	st.endless = s.Token(p) != "" && s.ExpiresAt.IsZero()
+	st.endless, st.left = s.Endless(p), s.Left(now)
 	switch {
-	case err != nil:
-		st.State, st.Error = "unknown", err.Error()
-	case !ok:
 	case s.SignedOut:
 		st.State = "signed out"
-	case st.endless:
-		st.State = "signed in"
-	case s.Token(p) != "" && s.ExpiresAt.After(time.Now()):
+	case s.Live(p, now):
 		st.State, st.Expires = "signed in", s.ExpiresAt
 	case s.RefreshToken != "":
 		st.State = "signed in"
@@ -209,11 +209,11 @@ func (s profileStatus) token() string {
 	if s.State == "machine" && s.Expires.IsZero() && !s.endless {
 		return "none is kept; one is minted when a tool asks"
 	}
-	switch left := time.Until(s.Expires); {
+	switch {
 	case s.endless:
 		token = "its end is not known: used until a server refuses it"
-	case left > 0:
-		token = fmt.Sprintf("good for %s, until %s", console.Life(left), s.Expires.Local().Format(time.DateTime))
+	case !s.Expires.IsZero() && s.left > 0:
+		token = fmt.Sprintf("good for %s, until %s", console.Life(s.left), s.Expires.Local().Format(time.DateTime))
 	case !s.Expires.IsZero():
 		token = "expired at " + s.Expires.Local().Format(time.DateTime)
 	}

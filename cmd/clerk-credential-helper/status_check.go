@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
@@ -32,20 +31,15 @@ var errNobody = errors.New("status --check asks no person")
 // askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
 // any more, as a tool would have it; a machine's token is never minted, since each costs money.
 func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkOutcome, string) {
-	_, source, err := b.Injected(ctx, p)
-	if err != nil {
-		return checkRefused, err.Error()
-	}
-	var s broker.Session
-	if p.Machine && source == "" {
-		s, _, err = b.ReadMachineToken(ctx, p)
-		if ended := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()); err == nil && (s.Token(p) == "" || ended) {
-			return checkNoToken, "one is minted when a tool asks"
-		}
-	} else {
-		quiet := *b
-		quiet.Person = broker.NoPerson{Reason: errNobody}
-		s, err = quiet.Token(ctx, p)
+	quiet := *b
+	quiet.Person = broker.NoPerson{Reason: errNobody}
+	plan := quiet.Plan(ctx, p)
+	s, err := plan.Session, error(nil)
+	switch {
+	case plan.Next != broker.NextMint:
+		s, err = quiet.Execute(ctx, plan)
+	case !s.Live(p, b.Now()):
+		return checkNoToken, "one is minted when a tool asks"
 	}
 	var needs *broker.NeedsSignIn
 	var failed *broker.RefreshFailed

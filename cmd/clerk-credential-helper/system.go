@@ -115,7 +115,6 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		MachineKey:   sys.getenv("CLERK_MACHINE_SECRET_KEY"),
 		SpawnRefresh: spawnRefresh,
 		Fallback:     fallback,
-		LongContext:  sys.interruptible,
 		Person:       localUser{sys, keychain},
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
 		Trace:        trace,

@@ -60,10 +60,8 @@ type Broker struct {
 	SpawnRefresh func(ctx context.Context, p *config.Profile, seen time.Time) error
 	// Fallback answers docker for hosts of no profile, in place of our keychain. May be nil.
 	Fallback func(context.Context, protocol.Request) protocol.Reply
-	// LongContext makes the context for what takes longer than a read of the keychain: one that Ctrl-C ends. May be nil.
-	LongContext func(context.Context) context.Context
-	Person      Person
-	Caller      Caller
+	Person   Person
+	Caller   Caller
 	// Trace is told of every decision, never of a secret. May be nil.
 	Trace func(format string, args ...any)
 }
@@ -96,32 +94,62 @@ func (e *SignInFailed) Unwrap() error { return e.Err }
 // ErrOtherAccount means that the account of a sign-in on demand is not the previous one of the profile. It was not kept.
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
 
-// Answer answers one request of a tool.
-func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Reply {
-	switch req.Verb {
+// Decision is a request of a tool, with the profile that it is for and the plan for that.
+type Decision struct {
+	Profile *config.Profile // of a get; nil for a host of no profile
+	// Session is what Answer has answered a get with.
+	Session Session
+
+	broker *Broker
+	req    protocol.Request
+	plan   Plan
+}
+
+// Decide is the first half of Answer. It costs what Plan does.
+func (b *Broker) Decide(ctx context.Context, req protocol.Request) *Decision {
+	d := &Decision{broker: b, req: req}
+	if req.Verb == protocol.Get {
+		if d.Profile = b.choose(ctx, req); d.Profile != nil {
+			d.plan = b.Plan(ctx, d.Profile)
+		}
+	}
+	return d
+}
+
+// Quick reports whether Answer asks neither the network nor the person for a token.
+func (d *Decision) Quick() bool { return d.Profile == nil || d.plan.Quick() }
+
+// Answer is the second half of [Broker.Answer].
+func (d *Decision) Answer(ctx context.Context) protocol.Reply {
+	switch d.req.Verb {
 	case protocol.Get:
-		return b.get(ctx, req)
+		return d.get(ctx)
 	case protocol.Store:
-		return b.store(ctx, req)
+		return d.broker.store(ctx, d.req)
 	case protocol.Erase:
-		return b.erase(ctx, req)
+		return d.broker.erase(ctx, d.req)
 	case protocol.List:
-		return b.list(ctx)
+		return d.broker.list(ctx)
 	}
 	return protocol.Reply{}
 }
 
-func (b *Broker) get(ctx context.Context, req protocol.Request) protocol.Reply {
-	p := b.choose(ctx, req)
-	if p == nil {
-		return b.notOurs(ctx, req)
+// Answer answers one request of a tool.
+func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Reply {
+	return b.Decide(ctx, req).Answer(ctx)
+}
+
+func (d *Decision) get(ctx context.Context) protocol.Reply {
+	if d.Profile == nil {
+		return d.broker.notOurs(ctx, d.req)
 	}
-	s, err := b.Token(ctx, p)
+	s, err := d.broker.Execute(ctx, d.plan)
 	var needs *NeedsSignIn
 	var failed *SignInFailed
 	switch {
 	case err == nil:
-		return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s, req.Username)}
+		d.Session = s
+		return protocol.Reply{Outcome: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
 	case errors.As(err, &needs):
 		return protocol.Reply{Outcome: protocol.None, Err: err}
 	case errors.As(err, &failed):
@@ -206,9 +234,9 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	if p == nil {
 		return b.notOurs(ctx, req)
 	}
-	if s, ok, err := b.injected(ctx, p); ok || err != nil {
+	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
 		reply := protocol.Reply{Outcome: protocol.Done}
-		if ok && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
+		if err == nil && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
 			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
 		}
 		return reply
@@ -247,6 +275,8 @@ func (b *Broker) notOurs(ctx context.Context, req protocol.Request) protocol.Rep
 func (b *Broker) list(ctx context.Context) protocol.Reply {
 	reply := b.foreign(ctx, protocol.Request{Verb: protocol.List})
 	reply.Outcome = protocol.Found
+	quiet := *b
+	quiet.Person = NoPerson{errors.New("list asks no person")}
 	entries := map[string]string{}
 	for server, username := range reply.Entries {
 		if !b.ours(server) {
@@ -254,8 +284,7 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 		}
 	}
 	for _, p := range b.Config.Profiles {
-		s, err := b.Current(ctx, p)
-		if err != nil || s.Token(p) == "" && s.RefreshToken == "" {
+		if !quiet.lists(ctx, p) {
 			continue
 		}
 		for _, h := range p.Hosts {
@@ -266,6 +295,17 @@ func (b *Broker) list(ctx context.Context) protocol.Reply {
 	}
 	reply.Entries = entries
 	return reply
+}
+
+// lists reports whether list names the hosts of a profile. A machine's first token is not minted for that.
+func (b *Broker) lists(ctx context.Context, p *config.Profile) bool {
+	switch plan := b.Plan(ctx, p); plan.Next {
+	case NextAnswer, NextRefresh:
+		return true
+	case NextMint:
+		return plan.Session.Token(p) != ""
+	}
+	return false
 }
 
 // ours reports whether a server, as docker names it, is the host of a profile.

@@ -152,8 +152,6 @@ func (h *person) SayWaiting(_ *config.Profile, tool string) {
 	}
 }
 
-func (h *person) SayDone(*config.Profile, broker.Session) {}
-
 func (h *person) Unlock(context.Context) error {
 	if h.unlock == nil {
 		return platform.ErrLocked
@@ -289,6 +287,8 @@ func TestLiveTokenIsOneRead(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
 	b.Locks = noLocks{t}
+	b.records.Hook = func(op, _ string) error { t.Errorf("%s of the records", op); return nil }
+	b.person.may = func(*config.Profile) error { t.Error("the person was looked for"); return nil }
 	var ops []string
 	b.keychain.Hook = func(op, _ string) error { ops = append(ops, op); return nil }
 	reply := b.get("git.acme.dev")

@@ -25,23 +25,23 @@ func (e *InjectedError) Unwrap() error { return e.Err }
 // maxInjected bounds an injected token, in bytes.
 const maxInjected = 16 << 10
 
-// injected is the session of a token that the environment brings, which takes precedence over every other source. ok is
-// false if it brings none for this profile. The token goes only to the hosts of the profile, like any token. It cannot be
+// injected is the session of a token that the environment brings, which takes precedence over every other source. The
+// source is empty if it brings none for this profile. The token goes only to the hosts of the profile, like any token. It cannot be
 // refreshed, so it is checked before a server refuses it.
-func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
+func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, source string, err error) {
 	if b.Injected == nil {
-		return Session{}, false, nil
+		return Session{}, "", nil
 	}
 	token, source, err := b.Injected(ctx, p)
 	if err != nil || source == "" {
-		return Session{}, false, err
+		return Session{}, "", err
 	}
 	s, err = CheckInjected(p, token, b.Now())
 	if err != nil {
-		return Session{}, false, &InjectedError{source, err}
+		return Session{}, source, &InjectedError{source, err}
 	}
 	b.trace("profile %s: token from %s", p.Name, source)
-	return s, true, nil
+	return s, source, nil
 }
 
 // CheckInjected makes a session of a token that was handed to us, or returns what is wrong with it. The error's text goes on

@@ -30,26 +30,18 @@ func machineItem(p *config.Profile, secretKey string) string {
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
-// machine gives the machine's token: the one that was minted last or, near its end, a new one. Minting costs money, so one
+// mintInTurn gives a new machine's token, or the one that another process has minted meanwhile. Minting costs money, so one
 // process mints for all that wait. If the keychain keeps nothing, each call mints.
-func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error) {
-	if err := b.checkMachineKey(p); err != nil {
-		return Session{}, err
-	}
+func (b *Broker) mintInTurn(ctx context.Context, p *config.Profile) (Session, error) {
 	item := machineItem(p, b.MachineKey)
-	s, err := b.readMachine(ctx, item)
-	if err == nil && s.good(p, b.Now()) {
-		b.trace("profile %s: the machine's token from the keychain, good until %s", p.Name, s.ExpiresAt.Format(time.RFC3339))
-		return s, nil
-	}
-	limited, cancel := context.WithTimeout(b.long(ctx), sessionLimit)
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := b.Locks.Lock(limited, item)
 	if err != nil {
 		return Session{}, fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
 	}
 	defer release()
-	s, err = b.readMachine(ctx, item)
+	s, err := b.readMachine(ctx, item)
 	if err == nil && s.good(p, b.Now()) {
 		return s, nil
 	}
@@ -60,7 +52,7 @@ func (b *Broker) machine(ctx context.Context, p *config.Profile) (Session, error
 	}
 	t, mintErr := b.mint(limited, p)
 	if mintErr != nil {
-		if err == nil && s.usable(p, b.Now()) {
+		if err == nil && s.Live(p, b.Now()) {
 			b.trace("profile %s: no new machine token, the last one still lives: %v", p.Name, mintErr)
 			return s, nil
 		}
@@ -95,17 +87,11 @@ func (b *Broker) checkMachineKey(p *config.Profile) error {
 	return nil
 }
 
-// ReadMachineToken reads the machine's token that is kept, and mints none. mint reports whether a tool's next call would.
-// The error is why there could be neither.
-func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (s Session, mint bool, err error) {
-	if err := b.checkMachineKey(p); err != nil {
-		return Session{}, false, err
-	}
-	s, err = b.readMachine(ctx, machineItem(p, b.MachineKey))
-	if err != nil { // whatever it is, a call would mint
-		return Session{}, true, nil
-	}
-	return s, !s.good(p, b.Now()), b.mintPaused(p, s)
+// ReadMachineToken reads the machine's token that is kept, and mints none. It is empty if there is none that can be read. The
+// error is why none is handed out or minted now.
+func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Session, error) {
+	plan := b.planMachine(ctx, Plan{Profile: p})
+	return plan.Session, plan.Why
 }
 
 // forgetMachine takes the machine's token out of the keychain. The item's name depends on the key.
@@ -136,13 +122,16 @@ func (b *Broker) forgetMachine(ctx context.Context, p *config.Profile) (Session,
 
 // mintPaused is the error of a machine whose tokens servers refuse, until the next one may be minted.
 func (b *Broker) mintPaused(p *config.Profile, s Session) error {
-	until := s.ReceivedAt.Add(mintPause(s.Rejected))
+	until := s.mintAgain()
 	if s.Token(p) != "" || !b.Now().Before(until) {
 		return nil
 	}
 	return fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
 		p.Name, until.Format(time.RFC3339))
 }
+
+// mintAgain is the end of the pause after a rejection.
+func (s Session) mintAgain() time.Time { return s.ReceivedAt.Add(mintPause(s.Rejected)) }
 
 // mintPause is how long a token that servers refuse stands in for the next: a minute after the first rejection, twice
 // as long after each further one.

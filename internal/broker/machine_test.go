@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/protocol"
 )
 
-// TestReadMachineToken says before a call what the call would do: the kept token, a new one, or neither. A look mints none.
-func TestReadMachineToken(t *testing.T) {
+// TestMachinePlan says before a call what the call would do: the kept token, a new one, or neither. A plan mints none.
+func TestMachinePlan(t *testing.T) {
 	b := newBench(t)
 	b.acme.Machine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
 	minted := 0
@@ -22,12 +23,13 @@ func TestReadMachineToken(t *testing.T) {
 	look := func(token string, mint bool, why string) {
 		t.Helper()
 		before := minted
-		s, fresh, err := b.ReadMachineToken(t.Context(), b.acme)
+		plan := b.Plan(t.Context(), b.acme)
+		s, fresh, err := plan.Session, plan.Next == broker.NextMint, plan.Why
 		if s.AccessToken != token || err == nil && fresh != mint || (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
 			t.Errorf("got %q, %v, %v; want %q, %v, %q", s.AccessToken, fresh, err, token, mint, why)
 		}
 		if minted != before {
-			t.Error("a look has minted")
+			t.Error("a plan has minted")
 		}
 		if err == nil && fresh { // and so it is
 			if b.get("git.acme.dev"); minted != before+1 {
@@ -66,7 +68,7 @@ func TestMachineLogout(t *testing.T) {
 			t.Errorf("got %+v, %v; want %q", out, err, want)
 		}
 	}
-	if s, _, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" {
+	if s, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" {
 		t.Errorf("it is there still: %+v, %v", s, err)
 	}
 	b.wantCalls()

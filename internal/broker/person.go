@@ -20,8 +20,6 @@ type Person interface {
 	Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
 	// SayWaiting tells, after 3 s, that another process's sign-in is waited for, and for which tool that asks.
 	SayWaiting(p *config.Profile, tool string)
-	// SayDone tells who has signed in.
-	SayDone(p *config.Profile, s Session)
 	// Unlock asks to unlock the keychain. The sign-in lock is held.
 	Unlock(ctx context.Context) error
 }
@@ -55,7 +53,5 @@ func (n NoPerson) Confirm(context.Context, *config.Profile, clerk.Tokens, string
 }
 
 func (n NoPerson) SayWaiting(*config.Profile, string) {}
-
-func (n NoPerson) SayDone(*config.Profile, Session) {}
 
 func (n NoPerson) Unlock(context.Context) error { return n.Reason }

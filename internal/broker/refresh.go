@@ -26,30 +26,34 @@ const (
 	refreshLimit = 30 * time.Second
 )
 
-// needRefresh reports whether a token is to be refreshed: one that has ended, and one past half of its life, unless the
-// last refresh failed recently.
-func (b *Broker) needRefresh(ctx context.Context, p *config.Profile, s Session, now time.Time) bool {
-	switch {
-	case s.RefreshToken == "", s.good(p, now) && !s.pastHalf(now):
-		return false
-	case s.usable(p, now):
-		return !b.readRecord(ctx, "refresh", p).Until.After(now)
+// needRefresh plans with a refresh token and a token that has ended or is past half of its life. After a failure there is a
+// pause: for a live token always, for one that has ended only if the issuer asked for it.
+func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
+	last := b.readRecord(ctx, "refresh", plan.Profile)
+	plan.Next = NextRefresh
+	if plan.Session.Live(plan.Profile, now) {
+		if last.Until.After(now) {
+			plan.Next, plan.Why, plan.Until = NextAnswer, last.err(), last.Until
+		}
+	} else if err := last.wantsPause(now); err != nil {
+		*plan = plan.refuse(refreshError(plan.Profile, err))
+		plan.Until = last.Retry
 	}
-	return true
 }
 
 // refreshAhead refreshes a token that is good for a while yet, unless another process is doing it or the last attempt
 // failed recently. It takes at most aheadLimit and never fails: the current token stays valid.
-func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session, began time.Time) Session {
+func (b *Broker) refreshAhead(ctx context.Context, plan Plan) Session {
+	p, s, began := plan.Profile, plan.Session, plan.began
 	release, free, err := b.Locks.TryLock("refresh-" + identity(p))
 	if err != nil || !free {
 		return s
 	}
 	defer release()
-	if !b.needRefresh(ctx, p, s, began) {
+	if b.readRecord(ctx, "refresh", p).Until.After(began) { // a refresh has failed since the plan was made
 		return s
 	}
-	limited, cancel := context.WithTimeout(b.long(ctx), aheadLimit)
+	limited, cancel := context.WithTimeout(ctx, aheadLimit)
 	defer cancel()
 	fresh, err := b.spawnRefresh(limited, p, s, began)
 	if err != nil {
@@ -59,16 +63,19 @@ func (b *Broker) refreshAhead(ctx context.Context, p *config.Profile, s Session,
 	return fresh
 }
 
-// refresh replaces a token that is not good any more. A token that is still live is returned if no fresh one comes within
-// aheadLimit. errNoSession and clerk.ErrGrantEnded mean that only a sign-in helps; any other error leaves the session as
-// it was.
-func (b *Broker) refresh(ctx context.Context, p *config.Profile, s Session, began time.Time) (Session, error) {
+// refresh carries out NextRefresh. A token that is still live is returned if no fresh one comes within aheadLimit. If isOver
+// holds for the error, only a sign-in helps; any other error leaves the session as it was.
+func (b *Broker) refresh(ctx context.Context, plan Plan) (Session, error) {
+	p, s, began := plan.Profile, plan.Session, plan.began
+	if s.good(p, began) {
+		return b.refreshAhead(ctx, plan), nil
+	}
 	limit := sessionLimit
-	if s.usable(p, began) {
+	if s.Live(p, began) {
 		limit = aheadLimit
 	}
 	fresh, err := b.refreshInTurn(ctx, p, began, limit)
-	if err != nil && s.usable(p, b.Now()) && !errors.Is(err, clerk.ErrGrantEnded) {
+	if err != nil && s.Live(p, b.Now()) && !errors.Is(err, clerk.ErrGrantEnded) {
 		b.trace("profile %s: not refreshed, the token still lives: %v", p.Name, err)
 		return s, nil
 	}
@@ -135,7 +142,7 @@ func (b *Broker) spawnRefresh(limited context.Context, p *config.Profile, seen S
 		run = b.RefreshOnce
 	}
 	err := run(limited, p, seen.ReceivedAt)
-	if limited.Err() != nil && seen.usable(p, b.Now()) {
+	if limited.Err() != nil && seen.Live(p, b.Now()) {
 		return Session{}, refreshError(p, limited.Err()) // the live token is served, without another read
 	}
 	// The result is in the keychain and the record, also if we gave up waiting.

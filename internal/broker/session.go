@@ -92,14 +92,31 @@ func newSession(p *config.Profile, t clerk.Tokens) Session {
 // good reports whether the token may be handed out as it is: it is left with min_ttl or half of its own life, whichever is
 // shorter, and was not received in the future.
 func (s Session) good(p *config.Profile, now time.Time) bool {
-	return s.usable(p, now) && !s.ReceivedAt.After(now) &&
+	return s.Live(p, now) && !s.FromFuture(now) &&
 		(s.ExpiresAt.IsZero() || s.ExpiresAt.Sub(now) >= min(p.MinTTL, s.Life()/2))
 }
 
-// usable reports whether the token has not expired yet.
-func (s Session) usable(p *config.Profile, now time.Time) bool {
+// Live reports whether there is a token that has not expired.
+func (s Session) Live(p *config.Profile, now time.Time) bool {
 	return s.Token(p) != "" && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(now))
 }
+
+// Expired reports whether there was a token that has reached its end.
+func (s Session) Expired(now time.Time) bool { return !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now) }
+
+// Endless reports whether there is a token whose end is not known.
+func (s Session) Endless(p *config.Profile) bool { return s.Token(p) != "" && s.ExpiresAt.IsZero() }
+
+// Left is how long the token lives yet. It is not more than zero if the token has ended, or its end is not known.
+func (s Session) Left(now time.Time) time.Duration {
+	if s.ExpiresAt.IsZero() {
+		return 0
+	}
+	return s.ExpiresAt.Sub(now)
+}
+
+// FromFuture reports whether the token was received later than now: the clock was wrong then, or is now.
+func (s Session) FromFuture(now time.Time) bool { return s.ReceivedAt.After(now) }
 
 // pastHalf reports whether half of the token's life is over.
 func (s Session) pastHalf(now time.Time) bool {
@@ -154,6 +171,27 @@ func identity(p *config.Profile) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// Current is what would answer now, without a refresh or a sign-in: a token that the environment brings, the machine's,
+// or the session, live or not. It is an error if there is nothing.
+func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
+	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
+		return s, err
+	}
+	if p.Machine {
+		return b.readMachine(ctx, machineItem(p, b.MachineKey))
+	}
+	return b.read(ctx, p)
+}
+
+// ReadSession reads the session of a profile as it is, for people. ok is false if there is none.
+func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
+	s, err = b.read(ctx, p)
+	if errors.Is(err, errNoSession) {
+		return Session{}, false, nil
+	}
+	return s, err == nil, err
+}
+
 // read reads the profile's record. A record that is not this profile's is errNoSession, and is left alone.
 func (b *Broker) read(ctx context.Context, p *config.Profile) (Session, error) {
 	text, err := b.Keychain.Get(ctx, KeychainItem(p))
@@ -192,4 +230,14 @@ func (b *Broker) write(ctx context.Context, p *config.Profile, s Session) error 
 // whether it is the same person's.
 func (s Session) ended() Session {
 	return Session{Version: s.Version, Issuer: s.Issuer, ClientID: s.ClientID, Scopes: s.Scopes, Subject: s.Subject, Email: s.Email}
+}
+
+func (b *Broker) lock(ctx context.Context, kind string, p *config.Profile) (func(), error) {
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err := b.Locks.Lock(limited, kind+"-"+identity(p))
+	if err != nil {
+		return nil, fmt.Errorf("locking the session of profile %q: %w", p.Name, err)
+	}
+	return release, nil
 }

@@ -40,24 +40,6 @@ type signInRequest struct {
 	onDemand bool
 }
 
-// signInOnDemand has the person sign in for a tool, if they may be asked.
-func (b *Broker) signInOnDemand(ctx context.Context, p *config.Profile, began time.Time) (Session, error) {
-	if p.LegacyPage != "" {
-		return Session{}, &NeedsSignIn{p.Name, ErrLegacyPage}
-	}
-	how, err := b.Person.MayAsk(p)
-	if err != nil {
-		return Session{}, &NeedsSignIn{p.Name, err}
-	}
-	before := b.readRecord(ctx, "signin", p)
-	// A user who retries at a terminal overrides the cool-down.
-	if until, why := b.coolDown(before); why != nil && !b.mayAskAgain(before, how) {
-		b.trace("profile %s: nobody is asked before %s", p.Name, until.Format(time.RFC3339))
-		return Session{}, &SignInFailed{p.Name, why}
-	}
-	return b.signIn(ctx, signInRequest{profile: p, began: began, how: how, onDemand: true})
-}
-
 // Login asks the person to sign in by one of the flows, tried in their order, whatever the keychain holds and whatever was
 // refused before. Any account may come.
 func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Flow) (Session, error) {
@@ -107,7 +89,6 @@ func (b *Broker) signIn(ctx context.Context, r signInRequest) (Session, error) {
 	if s.BelowMinTTL(p) {
 		b.trace("profile %s: min_ttl is %v, and a token lives for %v only", p.Name, p.MinTTL, s.Life())
 	}
-	b.Person.SayDone(p, s)
 	return s, nil
 }
 
@@ -142,12 +123,17 @@ func (b *Broker) sharedSignIn(ctx context.Context, r signInRequest, last Session
 		b.trace("profile %s: the sign-in that was waited for failed: %s", p.Name, before.Code)
 		return Session{}, signInError(p, before.err()), true
 	}
-	if err == nil && last.RefreshToken != "" {
-		// The keychain was locked until now.
-		s, err := b.refresh(ctx, p, last, r.began)
-		return s, err, !errors.Is(err, errNoSession) && !errors.Is(err, clerk.ErrGrantEnded)
+	plan := Plan{Profile: p, Session: last, began: r.began}
+	if err != nil || !b.planSession(ctx, &plan, b.Now()) {
+		return Session{}, nil, false
 	}
-	return Session{}, nil, false
+	// The keychain was locked until now.
+	if plan.Next != NextRefresh {
+		s, err = b.Execute(ctx, plan)
+		return s, err, true
+	}
+	s, err = b.refresh(ctx, plan)
+	return s, err, !isOver(err)
 }
 
 // signInError is err as the error of a sign-in.

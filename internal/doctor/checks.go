@@ -253,14 +253,12 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 		if err != nil {
 			return // the store's finding says why
 		}
-		token, source, err := b.Injected(ctx, p)
+		_, source, err := b.Injected(ctx, p)
 		if err == nil && source == "" {
 			continue
 		}
 		if err == nil {
-			if _, err = broker.CheckInjected(p, token, time.Now()); err != nil {
-				err = &broker.InjectedError{Source: source, Err: err}
-			}
+			err = b.Plan(ctx, p).Why
 		}
 		if err != nil {
 			remedy := d.env.Hint(err)
@@ -362,42 +360,49 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if err != nil {
 		return
 	}
-	s, ok, err := b.ReadSession(ctx, p)
-	until, why := b.CoolDown(ctx, p)
-	login := "clerk-credential-helper login " + p.Name
-	switch {
-	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable):
+	// The keychain is what is looked at, not what the environment brings or whether the person may be asked here.
+	b.Injected, b.Person = nil, broker.NoPerson{Reason: errors.New("doctor asks no person")}
+	plan := b.Plan(ctx, p)
+	if errors.Is(plan.Why, platform.ErrLocked) || errors.Is(plan.Why, platform.ErrUnavailable) {
 		return // the store's finding says so
-	case err != nil && !errors.Is(err, broker.ErrUnreadable):
-		d.fail(check, err.Error(), d.storeRemedy(err))
-	case err != nil:
-		d.fail(check, err.Error(), login)
-	case why != nil && ok && s.SignedOut:
-		d.warn(check, "you signed out; tools do not ask; "+CameToNothing(why.Error()), login)
-	case why != nil && p.LegacyPage != "":
-		d.warn(check, CameToNothing(why.Error())+"; tools do not ask: "+broker.ErrLegacyPage.Error(), login)
-	case why != nil:
-		d.warn(check, fmt.Sprintf("%s; tools ask again after %s", CameToNothing(why.Error()), until.Local().Format(time.TimeOnly)), login)
-	case ok && s.SignedOut:
-		d.warn(check, "you signed out; tools do not ask", login)
-	case ok && s.Given && s.Token(p) == "":
-		d.warn(check, "the token of login --with-token was refused by a server, and is gone", login+" --with-token, with a new one")
-	case ok && s.Token(p) != "" && s.RefreshToken == "" && !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(time.Now()):
-		d.warn(check, "its token has expired, and cannot be refreshed", login)
-	case ok && s.Given:
-		d.ok(check, "%s by login --with-token; it cannot be refreshed", cmp.Or(s.Account(), "a token"))
-	case ok && s.BelowMinTTL(p):
-		d.warn(check, BelowMinTTL(p, s), "lower min_ttl, or have the issuer give a longer life")
-	case ok && s.RefreshToken == "" && s.Token(p) != "" && p.LegacyPage == "":
-		d.warn(check, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then "+login)
-	case ok && s.ReceivedAt.After(time.Now()):
-		d.fail(check, "it was received in the future: the clock was set back", "set the clock, or "+login)
-	case ok && (s.RefreshToken != "" || s.Token(p) != ""):
-		d.ok(check, "%s", s.Account())
-	case p.LegacyPage != "":
-		d.warn(check, "none yet, and no tool opens the browser: "+broker.ErrLegacyPage.Error(), login)
-	default:
-		d.ok(check, "none yet: the first tool that needs a token opens the browser")
+	}
+	s, now := plan.Session, b.Now()
+	token, refreshable, legacy := s.Token(p) != "", s.RefreshToken != "", p.LegacyPage != ""
+	unread := plan.Next == broker.NextRefuse && plan.Source == broker.SourceNone
+	unreadWords, unreadRemedy, paused, last := "", "", false, ""
+	if unread {
+		unreadWords, unreadRemedy = plan.Why.Error(), d.storeRemedy(plan.Why)
+	}
+	until, why := b.CoolDown(ctx, p)
+	if why != nil {
+		paused, last = true, CameToNothing(why.Error())
+	}
+	login := "clerk-credential-helper login " + p.Name
+	for _, row := range []struct {
+		holds          bool
+		state          State
+		detail, remedy string
+	}{
+		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadWords, login},
+		{unread, Failing, unreadWords, unreadRemedy},
+		{paused && s.SignedOut, Doubt, "you signed out; tools do not ask; " + last, login},
+		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},
+		{paused, Doubt, last + "; tools ask again after " + until.Local().Format(time.TimeOnly), login},
+		{s.SignedOut, Doubt, "you signed out; tools do not ask", login},
+		{s.Given && !token, Doubt, "the token of login --with-token was refused by a server, and is gone", login + " --with-token, with a new one"},
+		{token && !refreshable && s.Expired(now), Doubt, "its token has expired, and cannot be refreshed", login},
+		{s.Given, Fine, cmp.Or(s.Account(), "a token") + " by login --with-token; it cannot be refreshed", ""},
+		{s.BelowMinTTL(p), Doubt, BelowMinTTL(p, s), "lower min_ttl, or have the issuer give a longer life"},
+		{token && !refreshable && !legacy, Doubt, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then " + login},
+		{s.FromFuture(now), Failing, "it was received in the future: the clock was set back", "set the clock, or " + login},
+		{token || refreshable, Fine, s.Account(), ""},
+		{legacy, Doubt, "none yet, and no tool opens the browser: " + broker.ErrLegacyPage.Error(), login},
+		{true, Fine, "none yet: the first tool that needs a token opens the browser", ""},
+	} {
+		if row.holds {
+			d.add(check, row.state, row.detail, row.remedy, nil)
+			return
+		}
 	}
 }
 

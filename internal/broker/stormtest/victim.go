@@ -244,6 +244,4 @@ func (u victimsUser) Confirm(context.Context, *config.Profile, clerk.Tokens, str
 
 func (u victimsUser) SayWaiting(*config.Profile, string) {}
 
-func (u victimsUser) SayDone(*config.Profile, broker.Session) {}
-
 func (u victimsUser) Unlock(context.Context) error { return platform.ErrLocked }

@@ -300,7 +300,7 @@ func (w *world) age(ctx context.Context, d time.Duration) error {
 	if err != nil || !ok {
 		return fmt.Errorf("there is no session to age: %w", err)
 	}
-	life := s.ExpiresAt.Sub(s.ReceivedAt)
+	life := s.Life()
 	s.ReceivedAt = time.Now().UTC().Add(-d)
 	s.ExpiresAt = s.ReceivedAt.Add(life)
 	text, err := json.Marshal(s)

@@ -1,0 +1,215 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// Next is what happens first when a token is asked for.
+type Next string
+
+const (
+	NextAnswer  Next = "answer"  // the token is handed out as it is
+	NextRefresh Next = "refresh" // the issuer is asked for a new one
+	NextMint    Next = "mint"    // Clerk is asked for a machine's token
+	NextAsk     Next = "ask"     // the person is asked to sign in, or to unlock the keychain
+	NextNothing Next = "nothing" // a sign-in is needed, and the person may not be asked
+	NextRefuse  Next = "refuse"  // there is an error that no sign-in removes
+)
+
+// The sources of a token that are not a variable of the environment.
+const (
+	SourceNone     = "none"
+	SourceKeychain = "keychain"
+	SourceMachine  = "machine" // minted with the machine's secret key
+)
+
+// Plan is what happens when a token of a profile is asked for. It holds as long as nothing else happens.
+type Plan struct {
+	Profile *config.Profile
+	// Source is where the token comes from: a variable of the environment, or one of the sources above.
+	Source string
+	// Session is what there is now, usable or not.
+	Session Session
+	Next    Next
+	// Why is the error of NextNothing and NextRefuse, as Token returns it. With NextAnswer it is why a token past half of its
+	// life is not refreshed, and with NextAsk that the keychain is locked; nil otherwise.
+	Why error
+	// Until is the end of a pause that Next is the result of: the cool-down after a sign-in, the pause after a refresh, or
+	// that of a machine whose tokens are refused. Zero if there is none.
+	Until time.Time
+
+	began time.Time  // of the call
+	how   Permission // of NextAsk
+}
+
+// Quick reports whether Execute only returns what is known: no network, no person, no lock.
+func (p Plan) Quick() bool {
+	return p.Next == NextAnswer || p.Next == NextNothing || p.Next == NextRefuse
+}
+
+// Plan decides what happens next for a profile. It asks neither the network nor the person and changes nothing. A good token
+// before half of its life costs one read of the keychain.
+func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
+	plan := Plan{Profile: p, Source: SourceNone}
+	s, source, err := b.injected(ctx, p)
+	if source != "" {
+		plan.Source, plan.Session = source, s
+	}
+	switch {
+	case err != nil:
+		return plan.refuse(err)
+	case source != "":
+		plan.Next = NextAnswer
+		return plan
+	case p.Machine:
+		return b.planMachine(ctx, plan)
+	}
+	plan.began = b.Now()
+	plan.Session, err = b.read(ctx, p)
+	switch {
+	case errors.Is(err, errNoSession):
+		return b.planSignIn(ctx, plan)
+	case err != nil:
+		return b.planWithout(ctx, plan, err)
+	}
+	plan.Source = SourceKeychain
+	if b.planSession(ctx, &plan, plan.began) {
+		return plan
+	}
+	return b.planSignIn(ctx, plan)
+}
+
+func (p Plan) refuse(err error) Plan {
+	p.Next, p.Why = NextRefuse, err
+	return p
+}
+
+func (p Plan) nothing(err error) Plan {
+	p.Next, p.Why = NextNothing, err
+	return p
+}
+
+// planSession plans with the session of the keychain. It reports whether that is possible; if not, only a sign-in helps.
+func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) bool {
+	p, s := plan.Profile, plan.Session
+	switch {
+	case s.good(p, now) && !s.pastHalf(now), s.Live(p, now) && s.RefreshToken == "":
+		plan.Next = NextAnswer
+	case s.RefreshToken != "":
+		b.needRefresh(ctx, plan, now)
+	case s.SignedOut:
+		*plan = plan.nothing(&NeedsSignIn{p.Name, ErrSignedOut})
+	default:
+		return false
+	}
+	return true
+}
+
+// planSignIn plans where only a sign-in helps.
+func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
+	p := plan.Profile
+	if p.LegacyPage != "" {
+		return plan.nothing(&NeedsSignIn{p.Name, ErrLegacyPage})
+	}
+	how, err := b.Person.MayAsk(p)
+	if err != nil {
+		return plan.nothing(&NeedsSignIn{p.Name, err})
+	}
+	before := b.readRecord(ctx, "signin", p)
+	// A user who retries at a terminal overrides the cool-down.
+	if until, why := b.coolDown(before); why != nil && !b.mayAskAgain(before, how) {
+		plan.Until = until
+		return plan.nothing(&SignInFailed{p.Name, why})
+	}
+	plan.Next, plan.how = NextAsk, how
+	return plan
+}
+
+// planWithout plans where the keychain cannot be read. A locked one can be unlocked by the person, where they may be asked.
+func (b *Broker) planWithout(ctx context.Context, plan Plan, err error) Plan {
+	if !errors.Is(err, platform.ErrLocked) {
+		return plan.refuse(err)
+	}
+	if _, not := b.Person.MayAsk(plan.Profile); not != nil {
+		return plan.refuse(err)
+	}
+	plan = b.planSignIn(ctx, plan)
+	if plan.Next == NextAsk {
+		plan.Why = err
+	}
+	return plan
+}
+
+// planMachine plans for a machine's profile.
+func (b *Broker) planMachine(ctx context.Context, plan Plan) Plan {
+	p := plan.Profile
+	plan.Source = SourceMachine
+	if err := b.checkMachineKey(p); err != nil {
+		return plan.refuse(err)
+	}
+	s, err := b.readMachine(ctx, machineItem(p, b.MachineKey))
+	if err != nil { // whatever it is, a new token is minted
+		plan.Next = NextMint
+		return plan
+	}
+	plan.Session, plan.Next = s, NextMint
+	if s.good(p, b.Now()) {
+		plan.Next = NextAnswer
+	} else if err := b.mintPaused(p, s); err != nil {
+		plan.Until = s.mintAgain()
+		return plan.refuse(err)
+	}
+	return plan
+}
+
+// Execute carries out a plan. The errors are those of Token.
+func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
+	p := plan.Profile
+	switch plan.Next {
+	case NextAnswer:
+		if plan.Source == SourceKeychain || plan.Source == SourceMachine {
+			b.trace("profile %s: token from the keychain, %s", p.Name, plan.Session.goodUntil())
+		}
+		return plan.Session, nil
+	case NextMint:
+		return b.mintInTurn(ctx, p)
+	case NextAsk:
+		if plan.Why != nil {
+			b.trace("profile %s: the keychain is locked", p.Name)
+		} else {
+			b.trace("profile %s: no session", p.Name)
+		}
+		return b.signIn(ctx, signInRequest{profile: p, began: plan.began, how: plan.how, onDemand: true})
+	case NextRefresh:
+		s, err := b.refresh(ctx, plan)
+		switch {
+		case isOver(err):
+			return b.Execute(ctx, b.planSignIn(ctx, plan)) // which is never another refresh
+		case errors.Is(err, platform.ErrLocked):
+			return b.Execute(ctx, b.planWithout(ctx, plan, err))
+		}
+		return s, err
+	}
+	if !plan.Until.IsZero() {
+		b.trace("profile %s: paused until %s", p.Name, plan.Until.Format(time.RFC3339))
+	}
+	return Session{}, plan.Why
+}
+
+// isOver reports whether an error of a refresh means that only a sign-in helps.
+func isOver(err error) bool {
+	return errors.Is(err, errNoSession) || errors.Is(err, clerk.ErrGrantEnded)
+}
+
+// Token gives a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
+// errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], [*RefreshFailed], platform.ErrLocked,
+// platform.ErrUnavailable, or what kept a lock or a machine's token from an answer.
+func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
+	return b.Execute(ctx, b.Plan(ctx, p))
+}
