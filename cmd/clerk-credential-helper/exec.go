@@ -178,7 +178,7 @@ func runChild(cmd *exec.Cmd) error {
 	}
 }
 
-// liveSession is one whose token may be shown. What the command line wants of its life goes before the profile's min_ttl;
+// liveSession is one whose token may be shown. What the command line wants of its life takes precedence over the profile's min_ttl;
 // where the issuer gives a shorter one, the tool will see its end, and the person is told.
 func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration) (*config.Profile, broker.Session, error) {
 	b, p, err := sys.session(target)

@@ -93,7 +93,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 		b.Caller = broker.Caller{} // a tool asks, and not the shell that has called us
 	}
 	x := explainer{sys: sys, cfg: cfg, broker: b, made: map[wanted]explained{}}
-	main, err := x.explain(ctx, wanted{a.Scheme, a.Host, a.User})
+	main, err := x.explain(ctx, wanted{scheme: a.Scheme, host: a.Host, user: a.User})
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,11 @@ type explainer struct {
 	made   map[wanted]explained
 }
 
-// wanted is what a decision goes by.
-type wanted struct{ scheme, host, user string }
+// wanted is what a plan goes by.
+type wanted struct {
+	scheme, host, user string
+	unasked            string // the tool, if it does not wait for a person
+}
 
 // explained is what the broker would decide, and the reply that the wires would put into their words.
 type explained struct {
@@ -135,15 +138,21 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	}
 	e := explanation{Host: q.host, User: q.user, Next: broker.NextNothing}
 	reply, err := protocol.Reply{}, error(nil)
+	b := x.broker
+	if q.unasked != "" && b != nil {
+		quiet := *b
+		quiet.Person = doesNotWait(q.unasked)
+		b = &quiet
+	}
 	if named := x.cfg.Match(q.scheme, q.host); len(named) == 0 {
 		e.Fallback = x.cfg.DockerFallback
-	} else if p := x.broker.Choose(ctx, q.scheme, q.host, q.user); p == nil {
+	} else if p := b.Choose(ctx, q.scheme, q.host, q.user); p == nil {
 		e.match(named[0], q)
 		e.whyNot(named)
 	} else {
 		e.match(p, q)
 		e.byEmail = q.user != "" && q.user != p.Username
-		reply, err = e.explain(ctx, x.sys, x.broker, p)
+		reply, err = e.explain(ctx, x.sys, b, p)
 	}
 	if reply.Err != nil {
 		reply.Hint = hint(reply.Err)
@@ -219,8 +228,7 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	return protocol.Reply{Outcome: protocol.Found, Credential: credential}, nil
 }
 
-// answers has each tool that has a host ask for the address in its own words, and each wire write its reply down. Where a
-// person would be asked, some tools do not wait.
+// answers has each tool that has a host ask for the address in its own words, and each wire write its reply down.
 func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error) {
 	var all []wireAnswer
 	for _, t := range tools() {
@@ -257,12 +265,12 @@ func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error
 
 // reply is what a tool's request would be answered with.
 func (x *explainer) reply(ctx context.Context, t tool, req protocol.Request) (protocol.Reply, error) {
-	of, err := x.explain(ctx, wanted{req.Scheme, req.Host, req.Username})
-	if err != nil || of.Next != broker.NextAsk || t.waits == 0 && !t.unwatched && !req.NeverAsk {
-		return of.reply, err
+	q := wanted{scheme: req.Scheme, host: req.Host, user: req.Username}
+	if t.neverWaits(req) {
+		q.unasked = t.who
 	}
-	needs := &broker.NeedsSignIn{Profile: of.Profile, Reason: fmt.Errorf("%s does not wait for a person", t.who)}
-	return protocol.Reply{Outcome: protocol.None, Err: needs, Hint: hint(needs)}, nil
+	of, err := x.explain(ctx, q)
+	return of.reply, err
 }
 
 func (e explanation) print(w io.Writer) {
@@ -281,7 +289,7 @@ func (e explanation) print(w io.Writer) {
 	if e.User != "" && e.Profile != "" {
 		whose := "the profile's"
 		switch {
-		case e.Source == "": // nobody's: Why says so
+		case e.Source == "": // no profile's: Why has the reason
 			whose = "nobody's here"
 		case e.byEmail:
 			whose = "the account's e-mail"

@@ -63,7 +63,7 @@ type pipedToken struct {
 // tokenIn reads the token in a file, or the one that comes through a pipe.
 func (sys *system) tokenIn(ctx context.Context, file string) (string, error) {
 	if info, err := os.Stat(file); err != nil || info.Mode().IsRegular() {
-		return readToken(file) // anew each time: Kubernetes replaces it before it ends
+		return readToken(file) // each time: Kubernetes replaces it before it ends
 	}
 	pipe := &sys.piped
 	pipe.once.Do(func() {

@@ -72,7 +72,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	return nil
 }
 
-// warnInjected says that a sign-in changes nothing while the environment brings a token.
+// warnInjected warns that a sign-in changes nothing while the environment brings a token.
 func (sys *system) warnInjected(ctx context.Context, b *broker.Broker, p *config.Profile) {
 	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
 		protocol.Words(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)

@@ -17,7 +17,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// keepGiven is "login --with-token": it keeps a token that somebody has already, as a session that cannot be refreshed. It
+// keepGiven is "login --with-token": it keeps a token that the person has already, as a session that cannot be refreshed. It
 // is for machines that no person can sign in on, and never prints the token.
 func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Profile, limit time.Duration) error {
 	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no token came on standard input within %v", limit))

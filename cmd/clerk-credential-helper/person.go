@@ -35,7 +35,7 @@ func (sys *system) mayAsk(p *config.Profile) error {
 	case place.CI != "":
 		return errors.New(place.CI)
 	case unprompted && (place.Foreground == "" || place.Browser == ""):
-		// The go command sets it on its own: nobody waits for a page then.
+		// The go command sets it on its own, and then no person waits for a page.
 		return errors.New("GIT_TERMINAL_PROMPT is 0")
 	case place.Foreground == "" && place.Terminal != "" && place.Browser == "":
 		return errors.New("this runs in the background of its terminal, and there is no browser")
@@ -47,12 +47,12 @@ func (sys *system) mayAsk(p *config.Profile) error {
 	return nil
 }
 
-// where looks at the place anew: a job may have gone to the background meanwhile.
+// where looks at the place again: a job may have gone to the background meanwhile.
 func (sys *system) where() platform.Place {
 	return platform.Where(sys.getenv, platform.SystemProbes())
 }
 
-// mayPrompt says whether the terminal may be read: git and those who set GIT_TERMINAL_PROMPT (git(1)) may forbid it, but
+// mayPrompt reports whether the terminal may be read: git and those who set GIT_TERMINAL_PROMPT (git(1)) may forbid it, but
 // not to a command that a person has typed.
 func (sys *system) mayPrompt() bool {
 	if sys.asking.login {
@@ -62,7 +62,7 @@ func (sys *system) mayPrompt() bool {
 	return sys.getenv("GIT_TERMINAL_PROMPT") == "" || err != nil || on
 }
 
-// foreground says whether a person at a terminal waits for us.
+// foreground reports whether a person at a terminal waits for us.
 func foreground() bool {
 	t, err := platform.OpenTerminal()
 	if err != nil {
@@ -72,7 +72,7 @@ func foreground() bool {
 	return t.Foreground()
 }
 
-// suspendable says whether a prompt of git would stop it for ever: a job in the background of a shell that wants to
+// suspendable reports whether a prompt of git would stop it for ever: a job in the background of a shell that wants to
 // read the terminal is stopped with its whole group.
 func suspendable() bool {
 	t, err := platform.OpenTerminal()

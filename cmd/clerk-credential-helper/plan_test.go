@@ -363,7 +363,7 @@ func TestExplainIsWhatHappens(t *testing.T) {
 func (b *planned) explain(req protocol.Request) explanation {
 	b.t.Helper()
 	x := explainer{sys: b.sys, cfg: b.Config, broker: b.Broker, made: map[wanted]explained{}}
-	e, err := x.explain(b.t.Context(), wanted{req.Scheme, req.Host, req.Username})
+	e, err := x.explain(b.t.Context(), wanted{scheme: req.Scheme, host: req.Host, user: req.Username})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -415,6 +415,34 @@ func TestExplainNext(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %q is missing in\n%s", row.state, want, text)
 			}
+		}
+	}
+}
+
+// TestExplainUnasked: a tool that does not wait for a person reads what it would where another has the keychain unlocked.
+func TestExplainUnasked(t *testing.T) {
+	s := sandbox.New(sandbox.Options{Auto: true})
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.SetIssuer(server.URL)
+	b := newPlanned(t, s, server.URL, "")
+	b.lock()
+	x := explainer{sys: b.sys, cfg: b.Config, broker: b.Broker, made: map[wanted]explained{}}
+	for _, row := range []struct {
+		reason string
+		tool   tool
+		req    protocol.Request
+		want   protocol.Outcome
+	}{
+		{"git waits", tool{who: "git"}, protocol.Request{}, protocol.Found},
+		{"bazel has a limit", tool{who: "bazel", waits: 10 * time.Second}, protocol.Request{}, protocol.Failed},
+		{"a page would open unexplained", tool{who: "go", unwatched: true}, protocol.Request{}, protocol.Failed},
+		{"the request forbids it", tool{who: "go"}, protocol.Request{NeverAsk: true}, protocol.Failed},
+	} {
+		row.req.Scheme, row.req.Host = "https", "git.acme.dev"
+		reply, err := x.reply(t.Context(), row.tool, row.req)
+		if err != nil || reply.Outcome != row.want {
+			t.Errorf("%s: %+v, %v", row.reason, reply, err)
 		}
 	}
 }

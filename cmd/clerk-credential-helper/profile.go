@@ -11,7 +11,7 @@ import (
 
 // What tools ask that is about a profile and not about one host.
 
-// complete says that a request is one that can be answered: it has a host, or asks for more than one, or names its
+// complete reports whether a request can be answered: it has a host, or asks for more than one, or names its
 // profile on a wire that has no hosts. All others get nothing and start nothing.
 func (t tool) complete(req protocol.Request) bool {
 	switch req.Verb {

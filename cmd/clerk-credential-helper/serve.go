@@ -76,8 +76,8 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
-	if req.NeverAsk || t.waits > 0 || t.unwatched {
-		b.Person = broker.NoPerson{Reason: fmt.Errorf("%s does not wait for a person", t.who)}
+	if t.neverWaits(req) {
+		b.Person = doesNotWait(t.who)
 	}
 	if t.waits > 0 {
 		limited, cancel := context.WithTimeout(ctx, t.waits*4/5) // the rest is for the tool to read the answer
@@ -103,6 +103,16 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		sys.sayDone(decision.Profile, decision.Session)
 	}
 	return reply
+}
+
+// neverWaits reports whether the tool does not wait for a person to sign in.
+func (t tool) neverWaits(req protocol.Request) bool {
+	return req.NeverAsk || t.waits > 0 || t.unwatched
+}
+
+// doesNotWait is who can be asked for a tool that does not wait.
+func doesNotWait(tool string) broker.Person {
+	return broker.NoPerson{Reason: fmt.Errorf("%s does not wait for a person", tool)}
 }
 
 // heard is the context for what takes longer than a read of the keychain: Ctrl-C ends it, and so does the end of whatever

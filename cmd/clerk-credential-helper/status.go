@@ -33,10 +33,10 @@ type profileStatus struct {
 	Account     string    `json:"account,omitempty"`
 	Expires     time.Time `json:"expires,omitzero"`
 	Refreshable bool      `json:"refreshable"`
-	// Given says that the token came by login --with-token.
+	// Given is set if the token came by login --with-token.
 	Given    bool   `json:"given,omitempty"`
 	StoredIn string `json:"stored_in"`
-	// Injected is the variable that brings a token, which goes before the session.
+	// Injected is the variable that brings a token, which takes precedence over the session.
 	Injected string `json:"injected,omitempty"`
 	// LastSignIn is why the last one came to nothing, for as long as that counts.
 	LastSignIn string `json:"last_sign_in,omitempty"`

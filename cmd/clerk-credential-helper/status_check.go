@@ -19,13 +19,13 @@ const (
 	checkAccepted    checkOutcome = "accepted"
 	checkRefused     checkOutcome = "refused"
 	checkUnreachable checkOutcome = "not reachable" // or without an answer that can be used
-	checkNotTold     checkOutcome = "not told"      // the issuer tells nobody about tokens of this kind
+	checkNotTold     checkOutcome = "not told"      // the issuer gives no information about tokens of this kind
 	checkNoToken     checkOutcome = "no token"      // a machine's, which is not minted for a question
 	checkSignIn      checkOutcome = "needs a sign-in"
 	checkUnknown     checkOutcome = "unknown" // the keychain does not say
 )
 
-// errNobody keeps a question about a token from becoming a question to a person.
+// errNobody is why --check does not ask the person to sign in.
 var errNobody = errors.New("status --check asks no person")
 
 // askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
@@ -80,7 +80,7 @@ func checkToken(ctx context.Context, b *broker.Broker, p *config.Profile, token 
 }
 
 // checkError is what the exit status says: 4 where a sign-in is all that is missing; 1 where an issuer gives no answer, or
-// a token that no sign-in replaces is refused. One of which nobody tells, and one that is not minted yet, are no failure.
+// a token that no sign-in replaces is refused. A token of which the issuer gives no information, and one that is not minted yet, are no failure.
 func checkError(all []profileStatus) error {
 	failed := 0
 	missing := ""

@@ -17,7 +17,7 @@ import (
 var (
 	// ErrRefused means that a token is not good, by the issuer's word or by its keys.
 	ErrRefused = errors.New("the issuer does not accept it")
-	// ErrNotTold means that an issuer tells nobody about such a token: an API key, or a machine's opaque token.
+	// ErrNotTold means that an issuer gives no information about such a token: an API key, or a machine's opaque token.
 	ErrNotTold = errors.New("only the server that takes it can tell")
 )
 

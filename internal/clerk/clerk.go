@@ -60,13 +60,13 @@ type Client struct {
 	Transport http.RoundTripper // nil means one made by NewTransport, without further roots
 	UserAgent string            // should name the program: Clerk refuses the default ones of HTTP libraries
 	Hostname  string            // this machine's name, for the pages of a sign-in
-	// Peer says whether a connection to the listener at server, from client, may be the person's own; nil means all may.
+	// Peer reports whether a connection to the listener at server, from client, may be the person's own; nil means all may.
 	Peer    func(server, client netip.AddrPort) bool
 	Now     func() time.Time // nil means time.Now
 	Timeout time.Duration    // how long a person has; 0 means 5 min
 	// Account is whom the person wants to be, as a hint for the issuer (login_hint of OpenID Connect Core 1.0 §3.1.2.1;
 	// others must ignore it, RFC 6749 §3.1). It also asks for a new sign-in (prompt=login), because a browser that is
-	// signed in as somebody else would not ask.
+	// signed in to another account would not ask.
 	Account string
 	Sleep   func(context.Context, time.Duration) error // between two polls of Device; nil means a real one
 	Backend string                                     // Clerk's Backend API, for Mint; empty means BackendURL
@@ -89,8 +89,8 @@ type Tokens struct {
 	IDToken      string    // only where the profile hands out ID tokens
 	ExpiresAt    time.Time // when the token that the profile hands out ends
 	ReceivedAt   time.Time
-	// Unproven says that the sign-in page did not prove that it answered us: somebody else may have sent their own
-	// account's token, and the person must be shown the account before it is kept.
+	// Unproven is set if the sign-in page did not prove that it answered us: another page may have sent the token of its own
+	// account, and the person must be shown the account before it is kept.
 	Unproven bool
 }
 

@@ -24,7 +24,7 @@ type metadata struct {
 	Keys             string   `json:"jwks_uri"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	Prompts          []string `json:"prompt_values_supported"`
-	// NamesItself says that every authorization response has an iss parameter (RFC 9207 §3).
+	// NamesItself is set if every authorization response has an iss parameter (RFC 9207 §3).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
 	// Companion is what a companion page says of itself.
 	Companion *companionMetadata `json:"clerk_companion"`

@@ -211,7 +211,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// networkError says that an endpoint could not be asked. net/http quotes an answer that is not HTTP, and such an answer
+// networkError is that an endpoint could not be asked. net/http quotes an answer that is not HTTP, and such an answer
 // can hold anything, the request included.
 func networkError(endpoint string, err error, secrets ...string) error {
 	text := err.Error()

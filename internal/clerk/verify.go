@@ -23,7 +23,7 @@ import (
 const (
 	// leeway is how far the issuer's clock and ours may be apart, either way.
 	leeway = 30 * time.Second
-	// unknownLife is taken for an access token whose end nobody tells.
+	// unknownLife is assumed for an access token whose end is not given.
 	unknownLife = time.Hour
 )
 
