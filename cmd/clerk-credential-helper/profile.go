@@ -44,7 +44,9 @@ func (sys *system) ofProfile(ctx context.Context, b *broker.Broker, p *config.Pr
 	if err != nil {
 		return protocol.Reply{Outcome: protocol.Failed, Err: err}
 	}
-	sys.sayDone(p, s)
+	if !plan.Quick() {
+		sys.sayDone(p, s)
+	}
 	return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s)}
 }
 

@@ -95,11 +95,11 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
 	}
 	decision := b.Decide(ctx, req)
-	if !decision.Quick() {
-		ctx = sys.heard(ctx)
+	if decision.Quick() {
+		return decision.Answer(ctx)
 	}
-	reply := decision.Answer(ctx)
-	if reply.Outcome == protocol.Found && req.Verb == protocol.Get {
+	reply := decision.Answer(sys.heard(ctx))
+	if reply.Outcome == protocol.Found {
 		sys.sayDone(decision.Profile, decision.Session)
 	}
 	return reply

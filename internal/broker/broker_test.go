@@ -1077,6 +1077,14 @@ func TestList(t *testing.T) {
 	if got := list(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v: hosts named exactly, and no refresh yet", got, want)
 	}
+	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
+	if got := list(); len(got) != 0 {
+		t.Errorf("only a sign-in would help: %v", got)
+	}
+	b.have(23*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
+	if got := list(); !reflect.DeepEqual(got, want) {
+		t.Errorf("without a refresh token: got %v", got)
+	}
 	b.wantCalls()
 }
 
