@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -65,12 +66,8 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{filepath.Dir(path), filepath.Dir(real)} {
-		d, err := os.Open(dir)
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join(checkTrusted(d), d.Close()); err != nil {
+	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(real)}) {
+		if err := checkTrustedDir(dir); err != nil {
 			return nil, err
 		}
 	}

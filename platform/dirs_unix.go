@@ -53,20 +53,33 @@ func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
 }
 
-// checkTrusted checks that the file or folder is ours or root's and that no other user may write to it.
+// checkTrusted checks that the file is ours or root's and that no other user may write to it.
 func checkTrusted(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	owner, err := ownerOf(f.Name(), info)
+	return checkOwner(f.Name(), info)
+}
+
+// checkTrustedDir is checkTrusted for a folder. To open it as well would cost more than the whole rest.
+func checkTrustedDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return checkOwner(dir, info)
+}
+
+func checkOwner(path string, info fs.FileInfo) error {
+	owner, err := ownerOf(path, info)
 	switch {
 	case err != nil:
 		return err
 	case owner != 0 && owner != os.Getuid():
-		return fmt.Errorf("%s %w (%d)", f.Name(), ErrForeign, owner)
+		return fmt.Errorf("%s %w (%d)", path, ErrForeign, owner)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s %w (mode %04o)", f.Name(), ErrWritable, info.Mode().Perm())
+		return fmt.Errorf("%s %w (mode %04o)", path, ErrWritable, info.Mode().Perm())
 	}
 	return nil
 }

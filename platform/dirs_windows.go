@@ -98,6 +98,15 @@ func checkTrusted(f *os.File) error {
 	return checkAccess(f.Name(), sd, writeRights, ErrWritable)
 }
 
+// checkTrustedDir is checkTrusted for a folder.
+func checkTrustedDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(checkTrusted(d), d.Close())
+}
+
 // checkPrivate checks that only this user and the system's administrators may read or write.
 func checkPrivate(path string, _ fs.FileInfo) error {
 	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
