@@ -1,13 +1,14 @@
 // Command bench measures how long a tool waits for a token that is in the keychain, beside the helpers it might use
-// instead.
+// instead and beside bench/testdata/floor, the least that a Go program can do.
 //
-// It builds the programs, starts a session bus and a gnome-keyring of its own in a throw-away home, seeds one item for
-// each program, runs all of them in turn, and prints a Markdown table. Nothing of the person who runs it is touched.
+// It builds the programs, starts a session bus and a gnome-keyring of its own in a temporary home, stores one item for
+// each program, runs all of them in random order, round by round, and prints a Markdown table. It leaves the user's own
+// files, keyring and bus alone.
 //
 //	go run ./bench [-rounds 200]
 //
-// It needs dbus-daemon, gnome-keyring-daemon and secret-tool. The rest is measured where it is installed: a C compiler,
-// pkg-config and libsecret's headers for git's helper and docker's, GNU time for the memory.
+// It needs dbus-daemon, gnome-keyring-daemon and secret-tool (on Debian: gnome-keyring, dbus, libsecret-tools). Where they
+// are installed, a C compiler, pkg-config and libsecret's headers add git's helper and docker's, and GNU time the memory.
 package main
 
 import (
@@ -42,12 +43,12 @@ func main() {
 	}
 }
 
-// libsecretHelper is where Debian's git has the source of git-credential-libsecret.
+// libsecretHelper is the source of git-credential-libsecret in Debian's git.
 const libsecretHelper = "/usr/share/doc/git/contrib/credential/libsecret/git-credential-libsecret.c"
 
 const dockerHelper = "github.com/docker/docker-credential-helpers/secretservice/cmd@v0.9.12"
 
-// The tokens of the other programs are as long as an access token of Clerk's.
+// tokenBytes is the length of the other programs' tokens: that of an access token of Clerk's.
 const tokenBytes = 900
 
 // warmUp is the number of first rounds that do not count.
@@ -55,6 +56,7 @@ const warmUp = 10
 
 const (
 	gitRequest    = "protocol=https\nhost=git.acme.dev\n\n"
+	foreign       = "protocol=https\nhost=git.foreign.dev\n\n"
 	dockerRequest = "git.acme.dev\n"
 )
 
@@ -63,15 +65,15 @@ type program struct {
 	name, role string
 	argv       []string
 	stdin      string
-	wants      string // what must be in its answer
+	wants      string // a part of its answer; empty if it has none
 
 	wall, cpu []time.Duration
 }
 
 // The rows that others are compared with.
 const (
-	rolePeer = "peer"
-	roleOurs = "ours"
+	roleFloor = "floor"
+	rolePeer  = "peer"
 )
 
 func run(ctx context.Context, out io.Writer, rounds int) error {
@@ -99,7 +101,7 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		return err
 	}
 	for round := range rounds + warmUp {
-		for _, i := range rand.Perm(len(programs)) { // who comes after another use of the keyring finds it awake
+		for _, i := range rand.Perm(len(programs)) { // the program after another use of the keyring finds it awake
 			if err := programs[i].measure(ctx, w.env, round >= warmUp); err != nil {
 				return err
 			}
@@ -130,7 +132,7 @@ func (p *program) measure(ctx context.Context, env []string, count bool) error {
 	return nil
 }
 
-// world is the throw-away home with its services.
+// world is the temporary home with its services.
 type world struct {
 	dir  string
 	env  []string
@@ -143,7 +145,7 @@ func (w *world) stop() {
 	}
 }
 
-// build makes every program that can be made here. What is missing is said on standard error.
+// build makes every program that can be made here, and names the others on standard error.
 func (w *world) build(ctx context.Context) ([]*program, error) {
 	empty := filepath.Join(w.dir, "empty.go")
 	if err := os.WriteFile(empty, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
@@ -154,6 +156,7 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	for _, b := range [][]string{
 		{"clerk-credential-helper", "./cmd/clerk-credential-helper"},
 		{"empty", empty},
+		{"floor", "./bench/testdata/floor"},
 	} {
 		_, err := command(ctx, builder, "", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path(b[0]), b[1])
 		if err != nil {
@@ -169,8 +172,10 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	programs := []*program{
 		{name: "/bin/true", argv: []string{"/bin/true"}},
 		{name: "a Go program that does nothing", argv: []string{path("empty")}},
-		{name: "`git-credential-clerk get`", role: roleOurs, argv: []string{path("git-credential-clerk"), "get"}, stdin: gitRequest, wants: "\npassword=ey"},
-		{name: "`docker-credential-clerk get`", role: roleOurs, argv: []string{path("docker-credential-clerk"), "get"}, stdin: dockerRequest, wants: `"Secret":"ey`},
+		{name: "the floor: `bench/testdata/floor`", role: roleFloor, argv: []string{path("floor"), "bench", "item"}, wants: token},
+		{name: "`git-credential-clerk get`", argv: []string{path("git-credential-clerk"), "get"}, stdin: gitRequest, wants: "\npassword=ey"},
+		{name: "`docker-credential-clerk get`", argv: []string{path("docker-credential-clerk"), "get"}, stdin: dockerRequest, wants: `"Secret":"ey`},
+		{name: "`git-credential-clerk get`, a host of no profile", argv: []string{path("git-credential-clerk"), "get"}, stdin: foreign},
 		{name: "`secret-tool lookup`", argv: []string{"secret-tool", "lookup", "bench", "item"}, wants: token},
 	}
 	if err := buildLibsecretHelper(ctx, path("git-credential-libsecret")); err != nil {
@@ -196,8 +201,8 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	return programs, nil
 }
 
-// settle copies a program, as install.sh does. A linker writes through a mapping, and what it leaves in the page cache
-// takes half a millisecond longer to start.
+// settle copies a program, as install.sh does. A linker writes through a mapping, and a file left so in the page cache takes
+// half a millisecond longer to start.
 func settle(name string) error {
 	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -229,7 +234,7 @@ func buildLibsecretHelper(ctx context.Context, to string) error {
 	return err
 }
 
-// busConfig has no servicedir: nothing is started behind our back.
+// busConfig has no servicedir, so the bus starts no services.
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -244,7 +249,7 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 </busconfig>
 `
 
-// start runs the bus and the keyring until stop.
+// start starts the bus and the keyring. They run until stop.
 func (w *world) start(ctx context.Context) error {
 	config := filepath.Join(w.dir, "bus.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, w.dir), 0o600); err != nil {
@@ -259,7 +264,7 @@ func (w *world) start(ctx context.Context) error {
 	return err
 }
 
-// serve starts a program and waits for the line of its output that says that it is ready. It returns that line's group.
+// serve starts a program and waits for a line of its output that matches ready. It returns the match's group.
 func (w *world) serve(ctx context.Context, stdin string, ready *regexp.Regexp, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -287,7 +292,7 @@ func (w *world) serve(ctx context.Context, stdin string, ready *regexp.Regexp, n
 	return "", fmt.Errorf("%s ended before it was ready", name)
 }
 
-// seed gives each program its item. Ours is written by a sign-in at the stand-in for Clerk.
+// seed stores an item for each program. Ours is written by a sign-in at the sandbox.
 func (w *world) seed(ctx context.Context, programs []*program) error {
 	token := strings.Repeat("t", tokenBytes)
 	store := func() error {
@@ -296,7 +301,7 @@ func (w *world) seed(ctx context.Context, programs []*program) error {
 	}
 	err := store()
 	for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); err = store() {
-		time.Sleep(20 * time.Millisecond) // gnome-keyring does not say when it is ready
+		time.Sleep(20 * time.Millisecond) // gnome-keyring has no sign for it
 	}
 	if err != nil {
 		return err
@@ -334,17 +339,21 @@ func (w *world) seed(ctx context.Context, programs []*program) error {
 
 func report(ctx context.Context, out io.Writer, w *world, programs []*program) error {
 	rows := bufio.NewWriter(out)
+	var floor *program
 	var peers []*program
 	for _, p := range programs {
-		if p.role == rolePeer {
+		switch p.role {
+		case roleFloor:
+			floor = p
+		case rolePeer:
 			peers = append(peers, p)
 		}
 	}
-	fmt.Fprint(rows, "| program | min ms | median ms | user+sys ms | peak MB | binary KB |")
+	fmt.Fprint(rows, "| program | min ms | median ms | user+sys ms | peak MB | binary KB | times the floor |")
 	for _, peer := range peers {
 		fmt.Fprintf(rows, " of %s |", peer.name)
 	}
-	fmt.Fprintf(rows, "\n|---|%s\n", strings.Repeat("---|", 5+len(peers)))
+	fmt.Fprintf(rows, "\n|---|%s\n", strings.Repeat("---|", 6+len(peers)))
 	for _, p := range programs {
 		file, err := exec.LookPath(p.argv[0])
 		if err != nil {
@@ -354,8 +363,9 @@ func report(ctx context.Context, out io.Writer, w *world, programs []*program) e
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(rows, "| %s | %.2f | %.2f | %.2f | %s | %d |", p.name, milliseconds(slices.Min(p.wall)),
-			milliseconds(median(p.wall)), milliseconds(median(p.cpu)), p.peak(ctx, w), info.Size()/1000)
+		fmt.Fprintf(rows, "| %s | %.2f | %.2f | %.2f | %s | %d | %.2f |", p.name, milliseconds(slices.Min(p.wall)),
+			milliseconds(median(p.wall)), milliseconds(median(p.cpu)), p.peak(ctx, w), info.Size()/1000,
+			float64(median(p.wall))/float64(median(floor.wall)))
 		for _, peer := range peers {
 			fmt.Fprintf(rows, " %.0f %% |", 100*float64(median(p.wall))/float64(median(peer.wall)))
 		}
@@ -365,8 +375,8 @@ func report(ctx context.Context, out io.Writer, w *world, programs []*program) e
 	return rows.Flush()
 }
 
-// peak is the median of the program's resident memory in MB. It is told by GNU time, which is small: what a large
-// program's child is charged with begins at the size of its parent.
+// peak returns the median of the program's peak resident memory in MB, as GNU time measures it. This program is too large
+// to measure it itself: a child is charged at least with the size of its parent.
 func (p *program) peak(ctx context.Context, w *world) string {
 	const file = "peak"
 	var peaks []int
@@ -388,7 +398,7 @@ func (p *program) peak(ctx context.Context, w *world) string {
 	return fmt.Sprintf("%.1f", float64(median(peaks))/1000)
 }
 
-// machine tells in what kind of place the figures were taken.
+// machine describes where the figures were taken: date, processor, system and versions.
 func machine(ctx context.Context) string {
 	var facts []string
 	facts = append(facts, time.Now().Format(time.DateOnly))
@@ -422,7 +432,7 @@ func median[T int | time.Duration](values []T) T {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// command runs a program to its end and gives its standard output.
+// command runs a program to its end and returns its standard output.
 func command(ctx context.Context, env []string, stdin, name string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
