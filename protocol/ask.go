@@ -1,6 +1,13 @@
 package protocol
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+)
 
 // Address is a place that a token could be asked for, as a person writes it in place of a tool.
 type Address struct {
@@ -9,6 +16,59 @@ type Address struct {
 	URL          string // the whole address with its scheme, and with the user but no password
 	Bare         string // the same without the user
 	Written      string // without the user and, where none was written, without a scheme
+	Shown        string // for people: as written, with a mark in the password's place
+	Password     bool   // there was one, which is kept nowhere
+}
+
+// ParseAddress parses a URL or a host, perhaps with a user in it, as pip's index URLs have one. The user ends at the first "@", as git has it, so that a second one stays in the host, which
+// then matches nothing. Its errors do not repeat the address, which may hold a password.
+func ParseAddress(text string) (Address, error) {
+	malformed := errors.New("the address is not a URL or a host")
+	if !strings.Contains(text, "@") {
+		malformed = fmt.Errorf("%q is not a URL or a host", text)
+	}
+	req, err := Docker{}.ReadRequest(Get, strings.NewReader(text))
+	if err != nil {
+		return Address{}, malformed
+	}
+	if cutPassword(text, req.Host) {
+		return Address{}, errors.New("the address is malformed: in a user and a password @ / ? # are written as %40 %2F %3F %23")
+	}
+	var a Address
+	a.Scheme, a.Host, a.Written, a.URL, a.Shown = req.Scheme, req.Host, req.ServerURL, req.ServerURL, req.ServerURL
+	if before, host, ok := strings.Cut(req.Host, "@"); ok {
+		user, _, password := strings.Cut(before, ":")
+		a.Host, a.Password = host, password
+		if a.User, err = url.PathUnescape(user); err != nil || strings.ContainsFunc(a.User, unicode.IsControl) {
+			return Address{}, errors.New("the user in the address is malformed: a percent sign begins a code such as %40")
+		}
+		replace := func(with string) string { return strings.Replace(req.ServerURL, before+"@", with, 1) }
+		a.Written = replace("")
+		if a.URL = a.Written; user != "" {
+			a.URL = replace(user + "@")
+		}
+		if a.Shown = a.URL; password {
+			a.Shown = replace(user + ":...@")
+		}
+	}
+	if a.Host == "" {
+		return Address{}, malformed
+	}
+	a.Bare = a.Written
+	if a.Scheme == "" {
+		a.Scheme, a.URL, a.Bare = "https", "https://"+a.URL, "https://"+a.Bare
+	}
+	return a, nil
+}
+
+// cutPassword reports whether the host of an address is, or has in it, a piece of a password that would have had to be escaped.
+func cutPassword(text, host string) bool {
+	before, after, ok := strings.Cut(host, "@")
+	if ok {
+		return strings.Contains(before, ":") && strings.Contains(after, "@")
+	}
+	_, port, _ := strings.Cut(host, ":")
+	return strings.Contains(text, "@") && !strings.HasPrefix(host, "[") && strings.ContainsFunc(port, func(r rune) bool { return !unicode.IsDigit(r) })
 }
 
 // Question is what a tool sends for an address.

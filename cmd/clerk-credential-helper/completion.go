@@ -1,6 +1,7 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"strings"
 
@@ -11,46 +12,19 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"bash, zsh, fish or powershell."`
 }
 
+// completions are the scripts of the shells, each in a file of its name.
+//
+//go:embed completion
+var completions embed.FS
+
 // Run prints what teaches a shell to ask us for the words that could follow. The words themselves come from the grammar
 // and the configuration, so that the script never gets out of date.
 func (c completionCommand) Run(sys *system) error {
-	script := map[string]string{
-		"bash": `# In ~/.bashrc: source <(clerk-credential-helper completion bash)
-_clerk_credential_helper() {
-	local IFS=$'\n'
-	COMPREPLY=($(clerk-credential-helper complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-}
-complete -o default -F _clerk_credential_helper clerk-credential-helper
-`,
-		"zsh": `#compdef clerk-credential-helper
-# In ~/.zshrc, after compinit: source <(clerk-credential-helper completion zsh)
-_clerk_credential_helper() {
-	local -a found
-	found=("${(@f)$(clerk-credential-helper complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-	compadd -a found
-}
-compdef _clerk_credential_helper clerk-credential-helper
-`,
-		"fish": `# clerk-credential-helper completion fish > ~/.config/fish/completions/clerk-credential-helper.fish
-function __clerk_credential_helper
-	set -l words (commandline -opc) (commandline -ct)
-	clerk-credential-helper complete -- $words[2..-1] 2>/dev/null
-end
-complete -c clerk-credential-helper -f -a '(__clerk_credential_helper)'
-`,
-		"powershell": `# In $PROFILE: clerk-credential-helper completion powershell | Out-String | Invoke-Expression
-Register-ArgumentCompleter -Native -CommandName clerk-credential-helper -ScriptBlock {
-	param($word, $ast, $cursor)
-	$words = @($ast.CommandElements | Select-Object -Skip 1 | ForEach-Object { "$_" })
-	# An empty argument would be lost on the way to a native program.
-	$flags = @(if ($word -eq '') { '--next' })
-	clerk-credential-helper complete @flags -- @words 2>$null | ForEach-Object {
-		[System.Management.Automation.CompletionResult]::new($_)
+	script, err := completions.ReadFile("completion/" + c.Shell)
+	if err != nil {
+		return err
 	}
-}
-`,
-	}[c.Shell]
-	_, err := fmt.Fprint(sys.stdout, script)
+	_, err = sys.stdout.Write(script)
 	return err
 }
 

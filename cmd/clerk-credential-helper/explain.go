@@ -73,7 +73,7 @@ type wireAnswer struct {
 // Run says what a tool would get and why. It reads the configuration and the keychain; it asks neither the network nor a
 // person, and changes nothing.
 func (c explainCommand) Run(ctx context.Context, sys *system) error {
-	a, err := readAddress(c.URL)
+	a, err := protocol.ParseAddress(c.URL)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -98,7 +98,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	e := main.explanation
-	e.Asked, e.password = a.shown, a.password
+	e.Asked, e.password = a.Shown, a.Password
 	if missing != nil {
 		e.Why, e.Hint = missing.Error(), hint(missing)
 	}
@@ -229,11 +229,11 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 }
 
 // answers has each tool that has a host ask for the address in its own words, and each wire write its reply down.
-func (x *explainer) answers(ctx context.Context, a address) ([]wireAnswer, error) {
+func (x *explainer) answers(ctx context.Context, a protocol.Address) ([]wireAnswer, error) {
 	var all []wireAnswer
 	for _, t := range tools() {
 		none := func(string) string { return "" }
-		asks, ok := t.wire(none, nil).Ask(a.Address)
+		asks, ok := t.wire(none, nil).Ask(a)
 		if !ok {
 			continue
 		}

@@ -156,7 +156,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
 			key = "publishable_key"
 		}
-		return key + " = " + quote(answer)
+		return key + " = " + config.Quote(answer)
 	}, "client_id = \"x\"\nhosts = [\"git.acme.dev\"]")
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	} else {
 		sys.console().Tell("", "The OAuth application in Clerk's dashboard has an id.")
 		client, err := sys.answer(ctx, "Client id: ", func(answer string) string {
-			return "client_id = " + quote(answer)
+			return "client_id = " + config.Quote(answer)
 		}, whose+"\nhosts = [\"git.acme.dev\"]")
 		if err != nil {
 			return nil, err
@@ -179,14 +179,14 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	hosts, err := sys.answer(ctx, "Hosts: ", func(answer string) string {
 		var quoted []string
 		for _, host := range strings.FieldsFunc(answer, func(r rune) bool { return r == ' ' || r == ',' }) {
-			quoted = append(quoted, quote(host))
+			quoted = append(quoted, config.Quote(host))
 		}
 		return "hosts = [" + strings.Join(quoted, ", ") + "]"
 	}, whose)
 	if err != nil {
 		return nil, err
 	}
-	added := append([]string{"[profiles." + profileName(hosts) + "]"}, append(strings.Split(whose, "\n"), hosts)...)
+	added := append([]string{"[profiles." + config.NameFor(strings.Split(hosts, `"`)[1]) + "]"}, append(strings.Split(whose, "\n"), hosts)...)
 	if len(bytes.TrimSpace(text)) > 0 {
 		added = append([]string{""}, added...)
 	}
@@ -300,39 +300,4 @@ func (sys *system) answer(ctx context.Context, question string, line func(string
 		_, words, _ := strings.Cut(err.Error(), ": ") // where in the answer is nothing to tell
 		sys.console().Tell(words)
 	}
-}
-
-// quote is a basic string of TOML. What a terminal cannot type is refused by the parser, not repaired here.
-func quote(s string) string {
-	var b bytes.Buffer
-	b.WriteByte('"')
-	for _, c := range []byte(s) {
-		switch {
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c < ' ':
-			fmt.Fprintf(&b, `\u%04x`, c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-// profileName makes a name out of the first host: "acme" for git.acme.dev.
-func profileName(hosts string) string {
-	_, after, _ := strings.Cut(hosts, `"`)
-	host, _, _ := strings.Cut(after, `"`)
-	host, _, _ = strings.Cut(host, ":")
-	labels := strings.Split(strings.ToLower(host), ".")
-	if len(labels) < 2 || strings.Trim(host, "0123456789.") == "" {
-		return "default"
-	}
-	name := labels[len(labels)-2]
-	if name == "file" || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		return "default"
-	}
-	return name
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -17,73 +15,31 @@ type manCommand struct{}
 // Run prints the manual page in the language of man(7). Commands and flags come from the grammar, so that the page never
 // gets out of date.
 func (manCommand) Run(k *kong.Context, sys *system) error {
-	page := manPage{w: sys.stdout}
+	page := manPage{console.Roff{W: sys.stdout}}
 	page.write(k.Model)
-	return page.err
+	return page.Err
 }
 
-// manPage writes requests and text of man(7), and keeps the first error.
-type manPage struct {
-	w   io.Writer
-	err error
-}
-
-func (m *manPage) line(format string, args ...any) {
-	if m.err == nil {
-		_, m.err = fmt.Fprintf(m.w, format+"\n", args...)
-	}
-}
-
-// text is a paragraph of words, over several lines. None of its characters can make a request.
-func (m *manPage) text(words string) {
-	for line := range strings.SplitSeq(console.Fold("", "", roff(words)), "\n") {
-		m.verbatim(line)
-	}
-}
-
-// verbatim is one line of roff's text.
-func (m *manPage) verbatim(line string) {
-	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
-		line = `\&` + line
-	}
-	if line != "" {
-		m.line("%s", line)
-	}
-}
-
-// roff escapes what the language would take for its own. A hyphen becomes the one that can be copied into a shell.
-func roff(words string) string {
-	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(strings.TrimSpace(words))
-}
-
-// item is a tagged paragraph; tag is roff already.
-func (m *manPage) item(tag, words string) {
-	m.line(".TP")
-	m.line("%s", tag)
-	m.text(words)
-}
-
-func bold(words string) string { return `\fB` + roff(words) + `\fP` }
-
-func italic(words string) string { return `\fI` + roff(words) + `\fP` }
+// manPage is the page as it is written.
+type manPage struct{ console.Roff }
 
 func (m *manPage) write(app *kong.Application) {
-	m.line(`.\" Made by "clerk-credential-helper man"; do not edit.`)
-	m.line(`.TH CLERK\-CREDENTIAL\-HELPER 1 %q %q`, builtOn(), "clerk-credential-helper "+programVersion())
-	m.line(".SH NAME")
-	m.line(`clerk\-credential\-helper \- %s`, roff("one sign-in with Clerk for git, docker and every other tool"))
-	m.line(".SH SYNOPSIS")
-	m.line(`.B clerk\-credential\-helper`)
-	m.line(`.I command`)
-	m.line(`.RI [ arguments ]`)
-	m.line(".SH DESCRIPTION")
-	m.text("Hands Clerk-issued tokens to developer tools. A token comes from the keychain; near its end it is refreshed; where there is none, a person signs in through the browser, once, however many tools ask. It goes only to the hosts that its profile names.")
-	m.line(".PP")
-	m.text("Tools call the program by names of their own: git-credential-clerk, docker-credential-clerk, cargo-credential-clerk, bazel-credential-clerk and others. The command setup tells a tool to do so.")
+	m.Line(`.\" Made by "clerk-credential-helper man"; do not edit.`)
+	m.Line(`.TH CLERK\-CREDENTIAL\-HELPER 1 %q %q`, builtOn(), "clerk-credential-helper "+programVersion())
+	m.Line(".SH NAME")
+	m.Line(`clerk\-credential\-helper \- %s`, console.RoffText("one sign-in with Clerk for git, docker and every other tool"))
+	m.Line(".SH SYNOPSIS")
+	m.Line(`.B clerk\-credential\-helper`)
+	m.Line(`.I command`)
+	m.Line(`.RI [ arguments ]`)
+	m.Line(".SH DESCRIPTION")
+	m.Text("Hands Clerk-issued tokens to developer tools. A token comes from the keychain; near its end it is refreshed; where there is none, a person signs in through the browser, once, however many tools ask. It goes only to the hosts that its profile names.")
+	m.Line(".PP")
+	m.Text("Tools call the program by names of their own: git-credential-clerk, docker-credential-clerk, cargo-credential-clerk, bazel-credential-clerk and others. The command setup tells a tool to do so.")
 	m.commands("COMMANDS", app, func(group *kong.Group) bool { return group == nil })
 	m.commands("COMMANDS FOR TOOLS", app, func(group *kong.Group) bool { return group != nil })
-	m.line(".SH EXIT STATUS")
-	m.text("Of the commands for people; the wires of tools have their own.")
+	m.Line(".SH EXIT STATUS")
+	m.Text("Of the commands for people; the wires of tools have their own.")
 	for _, row := range [][2]string{
 		{"0", "It is done."},
 		{"1", "It failed."},
@@ -91,17 +47,17 @@ func (m *manPage) write(app *kong.Application) {
 		{"4", "A sign-in is needed, and nobody may be asked here."},
 		{"130", "It was interrupted."},
 	} {
-		m.item(bold(row[0]), row[1])
+		m.Item(console.RoffBold(row[0]), row[1])
 	}
-	m.line(".SH ENVIRONMENT")
+	m.Line(".SH ENVIRONMENT")
 	for _, row := range manVariables() {
-		m.item(bold(row[0]), row[1])
+		m.Item(console.RoffBold(row[0]), row[1])
 	}
-	m.line(".SH FILES")
-	m.item(italic("~/.config/clerk-credential-helper/config.toml"), "The profiles of this user; %AppData% on Windows. A profile replaces the machine's of that name.")
-	m.item(italic("/etc/clerk-credential-helper/config.toml"), "The profiles of the machine; below /Library/Application Support on macOS, below %ProgramData% on Windows.")
-	m.item(italic("~/.local/state/clerk-credential-helper"), "The sessions, where CLERK_HELPER_STORE=file; %LocalAppData% on Windows.")
-	m.line(".SH EXAMPLES")
+	m.Line(".SH FILES")
+	m.Item(console.RoffItalic("~/.config/clerk-credential-helper/config.toml"), "The profiles of this user; %AppData% on Windows. A profile replaces the machine's of that name.")
+	m.Item(console.RoffItalic("/etc/clerk-credential-helper/config.toml"), "The profiles of the machine; below /Library/Application Support on macOS, below %ProgramData% on Windows.")
+	m.Item(console.RoffItalic("~/.local/state/clerk-credential-helper"), "The sessions, where CLERK_HELPER_STORE=file; %LocalAppData% on Windows.")
+	m.Line(".SH EXAMPLES")
 	for i, row := range [][2]string{
 		{"clerk-credential-helper setup", "Three questions make a profile; then git and docker are told."},
 		{"git clone https://git.acme.dev/platform/api.git", "The first call that needs a token opens the browser."},
@@ -110,19 +66,19 @@ func (m *manPage) write(app *kong.Application) {
 		{"clerk-credential-helper doctor --fix", "Checks everything, and offers to mend what it can."},
 	} {
 		if i > 0 {
-			m.line(".PP")
+			m.Line(".PP")
 		}
-		m.text(row[1])
-		m.line(".PP")
-		m.line(".nf")
-		m.line(".RS 4")
-		m.verbatim(roff("$ " + row[0]))
-		m.line(".RE")
-		m.line(".fi")
+		m.Text(row[1])
+		m.Line(".PP")
+		m.Line(".nf")
+		m.Line(".RS 4")
+		m.Verbatim(console.RoffText("$ " + row[0]))
+		m.Line(".RE")
+		m.Line(".fi")
 	}
-	m.line(".SH SEE ALSO")
-	m.line(".BR gitcredentials (7),")
-	m.line(".BR docker\\-login (1)")
+	m.Line(".SH SEE ALSO")
+	m.Line(".BR gitcredentials (7),")
+	m.Line(".BR docker\\-login (1)")
 }
 
 // builtOn is the day of the commit that this program was built from, or nothing.
@@ -141,7 +97,7 @@ func builtOn() string {
 
 // commands writes the commands of some groups, each with its arguments and flags.
 func (m *manPage) commands(title string, app *kong.Application, in func(*kong.Group) bool) {
-	m.line(".SH %s", title)
+	m.Line(".SH %s", title)
 	for _, node := range app.Children {
 		if !node.Hidden && in(node.Group) {
 			m.command(node, "")
@@ -151,9 +107,9 @@ func (m *manPage) commands(title string, app *kong.Application, in func(*kong.Gr
 
 func (m *manPage) command(node *kong.Node, before string) {
 	name := strings.TrimSpace(before + " " + node.Name)
-	usage := []string{bold(name)}
+	usage := []string{console.RoffBold(name)}
 	for _, arg := range node.Positional {
-		word := italic(arg.Name)
+		word := console.RoffItalic(arg.Name)
 		if arg.IsCumulative() {
 			word += "..."
 		}
@@ -162,29 +118,29 @@ func (m *manPage) command(node *kong.Node, before string) {
 		}
 		usage = append(usage, word)
 	}
-	m.line(".SS %s", strings.Join(usage, " "))
-	m.text(node.Help)
+	m.Line(".SS %s", strings.Join(usage, " "))
+	m.Text(node.Help)
 	for _, arg := range node.Positional {
 		if arg.Help != "" {
-			m.item(italic(arg.Name), arg.Help)
+			m.Item(console.RoffItalic(arg.Name), arg.Help)
 		}
 	}
 	for _, flag := range node.Flags {
 		if flag.Hidden || flag.Name == "help" {
 			continue
 		}
-		tag := bold("--" + flag.Name)
+		tag := console.RoffBold("--" + flag.Name)
 		if flag.Short != 0 {
-			tag = bold("-"+string(flag.Short)) + ", " + tag
+			tag = console.RoffBold("-"+string(flag.Short)) + ", " + tag
 		}
 		if !flag.IsBool() {
-			tag += "=" + italic(placeholder(flag))
+			tag += "=" + console.RoffItalic(placeholder(flag))
 		}
 		help := flag.Help
 		if flag.Default != "" && flag.Default != "0" && !flag.IsBool() {
 			help += " Without it: " + flag.Default + "."
 		}
-		m.item(tag, help)
+		m.Item(tag, help)
 	}
 	for _, child := range node.Children {
 		if !child.Hidden {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/testworld"
 
 	"github.com/alecthomas/kong"
@@ -28,11 +29,11 @@ func TestMan(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, node := range parser.Model.Children {
-		if there := strings.Contains(page, "\n.SS "+bold(node.Name)); there == node.Hidden {
+		if there := strings.Contains(page, "\n.SS "+console.RoffBold(node.Name)); there == node.Hidden {
 			t.Errorf("%s is hidden: %v; it is on the page: %v", node.Name, node.Hidden, there)
 		}
 		for _, flag := range node.Flags {
-			if flag.Name != "help" && !node.Hidden && !strings.Contains(page, bold("--"+flag.Name)) {
+			if flag.Name != "help" && !node.Hidden && !strings.Contains(page, console.RoffBold("--"+flag.Name)) {
 				t.Errorf("%s --%s is not on the page", node.Name, flag.Name)
 			}
 		}
@@ -90,8 +91,8 @@ func TestManEscapes(t *testing.T) {
 		strings.Repeat("word ", 15) + ".npmrc here": strings.TrimSpace(strings.Repeat("word ", 15)) + "\n\\&.npmrc here\n",
 	} {
 		var out bytes.Buffer
-		page := manPage{w: &out}
-		page.text(words)
+		page := console.Roff{W: &out}
+		page.Text(words)
 		if out.String() != want {
 			t.Errorf("%q: %q, not %q", words, out.String(), want)
 		}

@@ -270,7 +270,7 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	if p := cfg.Profile(target); p != nil {
 		return p, nil
 	}
-	at, err := readAddress(target)
+	at, err := protocol.ParseAddress(target)
 	if err != nil {
 		return nil, &usageError{err}
 	}
@@ -282,7 +282,7 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	}
 	switch {
 	case len(named) == 0:
-		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.shown, cfg.Names())}
+		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.Shown, cfg.Names())}
 	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail is whoever signs in
 		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.User, named[0].Username)}
 	}

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 )
 
 // mayAsk reports whether a person may be asked on behalf of a tool. The error is the reason why not.
@@ -58,7 +58,7 @@ func (sys *system) mayPrompt() bool {
 	if sys.asking.login {
 		return true
 	}
-	on, err := gitBool(sys.getenv("GIT_TERMINAL_PROMPT"))
+	on, err := protocol.GitBool(sys.getenv("GIT_TERMINAL_PROMPT"))
 	return sys.getenv("GIT_TERMINAL_PROMPT") == "" || err != nil || on
 }
 
@@ -87,7 +87,7 @@ func suspendable() bool {
 // "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. git's files are not read: to ask git for them
 // costs a process for each answer. GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
 func toldNotToAsk(getenv func(string) string) error {
-	value, found := gitConfig(getenv, "credential.interactive")
+	value, found := protocol.GitSetting(getenv, "credential.interactive")
 	if never(value) && found {
 		return fmt.Errorf("git's credential.interactive is %q", value)
 	}
@@ -98,80 +98,6 @@ func toldNotToAsk(getenv func(string) string) error {
 }
 
 func never(value string) bool {
-	on, err := gitBool(value)
+	on, err := protocol.GitBool(value)
 	return strings.EqualFold(value, "never") || value != "" && err == nil && !on
-}
-
-// gitBool reads a truth value as git does (git-config(1), "Values").
-func gitBool(value string) (bool, error) {
-	switch strings.ToLower(value) {
-	case "yes", "on":
-		return true, nil
-	case "no", "off":
-		return false, nil
-	}
-	return strconv.ParseBool(value)
-}
-
-// gitConfig looks a key up in the configuration that git hands down to its children. The last one counts, and
-// GIT_CONFIG_PARAMETERS comes after the numbered ones.
-func gitConfig(getenv func(string) string, key string) (value string, found bool) {
-	count, err := strconv.Atoi(getenv("GIT_CONFIG_COUNT"))
-	if err != nil || count > 1000 {
-		count = 0
-	}
-	for i := range count {
-		if n := strconv.Itoa(i); strings.EqualFold(getenv("GIT_CONFIG_KEY_"+n), key) {
-			value, found = getenv("GIT_CONFIG_VALUE_"+n), true
-		}
-	}
-	for rest := getenv("GIT_CONFIG_PARAMETERS"); rest != ""; {
-		var name, text string
-		name, text, rest = cutParameter(rest)
-		if strings.EqualFold(name, key) {
-			value, found = text, true
-		}
-	}
-	return value, found
-}
-
-// cutParameter takes the first pair off a value of GIT_CONFIG_PARAMETERS: 'key'='value', or 'key=value' as before git
-// 2.31, quoted for a shell. A key without a value is true.
-func cutParameter(list string) (key, value, rest string) {
-	list = strings.TrimLeft(list, " ")
-	key, rest = cutQuoted(list)
-	if after, ok := strings.CutPrefix(rest, "="); ok {
-		value, rest = cutQuoted(after)
-		return key, value, rest
-	}
-	key, value, ok := strings.Cut(key, "=")
-	if !ok {
-		value = "true"
-	}
-	return key, value, rest
-}
-
-// cutQuoted takes the first word off: parts in single quotes, and single characters behind backslashes between them.
-func cutQuoted(s string) (word, rest string) {
-	var b strings.Builder
-	for s != "" {
-		switch s[0] {
-		case '\'':
-			part, after, ok := strings.Cut(s[1:], "'")
-			b.WriteString(part)
-			if !ok {
-				return b.String(), ""
-			}
-			s = after
-		case '\\':
-			b.WriteString(s[1:min(2, len(s))])
-			s = s[min(2, len(s)):]
-		case ' ', '=':
-			return b.String(), s
-		default:
-			b.WriteByte(s[0])
-			s = s[1:]
-		}
-	}
-	return b.String(), ""
 }

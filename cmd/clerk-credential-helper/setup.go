@@ -121,25 +121,20 @@ func (sys *system) configured() (*config.Config, error) {
 
 // hosts are those that the person means, in the configuration's order.
 func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
-	profiles := cfg.Profiles
 	if c.Profile != "" {
-		p := cfg.Profile(c.Profile)
-		if p == nil {
-			return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", c.Profile, cfg.Names())}
+		narrowed, err := narrow(cfg, c.Profile)
+		if err != nil {
+			return nil, err
 		}
-		profiles = []*config.Profile{p}
+		cfg = narrowed
 	}
-	var hosts []config.Host
-	var known []string
-	for _, p := range profiles {
-		for _, h := range p.Hosts {
-			if !slices.Contains(known, h.String()) {
-				hosts, known = append(hosts, h), append(known, h.String())
-			}
-		}
-	}
+	hosts := cfg.Hosts()
 	if c.Host == nil {
 		return hosts, nil
+	}
+	var known []string
+	for _, h := range hosts {
+		known = append(known, h.String())
 	}
 	for _, wanted := range c.Host {
 		if !slices.Contains(known, wanted) {

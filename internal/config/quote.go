@@ -1,0 +1,40 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// Quote is a text as a basic string of TOML. What no setting may hold is refused by Parse, not repaired here.
+func Quote(s string) string {
+	var b bytes.Buffer
+	b.WriteByte('"')
+	for _, c := range []byte(s) {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ':
+			fmt.Fprintf(&b, `\u%04x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// NameFor makes a profile's name out of a host: "acme" for git.acme.dev.
+func NameFor(host string) string {
+	host, _, _ = strings.Cut(host, ":")
+	labels := strings.Split(strings.ToLower(host), ".")
+	if len(labels) < 2 || strings.Trim(host, "0123456789.") == "" {
+		return "default"
+	}
+	name := labels[len(labels)-2]
+	if name == "file" || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return "default"
+	}
+	return name
+}
