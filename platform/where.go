@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// Place describes where this process runs, as far as it matters for asking a user. Each field is the evidence for what
+// Surroundings describes where this process runs, as far as it matters for asking a user. Each field is the evidence for what
 // it is named after, in a few words that contain no value of the environment except names and numbers, or "" if it does
 // not hold.
-type Place struct {
+type Surroundings struct {
 	Graphical  string // a graphical session of this user, seen from where the person sits
 	WSL        string // the Windows Subsystem for Linux, with its version
 	SSH        string // reached through SSH
@@ -26,7 +26,7 @@ type Place struct {
 type Fact struct{ Name, Evidence string }
 
 // Facts lists what holds.
-func (p Place) Facts() []Fact {
+func (p Surroundings) Facts() []Fact {
 	var facts []Fact
 	for _, f := range []Fact{
 		{"graphical session", p.Graphical}, {"WSL", p.WSL}, {"SSH", p.SSH}, {"remote editor", p.Editor},
@@ -73,8 +73,8 @@ func SystemProbes() Probes {
 
 // Where describes where this process runs. It opens the terminal and reads a file or two, so it is not for the hot
 // path.
-func Where(getenv func(string) string, probes Probes) Place {
-	p := Place{
+func Where(getenv func(string) string, probes Probes) Surroundings {
+	p := Surroundings{
 		SSH:        setOne(getenv, "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"),
 		Codespaces: codespaces(getenv),
 		CI:         ci(getenv),
@@ -100,7 +100,7 @@ func Where(getenv func(string) string, probes Probes) Place {
 
 // browserEvidence returns why a browser could be started. The one of Codespaces never reaches our listener under its
 // own name: the editor's proxy leads it to another origin.
-func browserEvidence(p Place, getenv func(string) string) string {
+func browserEvidence(p Surroundings, getenv func(string) string) string {
 	switch {
 	case p.Codespaces != "":
 		return ""

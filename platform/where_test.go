@@ -18,7 +18,7 @@ type machine struct {
 	terminal  string // "", "there" or "foreground"
 }
 
-func (m machine) where() Place {
+func (m machine) where() Surroundings {
 	getenv := func(name string) string { return m.env[name] }
 	if m.system == nil {
 		m.system = windowSystem

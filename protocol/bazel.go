@@ -47,8 +47,8 @@ func (Bazel) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 // Bazel's parser does not take. Everything else is an error on stderr, which Bazel quotes, with status 1: also a URI of
 // no profile (spec.md, "Output").
 func (Bazel) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
-	if reply.Outcome != Found {
-		Words(stderr, failure(req, reply), reply.Hint)
+	if reply.Result != Found {
+		WriteMessage(stderr, failure(req, reply), reply.Hint)
 		return 1, nil
 	}
 	header, err := authorization(reply.Credential)

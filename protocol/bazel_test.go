@@ -49,7 +49,7 @@ func TestBazelWriteReply(t *testing.T) {
 
 		{"a foreign URI is an error", Bazel{}, get, Reply{}, "", "clerk-credential-helper: \"cache.acme.dev\" is the host of no profile\n", 1},
 		{"a sign-in is needed", Bazel{}, get, testNeeds(), "", testNeedsWords, 1},
-		{"a failure", Bazel{}, get, Reply{Outcome: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
+		{"a failure", Bazel{}, get, Reply{Result: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
 	})
 }
 

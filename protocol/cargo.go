@@ -127,9 +127,9 @@ func (*Cargo) WriteReply(stdout, _ io.Writer, req Request, reply Reply) (int, er
 		return refuse(cargoError{Kind: "operation-not-supported"})
 	}
 	switch {
-	case reply.Outcome == None && reply.Err == nil:
+	case reply.Result == None && reply.Err == nil:
 		return refuse(cargoError{Kind: "url-not-supported"})
-	case reply.Outcome != Found || req.Verb != Get:
+	case reply.Result != Found || req.Verb != Get:
 		e := cargoError{Kind: "other", Message: Escape(failure(req, reply).Error())}
 		if reply.Hint != "" {
 			e.CausedBy = []string{Escape(reply.Hint)}

@@ -112,7 +112,7 @@ func TestCargoWriteReply(t *testing.T) {
 	get := Request{Verb: Get, Host: "cargo.acme.dev"}
 	forever := testFound()
 	forever.Credential.Expires = Credential{}.Expires
-	failed := Reply{Outcome: Failed, Err: errors.New("cargo login does nothing here"), Hint: "run: clerk-credential-helper login acme"}
+	failed := Reply{Result: Failed, Err: errors.New("cargo login does nothing here"), Hint: "run: clerk-credential-helper login acme"}
 	testReplies(t, []replyTest{
 		{"get: Ok, the scheme in the token, whole seconds", &Cargo{}, get, testFound(), `{"Ok":{"kind":"get","token":"Bearer tok-123","cache":"expires","expiration":1795424400,"operation_independent":true}}` + "\n", "", 0},
 		{"no end", &Cargo{}, get, forever, `{"Ok":{"kind":"get","token":"Bearer tok-123","cache":"session","operation_independent":true}}` + "\n", "", 0},
@@ -122,7 +122,7 @@ func TestCargoWriteReply(t *testing.T) {
 		{"ours without a token: cargo ends with what helps", &Cargo{}, get, testNeeds(), `{"Err":{"kind":"other","message":"needs a sign-in","caused-by":["run: clerk-credential-helper login acme"]}}` + "\n", "", 0},
 		{"login", &Cargo{}, Request{Verb: Login, Host: "h"}, failed, `{"Err":{"kind":"other","message":"cargo login does nothing here","caused-by":["run: clerk-credential-helper login acme"]}}` + "\n", "", 0},
 		{"a kind of a later cargo", &Cargo{}, Request{Verb: "future", Host: "h"}, Reply{}, `{"Err":{"kind":"operation-not-supported"}}` + "\n", "", 0},
-		{"a question that could not be read", &Cargo{}, Request{}, Reply{Outcome: Failed, Err: errors.New("a\nb")}, `{"Err":{"kind":"other","message":"a\\nb"}}` + "\n", "", 0},
+		{"a question that could not be read", &Cargo{}, Request{}, Reply{Result: Failed, Err: errors.New("a\nb")}, `{"Err":{"kind":"other","message":"a\\nb"}}` + "\n", "", 0},
 	})
 }
 

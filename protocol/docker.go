@@ -125,13 +125,13 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 	default:
 		return write(stdout, 1, fmt.Appendf(nil, "%s: unknown action: %q\n", d.Program, string(req.Verb)))
 	}
-	if reply.Outcome == Failed || reply.Outcome == Refused {
+	if reply.Result == Failed || reply.Result == Refused {
 		return write(stdout, 1, []byte(dockerFailure(reply)+"\n"))
 	}
 	switch req.Verb {
 	case Get:
-		if reply.Outcome != Found {
-			Words(stderr, reply.Err, reply.Hint)
+		if reply.Result != Found {
+			WriteMessage(stderr, reply.Err, reply.Hint)
 			return write(stdout, 1, []byte(dockerNotFound+"\n"))
 		}
 		c := dockerCredential{ServerURL: req.ServerURL, Username: reply.Credential.Username, Secret: reply.Credential.Token}
@@ -146,7 +146,7 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 		}
 		return writeJSON(stdout, c, c.ServerURL, c.Username)
 	case List:
-		Words(stderr, reply.Err, reply.Hint) // something is missing from the list
+		WriteMessage(stderr, reply.Err, reply.Hint) // something is missing from the list
 		entries := reply.Entries
 		if entries == nil {
 			entries = map[string]string{}
@@ -157,15 +157,15 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 		}
 		return writeJSON(stdout, entries, names...)
 	}
-	Words(stderr, reply.Err, reply.Hint)
+	WriteMessage(stderr, reply.Err, reply.Hint)
 	return 0, nil
 }
 
-// Verbatim is what another docker helper wrote to its standard output when it failed. It is passed on unchanged:
+// VerbatimError is what another docker helper wrote to its standard output when it failed. It is passed on unchanged:
 // clients compare some of these texts.
-type Verbatim struct{ Text string }
+type VerbatimError struct{ Text string }
 
-func (v *Verbatim) Error() string { return v.Text }
+func (v *VerbatimError) Error() string { return v.Text }
 
 // dockerFailure is one line: what happened and what helps.
 func dockerFailure(reply Reply) string {
@@ -174,7 +174,7 @@ func dockerFailure(reply Reply) string {
 			return exact.Error()
 		}
 	}
-	var verbatim *Verbatim
+	var verbatim *VerbatimError
 	if errors.As(reply.Err, &verbatim) {
 		return verbatim.Text
 	}

@@ -146,10 +146,10 @@ func TestDockerReadRequestOtherVerbsReadNothing(t *testing.T) {
 func TestDockerWriteReply(t *testing.T) {
 	get := Request{Verb: Get, ServerURL: "https://h/v1/?a=<b>&c", Host: "h"}
 	credential := Credential{Username: "clerk", Token: "tok-1", Expires: time.Unix(1800000000, 0), Auth: AuthBearer}
-	found := Reply{Outcome: Found, Credential: credential, Err: errors.New("warning"), Hint: "hint"}
+	found := Reply{Result: Found, Credential: credential, Err: errors.New("warning"), Hint: "hint"}
 	identity := found
 	identity.Credential.IdentityToken = true
-	foreign := Reply{Outcome: Found, Credential: Credential{Username: "_json_key", Token: "{\n}\r\n"}}
+	foreign := Reply{Result: Found, Credential: Credential{Username: "_json_key", Token: "{\n}\r\n"}}
 	boom := errors.New("no network")
 	const notFound = "credentials not found in native keychain\n"
 
@@ -165,29 +165,29 @@ func TestDockerWriteReply(t *testing.T) {
 		{"get: a foreign secret with line breaks stays on one line", get, foreign, `{"ServerURL":"https://h/v1/?a=<b>&c","Username":"_json_key","Secret":"{\n}\r\n"}` + "\n", "", 0},
 		{"get: none is exactly this text", get, Reply{}, notFound, "", 1},
 		{"get: none with words for the person", get, Reply{Err: boom, Hint: "run login"}, notFound, "clerk-credential-helper: no network\nhint: run login\n", 1},
-		{"get: done is nothing found", get, Reply{Outcome: Done}, notFound, "", 1},
-		{"get: failed speaks on stdout", get, Reply{Outcome: Failed, Err: boom, Hint: "try again"}, "clerk-credential-helper: no network; hint: try again\n", "", 1},
-		{"get: refused speaks on stdout", get, Reply{Outcome: Refused, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
-		{"get: failed without an error", get, Reply{Outcome: Failed}, "clerk-credential-helper: failed\n", "", 1},
-		{"get: an error with the magic words is no not-found", get, Reply{Outcome: Failed, Err: errors.New(strings.TrimSpace(notFound))}, "clerk-credential-helper: " + notFound, "", 1},
-		{"get: an error of several lines is one", get, Reply{Outcome: Failed, Err: errors.New("a\nb\x1b[2J"), Hint: "c\nd"}, `clerk-credential-helper: a\nb\x1b[2J; hint: c\nd` + "\n", "", 1},
-		{"get: no server, in the protocol's words", Request{Verb: Get}, Reply{Outcome: Failed, Err: errNoServerURL, Hint: "x"}, "no credentials server URL\n", "", 1},
-		{"store: no user, in the protocol's words", Request{Verb: Store}, Reply{Outcome: Failed, Err: fmt.Errorf("read: %w", errNoUsername)}, "no credentials username\n", "", 1},
-		{"store: done", Request{Verb: Store}, Reply{Outcome: Done}, "", "", 0},
-		{"store: dropped with a notice", Request{Verb: Store}, Reply{Outcome: Done, Hint: "this password was not kept"}, "", "hint: this password was not kept\n", 0},
+		{"get: done is nothing found", get, Reply{Result: Done}, notFound, "", 1},
+		{"get: failed speaks on stdout", get, Reply{Result: Failed, Err: boom, Hint: "try again"}, "clerk-credential-helper: no network; hint: try again\n", "", 1},
+		{"get: refused speaks on stdout", get, Reply{Result: Refused, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
+		{"get: failed without an error", get, Reply{Result: Failed}, "clerk-credential-helper: failed\n", "", 1},
+		{"get: an error with the magic words is no not-found", get, Reply{Result: Failed, Err: errors.New(strings.TrimSpace(notFound))}, "clerk-credential-helper: " + notFound, "", 1},
+		{"get: an error of several lines is one", get, Reply{Result: Failed, Err: errors.New("a\nb\x1b[2J"), Hint: "c\nd"}, `clerk-credential-helper: a\nb\x1b[2J; hint: c\nd` + "\n", "", 1},
+		{"get: no server, in the protocol's words", Request{Verb: Get}, Reply{Result: Failed, Err: errNoServerURL, Hint: "x"}, "no credentials server URL\n", "", 1},
+		{"store: no user, in the protocol's words", Request{Verb: Store}, Reply{Result: Failed, Err: fmt.Errorf("read: %w", errNoUsername)}, "no credentials username\n", "", 1},
+		{"store: done", Request{Verb: Store}, Reply{Result: Done}, "", "", 0},
+		{"store: dropped with a notice", Request{Verb: Store}, Reply{Result: Done, Hint: "this password was not kept"}, "", "hint: this password was not kept\n", 0},
 		{"store: none is no failure, or docker login would fail", Request{Verb: Store}, Reply{}, "", "", 0},
-		{"store prints no credential", Request{Verb: Store}, Reply{Outcome: Found, Credential: credential}, "", "", 0},
-		{"store: failed", Request{Verb: Store}, Reply{Outcome: Failed, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
-		{"erase: done with a notice", Request{Verb: Erase}, Reply{Outcome: Done, Hint: "still signed in"}, "", "hint: still signed in\n", 0},
+		{"store prints no credential", Request{Verb: Store}, Reply{Result: Found, Credential: credential}, "", "", 0},
+		{"store: failed", Request{Verb: Store}, Reply{Result: Failed, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
+		{"erase: done with a notice", Request{Verb: Erase}, Reply{Result: Done, Hint: "still signed in"}, "", "hint: still signed in\n", 0},
 		{"erase: nothing there, four spellings in a row", Request{Verb: Erase}, Reply{}, "", "", 0},
-		{"list: empty, not null", Request{Verb: List}, Reply{Outcome: Found}, "{}\n", "", 0},
+		{"list: empty, not null", Request{Verb: List}, Reply{Result: Found}, "{}\n", "", 0},
 		{"list: none is an empty list", Request{Verb: List}, Reply{}, "{}\n", "", 0},
-		{"list: what is missing is said beside it", Request{Verb: List}, Reply{Outcome: Found, Err: boom}, "{}\n", "clerk-credential-helper: no network\n", 0},
-		{"another helper's words are passed on as they stand", get, Reply{Outcome: Failed, Err: &Verbatim{"error: \"x\""}, Hint: "no hint"}, "error: \"x\"\n", "", 1},
-		{"list: sorted", Request{Verb: List}, Reply{Outcome: Found, Entries: map[string]string{"b": "2", "a": "<token>", "https://c/v1/": "3"}}, `{"a":"<token>","b":"2","https://c/v1/":"3"}` + "\n", "", 0},
-		{"list: failed", Request{Verb: List}, Reply{Outcome: Failed, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
+		{"list: what is missing is said beside it", Request{Verb: List}, Reply{Result: Found, Err: boom}, "{}\n", "clerk-credential-helper: no network\n", 0},
+		{"another helper's words are passed on as they stand", get, Reply{Result: Failed, Err: &VerbatimError{"error: \"x\""}, Hint: "no hint"}, "error: \"x\"\n", "", 1},
+		{"list: sorted", Request{Verb: List}, Reply{Result: Found, Entries: map[string]string{"b": "2", "a": "<token>", "https://c/v1/": "3"}}, `{"a":"<token>","b":"2","https://c/v1/":"3"}` + "\n", "", 0},
+		{"list: failed", Request{Verb: List}, Reply{Result: Failed, Err: boom}, "clerk-credential-helper: no network\n", "", 1},
 		{"version", Request{Verb: Version}, Reply{}, "docker-credential-clerk (clerk-credential-helper) 1.2.3\n", "", 0},
-		{"version does not depend on the session", Request{Verb: Version}, Reply{Outcome: Failed, Err: boom}, "docker-credential-clerk (clerk-credential-helper) 1.2.3\n", "", 0},
+		{"version does not depend on the session", Request{Verb: Version}, Reply{Result: Failed, Err: boom}, "docker-credential-clerk (clerk-credential-helper) 1.2.3\n", "", 0},
 		{"unknown verb", Request{Verb: "x"}, found, "docker-credential-clerk: unknown action: \"x\"\n", "", 1},
 		{"unknown verb, hostile", Request{Verb: "x\n\x1b"}, found, `docker-credential-clerk: unknown action: "x\n\x1b"` + "\n", "", 1},
 		{"git's capability is unknown here", Request{Verb: Capability}, Reply{}, "docker-credential-clerk: unknown action: \"capability\"\n", "", 1},
@@ -204,10 +204,10 @@ func TestDockerWriteReply(t *testing.T) {
 
 func TestDockerWriteReplyRefuses(t *testing.T) {
 	entry := func(server, user string) Reply {
-		return Reply{Outcome: Found, Entries: map[string]string{"a": "b", server: user}}
+		return Reply{Result: Found, Entries: map[string]string{"a": "b", server: user}}
 	}
 	credential := func(user, token string) Reply {
-		return Reply{Outcome: Found, Credential: Credential{Username: user, Token: token}}
+		return Reply{Result: Found, Credential: Credential{Username: user, Token: token}}
 	}
 	for _, tt := range []struct {
 		why   string
@@ -216,7 +216,7 @@ func TestDockerWriteReplyRefuses(t *testing.T) {
 	}{
 		{"no token: an empty success is worse than nothing found", Request{Verb: Get, ServerURL: "h"}, credential("clerk", "")},
 		{"no user name", Request{Verb: Get, ServerURL: "h"}, credential("", "t")},
-		{"an identity token without a token", Request{Verb: Get, ServerURL: "h"}, Reply{Outcome: Found, Credential: Credential{IdentityToken: true}}},
+		{"an identity token without a token", Request{Verb: Get, ServerURL: "h"}, Reply{Result: Found, Credential: Credential{IdentityToken: true}}},
 		{"LF in the user name", Request{Verb: Get, ServerURL: "h"}, credential("a\nb", "t")},
 		{"CR in the user name", Request{Verb: Get, ServerURL: "h"}, credential("a\r", "t")},
 		{"NUL in the user name", Request{Verb: Get, ServerURL: "h"}, credential("\x00", "t")},
@@ -310,7 +310,7 @@ func FuzzDockerReply(f *testing.F) {
 	f.Add("x\n", "h", "clerk", "", "credentials not found in native keychain", 3, true)
 	f.Fuzz(func(t *testing.T, verb, server, username, token, failure string, outcome int, identity bool) {
 		reply := Reply{
-			Outcome:    Outcome(outcome),
+			Result:     Result(outcome),
 			Credential: Credential{Username: username, Token: token, IdentityToken: identity},
 			Entries:    map[string]string{server: username},
 			Err:        errors.New(failure),
@@ -334,10 +334,10 @@ func FuzzDockerReply(f *testing.F) {
 			}
 		}
 		isNotFound := strings.TrimSpace(out) == "credentials not found in native keychain"
-		if want := verb == "get" && reply.Outcome != Found && reply.Outcome != Failed && reply.Outcome != Refused; isNotFound != want {
+		if want := verb == "get" && reply.Result != Found && reply.Result != Failed && reply.Result != Refused; isNotFound != want {
 			t.Fatalf("%s, outcome %d: stdout %q", verb, outcome, out)
 		}
-		if reply.Outcome != Found || status != 0 {
+		if reply.Result != Found || status != 0 {
 			return
 		}
 		switch Verb(verb) {

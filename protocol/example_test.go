@@ -20,7 +20,7 @@ func ExampleGit() {
 	fmt.Printf("%s %s %s\n", req.Verb, req.Scheme, req.Host)
 
 	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{
-		Outcome: protocol.Found,
+		Result: protocol.Found,
 		Credential: protocol.Credential{
 			Username: "clerk",
 			Token:    "example-token",
@@ -40,7 +40,7 @@ func ExampleGit() {
 func ExampleGit_none() {
 	wire := protocol.Git{}
 	req, _ := wire.ReadRequest(protocol.Get, strings.NewReader("protocol=https\nhost=github.com\n\n"))
-	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{Outcome: protocol.None})
+	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{Result: protocol.None})
 	fmt.Println(status, err)
 	// Output:
 	// 0 <nil>
@@ -57,7 +57,7 @@ func ExampleDocker() {
 	fmt.Printf("%s %s %s\n", req.Verb, req.Scheme, req.Host)
 
 	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{
-		Outcome:    protocol.Found,
+		Result:     protocol.Found,
 		Credential: protocol.Credential{Username: "clerk", Token: "example-token"},
 	})
 	fmt.Println(status, err)
@@ -71,7 +71,7 @@ func ExampleDocker() {
 func ExampleDocker_none() {
 	wire := protocol.Docker{}
 	req, _ := wire.ReadRequest(protocol.Get, strings.NewReader("registry.example.com"))
-	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{Outcome: protocol.None})
+	status, err := wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{Result: protocol.None})
 	fmt.Println(status, err)
 	// Output:
 	// credentials not found in native keychain
@@ -88,7 +88,7 @@ func ExampleBazel() {
 	}
 	fmt.Println(req.Host)
 	wire.WriteReply(os.Stdout, os.Stderr, req, protocol.Reply{
-		Outcome:    protocol.Found,
+		Result:     protocol.Found,
 		Credential: protocol.Credential{Token: "example-token"},
 	})
 	// Output:

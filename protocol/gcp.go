@@ -45,7 +45,7 @@ type gcpReply struct {
 // WriteReply writes one JSON object and nothing to stderr. A failure is an object too, with status 0.
 func (g GCP) WriteReply(stdout, _ io.Writer, req Request, reply Reply) (int, error) {
 	var err error
-	if reply.Outcome != Found {
+	if reply.Result != Found {
 		err = failure(req, reply)
 	} else {
 		_, err = authorization(reply.Credential)

@@ -31,6 +31,6 @@ func TestGCPWriteReply(t *testing.T) {
 
 		{"a failure is an object with status 0, and stderr is silent", GCP{}, req, testNeeds(), `{"version":1,"success":false,"code":"401","message":"needs a sign-in; run: clerk-credential-helper login acme"}` + "\n", "", 0},
 		{"nothing named", GCP{}, Request{Verb: Get}, Reply{}, `{"version":1,"success":false,"code":"401","message":"the tool gave no host: name a profile with --profile NAME"}` + "\n", "", 0},
-		{"a message of one line", GCP{}, req, Reply{Outcome: Failed, Err: errors.New("a\nb")}, `{"version":1,"success":false,"code":"401","message":"a\\nb"}` + "\n", "", 0},
+		{"a message of one line", GCP{}, req, Reply{Result: Failed, Err: errors.New("a\nb")}, `{"version":1,"success":false,"code":"401","message":"a\\nb"}` + "\n", "", 0},
 	})
 }

@@ -146,7 +146,7 @@ func (Git) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, 
 	var out []byte
 	switch req.Verb {
 	case Get:
-		switch reply.Outcome {
+		switch reply.Result {
 		case Found:
 			var err error
 			if out, err = gitCredential(req, reply.Credential); err != nil {
@@ -162,8 +162,8 @@ func (Git) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, 
 	default:
 		return 0, nil
 	}
-	Words(stderr, reply.Err, reply.Hint)
-	if reply.Outcome == Failed {
+	WriteMessage(stderr, reply.Err, reply.Hint)
+	if reply.Result == Failed {
 		return 1, nil
 	}
 	return write(stdout, 0, out)

@@ -174,7 +174,7 @@ func TestGitReadRequestReadError(t *testing.T) {
 
 func TestGitWriteReply(t *testing.T) {
 	expires := time.Unix(1800000000, 999)
-	found := Reply{Outcome: Found, Credential: Credential{Username: "clerk", Token: "tok-1", Expires: expires}}
+	found := Reply{Result: Found, Credential: Credential{Username: "clerk", Token: "tok-1", Expires: expires}}
 	bearer := found
 	bearer.Credential.Auth = AuthBearer
 	forever := found
@@ -192,28 +192,28 @@ func TestGitWriteReply(t *testing.T) {
 		{"get, unknown life", Request{Verb: Get}, forever, "username=clerk\npassword=tok-1\n", "", 0},
 		{"get, Bearer", Request{Verb: Get, Authtype: true}, bearer,
 			"capability[]=authtype\nauthtype=Bearer\ncredential=tok-1\nephemeral=1\npassword_expiry_utc=1800000000\n", "", 0},
-		{"a found credential with a word for the person", Request{Verb: Get}, Reply{Outcome: Found, Credential: forever.Credential, Hint: "log in"},
+		{"a found credential with a word for the person", Request{Verb: Get}, Reply{Result: Found, Credential: forever.Credential, Hint: "log in"},
 			"username=clerk\npassword=tok-1\n", "hint: log in\n", 0},
 		{"get, none", Request{Verb: Get}, Reply{}, "", "", 0},
 		{"get, none with words", Request{Verb: Get}, Reply{Err: boom, Hint: "run login"}, "",
 			"clerk-credential-helper: no network\nhint: run login\n", 0},
-		{"get, refused", Request{Verb: Get}, Reply{Outcome: Refused, Err: boom, Hint: "run login"}, "quit=1\n",
+		{"get, refused", Request{Verb: Get}, Reply{Result: Refused, Err: boom, Hint: "run login"}, "quit=1\n",
 			"clerk-credential-helper: no network\nhint: run login\n", 0},
-		{"get, failed", Request{Verb: Get}, Reply{Outcome: Failed, Err: boom, Hint: "try again"}, "",
+		{"get, failed", Request{Verb: Get}, Reply{Result: Failed, Err: boom, Hint: "try again"}, "",
 			"clerk-credential-helper: no network\nhint: try again\n", 1},
-		{"get, done makes no sense and says nothing", Request{Verb: Get}, Reply{Outcome: Done}, "", "", 0},
-		{"store, done", Request{Verb: Store}, Reply{Outcome: Done}, "", "", 0},
-		{"store, done with words", Request{Verb: Store}, Reply{Outcome: Done, Hint: "dropped"}, "", "hint: dropped\n", 0},
+		{"get, done makes no sense and says nothing", Request{Verb: Get}, Reply{Result: Done}, "", "", 0},
+		{"store, done", Request{Verb: Store}, Reply{Result: Done}, "", "", 0},
+		{"store, done with words", Request{Verb: Store}, Reply{Result: Done, Hint: "dropped"}, "", "hint: dropped\n", 0},
 		{"store must print no credential", Request{Verb: Store}, found, "", "", 0},
 		{"erase must print no credential", Request{Verb: Erase, Authtype: true}, bearer, "", "", 0},
-		{"erase, refused: quit is for get", Request{Verb: Erase}, Reply{Outcome: Refused, Err: boom}, "", "clerk-credential-helper: no network\n", 0},
-		{"erase, failed", Request{Verb: Erase}, Reply{Outcome: Failed, Err: boom}, "", "clerk-credential-helper: no network\n", 1},
+		{"erase, refused: quit is for get", Request{Verb: Erase}, Reply{Result: Refused, Err: boom}, "", "clerk-credential-helper: no network\n", 0},
+		{"erase, failed", Request{Verb: Erase}, Reply{Result: Failed, Err: boom}, "", "clerk-credential-helper: no network\n", 1},
 		{"capability", Request{Verb: Capability}, Reply{}, "version 0\ncapability authtype\n", "", 0},
-		{"a verb of the future", Request{Verb: "future"}, Reply{Outcome: Failed, Err: boom, Hint: "x"}, "", "", 0},
+		{"a verb of the future", Request{Verb: "future"}, Reply{Result: Failed, Err: boom, Hint: "x"}, "", "", 0},
 		{"docker's list is unknown here", Request{Verb: List}, found, "", "", 0},
 		{"docker's version is unknown here", Request{Verb: Version}, found, "", "", 0},
 		{"an error cannot move the cursor or forge a line", Request{Verb: Get},
-			Reply{Outcome: Failed, Err: errors.New("host \x1b[2Jx\npassword=1\r\u009b\u202e\xff")}, "",
+			Reply{Result: Failed, Err: errors.New("host \x1b[2Jx\npassword=1\r\u009b\u202e\xff")}, "",
 			`clerk-credential-helper: host \x1b[2Jx\npassword=1\r\u009b\u202e\xff` + "\n", 1},
 	}
 	for _, tt := range tests {
@@ -248,7 +248,7 @@ func TestGitWriteReplyRefuses(t *testing.T) {
 			}
 			var stdout, stderr bytes.Buffer
 			status, err := Git{}.WriteReply(&stdout, &stderr, Request{Verb: Get, Authtype: true},
-				Reply{Outcome: Found, Credential: Credential{Username: tt.username, Token: tt.token, Auth: auth}})
+				Reply{Result: Found, Credential: Credential{Username: tt.username, Token: tt.token, Auth: auth}})
 			if status != 1 || err == nil || stdout.Len() > 0 {
 				t.Errorf("%s: got status %d, %v, stdout %q; want 1, an error, nothing", tt.why, status, err, &stdout)
 			}
@@ -304,7 +304,7 @@ func TestGitAuth(t *testing.T) {
 				var stdout bytes.Buffer
 				status, err := Git{}.WriteReply(&stdout, io.Discard,
 					Request{Verb: Get, Authtype: authtype, Challenges: c.values},
-					Reply{Outcome: Found, Credential: Credential{Username: "u", Token: "t", Auth: auth}})
+					Reply{Result: Found, Credential: Credential{Username: "u", Token: "t", Auth: auth}})
 				wantOut := "username=u\npassword=t\n"
 				if want {
 					wantOut = "capability[]=authtype\nauthtype=Bearer\ncredential=t\nephemeral=1\n"
@@ -423,7 +423,7 @@ func FuzzGitReply(f *testing.F) {
 			c.Expires = time.Unix(expires, 0)
 		}
 		var stdout, stderr bytes.Buffer
-		status, err := Git{}.WriteReply(&stdout, &stderr, Request{Verb: Get, Authtype: authtype, Challenges: []string{challenge}}, Reply{Outcome: Found, Credential: c})
+		status, err := Git{}.WriteReply(&stdout, &stderr, Request{Verb: Get, Authtype: authtype, Challenges: []string{challenge}}, Reply{Result: Found, Credential: c})
 		if err != nil {
 			if status != 1 || stdout.Len() > 0 {
 				t.Fatalf("status %d and %q beside error %v", status, &stdout, err)

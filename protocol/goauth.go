@@ -28,7 +28,7 @@ const goauthMaxResponse = 1 << 20
 // 403 is most often a module that does not exist, which is no reason to ask for a sign-in.
 func (g GOAUTH) ReadRequest(_ Verb, r io.Reader) (Request, error) {
 	if g.URL == "" {
-		return Request{Verb: Live, NeverAsk: true}, nil
+		return Request{Verb: AllLiveTokens, NeverAsk: true}, nil
 	}
 	req, err := readTarget(g.URL)
 	if err != nil {
@@ -87,14 +87,14 @@ func (req *Request) setResponse(r io.Reader) error {
 func (GOAUTH) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	tokens := reply.Tokens
 	switch {
-	case reply.Outcome == Found && req.Verb == Get:
+	case reply.Result == Found && req.Verb == Get:
 		tokens = map[string]Credential{req.Host: reply.Credential}
-	case reply.Outcome == Found:
+	case reply.Result == Found:
 	case reply.Err != nil && req.Verb == Get:
-		Words(stderr, reply.Err, reply.Hint)
+		WriteMessage(stderr, reply.Err, reply.Hint)
 		return 1, nil
 	default:
-		Words(stderr, reply.Err, reply.Hint)
+		WriteMessage(stderr, reply.Err, reply.Hint)
 		return 0, nil
 	}
 	var out bytes.Buffer

@@ -52,7 +52,7 @@ func TestGOAUTHReadRequest(t *testing.T) {
 // TestGOAUTHFirstCall: it reads nothing, never asks for a sign-in, and wants every live token.
 func TestGOAUTHFirstCall(t *testing.T) {
 	got, err := GOAUTH{}.ReadRequest("", unreadable{t})
-	if err != nil || got.Verb != Live || !got.NeverAsk || got.Host != "" {
+	if err != nil || got.Verb != AllLiveTokens || !got.NeverAsk || got.Host != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -63,23 +63,23 @@ func TestGOAUTHWriteReply(t *testing.T) {
 	basic.Challenges = []string{`Basic realm="a, Bearer"`}
 	both := get
 	both.Challenges = []string{"Basic", "Bearer"}
-	live := Reply{Outcome: Found, Tokens: map[string]Credential{"b.acme.dev:8443": testFound().Credential, "a.acme.dev": {Token: "x"}}}
+	live := Reply{Result: Found, Tokens: map[string]Credential{"b.acme.dev:8443": testFound().Credential, "a.acme.dev": {Token: "x"}}}
 	const block = "https://proxy.acme.dev\n\nAuthorization: Bearer tok-123\n\n"
 	testReplies(t, []replyTest{
 		{"the second call", GOAUTH{}, get, testFound(), block, "", 0},
 		{"a proxy that wants Basic", GOAUTH{}, basic, testFound(), "https://proxy.acme.dev\n\nAuthorization: Basic " + base64.StdEncoding.EncodeToString([]byte("clerk:tok-123")) + "\n\n", "", 0},
 		{"a proxy that takes both", GOAUTH{}, both, testFound(), block, "", 0},
-		{"the first call, sorted", GOAUTH{}, Request{Verb: Live}, live, "https://a.acme.dev\n\nAuthorization: Bearer x\n\nhttps://b.acme.dev:8443\n\nAuthorization: Bearer tok-123\n\n", "", 0},
+		{"the first call, sorted", GOAUTH{}, Request{Verb: AllLiveTokens}, live, "https://a.acme.dev\n\nAuthorization: Bearer x\n\nhttps://b.acme.dev:8443\n\nAuthorization: Bearer tok-123\n\n", "", 0},
 
-		{"the first call without a token is empty, not a block that deletes", GOAUTH{}, Request{Verb: Live}, Reply{Outcome: Found}, "", "", 0},
-		{"the first call never fails", GOAUTH{}, Request{Verb: Live}, Reply{Outcome: Failed, Err: testNeeds().Err}, "", "clerk-credential-helper: needs a sign-in\n", 0},
+		{"the first call without a token is empty, not a block that deletes", GOAUTH{}, Request{Verb: AllLiveTokens}, Reply{Result: Found}, "", "", 0},
+		{"the first call never fails", GOAUTH{}, Request{Verb: AllLiveTokens}, Reply{Result: Failed, Err: testNeeds().Err}, "", "clerk-credential-helper: needs a sign-in\n", 0},
 		{"a foreign host", GOAUTH{}, get, Reply{}, "", "", 0},
 		{"go -x shows what helps", GOAUTH{}, get, testNeeds(), "", testNeedsWords, 1},
 	})
 	for why, host := range map[string]string{"nothing": "", "LF": "a\nhttps://b", "a path": "a/b", "a space": "a b", "user information": "u@a", "a query": "a?b", "a fragment": "a#b"} {
 		var stdout bytes.Buffer
-		reply := Reply{Outcome: Found, Tokens: map[string]Credential{host: testFound().Credential}}
-		if status, err := (GOAUTH{}).WriteReply(&stdout, io.Discard, Request{Verb: Live}, reply); err == nil || status != 1 || stdout.Len() > 0 {
+		reply := Reply{Result: Found, Tokens: map[string]Credential{host: testFound().Credential}}
+		if status, err := (GOAUTH{}).WriteReply(&stdout, io.Discard, Request{Verb: AllLiveTokens}, reply); err == nil || status != 1 || stdout.Len() > 0 {
 			t.Errorf("%s: status %d, %v, %q", why, status, err, &stdout)
 		}
 	}
@@ -129,8 +129,8 @@ func FuzzGOAUTHReply(f *testing.F) {
 				return
 			}
 		}
-		req := Request{Verb: Live, Challenges: []string{challenge}}
-		reply := Reply{Outcome: Found, Tokens: map[string]Credential{one: {Username: "clerk", Token: token}, two: {Username: "clerk", Token: token}}}
+		req := Request{Verb: AllLiveTokens, Challenges: []string{challenge}}
+		reply := Reply{Result: Found, Tokens: map[string]Credential{one: {Username: "clerk", Token: token}, two: {Username: "clerk", Token: token}}}
 		var stdout bytes.Buffer
 		status, err := GOAUTH{}.WriteReply(&stdout, io.Discard, req, reply)
 		if err != nil {

@@ -83,11 +83,11 @@ func (k Keyring) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 // stderr.
 func (k Keyring) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
 	switch {
-	case reply.Outcome == Done:
-		Words(stderr, reply.Err, reply.Hint)
+	case reply.Result == Done:
+		WriteMessage(stderr, reply.Err, reply.Hint)
 		return 0, nil
-	case reply.Outcome != Found || req.Verb != Get:
-		Words(stderr, reply.Err, reply.Hint)
+	case reply.Result != Found || req.Verb != Get:
+		WriteMessage(stderr, reply.Err, reply.Hint)
 		return 1, nil
 	}
 	c, _ := k.parse()

@@ -59,12 +59,12 @@ func TestKeyringWriteReply(t *testing.T) {
 		{"uv's two lines", form("get h --mode creds"), get, testFound(), "clerk\ntok-123\n", "", 0},
 		{"pip's object", form("--mode=creds --output=json get h"), get, testFound(), `{"username":"clerk","password":"tok-123"}` + "\n", "", 0},
 		{"an object of a password alone", form("--output=json get h u"), get, testFound(), `{"password":"tok-123"}` + "\n", "", 0},
-		{"set", form("set h u"), Request{Verb: Store, Host: "h"}, Reply{Outcome: Done, Hint: "not kept"}, "", "hint: not kept\n", 0},
+		{"set", form("set h u"), Request{Verb: Store, Host: "h"}, Reply{Result: Done, Hint: "not kept"}, "", "hint: not kept\n", 0},
 
 		{"none is 1: 2 means that the command is too old", form("get h u"), get, Reply{}, "", "", 1},
 		{"a sign-in is needed", form("get h u"), get, testNeeds(), "", testNeedsWords, 1},
-		{"a failure", form("get h u"), get, Reply{Outcome: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
-		{"del", form("del h u"), Request{Verb: Logout, Host: "h"}, Reply{Outcome: Failed, Err: errors.New("no"), Hint: "run"}, "", "clerk-credential-helper: no\nhint: run\n", 1},
+		{"a failure", form("get h u"), get, Reply{Result: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
+		{"del", form("del h u"), Request{Verb: Logout, Host: "h"}, Reply{Result: Failed, Err: errors.New("no"), Hint: "run"}, "", "clerk-credential-helper: no\nhint: run\n", 1},
 		{"found is no answer to set", form("set h u"), Request{Verb: Store, Host: "h"}, testFound(), "", "", 1},
 	})
 }

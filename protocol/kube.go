@@ -81,12 +81,12 @@ func (k Kube) info() (kubeCredential, error) {
 // WriteReply writes an ExecCredential in the apiVersion that was asked in: client-go compares the two. Everything else
 // is a message on stderr, which the person sees, and status 1.
 func (k Kube) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
-	if reply.Outcome != Found {
+	if reply.Result != Found {
 		err := failure(req, reply)
 		if req.Host == "" && reply.Err == nil {
 			err = errors.New("kubectl did not say which cluster: set provideClusterInfo: true, or add --profile NAME to args")
 		}
-		Words(stderr, err, reply.Hint)
+		WriteMessage(stderr, err, reply.Hint)
 		return 1, nil
 	}
 	if _, err := authorization(reply.Credential); err != nil {

@@ -55,7 +55,7 @@ func TestKubeWriteReply(t *testing.T) {
 		{"a sign-in is needed", Kube{}, get, testNeeds(), "", testNeedsWords, 1},
 		{"a foreign cluster", Kube{}, get, Reply{}, "", "clerk-credential-helper: \"k8s.acme.dev\" is the host of no profile\n", 1},
 		{"neither cluster nor profile", Kube{}, Request{Verb: Get}, Reply{}, "", "clerk-credential-helper: kubectl did not say which cluster: set provideClusterInfo: true, or add --profile NAME to args\n", 1},
-		{"a failure", Kube{}, get, Reply{Outcome: Failed, Err: testNeeds().Err}, "", "clerk-credential-helper: needs a sign-in\n", 1},
+		{"a failure", Kube{}, get, Reply{Result: Failed, Err: testNeeds().Err}, "", "clerk-credential-helper: needs a sign-in\n", 1},
 	})
 }
 

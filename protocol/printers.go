@@ -24,8 +24,8 @@ func (t Target) ReadRequest(_ Verb, _ io.Reader) (Request, error) {
 
 // printToken writes what text makes of a found credential. Everything else is a message on stderr and status 1.
 func printToken(stdout, stderr io.Writer, req Request, reply Reply, text func(header string) (string, error)) (int, error) {
-	if reply.Outcome != Found {
-		Words(stderr, failure(req, reply), reply.Hint)
+	if reply.Result != Found {
+		WriteMessage(stderr, failure(req, reply), reply.Hint)
 		return 1, nil
 	}
 	header, err := authorization(reply.Credential)

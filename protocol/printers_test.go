@@ -48,7 +48,7 @@ func TestPrintersWriteReply(t *testing.T) {
 		{"a host of another profile", CurlConfig{}, Request{Verb: Get, Host: "h", Profile: "acme"}, Reply{}, "", "clerk-credential-helper: \"h\" is not a host of profile \"acme\"\n", 1},
 		{"neither a host nor a profile", PNPM{}, Request{Verb: Get}, Reply{}, "", "clerk-credential-helper: the tool gave no host: name a profile with --profile NAME\n", 1},
 		{"a sign-in is needed", CurlConfig{}, req, testNeeds(), "", testNeedsWords, 1},
-		{"a failure", PNPM{}, req, Reply{Outcome: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
+		{"a failure", PNPM{}, req, Reply{Result: Failed, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
 	})
 	for _, word := range []string{"a b", `a"b`, "a'b", `a\b`, "a#b", "a\tb"} {
 		reply := testFound()

@@ -29,8 +29,8 @@ const (
 	List       Verb = "list"
 	Version    Verb = "version"
 	Capability Verb = "capability"
-	// Live asks for every token that is live now, by host, without network, refresh or sign-in.
-	Live Verb = "live"
+	// AllLiveTokens asks for every token that is live now, by host, without network, refresh or sign-in.
+	AllLiveTokens Verb = "live"
 	// Login and Logout are a tool's own commands for what only our commands do.
 	Login  Verb = "login"
 	Logout Verb = "logout"
@@ -87,12 +87,12 @@ type Credential struct {
 	IdentityToken bool
 }
 
-// Outcome is what became of a request.
-type Outcome int
+// Result is what became of a request.
+type Result int
 
 const (
 	// None: not ours, or nothing to be had without asking a person. The tool may ask elsewhere.
-	None Outcome = iota
+	None Result = iota
 	// Found: Reply.Credential, for list Reply.Entries, for Live Reply.Tokens, is the answer.
 	Found
 	// Done: a store or erase was carried out.
@@ -105,7 +105,7 @@ const (
 
 // Reply is the answer to a request.
 type Reply struct {
-	Outcome    Outcome
+	Result     Result
 	Credential Credential
 	// Entries answers list: server to user name.
 	Entries map[string]string

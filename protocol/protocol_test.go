@@ -13,13 +13,13 @@ import (
 
 // testFound is an answer whose token ends at 2026-11-23T09:00:00.5Z, said in another zone.
 func testFound() Reply {
-	return Reply{Outcome: Found, Credential: Credential{
+	return Reply{Result: Found, Credential: Credential{
 		Username: "clerk", Token: "tok-123", Expires: time.Date(2026, 11, 23, 10, 0, 0, 5e8, time.FixedZone("", 3600))}}
 }
 
 // testNeeds is an answer for a host of ours that has no token without a person.
 func testNeeds() Reply {
-	return Reply{Outcome: None, Err: errors.New("needs a sign-in"), Hint: "run: clerk-credential-helper login acme"}
+	return Reply{Result: None, Err: errors.New("needs a sign-in"), Hint: "run: clerk-credential-helper login acme"}
 }
 
 // testNeedsWords is how testNeeds looks on stderr.
@@ -133,10 +133,10 @@ func TestBrokenPipe(t *testing.T) {
 // TestFailureIsNeverAnAnswer: without Found there is no token on stdout, whatever the reply holds.
 func TestFailureIsNeverAnAnswer(t *testing.T) {
 	for name, wire := range toolWires() {
-		for _, outcome := range []Outcome{None, Done, Failed, Refused, Outcome(99)} {
-			for _, verb := range []Verb{Get, Store, Erase, Live, Login, "", "future"} {
+		for _, outcome := range []Result{None, Done, Failed, Refused, Result(99)} {
+			for _, verb := range []Verb{Get, Store, Erase, AllLiveTokens, Login, "", "future"} {
 				reply := testFound()
-				reply.Outcome, reply.Err, reply.Hint = outcome, errors.New("no"), "run"
+				reply.Result, reply.Err, reply.Hint = outcome, errors.New("no"), "run"
 				reply.Tokens = map[string]Credential{"h": reply.Credential}
 				var stdout bytes.Buffer
 				if _, err := wire.WriteReply(&stdout, io.Discard, Request{Verb: verb, Host: "h"}, reply); err != nil || strings.Contains(stdout.String(), "tok-123") {

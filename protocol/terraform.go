@@ -74,9 +74,9 @@ func (t Terraform) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 // a store for a host of no profile, whose token would be lost silently, and a forget for a host of ours, which would
 // not end the session.
 func (Terraform) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
-	foreign := reply.Outcome == None && reply.Err == nil
+	foreign := reply.Result == None && reply.Err == nil
 	switch {
-	case req.Verb == Get && reply.Outcome == Found:
+	case req.Verb == Get && reply.Result == Found:
 		if _, err := authorization(reply.Credential); err != nil {
 			return 1, err
 		}
@@ -84,12 +84,12 @@ func (Terraform) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) 
 	case req.Verb == Get && foreign:
 		return write(stdout, 0, []byte("{}\n"))
 	case req.Verb == Store && foreign:
-		Words(stderr, fmt.Errorf("%w, and tokens of other hosts are not kept here", failure(req, reply)),
+		WriteMessage(stderr, fmt.Errorf("%w, and tokens of other hosts are not kept here", failure(req, reply)),
 			"put the token into a credentials block of the CLI configuration")
 		return 1, nil
-	case foreign, reply.Outcome == Done:
+	case foreign, reply.Result == Done:
 		return 0, nil
 	}
-	Words(stderr, failure(req, reply), reply.Hint)
+	WriteMessage(stderr, failure(req, reply), reply.Hint)
 	return 1, nil
 }

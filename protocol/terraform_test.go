@@ -68,15 +68,15 @@ func TestTerraformWriteReply(t *testing.T) {
 	testReplies(t, []replyTest{
 		{"get", at, req(Get), testFound(), `{"token":"tok-123"}` + "\n", "", 0},
 		{"get for a foreign host", at, req(Get), Reply{}, "{}\n", "", 0},
-		{"store is silent, whatever there is to say", at, req(Store), Reply{Outcome: Done, Hint: "not kept"}, "", "", 0},
+		{"store is silent, whatever there is to say", at, req(Store), Reply{Result: Done, Hint: "not kept"}, "", "", 0},
 		{"forget for a foreign host", at, req(Logout), Reply{}, "", "", 0},
 
 		{"a sign-in is needed", at, req(Get), testNeeds(), "", testNeedsWords, 1},
-		{"a sign-in was refused", at, req(Get), Reply{Outcome: Refused, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
+		{"a sign-in was refused", at, req(Get), Reply{Result: Refused, Err: errors.New("no")}, "", "clerk-credential-helper: no\n", 1},
 		{"a foreign store would lose the token", at, req(Store), Reply{}, "", foreign + ", and tokens of other hosts are not kept here\nhint: put the token into a credentials block of the CLI configuration\n", 1},
-		{"a failure without an error is not silent either", at, req(Get), Reply{Outcome: Failed}, "", foreign + "\n", 1},
-		{"forget", at, req(Logout), Reply{Outcome: Failed, Err: errors.New("no"), Hint: "run"}, "", "clerk-credential-helper: no\nhint: run\n", 1},
-		{"a verb that is not known", at, Request{Verb: "x"}, Reply{Outcome: Failed, Err: errors.New("unknown verb")}, "", "clerk-credential-helper: unknown verb\n", 1},
+		{"a failure without an error is not silent either", at, req(Get), Reply{Result: Failed}, "", foreign + "\n", 1},
+		{"forget", at, req(Logout), Reply{Result: Failed, Err: errors.New("no"), Hint: "run"}, "", "clerk-credential-helper: no\nhint: run\n", 1},
+		{"a verb that is not known", at, Request{Verb: "x"}, Reply{Result: Failed, Err: errors.New("unknown verb")}, "", "clerk-credential-helper: unknown verb\n", 1},
 	})
 }
 

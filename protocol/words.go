@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// Words writes an error and a hint for people, one line each: "clerk-credential-helper: ERR" and "hint: HINT". Control
+// WriteMessage writes an error and a hint for people, one line each: "clerk-credential-helper: ERR" and "hint: HINT". Control
 // characters in them, escape sequences and marks that turn the direction of writing are escaped. A nil err and an empty
 // hint write nothing. A failure to write is ignored: it cannot be reported.
-func Words(w io.Writer, err error, hint string) {
+func WriteMessage(w io.Writer, err error, hint string) {
 	if err != nil {
 		fmt.Fprintf(w, "clerk-credential-helper: %s\n", Escape(err.Error()))
 	}

@@ -30,7 +30,7 @@ func TestWords(t *testing.T) {
 		{"a tag character", errors.New("\U000e0041"), "", `clerk-credential-helper: \U000e0041` + "\n"},
 	} {
 		var out bytes.Buffer
-		Words(&out, tt.err, tt.hint)
+		WriteMessage(&out, tt.err, tt.hint)
 		if out.String() != tt.want {
 			t.Errorf("%s: got %q; want %q", tt.why, &out, tt.want)
 		}
@@ -42,7 +42,7 @@ func FuzzWords(f *testing.F) {
 	f.Add("\x1b[2J\n\u202e", "\x9b")
 	f.Fuzz(func(t *testing.T, text, hint string) {
 		var out bytes.Buffer
-		Words(&out, errors.New(text), hint)
+		WriteMessage(&out, errors.New(text), hint)
 		want := 1
 		if hint != "" {
 			want = 2

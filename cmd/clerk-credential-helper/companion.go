@@ -116,7 +116,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	if c.SignIn && there {
-		sys.asking = asking{login: true}
+		sys.options = signInOptions{login: true}
 		how := companionpage.SignIn{Person: companionPerson{localUser{system: sys}}, Flow: clerk.Browser, Limit: c.Timeout}
 		if sys.where().Browser == "" {
 			how.Flow = clerk.Paste
@@ -128,7 +128,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 	}
 	bad := 0
 	for _, line := range probe.Lines() {
-		if line.Outcome == companionpage.Fail {
+		if line.State == companionpage.Fail {
 			bad++
 		}
 	}

@@ -486,9 +486,9 @@ func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []comp
 	return status, lines, out + words
 }
 
-func checks(lines []companionpage.Line, o companionpage.Outcome) (names []string) {
+func checks(lines []companionpage.Line, o companionpage.State) (names []string) {
 	for _, line := range lines {
-		if line.Outcome == o {
+		if line.State == o {
 			names = append(names, line.Check)
 		}
 	}
@@ -685,7 +685,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 				t.Errorf("status %d; these failed: %q, not %q\n%s", status, fails, tt.fails, all)
 			}
 			for _, line := range lines {
-				if line.Outcome != companionpage.Fail {
+				if line.State != companionpage.Fail {
 					continue
 				}
 				if line.Check == tt.fails[0] && !strings.Contains(line.Seen, tt.seen) {

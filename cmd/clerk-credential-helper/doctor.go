@@ -23,7 +23,7 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 	if (c.Yes || c.DryRun) && !c.Fix {
 		return &usageError{errors.New("--yes and --dry-run go with --fix")}
 	}
-	findings := doctor.Examine(ctx, sys.doctorEnv())
+	findings := doctor.Run(ctx, sys.doctorEnv())
 	if c.Fix {
 		var err error
 		fix := doctor.Fix{Yes: c.Yes, DryRun: c.DryRun, Console: sys.console()}

@@ -28,10 +28,10 @@ type execCommand struct {
 	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
 }
 
-// childExit is an exit status of which all is said: a command's that has run, and is ours too, or one that went with words.
-type childExit struct{ status int }
+// exitError is an exit status of which all is said: a command's that has run, and is ours too, or one that went with words.
+type exitError struct{ status int }
 
-func (e *childExit) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
+func (e *exitError) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
 
 // What shells and env(1) say of a command that may not be run, and of one that is not there (POSIX, section 2.8.2).
 const (
@@ -61,9 +61,9 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		sys.console().Warn(err, "")
 		if errors.Is(err, fs.ErrPermission) {
-			return &childExit{notExecutable}
+			return &exitError{notExecutable}
 		}
-		return &childExit{notFound}
+		return &exitError{notFound}
 	}
 	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL)
 	if err != nil {
@@ -171,9 +171,9 @@ func runChild(cmd *exec.Cmd) error {
 				return fmt.Errorf("running the command: %w", err)
 			}
 			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-				return &childExit{128 + int(status.Signal())}
+				return &exitError{128 + int(status.Signal())}
 			}
-			return &childExit{exit.ExitCode()}
+			return &exitError{exit.ExitCode()}
 		}
 	}
 }
@@ -181,7 +181,7 @@ func runChild(cmd *exec.Cmd) error {
 // liveSession is one whose token may be shown. What the command line wants of its life takes precedence over the profile's min_ttl;
 // where the issuer gives a shorter one, the tool will see its end, and the person is told.
 func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration) (*config.Profile, broker.Session, error) {
-	b, p, err := sys.session(target)
+	b, p, err := sys.openProfile(target)
 	if err != nil {
 		return nil, broker.Session{}, err
 	}
@@ -194,7 +194,7 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 	}
 	sys.sayDone(p, s)
 	if left := s.Left(b.Now()); wanted > 0 && !s.Endless(p) && left < wanted {
-		protocol.Words(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
 	}
 	sys.mask(s.Token(p))
 	return p, s, nil

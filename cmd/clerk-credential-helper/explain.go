@@ -206,18 +206,18 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 		e.left, e.live = s.Left(b.Now()), s.Live(p, b.Now())
 	}
 	e.Account = s.Account()
-	var needs *broker.NeedsSignIn
-	var failed *broker.SignInFailed
+	var needs *broker.NeedsSignInError
+	var failed *broker.SignInError
 	switch {
 	case plan.Next == broker.NextRefuse:
 		e.Why = plan.Why.Error()
-		return protocol.Reply{Outcome: protocol.Failed, Err: plan.Why}, nil
+		return protocol.Reply{Result: protocol.Failed, Err: plan.Why}, nil
 	case errors.As(plan.Why, &needs):
 		e.Why = needs.Reason.Error()
-		return protocol.Reply{Outcome: protocol.None, Err: plan.Why}, nil
+		return protocol.Reply{Result: protocol.None, Err: plan.Why}, nil
 	case errors.As(plan.Why, &failed):
 		e.Why, e.CoolDown = failed.Err.Error(), plan.Until
-		return protocol.Reply{Outcome: protocol.Refused, Err: plan.Why}, nil
+		return protocol.Reply{Result: protocol.Refused, Err: plan.Why}, nil
 	case plan.Why != nil:
 		e.Why, e.RefreshAfter = plan.Why.Error(), plan.Until
 	}
@@ -225,7 +225,7 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 		Username: cmp.Or(e.User, p.Username), Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
 		Auth: map[string]protocol.Auth{"basic": protocol.AuthBasic, "bearer": protocol.AuthBearer}[p.GitAuth],
 	}
-	return protocol.Reply{Outcome: protocol.Found, Credential: credential}, nil
+	return protocol.Reply{Result: protocol.Found, Credential: credential}, nil
 }
 
 // answers has each tool that has a host ask for the address in its own words, and each wire write its reply down.
@@ -240,7 +240,7 @@ func (x *explainer) answers(ctx context.Context, a protocol.Address) ([]wireAnsw
 		wire := t.wire(func(name string) string { return asks.Env[name] }, asks.Args)
 		req, err := wire.ReadRequest(asks.Verb, strings.NewReader(asks.Stdin))
 		req.Tool = t.id
-		said := protocol.Reply{Outcome: protocol.Failed, Err: err}
+		said := protocol.Reply{Result: protocol.Failed, Err: err}
 		if err == nil {
 			if said, err = x.reply(ctx, t, req); err != nil {
 				return nil, err
@@ -250,7 +250,7 @@ func (x *explainer) answers(ctx context.Context, a protocol.Address) ([]wireAnsw
 		if t.verb == freeForm { // a command that several tools call
 			answer.Tool = "pip, uv"
 		}
-		if said.Outcome == protocol.None && said.Err == nil {
+		if said.Result == protocol.None && said.Err == nil {
 			answer.HandedTo = t.next
 		}
 		var stdout bytes.Buffer

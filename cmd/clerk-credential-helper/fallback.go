@@ -33,15 +33,15 @@ func (sys *system) fallback(name string) func(context.Context, protocol.Request)
 	return func(ctx context.Context, req protocol.Request) protocol.Reply {
 		program, err := sys.findFallback(name)
 		if err != nil {
-			return protocol.Reply{Outcome: protocol.Failed, Err: &config.Error{Err: fmt.Errorf("docker's fallback %q: %w", name, err)}}
+			return protocol.Reply{Result: protocol.Failed, Err: &config.Error{Err: fmt.Errorf("docker's fallback %q: %w", name, err)}}
 		}
 		out, err := sys.callFallback(ctx, program, req)
 		if err != nil {
-			return protocol.Reply{Outcome: protocol.Failed, Err: err}
+			return protocol.Reply{Result: protocol.Failed, Err: err}
 		}
 		reply, err := readFallback(req.Verb, out)
 		if err != nil {
-			return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
+			return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
 		}
 		return reply
 	}
@@ -103,7 +103,7 @@ func (sys *system) callFallback(ctx context.Context, program string, req protoco
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s did not answer within %v", program, fallbackLimit)
 	case errors.As(err, &exit):
-		return nil, &protocol.Verbatim{Text: strings.TrimSpace(out.String())}
+		return nil, &protocol.VerbatimError{Text: strings.TrimSpace(out.String())}
 	case err != nil:
 		return nil, fmt.Errorf("running docker's fallback: %w", err)
 	}
@@ -128,13 +128,13 @@ func readFallback(verb protocol.Verb, out []byte) (protocol.Reply, error) {
 			// The decoder's words may quote the secret.
 			return protocol.Reply{}, errors.New("its answer is not the JSON of a credential")
 		}
-		return protocol.Reply{Outcome: protocol.Found, Credential: protocol.Credential{Username: c.Username, Token: c.Secret}}, nil
+		return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: c.Username, Token: c.Secret}}, nil
 	case protocol.List:
 		var entries map[string]string
 		if json.Unmarshal(out, &entries) != nil {
 			return protocol.Reply{}, errors.New("its answer is not the JSON of a list")
 		}
-		return protocol.Reply{Outcome: protocol.Found, Entries: entries}, nil
+		return protocol.Reply{Result: protocol.Found, Entries: entries}, nil
 	}
-	return protocol.Reply{Outcome: protocol.Done}, nil
+	return protocol.Reply{Result: protocol.Done}, nil
 }

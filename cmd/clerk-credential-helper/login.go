@@ -33,14 +33,14 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if err := c.check(); err != nil {
 		return &usageError{err}
 	}
-	sys.asking = asking{login: true, noBrowser: c.NoBrowser, timeout: c.Timeout, account: c.As}
+	sys.options = signInOptions{login: true, noBrowser: c.NoBrowser, timeout: c.Timeout, account: c.As}
 	if c.Flow != "auto" {
-		sys.asking.flow = clerk.Flow(c.Flow)
+		sys.options.flow = clerk.Flow(c.Flow)
 	}
-	b, p, err := sys.session(c.Target)
+	b, p, err := sys.openProfile(c.Target)
 	if errors.Is(err, config.ErrNone) && console.IsTerminal(sys.stdin) {
 		if err = firstRun(ctx, sys); err == nil {
-			b, p, err = sys.session(c.Target)
+			b, p, err = sys.openProfile(c.Target)
 		}
 	}
 	if err != nil {
@@ -50,11 +50,11 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		return sys.keepGiven(ctx, b, p, c.Timeout)
 	}
 	if sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
-		return &broker.NeedsSignIn{Profile: p.Name, Reason: sys.mayAsk(p)}
+		return &broker.NeedsSignInError{Profile: p.Name, Reason: sys.mayAsk(p)}
 	}
 	s, err := b.Login(ctx, p, sys.flows()...)
 	if errors.Is(err, platform.ErrNoBrowser) {
-		return &broker.NeedsSignIn{Profile: p.Name, Reason: platform.ErrNoBrowser}
+		return &broker.NeedsSignInError{Profile: p.Name, Reason: platform.ErrNoBrowser}
 	}
 	if err != nil {
 		return err
@@ -62,11 +62,11 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
 		p.Name, protocol.Escape(s.Account()), console.Life(s.Left(b.Now())))
 	if s.RefreshToken == "" && p.LegacyPage == "" {
-		protocol.Words(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
 	}
 	if s.BelowMinTTL(p) {
-		protocol.Words(sys.stderr, errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
+		protocol.WriteMessage(sys.stderr, errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
 	}
 	sys.warnInjected(ctx, b, p)
 	return nil
@@ -75,7 +75,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 // warnInjected warns that a sign-in changes nothing while the environment brings a token.
 func (sys *system) warnInjected(ctx context.Context, b *broker.Broker, p *config.Profile) {
 	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
-		protocol.Words(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
 	}
 }
 

@@ -30,7 +30,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	case c.All:
 		return c.all(ctx, sys)
 	}
-	b, p, err := sys.session(c.Target)
+	b, p, err := sys.openProfile(c.Target)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	s := out.Session
-	if p.Machine {
+	if p.IsMachine {
 		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool\n", p.Name)
 		return nil
 	}
@@ -52,9 +52,9 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	case out.Revoked:
 		fmt.Fprintln(sys.stderr, revoker(p)+" has revoked the refresh token")
 	case errors.Is(out.RevokeErr, clerk.ErrNoStore):
-		protocol.Words(sys.stderr, errors.New("the refresh token was not revoked: "+out.RevokeErr.Error()), "sign out in the web app at "+p.Issuer)
+		protocol.WriteMessage(sys.stderr, errors.New("the refresh token was not revoked: "+out.RevokeErr.Error()), "sign out in the web app at "+p.Issuer)
 	case out.RevokeErr != nil:
-		protocol.Words(sys.stderr, fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
 	case s.Given:
 		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: whoever has it can use it")
 	}
@@ -144,7 +144,7 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 
 func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
 	s := out.Session
-	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.Machine}
+	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.IsMachine}
 	switch {
 	case err != nil:
 		o.Outcome, o.Error = "failed", err.Error()

@@ -1,6 +1,6 @@
 // Command clerk-credential-helper hands Clerk-issued tokens to developer tools.
 //
-// Tools call it by names of their own (git-credential-clerk, docker-credential-clerk; the table in invoke.go has all of
+// Tools call it by names of their own (git-credential-clerk, docker-credential-clerk; the table in dispatch.go has all of
 // them), people and scripts by its own name. This package is the only one that touches the arguments, the standard
 // streams, the environment and the exit status; what is decided is decided in internal/broker, and no token is printed
 // but in the answer to whoever may have it.
@@ -24,13 +24,13 @@ import (
 
 // system is the process as the rest of the program sees it.
 type system struct {
-	args   []string // args[0] is the name we were called by
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	getenv func(string) string
-	caller string // the tool that we answer, for people
-	asking asking // how a person wants to be asked
+	args    []string // args[0] is the name we were called by
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	getenv  func(string) string
+	caller  string        // the tool that we answer, for people
+	options signInOptions // how a person wants to be asked
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
 	invited  bool           // the person was asked to sign in

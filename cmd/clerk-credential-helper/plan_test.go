@@ -185,7 +185,7 @@ func (b *planned) did(req protocol.Request) string {
 	case len(b.clerk.Requests()) > requests:
 		return "something else"
 	}
-	return map[protocol.Outcome]string{protocol.Found: "answer", protocol.Failed: "refuse", protocol.None: "nothing", protocol.Refused: "nothing"}[reply.Outcome]
+	return map[protocol.Result]string{protocol.Found: "answer", protocol.Failed: "refuse", protocol.None: "nothing", protocol.Refused: "nothing"}[reply.Result]
 }
 
 // TestExplainIsWhatHappens holds in each state that explain says what the next get does. Neither the network nor the person
@@ -432,7 +432,7 @@ func TestExplainUnasked(t *testing.T) {
 		reason string
 		tool   tool
 		req    protocol.Request
-		want   protocol.Outcome
+		want   protocol.Result
 	}{
 		{"git waits", tool{who: "git"}, protocol.Request{}, protocol.Found},
 		{"bazel has a limit", tool{who: "bazel", waits: 10 * time.Second}, protocol.Request{}, protocol.Failed},
@@ -441,7 +441,7 @@ func TestExplainUnasked(t *testing.T) {
 	} {
 		row.req.Scheme, row.req.Host = "https", "git.acme.dev"
 		reply, err := x.reply(t.Context(), row.tool, row.req)
-		if err != nil || reply.Outcome != row.want {
+		if err != nil || reply.Result != row.want {
 			t.Errorf("%s: %+v, %v", row.reason, reply, err)
 		}
 	}

@@ -18,7 +18,7 @@ func serve(sys *system, c call) int {
 	talk, again := c.wire.(protocol.Conversation)
 	if again {
 		if err := talk.Hello(sys.stdout); err != nil {
-			protocol.Words(sys.stderr, err, "")
+			protocol.WriteMessage(sys.stderr, err, "")
 			return exitFailed
 		}
 	}
@@ -31,15 +31,15 @@ func serve(sys *system, c call) int {
 			return exitOK
 		}
 		req.Tool, req.Profile = c.id, cmp.Or(req.Profile, c.profile)
-		reply := protocol.Reply{Outcome: protocol.Failed, Err: err}
+		reply := protocol.Reply{Result: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
 			sys.uninterruptible()
 		}
-		if c.id == protocol.GitTool && reply.Outcome == protocol.None && reply.Err != nil && suspendable() {
-			reply.Outcome = protocol.Refused // git would ask at the terminal, and be stopped there for ever
+		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && suspendable() {
+			reply.Result = protocol.Refused // git would ask at the terminal, and be stopped there for ever
 		}
-		if c.next != "" && reply.Outcome == protocol.None && reply.Err == nil {
+		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
 			return handOver(ctx, sys, c.next)
 		}
 		if reply.Err != nil && reply.Hint == "" {
@@ -48,7 +48,7 @@ func serve(sys *system, c call) int {
 		sys.remember(c.who, req.Host, reply)
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
 		if err != nil {
-			protocol.Words(sys.stderr, err, "")
+			protocol.WriteMessage(sys.stderr, err, "")
 		}
 		if !again || c.err != nil {
 			return status
@@ -69,12 +69,12 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		cfg, err = narrow(cfg, req.Profile)
 	}
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	sys.caller = t.who
 	b, err := sys.broker(cfg)
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	if t.neverWaits(req) {
 		b.Person = doesNotWait(t.who)
@@ -85,7 +85,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		ctx = limited
 	}
 	switch {
-	case req.Verb == protocol.Live:
+	case req.Verb == protocol.AllLiveTokens:
 		return live(ctx, b, cfg)
 	case req.Verb == protocol.List:
 		return b.Answer(ctx, req)
@@ -99,7 +99,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		return decision.Answer(ctx)
 	}
 	reply := decision.Answer(sys.heard(ctx))
-	if reply.Outcome == protocol.Found {
+	if reply.Result == protocol.Found {
 		sys.sayDone(decision.Profile, decision.Session)
 	}
 	return reply

@@ -48,7 +48,7 @@ func (t toolName) named(sys *system, command string) (toolconfig.Tool, error) {
 	if !ok {
 		err := fmt.Errorf("%q is no tool that setup knows; there is %s", string(t), strings.Join(toolconfig.Names(), ", "))
 		sys.console().Warn(err, "clerk-credential-helper "+command+" --help")
-		return tool, &childExit{exitUsage}
+		return tool, &exitError{exitUsage}
 	}
 	return tool, nil
 }

@@ -45,8 +45,8 @@ type profileStatus struct {
 	Warning    string    `json:"warning,omitempty"`
 	Error      string    `json:"error,omitempty"`
 
-	Check       checkOutcome `json:"check,omitempty"` // with --check
-	CheckDetail string       `json:"check_detail,omitempty"`
+	Check       checkState `json:"check,omitempty"` // with --check
+	CheckDetail string     `json:"check_detail,omitempty"`
 
 	endless bool          // there is a token, and its end is not known
 	left    time.Duration // until Expires
@@ -114,7 +114,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p *config.Profile) (profileStatus, error) {
 	var st profileStatus
 	var failed error
-	if p.Machine {
+	if p.IsMachine {
 		s, err := b.ReadMachineToken(ctx, p)
 		st = describe(p, s, b.Now(), keychain.Explain(ctx))
 		if st.State = "machine"; err != nil {

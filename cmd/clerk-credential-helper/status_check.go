@@ -12,17 +12,17 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// checkOutcome is what an issuer says of the token that a tool would get.
-type checkOutcome string
+// checkState is what an issuer says of the token that a tool would get.
+type checkState string
 
 const (
-	checkAccepted    checkOutcome = "accepted"
-	checkRefused     checkOutcome = "refused"
-	checkUnreachable checkOutcome = "not reachable" // or without an answer that can be used
-	checkNotTold     checkOutcome = "not told"      // the issuer gives no information about tokens of this kind
-	checkNoToken     checkOutcome = "no token"      // a machine's, which is not minted for a question
-	checkSignIn      checkOutcome = "needs a sign-in"
-	checkUnknown     checkOutcome = "unknown" // the keychain does not say
+	checkAccepted    checkState = "accepted"
+	checkRefused     checkState = "refused"
+	checkUnreachable checkState = "not reachable" // or without an answer that can be used
+	checkNotTold     checkState = "not told"      // the issuer gives no information about tokens of this kind
+	checkNoToken     checkState = "no token"      // a machine's, which is not minted for a question
+	checkSignIn      checkState = "needs a sign-in"
+	checkUnknown     checkState = "unknown" // the keychain does not say
 )
 
 // errNobody is why --check does not ask the person to sign in.
@@ -30,7 +30,7 @@ var errNobody = errors.New("status --check asks no person")
 
 // askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
 // any more, as a tool would have it; a machine's token is never minted, since each costs money.
-func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkOutcome, string) {
+func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkState, string) {
 	quiet := *b
 	quiet.Person = broker.NoPerson{Reason: errNobody}
 	plan := quiet.Plan(ctx, p)
@@ -41,8 +41,8 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkO
 	case !s.Live(p, b.Now()):
 		return checkNoToken, "one is minted when a tool asks"
 	}
-	var needs *broker.NeedsSignIn
-	var failed *broker.RefreshFailed
+	var needs *broker.NeedsSignInError
+	var failed *broker.RefreshError
 	switch {
 	case errors.As(err, &needs) && errors.Is(err, errNobody):
 		return checkSignIn, ""
@@ -76,7 +76,7 @@ func checkToken(ctx context.Context, b *broker.Broker, p *config.Profile, token 
 	if err != nil {
 		return clerk.Verdict{}, err
 	}
-	return issuer.Check(ctx, p, token)
+	return issuer.CheckToken(ctx, p, token)
 }
 
 // checkError is what the exit status says: 4 where a sign-in is all that is missing; 1 where an issuer gives no answer, or
@@ -97,7 +97,7 @@ func checkError(all []profileStatus) error {
 	case failed > 0:
 		return fmt.Errorf("%d of %d profiles failed the check", failed, len(all))
 	case missing != "":
-		return &broker.NeedsSignIn{Profile: missing, Reason: errNobody}
+		return &broker.NeedsSignInError{Profile: missing, Reason: errNobody}
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func (sys *system) tracer() func(string, ...any) {
 	default:
 		f, err := platform.OpenAtOnce(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			protocol.Words(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
+			protocol.WriteMessage(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
 			return nil
 		}
 		w = f // ends with the process
@@ -187,8 +187,8 @@ func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk
 		Hostname:  platform.Hostname(),
 		Peer:      platform.OwnPeer,
 		Now:       time.Now,
-		Timeout:   sys.asking.timeout,
-		Account:   sys.asking.account,
+		Timeout:   sys.options.timeout,
+		Account:   sys.options.account,
 		Backend:   strings.TrimSuffix(sys.getenv("CLERK_API_URL"), "/"),
 		Trace:     trace,
 	}, nil

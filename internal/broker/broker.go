@@ -66,30 +66,30 @@ type Broker struct {
 	Trace func(format string, args ...any)
 }
 
-// NeedsSignIn means that a sign-in is needed and that the person may not be asked here.
-type NeedsSignIn struct {
+// NeedsSignInError means that a sign-in is needed and that the person may not be asked here.
+type NeedsSignInError struct {
 	Profile string
 	// Reason is why the person may not be asked.
 	Reason error
 }
 
-func (e *NeedsSignIn) Error() string {
+func (e *NeedsSignInError) Error() string {
 	return fmt.Sprintf("profile %q needs a sign-in, and nobody may be asked here: %v", e.Profile, e.Reason)
 }
 
-func (e *NeedsSignIn) Unwrap() error { return e.Reason }
+func (e *NeedsSignInError) Unwrap() error { return e.Reason }
 
-// SignInFailed means that the person was asked, or was about to be, and did not sign in.
-type SignInFailed struct {
+// SignInError means that the person was asked, or was about to be, and did not sign in.
+type SignInError struct {
 	Profile string
 	Err     error
 }
 
-func (e *SignInFailed) Error() string {
+func (e *SignInError) Error() string {
 	return fmt.Sprintf("signing in to profile %q: %v", e.Profile, e.Err)
 }
 
-func (e *SignInFailed) Unwrap() error { return e.Err }
+func (e *SignInError) Unwrap() error { return e.Err }
 
 // ErrOtherAccount means that the account of a sign-in on demand is not the previous one of the profile. It was not kept.
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
@@ -144,18 +144,18 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 		return d.broker.notOurs(ctx, d.req)
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
-	var needs *NeedsSignIn
-	var failed *SignInFailed
+	var needs *NeedsSignInError
+	var failed *SignInError
 	switch {
 	case err == nil:
 		d.Session = s
-		return protocol.Reply{Outcome: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
+		return protocol.Reply{Result: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
 	case errors.As(err, &needs):
-		return protocol.Reply{Outcome: protocol.None, Err: err}
+		return protocol.Reply{Result: protocol.None, Err: err}
 	case errors.As(err, &failed):
-		return protocol.Reply{Outcome: protocol.Refused, Err: err}
+		return protocol.Reply{Result: protocol.Refused, Err: err}
 	}
-	return protocol.Reply{Outcome: protocol.Failed, Err: err}
+	return protocol.Reply{Result: protocol.Failed, Err: err}
 }
 
 func credential(p *config.Profile, s Session, asked string) protocol.Credential {
@@ -221,7 +221,7 @@ func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply
 	if p == nil {
 		return b.notOurs(ctx, req)
 	}
-	reply := protocol.Reply{Outcome: protocol.Done}
+	reply := protocol.Reply{Result: protocol.Done}
 	if s, err := b.Current(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", req.Host, p.Name)
 	}
@@ -235,28 +235,28 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 		return b.notOurs(ctx, req)
 	}
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
-		reply := protocol.Reply{Outcome: protocol.Done}
+		reply := protocol.Reply{Result: protocol.Done}
 		if err == nil && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
 			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
 		}
 		return reply
 	}
 	if fromDocker(req) {
-		reply := protocol.Reply{Outcome: protocol.Done}
+		reply := protocol.Reply{Result: protocol.Done}
 		if s, err := b.read(ctx, p); err == nil && s.alive() {
 			reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", p.Name, s.Account(), p.Name)
 		}
 		return reply
 	}
-	reply := protocol.Reply{Outcome: protocol.Done}
+	reply := protocol.Reply{Result: protocol.Done}
 	var err error
-	if p.Machine {
+	if p.IsMachine {
 		err = b.rejectMachine(ctx, p, req.Secret)
 	} else {
 		reply, err = b.reject(ctx, p, req.Host, req.Secret)
 	}
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	return reply
 }
@@ -274,7 +274,7 @@ func (b *Broker) notOurs(ctx context.Context, req protocol.Request) protocol.Rep
 // fallback cannot list is missing, and the reply's error says why.
 func (b *Broker) list(ctx context.Context) protocol.Reply {
 	reply := b.foreign(ctx, protocol.Request{Verb: protocol.List})
-	reply.Outcome = protocol.Found
+	reply.Result = protocol.Found
 	quiet := *b
 	quiet.Person = NoPerson{errors.New("list asks no person")}
 	entries := map[string]string{}

@@ -69,7 +69,7 @@ func (i *issuer) Mint(context.Context, *config.Profile, string) (clerk.Tokens, e
 	return i.mint()
 }
 
-func (i *issuer) Check(context.Context, *config.Profile, string) (clerk.Verdict, error) {
+func (i *issuer) CheckToken(context.Context, *config.Profile, string) (clerk.Verdict, error) {
 	return i.check()
 }
 
@@ -293,7 +293,7 @@ func TestLiveTokenIsOneRead(t *testing.T) {
 	b.keychain.Hook = func(op, _ string) error { ops = append(ops, op); return nil }
 	reply := b.get("git.acme.dev")
 	want := protocol.Credential{Username: "clerk", Token: "kept-access", Expires: start.Add(23 * time.Hour)}
-	if reply.Outcome != protocol.Found || reply.Credential != want {
+	if reply.Result != protocol.Found || reply.Credential != want {
 		t.Errorf("got %+v", reply)
 	}
 	if !slices.Equal(ops, []string{"get"}) {
@@ -327,7 +327,7 @@ func TestFreshness(t *testing.T) {
 				b.acme.MinTTL = row.minTTL
 				b.Locks = busyLocks{b.Locks}
 				b.have(row.age, func(s *broker.Session) { s.ExpiresAt = s.ReceivedAt.Add(row.life) })
-				if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+				if reply := b.get("git.acme.dev"); reply.Result != protocol.Found {
 					t.Fatalf("got %+v", reply)
 				}
 				if refreshed := len(b.issuer.calls) > 0; refreshed != row.wantRefresh {
@@ -419,7 +419,7 @@ func TestSharedRefreshFailure(t *testing.T) {
 				return time.Now()
 			}
 			reply := ask.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"})
-			if reply.Outcome != protocol.Failed || !strings.Contains(reply.Err.Error(), "503") {
+			if reply.Result != protocol.Failed || !strings.Contains(reply.Err.Error(), "503") {
 				t.Errorf("got %+v", reply)
 			}
 		})
@@ -469,7 +469,7 @@ func TestFailedRefresh(t *testing.T) {
 		reason      string
 		age         time.Duration
 		refresh     func(clerk.Tokens) (clerk.Tokens, error)
-		wantOutcome protocol.Outcome
+		wantOutcome protocol.Result
 		wantToken   string
 		wantRefresh string // the refresh token that is kept
 		wantCalls   []string
@@ -497,7 +497,7 @@ func TestFailedRefresh(t *testing.T) {
 				b.have(row.age)
 				b.issuer.refresh = row.refresh
 				reply := b.get("git.acme.dev")
-				if reply.Outcome != row.wantOutcome || reply.Credential.Token != row.wantToken {
+				if reply.Result != row.wantOutcome || reply.Credential.Token != row.wantToken {
 					t.Errorf("got %+v", reply)
 				}
 				if s := b.kept(); s.RefreshToken != row.wantRefresh {
@@ -539,8 +539,8 @@ func TestNobodyMayBeAsked(t *testing.T) {
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.Locks = noLocks{t}
 	reply := b.get("git.acme.dev")
-	var needs *broker.NeedsSignIn
-	if reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) || needs.Profile != "acme" {
+	var needs *broker.NeedsSignInError
+	if reply.Result != protocol.None || !errors.As(reply.Err, &needs) || needs.Profile != "acme" {
 		t.Errorf("got %+v", reply)
 	}
 	b.wantCalls()
@@ -613,7 +613,7 @@ func TestCoolDown(t *testing.T) {
 		before := len(b.issuer.calls)
 		b.now = b.now.Add(time.Millisecond) // a call begun later
 		reply := b.get("git.acme.dev")
-		if answer != nil && (reply.Outcome != protocol.Refused || !errors.Is(reply.Err, answer)) {
+		if answer != nil && (reply.Result != protocol.Refused || !errors.Is(reply.Err, answer)) {
 			t.Errorf("got %+v; the words must be the same with and without a page", reply)
 		}
 		return len(b.issuer.calls) > before
@@ -698,7 +698,7 @@ func TestOutcomeIsNotTrusted(t *testing.T) {
 		if err := b.records.Set(t.Context(), strings.Replace(broker.KeychainItem(b.acme), "session", "signin", 1), text); err != nil {
 			t.Fatal(err)
 		}
-		if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+		if reply := b.get("git.acme.dev"); reply.Result != protocol.Found {
 			t.Errorf("%s: got %+v", reason, reply)
 		}
 	}
@@ -765,7 +765,7 @@ func TestSignInFails(t *testing.T) {
 			b := newBench(t)
 			row.spoil(b)
 			reply := b.get("git.acme.dev")
-			if reply.Outcome != protocol.Refused || !errors.Is(reply.Err, row.want) {
+			if reply.Result != protocol.Refused || !errors.Is(reply.Err, row.want) {
 				t.Errorf("got %+v", reply)
 			}
 			b.wantCalls(row.calls...)
@@ -849,7 +849,7 @@ func TestOtherAccount(t *testing.T) {
 		other.Subject = "user_eve"
 		return other, nil
 	}
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, broker.ErrOtherAccount) {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Refused || !errors.Is(reply.Err, broker.ErrOtherAccount) {
 		t.Errorf("on demand: got %+v", reply)
 	}
 	if s := b.kept(); s.Subject != "user_ada" {
@@ -918,7 +918,7 @@ func TestLockedKeychain(t *testing.T) {
 	b = newBench(t)
 	lock(b)
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
 		t.Errorf("with nobody to ask: got %+v after %d prompts", reply, b.unlocks)
 	}
 }
@@ -934,7 +934,7 @@ func TestUnreadableSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		reply := b.get("git.acme.dev")
-		if reply.Outcome != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || strings.Contains(reply.Err.Error(), "kept") {
+		if reply.Result != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || strings.Contains(reply.Err.Error(), "kept") {
 			t.Errorf("%s: got %+v", reason, reply)
 		}
 		if got, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme)); got != text {
@@ -981,7 +981,7 @@ func TestWhoseSession(t *testing.T) {
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.have(time.Hour, func(s *broker.Session) { s.Issuer = "https://clerk.evil.dev" })
 	before, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme))
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.None {
 		t.Errorf("got %+v", reply)
 	}
 	if after, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme)); after != before {
@@ -1017,7 +1017,7 @@ func TestErase(t *testing.T) {
 			if row.foreign {
 				want = protocol.None
 			}
-			if reply.Outcome != want || (reply.Hint != "") != row.hint || (reply.Err != nil) != (row.age == 59*time.Second) {
+			if reply.Result != want || (reply.Hint != "") != row.hint || (reply.Err != nil) != (row.age == 59*time.Second) {
 				t.Errorf("got %+v", reply)
 			}
 			s := b.kept()
@@ -1036,7 +1036,7 @@ func TestStore(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
 		req     protocol.Request
-		outcome protocol.Outcome
+		outcome protocol.Result
 		hint    bool
 	}{
 		{"git brings our token back", protocol.Request{Host: "git.acme.dev", Username: "clerk", Secret: "kept-access"}, protocol.Done, false},
@@ -1054,7 +1054,7 @@ func TestStore(t *testing.T) {
 			row.req.Scheme = "https"
 		}
 		reply := b.Answer(t.Context(), row.req)
-		if reply.Outcome != row.outcome || (reply.Hint != "") != row.hint {
+		if reply.Result != row.outcome || (reply.Hint != "") != row.hint {
 			t.Errorf("%s: got %+v", row.reason, reply)
 		}
 		if after := b.kept(); !reflect.DeepEqual(after, before) || len(b.keychain.Names()) != 1 {
@@ -1091,7 +1091,7 @@ func TestList(t *testing.T) {
 func TestUserName(t *testing.T) {
 	for _, row := range []struct {
 		reason, username string
-		want             protocol.Outcome
+		want             protocol.Result
 	}{
 		{"none", "", protocol.Found},
 		{"the profile's", "clerk", protocol.Found},
@@ -1103,7 +1103,7 @@ func TestUserName(t *testing.T) {
 		b := newBench(t)
 		b.have(time.Hour)
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: row.username})
-		if reply.Outcome != row.want {
+		if reply.Result != row.want {
 			t.Errorf("%s: got %+v", row.reason, reply)
 		}
 		if row.want == protocol.Found && row.username != "" && reply.Credential.Username != row.username {
@@ -1112,7 +1112,7 @@ func TestUserName(t *testing.T) {
 	}
 	b := newBench(t) // no session: whether the name is the account's cannot be known
 	reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: "ada@acme.dev"})
-	if reply.Outcome != protocol.None {
+	if reply.Result != protocol.None {
 		t.Errorf("another name, signed out: got %+v", reply)
 	}
 	b.wantCalls()
@@ -1178,14 +1178,14 @@ func TestLogout(t *testing.T) {
 	}
 
 	// Nobody is asked on demand until the person runs login.
-	var needs *broker.NeedsSignIn
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+	var needs *broker.NeedsSignInError
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.None || !errors.As(reply.Err, &needs) {
 		t.Errorf("after a logout: got %+v", reply)
 	}
 	if _, err := b.Login(t.Context(), b.acme); err != nil {
 		t.Fatal(err)
 	}
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Found {
 		t.Errorf("after a login: got %+v", reply)
 	}
 
@@ -1246,8 +1246,8 @@ func TestSignedOutMeanwhile(t *testing.T) {
 		}
 		return nil
 	}
-	var needs *broker.NeedsSignIn
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+	var needs *broker.NeedsSignInError
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.None || !errors.As(reply.Err, &needs) {
 		t.Errorf("while it waited: got %+v", reply)
 	}
 
@@ -1261,7 +1261,7 @@ func TestSignedOutMeanwhile(t *testing.T) {
 		return nil
 	}
 	b.person.unlock = func() error { locked = false; return nil }
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.None || !errors.As(reply.Err, &needs) {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.None || !errors.As(reply.Err, &needs) {
 		t.Errorf("behind a lock: got %+v", reply)
 	}
 

@@ -187,7 +187,7 @@ func (r *ring) next() string {
 	if paused && what == nextRefresh {
 		what = nextPause
 	}
-	if reply.Outcome != protocol.Found || !ok {
+	if reply.Result != protocol.Found || !ok {
 		return fmt.Sprintf("%d refreshes, %d sign-ins: %v", refreshes, signIns, reply.Err)
 	}
 	return what
@@ -366,7 +366,7 @@ func TestFaults(t *testing.T) {
 			reply := r.get()
 			got := f
 			got.hears = ""
-			if reply.Outcome != protocol.Found {
+			if reply.Result != protocol.Found {
 				got.hears = reply.Err.Error()
 			} else if _, err := r.clerk.Verify(reply.Credential.Token); err != nil && f.session != expiredID {
 				t.Errorf("the token is not good: %v", err)
@@ -400,7 +400,7 @@ func TestFaultsUnderALiveToken(t *testing.T) {
 				}
 				reply := r.get()
 				over()
-				if _, err := r.clerk.Verify(reply.Credential.Token); reply.Outcome != protocol.Found || err != nil {
+				if _, err := r.clerk.Verify(reply.Credential.Token); reply.Result != protocol.Found || err != nil {
 					t.Errorf("got %+v, %v", reply, err)
 				}
 			})
@@ -516,7 +516,7 @@ func TestQueuedRefreshes(t *testing.T) {
 func TestNoOutcomeNoPage(t *testing.T) {
 	b := newBench(t)
 	b.records.Hook = full
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, syscall.ENOSPC) {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Refused || !errors.Is(reply.Err, syscall.ENOSPC) {
 		t.Errorf("got %+v", reply)
 	}
 	b.wantCalls()
@@ -545,12 +545,12 @@ func TestRefusalArrivesLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}}
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Refused || !errors.Is(reply.Err, clerk.ErrDenied) {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Refused || !errors.Is(reply.Err, clerk.ErrDenied) {
 		t.Errorf("got %+v", reply)
 	}
 	b.wantCalls()
 	b.person.atTerminal = true // a person at a terminal means it
-	if reply := b.get("git.acme.dev"); reply.Outcome != protocol.Found {
+	if reply := b.get("git.acme.dev"); reply.Result != protocol.Found {
 		t.Errorf("at a terminal: got %+v", reply)
 	}
 }
@@ -577,7 +577,7 @@ func TestRefreshBehindStopped(t *testing.T) {
 		b.Locks = stoppedLocks{b.Locks, "refresh-" + strings.TrimPrefix(broker.KeychainItem(b.acme), "session-")}
 		began := time.Now()
 		reply := b.get("git.acme.dev")
-		if reply.Outcome != protocol.Found || reply.Credential.Token != "refreshed-access" {
+		if reply.Result != protocol.Found || reply.Credential.Token != "refreshed-access" {
 			t.Errorf("got %+v", reply)
 		}
 		if took := time.Since(began); took > 15*time.Second {

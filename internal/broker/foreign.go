@@ -57,16 +57,16 @@ func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Rep
 	}
 	list, err := b.foreignServers(ctx)
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	return protocol.Reply{Outcome: protocol.Found, Entries: list.Servers}
+	return protocol.Reply{Result: protocol.Found, Entries: list.Servers}
 }
 
 func done(err error) protocol.Reply {
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	return protocol.Reply{Outcome: protocol.Done}
+	return protocol.Reply{Result: protocol.Done}
 }
 
 func (b *Broker) foreignGet(ctx context.Context, req protocol.Request) protocol.Reply {
@@ -76,13 +76,13 @@ func (b *Broker) foreignGet(ctx context.Context, req protocol.Request) protocol.
 		return protocol.Reply{}
 	}
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Host, err)}
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Host, err)}
 	}
 	var item foreignItem
 	if json.Unmarshal([]byte(text), &item) != nil || item.Version != foreignVersion || item.ServerURL != req.ServerURL {
-		return protocol.Reply{Outcome: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Host)}
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Host)}
 	}
-	return protocol.Reply{Outcome: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
+	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
 
 func (b *Broker) foreignStore(ctx context.Context, req protocol.Request) error {

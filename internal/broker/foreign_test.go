@@ -32,17 +32,17 @@ func (b *bench) docker(verb protocol.Verb, server, username, secret string) prot
 func TestForeignCredentials(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
-	if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Outcome != protocol.None || reply.Err != nil {
+	if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Result != protocol.None || reply.Err != nil {
 		t.Errorf("before: got %+v", reply)
 	}
 	for _, server := range []string{"ghcr.io", "quay.io"} {
-		if reply := b.docker(protocol.Store, server, "ada", "secret of "+server); reply.Outcome != protocol.Done {
+		if reply := b.docker(protocol.Store, server, "ada", "secret of "+server); reply.Result != protocol.Done {
 			t.Fatalf("store: got %+v", reply)
 		}
 	}
 	b.docker(protocol.Store, "quay.io", "eve", "another") // replaces
 	want := protocol.Credential{Username: "eve", Token: "another"}
-	if reply := b.docker(protocol.Get, "quay.io", "", ""); reply.Outcome != protocol.Found || reply.Credential != want {
+	if reply := b.docker(protocol.Get, "quay.io", "", ""); reply.Result != protocol.Found || reply.Credential != want {
 		t.Errorf("got %+v", reply)
 	}
 	entries := map[string]string{"git.acme.dev": "clerk", "registry.acme.dev:5000": "clerk", "ghcr.io": "ada", "quay.io": "eve"}
@@ -50,7 +50,7 @@ func TestForeignCredentials(t *testing.T) {
 		t.Errorf("list: got %v", got)
 	}
 	for range 2 { // docker's logout erases a host in several spellings
-		if reply := b.docker(protocol.Erase, "quay.io", "", ""); reply.Outcome != protocol.Done {
+		if reply := b.docker(protocol.Erase, "quay.io", "", ""); reply.Result != protocol.Done {
 			t.Errorf("erase: got %+v", reply)
 		}
 	}
@@ -58,13 +58,13 @@ func TestForeignCredentials(t *testing.T) {
 	if got := b.docker(protocol.List, "", "", "").Entries; !reflect.DeepEqual(got, entries) {
 		t.Errorf("list after an erase: got %v", got)
 	}
-	if reply := b.docker(protocol.Get, "quay.io", "", ""); reply.Outcome != protocol.None {
+	if reply := b.docker(protocol.Get, "quay.io", "", ""); reply.Result != protocol.None {
 		t.Errorf("get after an erase: got %+v", reply)
 	}
 
 	// git's helper is told of every host's password, and keeps none.
 	reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Store, Scheme: "https", Host: "github.com", Username: "ada", Secret: "hunter2"})
-	if reply.Outcome != protocol.None || len(b.keychain.Names()) != 3 { // the session, ghcr.io, the list
+	if reply.Result != protocol.None || len(b.keychain.Names()) != 3 { // the session, ghcr.io, the list
 		t.Errorf("git's store: got %+v, %q", reply, b.keychain.Names())
 	}
 	b.wantCalls()
@@ -77,7 +77,7 @@ func TestForeignMustNot(t *testing.T) {
 	b.docker(protocol.Store, "ghcr.io", "ada", "hunter2")
 	for _, server := range []string{"ghcr.io.evil.dev", "GHCR.io", "https://ghcr.io", "ghcr.io/", "a@ghcr.io", "hcr.io", "ghcr.io:443",
 		"git.acme.dev.evil.dev", "x@registry.acme.dev:5000", "http://registry.acme.dev:5000", "docker-index", "index"} {
-		if reply := b.docker(protocol.Get, server, "", ""); reply.Outcome != protocol.None {
+		if reply := b.docker(protocol.Get, server, "", ""); reply.Result != protocol.None {
 			t.Errorf("%s: got %+v", server, reply)
 		}
 	}
@@ -88,7 +88,7 @@ func TestForeignWithoutKeychain(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		err    error
-		get    protocol.Outcome
+		get    protocol.Result
 	}{
 		{"no keychain at all: nothing can have been kept", platform.ErrUnavailable, protocol.None},
 		{"a locked one may hold what is asked for", platform.ErrLocked, protocol.Failed},
@@ -96,14 +96,14 @@ func TestForeignWithoutKeychain(t *testing.T) {
 	} {
 		b := newBench(t)
 		b.keychain.Hook = func(string, string) error { return row.err }
-		if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Outcome != row.get {
+		if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Result != row.get {
 			t.Errorf("%s: get: %+v", row.reason, reply)
 		}
-		if reply := b.docker(protocol.Store, "ghcr.io", "ada", "hunter2"); reply.Outcome != protocol.Failed || !errors.Is(reply.Err, row.err) {
+		if reply := b.docker(protocol.Store, "ghcr.io", "ada", "hunter2"); reply.Result != protocol.Failed || !errors.Is(reply.Err, row.err) {
 			t.Errorf("%s: store: %+v", row.reason, reply)
 		}
 		reply := b.docker(protocol.List, "", "", "")
-		if reply.Outcome != protocol.Found || len(reply.Entries) != 0 || (reply.Err == nil) != (row.get == protocol.None) {
+		if reply.Result != protocol.Found || len(reply.Entries) != 0 || (reply.Err == nil) != (row.get == protocol.None) {
 			t.Errorf("%s: list: %+v", row.reason, reply)
 		}
 	}
@@ -130,12 +130,12 @@ func TestFallback(t *testing.T) {
 	b.Fallback = func(_ context.Context, req protocol.Request) protocol.Reply {
 		heard = append(heard, string(req.Verb)+" "+req.ServerURL)
 		if req.Verb == protocol.List {
-			return protocol.Reply{Outcome: protocol.Failed, Entries: nil, Err: &protocol.Verbatim{Text: "its own words"}}
+			return protocol.Reply{Result: protocol.Failed, Entries: nil, Err: &protocol.VerbatimError{Text: "its own words"}}
 		}
-		return protocol.Reply{Outcome: protocol.Failed, Err: &protocol.Verbatim{Text: "its own words"}}
+		return protocol.Reply{Result: protocol.Failed, Err: &protocol.VerbatimError{Text: "its own words"}}
 	}
 	reply := b.docker(protocol.Get, "ghcr.io", "", "")
-	var verbatim *protocol.Verbatim
+	var verbatim *protocol.VerbatimError
 	if !errors.As(reply.Err, &verbatim) {
 		t.Errorf("got %+v", reply)
 	}

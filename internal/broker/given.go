@@ -32,7 +32,7 @@ var errOwnToken = errors.New("the token is the one of this session, which can be
 // It cannot be refreshed. One whose end is not known stays until a server refuses it, or a logout. The issuer is asked
 // whose it is; one that refuses it keeps it out, and so does one that says nothing if there is a session to lose.
 func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token string) (TokenLogin, error) {
-	if p.Machine {
+	if p.IsMachine {
 		return TokenLogin{}, machineSignIn(p)
 	}
 	s, err := CheckInjected(p, token, b.Now())
@@ -44,7 +44,7 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	if unchecked == nil {
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
 		defer cancel()
-		of, unchecked = issuer.Check(limited, p, token)
+		of, unchecked = issuer.CheckToken(limited, p, token)
 	}
 	switch {
 	case ctx.Err() != nil:

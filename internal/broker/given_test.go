@@ -109,7 +109,7 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 		})
 	}
 	b := newBench(t)
-	b.acme.Machine = true
+	b.acme.IsMachine = true
 	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err == nil || !strings.Contains(err.Error(), "machine's") {
 		t.Errorf("a machine: got %v", err)
 	}
@@ -129,7 +129,7 @@ func TestGivenTokenIsRefused(t *testing.T) {
 	refuse := func(words string) {
 		t.Helper()
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: "oat_1"})
-		if reply.Outcome != protocol.Done || reply.Err == nil || reply.Err.Error() != "git.acme.dev refused the token that was given for profile acme, "+words {
+		if reply.Result != protocol.Done || reply.Err == nil || reply.Err.Error() != "git.acme.dev refused the token that was given for profile acme, "+words {
 			t.Errorf("got %+v, want words with %q", reply, words)
 		}
 	}

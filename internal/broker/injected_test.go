@@ -52,12 +52,12 @@ func TestInjected(t *testing.T) {
 			}
 			reply := b.get("git.acme.dev")
 			if row.want == "" {
-				if reply.Outcome != protocol.Found || reply.Credential.Token != row.token {
+				if reply.Result != protocol.Found || reply.Credential.Token != row.token {
 					t.Errorf("got %+v", reply)
 				}
 			} else {
 				var injected *broker.InjectedError
-				if reply.Outcome != protocol.Failed || !errors.As(reply.Err, &injected) || !strings.Contains(reply.Err.Error(), row.want) {
+				if reply.Result != protocol.Failed || !errors.As(reply.Err, &injected) || !strings.Contains(reply.Err.Error(), row.want) {
 					t.Errorf("got %+v, want an error with %q", reply, row.want)
 				} else if strings.Contains(reply.Err.Error(), row.token) {
 					t.Error("the error holds the token")
@@ -66,7 +66,7 @@ func TestInjected(t *testing.T) {
 			b.wantCalls()
 
 			// A host that only looks like ours gets it no more than any other token.
-			if reply := b.get("git.acme.dev.evil.dev"); reply.Outcome != protocol.None {
+			if reply := b.get("git.acme.dev.evil.dev"); reply.Result != protocol.None {
 				t.Errorf("a foreign host: got %+v", reply)
 			}
 			if s := b.kept(); s.AccessToken != "kept-access" {
@@ -104,7 +104,7 @@ func TestInjectedIsNotErased(t *testing.T) {
 	}
 	for secret, said := range map[string]bool{"oat_123": true, "": true, "another": false} {
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: secret})
-		if reply.Outcome != protocol.Done || (reply.Err != nil) != said {
+		if reply.Result != protocol.Done || (reply.Err != nil) != said {
 			t.Errorf("%q: got %+v", secret, reply)
 		}
 	}

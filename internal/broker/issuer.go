@@ -13,7 +13,7 @@ type Issuer interface {
 	Refresh(ctx context.Context, p *config.Profile, old clerk.Tokens) (clerk.Tokens, error)
 	Revoke(ctx context.Context, p *config.Profile, refreshToken string) error
 	Mint(ctx context.Context, p *config.Profile, secretKey string) (clerk.Tokens, error)
-	Check(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error)
+	CheckToken(ctx context.Context, p *config.Profile, token string) (clerk.Verdict, error)
 }
 
 // Attempt is a sign-in that has begun. [clerk.Attempt] documents the methods, their order and their errors.

@@ -14,7 +14,7 @@ import (
 // TestMachinePlan says before a call what the call would do: the kept token, a new one, or neither. A plan mints none.
 func TestMachinePlan(t *testing.T) {
 	b := newBench(t)
-	b.acme.Machine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
 	minted := 0
 	b.issuer.mint = func() (clerk.Tokens, error) {
 		minted++
@@ -57,7 +57,7 @@ func TestMachinePlan(t *testing.T) {
 // TestMachineLogout forgets the token that is kept. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)
-	b.acme.Machine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
 	b.issuer.mint = func() (clerk.Tokens, error) {
 		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
 	}

@@ -67,7 +67,7 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	case source != "":
 		plan.Next = NextAnswer
 		return plan
-	case p.Machine:
+	case p.IsMachine:
 		return b.planMachine(ctx, plan)
 	}
 	plan.began = b.Now()
@@ -104,7 +104,7 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 	case s.RefreshToken != "":
 		b.needRefresh(ctx, plan, now)
 	case s.SignedOut:
-		*plan = plan.nothing(&NeedsSignIn{p.Name, ErrSignedOut})
+		*plan = plan.nothing(&NeedsSignInError{p.Name, ErrSignedOut})
 	default:
 		return false
 	}
@@ -115,17 +115,17 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 	p := plan.Profile
 	if p.LegacyPage != "" {
-		return plan.nothing(&NeedsSignIn{p.Name, ErrLegacyPage})
+		return plan.nothing(&NeedsSignInError{p.Name, ErrLegacyPage})
 	}
 	how, err := b.Person.MayAsk(p)
 	if err != nil {
-		return plan.nothing(&NeedsSignIn{p.Name, err})
+		return plan.nothing(&NeedsSignInError{p.Name, err})
 	}
 	before := b.readRecord(ctx, "signin", p)
 	// A user who retries at a terminal overrides the cool-down.
 	if until, why := b.coolDown(before); why != nil && !b.mayAskAgain(before, how) {
 		plan.Until = until
-		return plan.nothing(&SignInFailed{p.Name, why})
+		return plan.nothing(&SignInError{p.Name, why})
 	}
 	plan.Next, plan.how = NextAsk, how
 	return plan
@@ -208,7 +208,7 @@ func isOver(err error) bool {
 }
 
 // Token gives a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
-// errors are [*InjectedError], [*NeedsSignIn], [*SignInFailed], [*RefreshFailed], platform.ErrLocked,
+// errors are [*InjectedError], [*NeedsSignInError], [*SignInError], [*RefreshError], platform.ErrLocked,
 // platform.ErrUnavailable, or what kept a lock or a machine's token from an answer.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
 	return b.Execute(ctx, b.Plan(ctx, p))

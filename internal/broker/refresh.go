@@ -163,19 +163,19 @@ func (b *Broker) spawnRefresh(limited context.Context, p *config.Profile, seen S
 	return Session{}, refreshError(p, err)
 }
 
-// RefreshFailed is why a session got no new token. The session is still there.
-type RefreshFailed struct {
+// RefreshError is why a session got no new token. The session is still there.
+type RefreshError struct {
 	Profile string
 	Err     error
 }
 
-func (e *RefreshFailed) Error() string {
+func (e *RefreshError) Error() string {
 	return fmt.Sprintf("refreshing the session of profile %q: %v", e.Profile, e.Err)
 }
 
-func (e *RefreshFailed) Unwrap() error { return e.Err }
+func (e *RefreshError) Unwrap() error { return e.Err }
 
-func refreshError(p *config.Profile, err error) error { return &RefreshFailed{p.Name, err} }
+func refreshError(p *config.Profile, err error) error { return &RefreshError{p.Name, err} }
 
 // RefreshOnce is one refresh from the lock to the write, unless the session is not the one received at seen any more. It
 // does not end with ctx once the issuer is asked. How it ended is recorded for the processes that wait.

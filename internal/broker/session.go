@@ -177,7 +177,7 @@ func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
 		return s, err
 	}
-	if p.Machine {
+	if p.IsMachine {
 		return b.readMachine(ctx, machineItem(p, b.MachineKey))
 	}
 	return b.read(ctx, p)

@@ -43,7 +43,7 @@ type signInRequest struct {
 // Login asks the person to sign in by one of the flows, tried in their order, whatever the keychain holds and whatever was
 // refused before. Any account may come.
 func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Flow) (Session, error) {
-	if p.Machine {
+	if p.IsMachine {
 		return Session{}, machineSignIn(p)
 	}
 	return b.signIn(ctx, signInRequest{profile: p, began: b.Now(), how: Permission{Flows: flows}})
@@ -116,7 +116,7 @@ func (b *Broker) sharedSignIn(ctx context.Context, r signInRequest, last Session
 		b.trace("profile %s: signed in by another process meanwhile", p.Name)
 		return last, nil, true
 	case last.SignedOut:
-		return Session{}, &NeedsSignIn{p.Name, ErrSignedOut}, true
+		return Session{}, &NeedsSignInError{p.Name, ErrSignedOut}, true
 	}
 	// The cool-down is looked at again: its record may have been on its way to the disk when we began.
 	if before.err() != nil && (before.At.After(r.began) || before.Until.After(b.Now()) && !b.mayAskAgain(before, r.how)) {
@@ -144,7 +144,7 @@ func signInError(p *config.Profile, err error) error {
 	case code == network:
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return &SignInFailed{p.Name, err}
+	return &SignInError{p.Name, err}
 }
 
 // awaitSignIn takes the sign-in lock, and tells the person after a while what is waited for. Its holder may have been

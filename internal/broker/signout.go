@@ -19,7 +19,7 @@ const rejectionGrace = time.Minute
 // reject drops the token that a server refused, if it is the one in force; an empty secret stands for any. The reply has a
 // message for the person if a refresh does not help.
 func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (reply protocol.Reply, err error) {
-	reply.Outcome = protocol.Done
+	reply.Result = protocol.Done
 	release, err := b.lock(ctx, "session", p)
 	if err != nil {
 		return reply, err
@@ -69,7 +69,7 @@ const logoutLimit = 15 * time.Second
 // Logout forgets the session, leaves "signed out by the person" also where there was none, and asks the issuer to end
 // the grant. A machine's profile loses the token that is kept; its key mints another when a tool asks.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
-	if p.Machine {
+	if p.IsMachine {
 		s, err := b.forgetMachine(ctx, p)
 		return SignOut{Session: s}, err
 	}

@@ -152,12 +152,12 @@ func (a *Attempt) Finish(ctx context.Context, err error) {
 	if a.listener == nil {
 		return
 	}
-	result := loopback.Result{Outcome: loopback.Failed}
+	result := loopback.Result{Ending: loopback.Failed}
 	switch {
 	case err == nil:
-		result = loopback.Result{Outcome: loopback.SignedIn, Account: a.account}
+		result = loopback.Result{Ending: loopback.SignedIn, Account: a.account}
 	case errors.Is(err, ErrDenied):
-		result.Outcome = loopback.Denied
+		result.Ending = loopback.Denied
 	}
 	a.listener.Finish(ctx, result)
 }

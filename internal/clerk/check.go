@@ -27,11 +27,11 @@ type Verdict struct {
 	Email   string // empty if unknown
 }
 
-// Check asks the issuer whether it accepts a token now: an OAuth access token at the userinfo endpoint, any other JWT by
+// CheckToken asks the issuer whether it accepts a token now: an OAuth access token at the userinfo endpoint, any other JWT by
 // its signature and times, for which the issuer's keys are fetched. Nothing is renewed or changed by it.
 //
 // Errors: ErrRefused, ErrNotTold, or what kept the issuer from an answer.
-func (c *Client) Check(ctx context.Context, p *config.Profile, token string) (Verdict, error) {
+func (c *Client) CheckToken(ctx context.Context, p *config.Profile, token string) (Verdict, error) {
 	issuer, err := c.describe(ctx, p)
 	if err != nil {
 		return Verdict{}, err

@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 			issuer.SetFaults(func(f *sandbox.Faults) { *f = row.faults })
 			r.hide(token)
 			refreshes := issuer.Count("token:refresh_token")
-			of, err := r.Check(t.Context(), p, token)
+			of, err := r.CheckToken(t.Context(), p, token)
 			if err != nil {
 				r.say(err.Error())
 			}

@@ -351,7 +351,7 @@ func TestCompanionCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Check(t.Context(), p, at.Query().Get("token")); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+		if _, err := r.CheckToken(t.Context(), p, at.Query().Get("token")); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
 			t.Errorf("%s: %v", row.reason, err)
 		}
 	}

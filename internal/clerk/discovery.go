@@ -41,17 +41,17 @@ func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, er
 	return c.discover(ctx, p)
 }
 
-// Examine looks at where people of p sign in, as a sign-in does before it asks anybody, and returns the number of keys that
+// ProbeIssuer looks at where people of p sign in, as a sign-in does before it asks anybody, and returns the number of keys that
 // tokens can be verified with.
 //
 // Errors: ErrMisnamed, a *ResponseError, ErrNoKeys where only the keys are missing, or what the network or the check of
 // the metadata said.
-func (c *Client) Examine(ctx context.Context, p *config.Profile) (keys int, err error) {
+func (c *Client) ProbeIssuer(ctx context.Context, p *config.Profile) (keys int, err error) {
 	issuer, err := c.describe(ctx, p)
 	if err != nil {
 		return 0, err
 	}
-	if !p.Machine && p.LegacyPage == "" {
+	if !p.IsMachine && p.LegacyPage == "" {
 		if err := issuer.checkChallenge(); err != nil {
 			return 0, err
 		}

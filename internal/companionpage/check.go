@@ -23,26 +23,26 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Outcome is how one check has ended.
-type Outcome string
+// State is how one check has ended.
+type State string
 
 const (
-	Pass    Outcome = "pass"
-	Fail    Outcome = "fail"
-	NotKept Outcome = "not kept" // a promise that this page does not give
-	NotTold Outcome = "not told" // what cannot be seen from here
+	Pass    State = "pass"
+	Fail    State = "fail"
+	NotKept State = "not kept" // a promise that this page does not give
+	NotTold State = "not told" // what cannot be seen from here
 )
 
 // Line is one line of the answer.
 type Line struct {
-	Outcome Outcome `json:"outcome"`
-	Check   string  `json:"check"`
-	Seen    string  `json:"seen,omitempty"` // what was seen instead; foreign text is quoted and short
-	Cure    string  `json:"cure,omitempty"`
+	State State  `json:"outcome"`
+	Check string `json:"check"`
+	Seen  string `json:"seen,omitempty"` // what was seen instead; foreign text is quoted and short
+	Cure  string `json:"cure,omitempty"`
 }
 
 func (c Line) String() string {
-	line := fmt.Sprintf("%-9s %s", c.Outcome, c.Check)
+	line := fmt.Sprintf("%-9s %s", c.State, c.Check)
 	if c.Seen != "" {
 		line += ": " + c.Seen
 	}
@@ -142,7 +142,7 @@ func (p *Probe) add(line Line) {
 // holds adds a line: pass if seen is empty.
 func (p *Probe) holds(check, seen, cure string) bool {
 	if seen == "" {
-		p.add(Line{Outcome: Pass, Check: check})
+		p.add(Line{State: Pass, Check: check})
 		return true
 	}
 	p.add(Line{Fail, check, seen, cure})

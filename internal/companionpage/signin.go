@@ -174,7 +174,7 @@ func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.P
 		words = fmt.Sprintf("it came back with %.64q", callback.Error)
 	}
 	if !p.holds(check, words, "approve in the browser; if it showed an error, the app's log says more") {
-		listener.Finish(ctx, loopback.Result{Outcome: loopback.Failed})
+		listener.Finish(ctx, loopback.Result{Ending: loopback.Failed})
 		return got, false
 	}
 	got.code = callback.Code
@@ -186,9 +186,9 @@ func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.P
 	if ok {
 		ok = p.verified("token", got.tokens, keys)
 	}
-	result := loopback.Result{Outcome: loopback.Failed}
+	result := loopback.Result{Ending: loopback.Failed}
 	if ok {
-		result = loopback.Result{Outcome: loopback.SignedIn, Account: cmp.Or(got.tokens.Email, "this account")}
+		result = loopback.Result{Ending: loopback.SignedIn, Account: cmp.Or(got.tokens.Email, "this account")}
 	}
 	listener.Finish(ctx, result)
 	return got, ok

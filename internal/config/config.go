@@ -47,9 +47,9 @@ type Profile struct {
 	MinTTL time.Duration
 	// CAFile is a PEM file of further roots for the issuer's TLS certificate; empty for the system's alone.
 	CAFile string
-	// Machine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY), and
+	// IsMachine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY), and
 	// no user signs in. ClientID is then empty.
-	Machine bool
+	IsMachine bool
 	// MachineToken is the form of such tokens: "jwt" or "opaque".
 	MachineToken string
 	// Source is where the profile was defined, for messages: "FILE:LINE" or "environment".

@@ -54,12 +54,12 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		}
 	}
 	// With a machine's key and no client, no user can sign in.
-	d.Machine = !d.given["client_id"] && strings.TrimSpace(getenv("CLERK_MACHINE_SECRET_KEY")) != ""
-	if d.Machine {
+	d.IsMachine = !d.given["client_id"] && strings.TrimSpace(getenv("CLERK_MACHINE_SECRET_KEY")) != ""
+	if d.IsMachine {
 		d.MachineToken = "jwt"
 	}
 	for _, required := range []string{"client_id", "hosts"} {
-		if !d.given[required] && !(required == "client_id" && d.Machine) {
+		if !d.given[required] && !(required == "client_id" && d.IsMachine) {
 			return nil, errors.New(prefix + strings.ToUpper(required) + " is not set: a profile from the environment needs it")
 		}
 	}

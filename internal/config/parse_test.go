@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 	zero.MinTTL = 0
 
 	machine := defaults("ci", "c.toml:1")
-	machine.ClientID, machine.Machine, machine.MachineToken = "", true, "opaque"
+	machine.ClientID, machine.IsMachine, machine.MachineToken = "", true, "opaque"
 
 	companion := defaults("acme", "c.toml:1")
 	companion.Issuer, companion.ClientID, companion.Companion, companion.Scopes = "https://app.acme.dev:8443", "clerk-credential-helper", true, nil
@@ -375,7 +375,7 @@ func encode(c *Config) string {
 			fmt.Fprintf(&b, "companion = %s\n", tomlQuote(p.Issuer))
 		case p.LegacyPage != "":
 			fmt.Fprintf(&b, "legacy_page = %s\n", tomlQuote(p.LegacyPage))
-		case p.Machine:
+		case p.IsMachine:
 			fmt.Fprintf(&b, "scopes = %s\ntoken = %s\nmachine = true\nmachine_token = %s\n", quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.MachineToken))
 		default:
 			fmt.Fprintf(&b, "scopes = %s\ntoken = %s\nclient_id = %s\n", quote(p.Scopes), tomlQuote(p.Token), tomlQuote(p.ClientID))
@@ -422,7 +422,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 			page := p.Companion || p.LegacyPage != ""
-			if len(p.Hosts) == 0 || (len(p.Scopes) == 0) != page || p.Companion && p.LegacyPage != "" || page && p.Machine || (p.ClientID == "") != p.Machine || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
+			if len(p.Hosts) == 0 || (len(p.Scopes) == 0) != page || p.Companion && p.LegacyPage != "" || page && p.IsMachine || (p.ClientID == "") != p.IsMachine || p.MinTTL < 0 || p.MinTTL > 24*time.Hour ||
 				strings.ContainsAny(p.Username, ":\r\n\x00") || p.Username == "" {
 				t.Fatalf("accepted %+v", p)
 			}

@@ -123,7 +123,7 @@ func (d *draft) set(key string, v value) error {
 	case "docker_identity_token":
 		err = v.flag(&d.DockerIdentityToken)
 	case "machine":
-		err = v.flag(&d.Machine)
+		err = v.flag(&d.IsMachine)
 	case "machine_token":
 		err = v.oneOf(&d.MachineToken, "jwt", "opaque")
 	case "companion":
@@ -160,13 +160,13 @@ func (d *draft) complete() error {
 		if err := d.completePage(); err != nil {
 			return fail("%w", err)
 		}
-	case d.Machine && d.given["client_id"]:
+	case d.IsMachine && d.given["client_id"]:
 		return fail("both machine and client_id are set: a machine signs in with a secret key of its own, remove client_id")
-	case d.Machine && d.Token == "id":
+	case d.IsMachine && d.Token == "id":
 		return fail("token is \"id\", which a machine does not have: remove it")
-	case d.given["machine_token"] && !d.Machine:
+	case d.given["machine_token"] && !d.IsMachine:
 		return fail("machine_token has a meaning only with machine = true")
-	case !d.given["client_id"] && !d.Machine:
+	case !d.given["client_id"] && !d.IsMachine:
 		return fail("client_id is missing: copy it from the OAuth application in Clerk's dashboard")
 	case d.Token == "id" && !slices.Contains(d.Scopes, "openid"):
 		return fail("token is \"id\" but the scopes lack \"openid\": add it")
@@ -174,7 +174,7 @@ func (d *draft) complete() error {
 	if !d.given["hosts"] {
 		return fail("hosts is missing: name the hosts that may have the token")
 	}
-	if d.Machine && !d.given["machine_token"] {
+	if d.IsMachine && !d.given["machine_token"] {
 		d.MachineToken = "jwt"
 	}
 	return nil

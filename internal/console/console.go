@@ -110,7 +110,7 @@ func (c *Console) Tell(texts ...string) {
 	}
 }
 
-// Warn prints an error and a hint as [protocol.Words] does, folded as Tell does.
+// Warn prints an error and a hint as [protocol.WriteMessage] does, folded as Tell does.
 func (c *Console) Warn(err error, hint string) {
 	c.Tell("clerk-credential-helper: " + err.Error())
 	if hint != "" {

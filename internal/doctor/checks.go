@@ -80,8 +80,8 @@ func (d *doctor) add(check string, how State, detail, remedy string, repairs []r
 	d.findings = append(d.findings, f)
 }
 
-// Examine makes all checks.
-func Examine(ctx context.Context, env Env) []Finding {
+// Run makes all checks.
+func Run(ctx context.Context, env Env) []Finding {
 	d := &doctor{env: env}
 	cfg := d.configuration()
 	d.store(ctx)
@@ -284,7 +284,7 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	}
 	dated := &datedTransport{base: client.Transport}
 	client.Transport = dated
-	keys, err := client.Examine(ctx, p)
+	keys, err := client.ProbeIssuer(ctx, p)
 	if err != nil && !errors.Is(err, clerk.ErrNoKeys) {
 		detail, remedy := d.unusable(p, err)
 		d.fail(check, detail, remedy)
@@ -349,7 +349,7 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // session looks at what the keychain holds.
 func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
-	if p.Machine {
+	if p.IsMachine {
 		if d.env.Tools.Getenv("CLERK_MACHINE_SECRET_KEY") == "" {
 			d.fail("machine "+p.Name, "CLERK_MACHINE_SECRET_KEY is not set", "set it to the secret key of the machine (ak_...), from Clerk's dashboard")
 		}

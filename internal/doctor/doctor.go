@@ -19,7 +19,7 @@ type Env struct {
 	Keychain func() (*platform.Keychain, error)
 	Broker   func(*config.Config) (*broker.Broker, error)
 	Client   func(*config.Profile) (*clerk.Client, error)
-	Where    func() platform.Place
+	Where    func() platform.Surroundings
 	Tools    toolconfig.Env
 	// Hint is the advice that goes with an error, empty for none.
 	Hint func(error) string

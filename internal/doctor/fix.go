@@ -65,7 +65,7 @@ func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, 
 		if len(offered) == before || x.DryRun {
 			break
 		}
-		findings = Examine(ctx, env)
+		findings = Run(ctx, env)
 	}
 	if len(offered) == 0 {
 		fmt.Fprintln(x.Console.Err, "there is nothing that could be repaired from here")

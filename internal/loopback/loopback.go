@@ -62,18 +62,18 @@ type Callback struct {
 	Unproven bool // the Token came without the state: any page of the web may have sent it
 }
 
-// Outcome is how a sign-in ended.
-type Outcome int
+// Ending is how a sign-in ended.
+type Ending int
 
 const (
-	Failed   Outcome = iota // the answer could not be verified or kept
-	Denied                  // the person, or the issuer on their behalf, refused
-	SignedIn                // verified and kept
+	Failed   Ending = iota // the answer could not be verified or kept
+	Denied                 // the person, or the issuer on their behalf, refused
+	SignedIn               // verified and kept
 )
 
 // Result is what the person is told at the end.
 type Result struct {
-	Outcome Outcome
+	Ending  Ending
 	Account string // whose account it is, usually an e-mail address; shown if SignedIn
 }
 
@@ -428,7 +428,7 @@ func (l *Listener) serveDone(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	result := l.result
 	l.mu.Unlock()
-	switch result.Outcome {
+	switch result.Ending {
 	case SignedIn:
 		l.pages.write(w, http.StatusOK, signedInPage, result.Account)
 	case Denied:

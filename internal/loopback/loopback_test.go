@@ -125,7 +125,7 @@ func TestSignIn(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	l.Finish(t.Context(), Result{Outcome: SignedIn, Account: "ada@acme.dev"})
+	l.Finish(t.Context(), Result{Ending: SignedIn, Account: "ada@acme.dev"})
 	select {
 	case <-l.served:
 	default:
@@ -151,7 +151,7 @@ func TestErrorCallback(t *testing.T) {
 	if err != nil || callback.Error != "access_denied" || callback.ErrorDescription != "<script>" {
 		t.Fatalf("Wait = %+v, %v", callback, err)
 	}
-	go l.Finish(t.Context(), Result{Outcome: Denied})
+	go l.Finish(t.Context(), Result{Ending: Denied})
 	_, page := get(t, client, "http://"+l.host+"/done")
 	if !strings.Contains(page, "Sign-in declined") {
 		t.Errorf("page:\n%s", page)
@@ -379,14 +379,14 @@ func TestFinishDoesNotWaitLong(t *testing.T) {
 	l, _ := begin(t)
 	mustStillWork(t, l)
 	began := time.Now()
-	l.Finish(t.Context(), Result{Outcome: SignedIn}) // /done is not fetched
+	l.Finish(t.Context(), Result{Ending: SignedIn}) // /done is not fetched
 	if took := time.Since(began); took < finishTime || took > 10*finishTime {
 		t.Errorf("Finish took %v, want %v", took, finishTime)
 	}
 	// Only the first result counts.
 	ended, end := context.WithCancel(t.Context())
 	end()
-	l.Finish(ended, Result{Outcome: Failed})
+	l.Finish(ended, Result{Ending: Failed})
 	if _, page := get(t, browser(t), "http://"+l.host+"/done"); !strings.Contains(page, "You are signed in") {
 		t.Errorf("page:\n%s", page)
 	}
@@ -406,7 +406,7 @@ func TestDoneWaiters(t *testing.T) {
 			t.Errorf("status %d, want 503", status)
 		}
 	}
-	l.Finish(t.Context(), Result{Outcome: SignedIn})
+	l.Finish(t.Context(), Result{Ending: SignedIn})
 	group.Wait()
 	for range maxDoneWaiters {
 		if status := <-statuses; status != http.StatusOK {

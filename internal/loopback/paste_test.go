@@ -29,7 +29,7 @@ func TestPaste(t *testing.T) {
 		}
 		// No browser comes for the page at the end.
 		began := time.Now()
-		l.Finish(t.Context(), Result{Outcome: SignedIn})
+		l.Finish(t.Context(), Result{Ending: SignedIn})
 		if took := time.Since(began); took > finishTime/2 {
 			t.Errorf("%s: Finish took %v", row.reason, took)
 		}

@@ -17,8 +17,8 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// asking is how the person who typed a command wants to be asked. The zero value is how tools ask.
-type asking struct {
+// signInOptions is how the person who typed a command wants to be asked. The zero value is how tools ask.
+type signInOptions struct {
 	login     bool // the command itself says how it ended
 	flow      clerk.Flow
 	noBrowser bool
@@ -44,11 +44,11 @@ var errWrongPastes = errors.New("three addresses were pasted, and none was the o
 // flows is the ladder of a sign-in: a browser on this machine, the device grant, an address that is pasted. If the terminal
 // may not be read, only the browser is left.
 func (sys *system) flows() []clerk.Flow {
-	if sys.asking.flow != "" {
-		return []clerk.Flow{sys.asking.flow}
+	if sys.options.flow != "" {
+		return []clerk.Flow{sys.options.flow}
 	}
 	var flows []clerk.Flow
-	if sys.where().Browser != "" && !sys.asking.noBrowser {
+	if sys.where().Browser != "" && !sys.options.noBrowser {
 		flows = append(flows, clerk.Browser)
 	}
 	if len(flows) > 0 && !sys.mayPrompt() {
@@ -168,7 +168,7 @@ func (sys *system) invitePaste(ctx context.Context, s *console.Screen, p *config
 // inviteDevice shows the code and the page. Nothing is read, so a person who has typed the command may see it on standard
 // error; a tool may keep that to itself.
 func (sys *system) inviteDevice(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
-	if s.Terminal == nil && !sys.asking.login {
+	if s.Terminal == nil && !sys.options.login {
 		return fmt.Errorf("%w: %w, and no terminal to show a code on", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	}
 	s.Say("Signing in to %s. Open this page in a browser on any device:\n\n  %s\n", p.Name, protocol.Escape(i.VerifyURL))
@@ -218,7 +218,7 @@ func (sys *system) readPastes(ctx context.Context, s *console.Screen, i clerk.In
 
 // sayDone tells the person at the terminal who is signed in now, if they were asked. A command of theirs says so itself.
 func (sys *system) sayDone(p *config.Profile, signedIn broker.Session) {
-	if !sys.invited || sys.asking.login {
+	if !sys.invited || sys.options.login {
 		return
 	}
 	sys.invited = false

@@ -88,7 +88,7 @@ func people(sys *system) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
 	if err != nil {
-		protocol.Words(sys.stderr, err, "")
+		protocol.WriteMessage(sys.stderr, err, "")
 		return exitFailed
 	}
 	args := spelled(sys.args[1:])
@@ -98,11 +98,11 @@ func people(sys *system) int {
 		return status
 	}
 	if err != nil {
-		protocol.Words(sys.stderr, err, "clerk-credential-helper --help lists the commands")
+		protocol.WriteMessage(sys.stderr, err, "clerk-credential-helper --help lists the commands")
 		return exitUsage
 	}
 	err = parsed.Run()
-	var child *childExit
+	var child *exitError
 	if errors.As(err, &child) {
 		return child.status
 	}
@@ -159,7 +159,7 @@ func (sys *system) advice(err error) string {
 	words := hint(err)
 	var configuration *config.Error
 	switch {
-	case sys.asking.login:
+	case sys.options.login:
 		return afterLogin(err, words)
 	case words == "" && errors.As(err, &configuration):
 		return "clerk-credential-helper doctor says what to do"
@@ -169,7 +169,7 @@ func (sys *system) advice(err error) string {
 
 // afterLogin is the advice after a sign-in that the person has asked for: to ask for it again would be none.
 func afterLogin(err error, advice string) string {
-	var failed *broker.SignInFailed
+	var failed *broker.SignInError
 	switch {
 	case !errors.As(err, &failed) || advice != signInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
 		return advice
@@ -193,8 +193,8 @@ func exitStatus(ctx context.Context, err error) int {
 	var usage *usageError
 	var request *toolconfig.RequestError
 	var configuration *config.Error
-	var needs *broker.NeedsSignIn
-	var failed *broker.SignInFailed
+	var needs *broker.NeedsSignInError
+	var failed *broker.SignInError
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -210,10 +210,10 @@ func exitStatus(ctx context.Context, err error) int {
 
 // hint is the advice that goes with an error: one line, with the command that helps.
 func hint(err error) string {
-	var needs *broker.NeedsSignIn
-	var failed *broker.SignInFailed
+	var needs *broker.NeedsSignInError
+	var failed *broker.SignInError
 	var injected *broker.InjectedError
-	var renewal *broker.RefreshFailed
+	var renewal *broker.RefreshError
 	var homeless *config.NoHomeError
 	switch {
 	case errors.Is(err, toolconfig.ErrForAnother):
@@ -289,8 +289,8 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	return named[0], nil
 }
 
-// session opens what most commands need: the broker and the profile that the person means.
-func (sys *system) session(target string) (*broker.Broker, *config.Profile, error) {
+// openProfile opens what most commands need: the broker and the profile that the person means.
+func (sys *system) openProfile(target string) (*broker.Broker, *config.Profile, error) {
 	cfg, err := sys.config()
 	if err != nil {
 		return nil, nil, err

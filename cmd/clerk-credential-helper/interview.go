@@ -80,9 +80,9 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 
 // lastWords promise no more than what will be.
 func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool) string {
-	asked := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool { return !p.Machine })
+	asked := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool { return !p.IsMachine })
 	onDemand := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
-		return !p.Machine && p.LegacyPage == "" && p.Interactive != "never"
+		return !p.IsMachine && p.LegacyPage == "" && p.Interactive != "never"
 	})
 	asks := "asks"
 	if len(told) > 1 {
@@ -234,11 +234,11 @@ func (sys *system) whatIs(ctx context.Context, line string) (companion, reached 
 	limited, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	if page := profile(asCompanion(line), ""); page != nil && page.Companion {
-		if err := sys.examine(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
+		if err := sys.probeIssuer(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
 			return true, sys.sayReached(ctx, page, err)
 		}
 	}
-	return false, sys.sayReached(ctx, p, sys.examine(limited, p))
+	return false, sys.sayReached(ctx, p, sys.probeIssuer(limited, p))
 }
 
 // reach looks whether people can sign in to the profiles now, and warns of those where they cannot.
@@ -248,7 +248,7 @@ func (sys *system) reach(ctx context.Context, cfg *config.Config) bool {
 	failed := make([]error, len(cfg.Profiles))
 	var looking sync.WaitGroup
 	for i, p := range cfg.Profiles {
-		looking.Go(func() { failed[i] = sys.examine(limited, p) })
+		looking.Go(func() { failed[i] = sys.probeIssuer(limited, p) })
 	}
 	looking.Wait()
 	all := true
@@ -258,16 +258,16 @@ func (sys *system) reach(ctx context.Context, cfg *config.Config) bool {
 	return all
 }
 
-// examine looks at where people of a profile sign in, as a sign-in does.
-func (sys *system) examine(ctx context.Context, p *config.Profile) error {
-	if p.Machine {
+// probeIssuer looks at where people of a profile sign in, as a sign-in does.
+func (sys *system) probeIssuer(ctx context.Context, p *config.Profile) error {
+	if p.IsMachine {
 		return nil // nobody signs in
 	}
 	client, err := sys.client(p, nil)
 	if err != nil {
 		return err
 	}
-	_, err = client.Examine(ctx, p)
+	_, err = client.ProbeIssuer(ctx, p)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
 		return fmt.Errorf("no answer came within %v", reachTime)
 	}

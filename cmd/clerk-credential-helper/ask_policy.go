@@ -48,14 +48,14 @@ func (sys *system) mayAsk(p *config.Profile) error {
 }
 
 // where looks at the place again: a job may have gone to the background meanwhile.
-func (sys *system) where() platform.Place {
+func (sys *system) where() platform.Surroundings {
 	return platform.Where(sys.getenv, platform.SystemProbes())
 }
 
 // mayPrompt reports whether the terminal may be read: git and those who set GIT_TERMINAL_PROMPT (git(1)) may forbid it, but
 // not to a command that a person has typed.
 func (sys *system) mayPrompt() bool {
-	if sys.asking.login {
+	if sys.options.login {
 		return true
 	}
 	on, err := protocol.GitBool(sys.getenv("GIT_TERMINAL_PROMPT"))

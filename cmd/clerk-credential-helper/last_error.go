@@ -42,7 +42,7 @@ func (sys *system) remember(tool, host string, reply protocol.Reply) {
 		return
 	}
 	f := failure{Tool: tool, At: time.Now().UTC(), Host: clipText(host, 300), Error: clipText(reply.Err.Error(), failureLimit), Hint: clipText(reply.Hint, failureLimit)}
-	var foreign *protocol.Verbatim
+	var foreign *protocol.VerbatimError
 	if errors.As(reply.Err, &foreign) {
 		f.Error = "docker's fallback helper failed; its words are its own"
 	}

@@ -35,7 +35,7 @@ func handOver(ctx context.Context, sys *system, name string) int {
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
 		return exit.ExitCode()
 	}
-	protocol.Words(sys.stderr, err, "")
+	protocol.WriteMessage(sys.stderr, err, "")
 	return exitFailed
 }
 

@@ -15,7 +15,7 @@ import (
 // profile on a wire that has no hosts. All others get nothing and start nothing.
 func (t tool) complete(req protocol.Request) bool {
 	switch req.Verb {
-	case protocol.List, protocol.Live:
+	case protocol.List, protocol.AllLiveTokens:
 		return true
 	case protocol.Get:
 		return req.Host != "" || t.hostless && req.Profile != ""
@@ -42,12 +42,12 @@ func (sys *system) ofProfile(ctx context.Context, b *broker.Broker, p *config.Pr
 	}
 	s, err := b.Execute(ctx, plan)
 	if err != nil {
-		return protocol.Reply{Outcome: protocol.Failed, Err: err}
+		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	if !plan.Quick() {
 		sys.sayDone(p, s)
 	}
-	return protocol.Reply{Outcome: protocol.Found, Credential: credential(p, s)}
+	return protocol.Reply{Result: protocol.Found, Credential: credential(p, s)}
 }
 
 // live gives the tokens that are alive now to the hosts that are named exactly. It reads the keychain and does nothing
@@ -66,7 +66,7 @@ func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Re
 			}
 		}
 	}
-	return protocol.Reply{Outcome: protocol.Found, Tokens: tokens}
+	return protocol.Reply{Result: protocol.Found, Tokens: tokens}
 }
 
 func credential(p *config.Profile, s broker.Session) protocol.Credential {
@@ -79,8 +79,8 @@ func ownCommand(verb protocol.Verb, named []*config.Profile) protocol.Reply {
 		return protocol.Reply{}
 	}
 	return protocol.Reply{
-		Outcome: protocol.Failed,
-		Err:     fmt.Errorf("this %s changes nothing here: one session serves every tool", verb),
-		Hint:    fmt.Sprintf("run: clerk-credential-helper %s %s", verb, named[0].Name),
+		Result: protocol.Failed,
+		Err:    fmt.Errorf("this %s changes nothing here: one session serves every tool", verb),
+		Hint:   fmt.Sprintf("run: clerk-credential-helper %s %s", verb, named[0].Name),
 	}
 }

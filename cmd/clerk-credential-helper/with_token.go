@@ -45,7 +45,7 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 	case errors.Is(given.Unchecked, clerk.ErrNotTold):
 		fmt.Fprintln(sys.stderr, "whose it is could not be asked: "+given.Unchecked.Error())
 	default:
-		protocol.Words(sys.stderr, fmt.Errorf("whose it is could not be asked: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("whose it is could not be asked: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
 	}
 	sys.warnInjected(ctx, b, p)
 	return nil

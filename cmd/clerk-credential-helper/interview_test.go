@@ -16,7 +16,7 @@ import (
 // TestLastWords: the interview ends with what is so.
 func TestLastWords(t *testing.T) {
 	person := &config.Profile{Interactive: "auto"}
-	machine := &config.Profile{Machine: true}
+	machine := &config.Profile{IsMachine: true}
 	never := &config.Profile{Interactive: "never"}
 	page := &config.Profile{LegacyPage: "https://app.acme.dev/cli-auth"}
 	for _, row := range []struct {
