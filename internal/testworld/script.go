@@ -26,7 +26,8 @@ type (
 	testKey  struct{}
 )
 
-// Setup gives a script a world of its own, with this browser, and its environment.
+// Setup gives a script a world of its own, which Commands and Condition use, and sets its environment. It returns what
+// New does.
 func Setup(env *testscript.Env, browser string) (*World, map[string]string, error) {
 	w, vars, err := New(env.WorkDir, browser, env.Defer)
 	if err != nil {
@@ -58,8 +59,9 @@ func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// Condition answers [alone] and [has:PROGRAM]: whether the machine gives a namespace, and whether the program runs with
-// an environment like a script's. Where everything must be there, one that does not fails the script.
+// Condition returns the conditions of scripts: [alone] reports whether the machine gives a namespace to the command
+// "alone", which the test binary must have, and [has:PROGRAM] whether the program runs with an environment like a
+// script's. It is an error where the program is required. A quick run has none but the quick ones.
 func Condition(t *testing.T) func(string) (bool, error) {
 	home := t.TempDir()
 	programs := Programs{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}}
@@ -147,7 +149,7 @@ func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 // stateFolder is where the file store and the locks are, below the home.
 const stateFolder = ".local/state/clerk-credential-helper"
 
-// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and nobody is at one any more: a
+// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and no process is at one any more: a
 // caller whose token still lives waits for two seconds only.
 func refreshed(ts *testscript.TestScript, n int) {
 	const kind = "token:refresh_token"

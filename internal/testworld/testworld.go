@@ -30,7 +30,7 @@ type World struct {
 	told  map[string]int // what "asked" has counted so far
 }
 
-// Worlds of one test binary share what takes time to make and differs in nothing that a test looks at.
+// The worlds of one test binary share what takes long to make, where no test depends on the difference.
 var (
 	signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 	repository = sync.OnceValues(newRepository)
@@ -61,9 +61,9 @@ func newRepository() (fs.FS, error) {
 	})
 }
 
-// New starts the servers and furnishes a home below dir. Programs run in the environment that it returns, browser among
-// them: the program that follows a sign-in by itself, beside the others that PATH must name. What atEnd is given is to be
-// called in the end.
+// New starts the servers, furnishes a home below dir, and returns the environment that programs are to run in, but for
+// PATH. browser is the path of the program that follows a sign-in by itself; $BIN is its folder. atEnd registers what
+// stops the servers, as t.Cleanup does.
 func New(dir, browser string, atEnd func(func())) (*World, map[string]string, error) {
 	w := &World{Clerk: sandbox.New(sandbox.Options{Auto: true, Key: signingKey}), told: map[string]int{}}
 	server := httptest.NewServer(w.Clerk)
