@@ -29,6 +29,7 @@ import (
 	"clerk-credential-helper/internal/companionpage"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/demo"
+	"clerk-credential-helper/internal/testworld"
 )
 
 // fakePage is a companion page with one fault at most. It approves every request of a browser at once; whoever calls
@@ -538,6 +539,7 @@ func TestCompanionCheckWell(t *testing.T) {
 // TestCompanionCheckFaults breaks one thing at a time. Exactly the named lines must fail, and every line that there is
 // must fail at least once.
 func TestCompanionCheckFaults(t *testing.T) {
+	testworld.Long(t, "each of its faults is a whole check of a page")
 	companionHome(t)
 	const (
 		csp   = "authorize: Content-Security-Policy "

@@ -165,6 +165,7 @@ func checkDocker(t *testing.T, text string, added []byte) {
 
 // TestDockerReads has the docker CLI load every file with us in it.
 func TestDockerReads(t *testing.T) {
+	testworld.Long(t, "starts docker for each file")
 	testworld.Need(t, "docker")
 	for _, files := range []map[string]string{dockerFiles(), emptyDockerFiles(), {"(broken)": "{"}} {
 		for name, text := range files {
