@@ -409,7 +409,6 @@ func TestPasteListener(t *testing.T) {
 
 // TestPasteProgress: on a terminal that can be written over, the time that is left does not scroll.
 func TestPasteProgress(t *testing.T) {
-	testworld.Long(t, "the countdown is a real one")
 	p := sitDown(t, 100, map[string]string{"TERM": "xterm-256color", "NO_COLOR": "1"})
 	cmd := p.run("clerk-credential-helper", "login", "--timeout", "5s")
 	// On a busy machine not every second is drawn.
@@ -424,7 +423,6 @@ func TestPasteProgress(t *testing.T) {
 
 // TestPasteNarrow: the line that is written over never wraps, which would scroll.
 func TestPasteNarrow(t *testing.T) {
-	testworld.Long(t, "the end of the time is waited for")
 	p := sitDown(t, 30, map[string]string{"TERM": "xterm"})
 	cmd := p.run("clerk-credential-helper", "login", "--timeout", "2s")
 	p.see("Waiting until")
