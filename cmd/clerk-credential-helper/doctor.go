@@ -63,7 +63,6 @@ func (sys *system) doctorEnv() doctor.Env {
 		Client:   func(p *config.Profile) (*clerk.Client, error) { return sys.client(p, nil) },
 		Where:    sys.where,
 		Tools:    sys.toolEnv(),
-		Hint:     hint,
 		Version:  programVersion(),
 	}
 }

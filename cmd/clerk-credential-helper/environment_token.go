@@ -17,22 +17,27 @@ import (
 // injectedLimit bounds a file that holds a token.
 const injectedLimit = 16 << 10
 
-// injected finds a token that the environment brings: CLERK_HELPER_TOKEN_PROFILE for one profile by name, or
+// environmentTokens are the tokens that the environment brings.
+type environmentTokens struct {
+	piped pipedToken
+}
+
+// of finds the token for a profile of a configuration: CLERK_HELPER_TOKEN_PROFILE for one profile by name, or
 // CLERK_HELPER_TOKEN or CLERK_HELPER_TOKEN_FILE for the only profile or the one that CLERK_HELPER_PROFILE names.
-func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Profile) (token, source string, err error) {
+func (e *environmentTokens) of(getenv func(string) string, cfg *config.Config) func(context.Context, *config.Profile) (token, source string, err error) {
 	return func(ctx context.Context, p *config.Profile) (token, source string, err error) {
 		variable := config.TokenVariable(p.Name)
-		if token := sys.getenv(variable); token != "" {
+		if token := getenv(variable); token != "" {
 			return token, variable, nil
 		}
-		token, file := sys.getenv("CLERK_HELPER_TOKEN"), sys.getenv("CLERK_HELPER_TOKEN_FILE")
+		token, file := getenv("CLERK_HELPER_TOKEN"), getenv("CLERK_HELPER_TOKEN_FILE")
 		if token == "" && file == "" {
 			return "", "", nil
 		}
 		if token != "" && file != "" {
 			return "", "", &config.Error{Err: errors.New("CLERK_HELPER_TOKEN and CLERK_HELPER_TOKEN_FILE are both set: keep one")}
 		}
-		switch named := sys.getenv("CLERK_HELPER_PROFILE"); {
+		switch named := getenv("CLERK_HELPER_PROFILE"); {
 		case named == "" && len(cfg.Profiles) > 1:
 			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", cfg.Names(), variable)}
 		case named != "" && named != p.Name:
@@ -41,7 +46,7 @@ func (sys *system) injected(cfg *config.Config) func(context.Context, *config.Pr
 		if token != "" {
 			return token, "CLERK_HELPER_TOKEN", nil
 		}
-		text, err := sys.tokenIn(ctx, file)
+		text, err := e.in(ctx, file)
 		if err != nil {
 			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN_FILE: %w", err)}
 		}
@@ -60,12 +65,12 @@ type pipedToken struct {
 	err  error
 }
 
-// tokenIn reads the token in a file, or the one that comes through a pipe.
-func (sys *system) tokenIn(ctx context.Context, file string) (string, error) {
+// in reads the token in a file, or the one that comes through a pipe.
+func (e *environmentTokens) in(ctx context.Context, file string) (string, error) {
 	if info, err := os.Stat(file); err != nil || info.Mode().IsRegular() {
 		return readToken(file) // each time: Kubernetes replaces it before it ends
 	}
-	pipe := &sys.piped
+	pipe := &e.piped
 	pipe.once.Do(func() {
 		pipe.came = make(chan struct{})
 		go func() { // neither the open nor the read of a pipe can be told to stop; the process is about to end then

@@ -26,7 +26,7 @@ func TestTokenInPipe(t *testing.T) {
 			}
 			t.Setenv("CLERK_HELPER_TOKEN_FILE", file)
 			p := &config.Profile{Name: "acme"}
-			injected := (&system{getenv: os.Getenv}).injected(&config.Config{Profiles: []*config.Profile{p}})
+			injected := new(environmentTokens).of(os.Getenv, &config.Config{Profiles: []*config.Profile{p}})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if row.writes == "" {

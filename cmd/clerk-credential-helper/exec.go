@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -192,11 +193,11 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 	if err != nil {
 		return nil, broker.Session{}, err
 	}
-	sys.sayDone(p, s)
+	sayDone(sys, p, s)
 	if left := s.Left(b.Now()); wanted > 0 && !s.Endless(p) && left < wanted {
 		protocol.WriteMessage(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
 	}
-	sys.mask(s.Token(p))
+	mask(sys.getenv, sys.stderr, s.Token(p))
 	return p, s, nil
 }
 
@@ -204,14 +205,14 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 // error as it reads standard output (actions/runner, ScriptHandler.cs; azure-pipelines-agent, NodeHandler.cs), and
 // standard output is what $(...) takes. Where standard error goes to a file, nobody would strike the line out, but that
 // is a file of the job's own making.
-func (sys *system) mask(token string) {
+func mask(getenv func(string) string, stderr io.Writer, token string) {
 	if strings.ContainsAny(token, "%\r\n") {
 		return // these services would need them escaped; no token has them
 	}
 	switch {
-	case sys.getenv("GITHUB_ACTIONS") == "true":
-		fmt.Fprintf(sys.stderr, "::add-mask::%s\n", token)
-	case strings.EqualFold(sys.getenv("TF_BUILD"), "true"):
-		fmt.Fprintf(sys.stderr, "##vso[task.setsecret]%s\n", token)
+	case getenv("GITHUB_ACTIONS") == "true":
+		fmt.Fprintf(stderr, "::add-mask::%s\n", token)
+	case strings.EqualFold(getenv("TF_BUILD"), "true"):
+		fmt.Fprintf(stderr, "##vso[task.setsecret]%s\n", token)
 	}
 }

@@ -100,7 +100,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	e := main.explanation
 	e.Asked, e.password = a.Shown, a.Password
 	if missing != nil {
-		e.Why, e.Hint = missing.Error(), hint(missing)
+		e.Why, e.Hint = missing.Error(), doctor.Hint(missing)
 	}
 	if e.Answers, err = x.answers(ctx, a); err != nil {
 		return err
@@ -155,7 +155,7 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 		reply, err = e.explain(ctx, x.sys, b, p)
 	}
 	if reply.Err != nil {
-		reply.Hint = hint(reply.Err)
+		reply.Hint = doctor.Hint(reply.Err)
 		e.Hint = reply.Hint
 	}
 	x.made[q] = explained{e, reply}

@@ -28,29 +28,39 @@ const (
 	fallbackDepth = "CLERK_HELPER_FALLBACK_DEPTH"
 )
 
-// fallback answers docker for hosts that are not ours by asking the helper that was there before us.
-func (sys *system) fallback(name string) func(context.Context, protocol.Request) protocol.Reply {
-	return func(ctx context.Context, req protocol.Request) protocol.Reply {
-		program, err := sys.findFallback(name)
-		if err != nil {
-			return protocol.Reply{Result: protocol.Failed, Err: &config.Error{Err: fmt.Errorf("docker's fallback %q: %w", name, err)}}
-		}
-		out, err := sys.callFallback(ctx, program, req)
-		if err != nil {
-			return protocol.Reply{Result: protocol.Failed, Err: err}
-		}
-		reply, err := readFallback(req.Verb, out)
-		if err != nil {
-			return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
-		}
-		return reply
-	}
+// dockerFallback is the docker helper that was configured before us: a name or a path.
+type dockerFallback struct {
+	name   string
+	getenv func(string) string
+	stderr io.Writer
 }
 
-// findFallback gives the program's absolute path. It is never looked for in the current folder, which may be
-// somebody else's checkout, and it is never this program under another name.
-func (sys *system) findFallback(name string) (string, error) {
-	if sys.getenv(fallbackDepth) != "" {
+func (sys *system) fallback(name string) dockerFallback {
+	return dockerFallback{name, sys.getenv, sys.stderr}
+}
+
+// answer asks it for a host that is not ours.
+func (f dockerFallback) answer(ctx context.Context, req protocol.Request) protocol.Reply {
+	program, err := f.find()
+	if err != nil {
+		return protocol.Reply{Result: protocol.Failed, Err: &config.Error{Err: fmt.Errorf("docker's fallback %q: %w", f.name, err)}}
+	}
+	out, err := f.call(ctx, program, req)
+	if err != nil {
+		return protocol.Reply{Result: protocol.Failed, Err: err}
+	}
+	reply, err := readFallback(req.Verb, out)
+	if err != nil {
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
+	}
+	return reply
+}
+
+// find gives the program's absolute path. It is never looked for in the current folder, which may be a stranger's checkout,
+// and it is never this program under another name.
+func (f dockerFallback) find() (string, error) {
+	name := f.name
+	if f.getenv(fallbackDepth) != "" {
 		return "", errors.New("it leads back to this program")
 	}
 	program := name
@@ -78,8 +88,8 @@ func (sys *system) findFallback(name string) (string, error) {
 	return program, nil
 }
 
-// callFallback runs the helper as docker would. A failure's words are passed on as they are.
-func (sys *system) callFallback(ctx context.Context, program string, req protocol.Request) ([]byte, error) {
+// call runs the helper as docker would. The message of a failure is passed on as it is.
+func (f dockerFallback) call(ctx context.Context, program string, req protocol.Request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fallbackLimit)
 	defer cancel()
 	stdin := []byte(req.ServerURL)
@@ -96,7 +106,7 @@ func (sys *system) callFallback(ctx context.Context, program string, req protoco
 	cmd.WaitDelay = time.Second // its children may keep the pipe open
 	var out limitedBuffer
 	cmd.Stdout = &out
-	cmd.Stderr = sys.stderr
+	cmd.Stderr = f.stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -12,6 +12,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -76,7 +77,7 @@ func (verbCommand) Run() error { return toolCommand{}.Run() }
 
 // people runs a command of a person. It returns the exit status.
 func people(sys *system) int {
-	ctx := sys.interruptible(context.Background())
+	ctx := sys.signals.interruptible(context.Background())
 	status := -1
 	parser, err := kong.New(&commands{}, append(grammar(),
 		kong.Name("clerk-credential-helper"),
@@ -156,7 +157,7 @@ func spelled(args []string) []string {
 
 // advice is the hint for a person, who may have the doctor look at a configuration.
 func (sys *system) advice(err error) string {
-	words := hint(err)
+	words := doctor.Hint(err)
 	var configuration *config.Error
 	switch {
 	case sys.options.login:
@@ -171,7 +172,7 @@ func (sys *system) advice(err error) string {
 func afterLogin(err error, advice string) string {
 	var failed *broker.SignInError
 	switch {
-	case !errors.As(err, &failed) || advice != signInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
+	case !errors.As(err, &failed) || advice != doctor.SignInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
 		return advice
 	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, console.ErrCancelled),
 		errors.Is(err, errWrongPastes):
@@ -181,8 +182,6 @@ func afterLogin(err error, advice string) string {
 	}
 	return "clerk-credential-helper doctor checks everything that a sign-in depends on"
 }
-
-func signInAgain(profile string) string { return "run: clerk-credential-helper login " + profile }
 
 // usageError is a command line that says something impossible.
 type usageError struct{ error }
@@ -206,54 +205,6 @@ func exitStatus(ctx context.Context, err error) int {
 		return exitUsage
 	}
 	return exitFailed
-}
-
-// hint is the advice that goes with an error: one line, with the command that helps.
-func hint(err error) string {
-	var needs *broker.NeedsSignInError
-	var failed *broker.SignInError
-	var injected *broker.InjectedError
-	var renewal *broker.RefreshError
-	var homeless *config.NoHomeError
-	switch {
-	case errors.Is(err, toolconfig.ErrForAnother):
-		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
-	case errors.Is(err, broker.ErrWouldReplaceSession):
-		return "if you mean it: clerk-credential-helper logout first"
-	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
-		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
-	case errors.As(err, &injected):
-		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
-	case errors.Is(err, broker.ErrNoMachineKey):
-		return "set CLERK_MACHINE_SECRET_KEY to the secret key of the machine (ak_...), from Clerk's dashboard"
-	case errors.Is(err, platform.ErrNoBrowser):
-		return "run clerk-credential-helper login in a terminal"
-	case errors.As(err, &needs):
-		return signInAgain(needs.Profile)
-	case errors.Is(err, platform.ErrLocked):
-		return "unlock the keychain, or sign in to the desktop, and try again"
-	case errors.Is(err, platform.ErrUnavailable):
-		return "CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
-	case untrusted(err):
-		return "if your company's proxy answers in the issuer's place, name its root certificate: ca_file = \"...\" in the profile"
-	case errors.Is(err, clerk.ErrClock):
-		return "set this machine's clock; clerk-credential-helper doctor compares it with the issuer's"
-	case errors.Is(err, clerk.ErrMisnamed):
-		return "correct the profile; clerk-credential-helper doctor says more"
-	case errors.Is(err, clerk.ErrRedirect):
-		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
-	case errors.Is(err, broker.ErrUnreachable):
-		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
-	case errors.As(err, &failed):
-		return signInAgain(failed.Profile)
-	case errors.Is(err, broker.ErrUnreadable):
-		return "run: clerk-credential-helper login"
-	case errors.As(err, &homeless):
-		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
-	case errors.Is(err, config.ErrNone):
-		return "run: clerk-credential-helper setup"
-	}
-	return ""
 }
 
 // pick finds the profile that a person means: by name, by a URL or host of it, or the only one there is.

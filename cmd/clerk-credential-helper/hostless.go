@@ -35,17 +35,17 @@ func narrow(cfg *config.Config, name string) (*config.Config, error) {
 }
 
 // ofProfile answers a wire that has no host.
-func (sys *system) ofProfile(ctx context.Context, b *broker.Broker, p *config.Profile) protocol.Reply {
+func ofProfile(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) protocol.Reply {
 	plan := b.Plan(ctx, p)
 	if !plan.Quick() {
-		ctx = sys.heard(ctx)
+		ctx = sys.signals.heard(ctx, sys.stdout)
 	}
 	s, err := b.Execute(ctx, plan)
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	if !plan.Quick() {
-		sys.sayDone(p, s)
+		sayDone(sys, p, s)
 	}
 	return protocol.Reply{Result: protocol.Found, Credential: credential(p, s)}
 }

@@ -20,6 +20,9 @@ import (
 	"clerk-credential-helper/platform"
 )
 
+// interview is the questions of "setup" alone.
+type interview struct{ *system }
+
 // interview is "setup" alone: it asks for a profile where there is none, then offers git and docker.
 func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	if c.All {
@@ -30,7 +33,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	switch {
 	case errors.Is(err, config.ErrNone):
 		var first *newProfile
-		if first, err = sys.askProfile(ctx, c.DryRun); err != nil {
+		if first, err = (interview{sys}).askProfile(ctx, c.DryRun); err != nil {
 			return err
 		}
 		if err := first.write(ctx, sys, c.Yes, c.DryRun); err != nil {
@@ -45,7 +48,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	case err != nil:
 		return err
 	default:
-		reached = sys.reach(ctx, cfg)
+		reached = interview{sys}.reach(ctx, cfg)
 	}
 	if ctx.Err() != nil {
 		return console.WhyEnded(ctx)
@@ -108,7 +111,7 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 // firstRun asks for what a profile needs, and writes it into the configuration of this user when they say yes. It is for a
 // person at a terminal who has no profile yet.
 func firstRun(ctx context.Context, sys *system) error {
-	first, err := sys.askProfile(ctx, false)
+	first, err := (interview{sys}).askProfile(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -128,12 +131,12 @@ func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) e
 }
 
 // askProfile asks for what a profile needs, and checks it.
-func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, error) {
-	file, err := sys.userConfig()
+func (v interview) askProfile(ctx context.Context, dryRun bool) (*newProfile, error) {
+	file, err := v.userConfig()
 	if err != nil {
 		return nil, err
 	}
-	if err := toolconfig.NotForAnother(sys.toolEnv(), file); err != nil && !dryRun {
+	if err := toolconfig.NotForAnother(v.toolEnv(), file); err != nil && !dryRun {
 		return nil, err
 	}
 	text, err := platform.ReadTrusted(file, configLimit)
@@ -143,15 +146,15 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if _, err := config.Parse(file, text); err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	if !console.IsTerminal(sys.stdin) {
+	if !console.IsTerminal(v.stdin) {
 		return nil, &usageError{console.ErrNoTerminal}
 	}
-	sys.console().Tell("No profile is configured yet. Three answers make one, in "+file+".", "",
+	v.console().Tell("No profile is configured yet. Three answers make one, in "+file+".", "",
 		"Where people sign in is one of",
 		"  Clerk's publishable key               pk_live_...",
 		"  the issuer                            https://clerk.acme.dev",
 		"  a web app with the companion page     https://app.acme.dev")
-	whose, err := sys.answer(ctx, "Key or address: ", func(answer string) string {
+	whose, err := v.answer(ctx, "Key or address: ", func(answer string) string {
 		key := "issuer"
 		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
 			key = "publishable_key"
@@ -161,12 +164,12 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, err
 	}
-	companion, reached := sys.whatIs(ctx, whose)
+	companion, reached := v.whatIs(ctx, whose)
 	if companion {
 		whose = asCompanion(whose) // which has no clients
 	} else {
-		sys.console().Tell("", "The OAuth application in Clerk's dashboard has an id.")
-		client, err := sys.answer(ctx, "Client id: ", func(answer string) string {
+		v.console().Tell("", "The OAuth application in Clerk's dashboard has an id.")
+		client, err := v.answer(ctx, "Client id: ", func(answer string) string {
 			return "client_id = " + config.Quote(answer)
 		}, whose+"\nhosts = [\"git.acme.dev\"]")
 		if err != nil {
@@ -174,9 +177,9 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 		}
 		whose += "\n" + client
 	}
-	sys.console().Tell("", "Hosts that may have the token, one or several, such as",
+	v.console().Tell("", "Hosts that may have the token, one or several, such as",
 		"  git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev")
-	hosts, err := sys.answer(ctx, "Hosts: ", func(answer string) string {
+	hosts, err := v.answer(ctx, "Hosts: ", func(answer string) string {
 		var quoted []string
 		for _, host := range strings.FieldsFunc(answer, func(r rune) bool { return r == ' ' || r == ',' }) {
 			quoted = append(quoted, config.Quote(host))
@@ -199,7 +202,7 @@ func (sys *system) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	cfg, err := sys.configFrom(func(name string, limit int64) ([]byte, error) {
+	cfg, err := v.configFrom(func(name string, limit int64) ([]byte, error) {
 		if name, err := filepath.Abs(name); err == nil && name == file {
 			return fresh, nil
 		}
@@ -219,7 +222,7 @@ func asCompanion(line string) string { return strings.Replace(line, "issuer", "c
 
 // whatIs finds out what the first line of a profile leads to, in one look: whether it is a companion page, and whether people
 // can sign in there now. If they cannot there is a warning, and no more: people set up offline.
-func (sys *system) whatIs(ctx context.Context, line string) (companion, reached bool) {
+func (v interview) whatIs(ctx context.Context, line string) (companion, reached bool) {
 	profile := func(line, client string) *config.Profile {
 		cfg, err := config.Parse("answer", []byte("[profiles.x]\n"+line+"\n"+client+"hosts = [\"git.acme.dev\"]\n"))
 		if err != nil {
@@ -234,36 +237,36 @@ func (sys *system) whatIs(ctx context.Context, line string) (companion, reached 
 	limited, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	if page := profile(asCompanion(line), ""); page != nil && page.Companion {
-		if err := sys.probeIssuer(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
-			return true, sys.sayReached(ctx, page, err)
+		if err := v.probeIssuer(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
+			return true, v.sayReached(ctx, page, err)
 		}
 	}
-	return false, sys.sayReached(ctx, p, sys.probeIssuer(limited, p))
+	return false, v.sayReached(ctx, p, v.probeIssuer(limited, p))
 }
 
 // reach looks whether people can sign in to the profiles now, and warns of those where they cannot.
-func (sys *system) reach(ctx context.Context, cfg *config.Config) bool {
+func (v interview) reach(ctx context.Context, cfg *config.Config) bool {
 	limited, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	failed := make([]error, len(cfg.Profiles))
 	var looking sync.WaitGroup
 	for i, p := range cfg.Profiles {
-		looking.Go(func() { failed[i] = sys.probeIssuer(limited, p) })
+		looking.Go(func() { failed[i] = v.probeIssuer(limited, p) })
 	}
 	looking.Wait()
 	all := true
 	for i, p := range cfg.Profiles {
-		all = sys.sayReached(ctx, p, failed[i]) && all
+		all = v.sayReached(ctx, p, failed[i]) && all
 	}
 	return all
 }
 
 // probeIssuer looks at where people of a profile sign in, as a sign-in does.
-func (sys *system) probeIssuer(ctx context.Context, p *config.Profile) error {
+func (v interview) probeIssuer(ctx context.Context, p *config.Profile) error {
 	if p.IsMachine {
 		return nil // nobody signs in
 	}
-	client, err := sys.client(p, nil)
+	client, err := v.client(p, nil)
 	if err != nil {
 		return err
 	}
@@ -275,18 +278,18 @@ func (sys *system) probeIssuer(ctx context.Context, p *config.Profile) error {
 }
 
 // sayReached says why nobody can sign in, if that is so, unless the person has pressed Ctrl-C meanwhile.
-func (sys *system) sayReached(ctx context.Context, p *config.Profile, err error) bool {
+func (v interview) sayReached(ctx context.Context, p *config.Profile, err error) bool {
 	if err == nil || ctx.Err() != nil {
 		return err == nil
 	}
-	sys.console().Warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
+	v.console().Warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
 	return false
 }
 
 // answer asks until the answer, as a line of a profile, fits what the rest of the profile says. Ctrl-C and Ctrl-D end it.
-func (sys *system) answer(ctx context.Context, question string, line func(string) string, rest string) (string, error) {
+func (v interview) answer(ctx context.Context, question string, line func(string) string, rest string) (string, error) {
 	for {
-		said, err := sys.console().Prompt(ctx, question)
+		said, err := v.console().Prompt(ctx, question)
 		if errors.Is(err, console.ErrNoTerminal) {
 			return "", &usageError{err}
 		}
@@ -298,6 +301,6 @@ func (sys *system) answer(ctx context.Context, question string, line func(string
 			return said, nil
 		}
 		_, words, _ := strings.Cut(err.Error(), ": ") // where in the answer is nothing to tell
-		sys.console().Tell(words)
+		v.console().Tell(words)
 	}
 }

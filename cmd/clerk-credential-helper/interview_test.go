@@ -59,7 +59,7 @@ func TestSilentIssuer(t *testing.T) {
 	var words bytes.Buffer
 	sys := &system{stderr: &words, getenv: os.Getenv}
 	begun := time.Now()
-	companion, reached := sys.whatIs(t.Context(), `issuer = "http://`+listener.Addr().String()+`"`)
+	companion, reached := interview{sys}.whatIs(t.Context(), `issuer = "http://`+listener.Addr().String()+`"`)
 	took := time.Since(begun)
 	if companion || reached || took < reachTime || took > 2*reachTime {
 		t.Errorf("companion %v, reached %v, after %v", companion, reached, took)
@@ -70,7 +70,7 @@ func TestSilentIssuer(t *testing.T) {
 	words.Reset()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, reached := sys.whatIs(ctx, `issuer = "http://`+listener.Addr().String()+`"`); reached || words.Len() > 0 {
+	if _, reached := (interview{sys}).whatIs(ctx, `issuer = "http://`+listener.Addr().String()+`"`); reached || words.Len() > 0 {
 		t.Errorf("cancelled: reached %v, %s", reached, words.String())
 	}
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,29 +27,20 @@ type signInOptions struct {
 // pasteTries is how many wrong addresses a person may paste.
 const pasteTries = 3
 
-// untrusted tells a certificate that no root vouches for from one that is wrong in itself. On macOS and Windows the
-// system's own words are all there is inside.
-func untrusted(err error) bool {
-	var verification *tls.CertificateVerificationError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	return errors.As(err, &verification) && !errors.As(err, &name) && !errors.As(err, &invalid)
-}
-
 // errWrongPastes ends a sign-in that waits for a pasted address.
 var errWrongPastes = errors.New("three addresses were pasted, and none was the one that is waited for")
 
 // flows is the ladder of a sign-in: a browser on this machine, the device grant, an address that is pasted. If the terminal
 // may not be read, only the browser is left.
-func (sys *system) flows() []clerk.Flow {
-	if sys.options.flow != "" {
-		return []clerk.Flow{sys.options.flow}
+func (u localUser) flows() []clerk.Flow {
+	if u.options.flow != "" {
+		return []clerk.Flow{u.options.flow}
 	}
 	var flows []clerk.Flow
-	if sys.where().Browser != "" && !sys.options.noBrowser {
+	if u.where().Browser != "" && !u.options.noBrowser {
 		flows = append(flows, clerk.Browser)
 	}
-	if len(flows) > 0 && !sys.mayPrompt() {
+	if len(flows) > 0 && !u.mayPrompt() {
 		return flows
 	}
 	return append(flows, clerk.Device, clerk.Paste)
@@ -126,22 +115,22 @@ const confirmTime = 2 * time.Minute
 
 // inviteBrowser opens the browser at the one-time address. A person at the terminal may open the sign-in address
 // themselves, here or elsewhere.
-func (sys *system) inviteBrowser(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
+func (u localUser) inviteBrowser(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
 	s.Say("Signing in to %s: your browser opens.", p.Name)
-	if err := platform.OpenBrowser(ctx, i.StartURL, sys.getenv, sys.stderr); err != nil && ctx.Err() == nil {
+	if err := platform.OpenBrowser(ctx, i.StartURL, u.getenv, u.stderr); err != nil && ctx.Err() == nil {
 		s.Say("No browser could be opened.")
 		return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
 	}
 	if s.Terminal != nil {
 		// A log that keeps standard error has no use for the address.
 		s.Say("If it does not, open this address:\n\n  %s\n", protocol.Escape(i.AuthorizeURL))
-		if sys.mayPrompt() {
+		if u.mayPrompt() {
 			s.Say("On another machine the last page does not load: paste its address here.")
 		}
 	}
 	stop := s.Wait(ctx, i.Until)
 	defer stop()
-	if errors.Is(sys.readPastes(ctx, s, i), errWrongPastes) {
+	if errors.Is(u.readPastes(ctx, s, i), errWrongPastes) {
 		s.Say("No more addresses are taken here; the browser can still finish.")
 	}
 	<-ctx.Done() // the browser is what is waited for
@@ -149,8 +138,8 @@ func (sys *system) inviteBrowser(ctx context.Context, s *console.Screen, p *conf
 }
 
 // invitePaste has the person sign in on any machine and bring back the address at the end.
-func (sys *system) invitePaste(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
-	if s.Terminal == nil || !sys.mayPrompt() {
+func (u localUser) invitePaste(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
+	if s.Terminal == nil || !u.mayPrompt() {
 		return fmt.Errorf("%w: %w, and no terminal to paste an address into", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	}
 	s.Say("Signing in to %s. Open this address in a browser on any machine:\n\n  %s\n", p.Name, protocol.Escape(i.AuthorizeURL))
@@ -158,7 +147,7 @@ func (sys *system) invitePaste(ctx context.Context, s *console.Screen, p *config
 	s.Say("On another machine it does not load: paste its address here and press Enter.")
 	stop := s.Wait(ctx, i.Until)
 	defer stop()
-	if err := sys.readPastes(ctx, s, i); err != nil {
+	if err := u.readPastes(ctx, s, i); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -167,8 +156,8 @@ func (sys *system) invitePaste(ctx context.Context, s *console.Screen, p *config
 
 // inviteDevice shows the code and the page. Nothing is read, so a person who has typed the command may see it on standard
 // error; a tool may keep that to itself.
-func (sys *system) inviteDevice(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
-	if s.Terminal == nil && !sys.options.login {
+func (u localUser) inviteDevice(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
+	if s.Terminal == nil && !u.options.login {
 		return fmt.Errorf("%w: %w, and no terminal to show a code on", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	}
 	s.Say("Signing in to %s. Open this page in a browser on any device:\n\n  %s\n", p.Name, protocol.Escape(i.VerifyURL))
@@ -184,8 +173,8 @@ func (sys *system) inviteDevice(ctx context.Context, s *console.Screen, p *confi
 }
 
 // readPastes takes pasted addresses until one is right, three were wrong, or the wait is over.
-func (sys *system) readPastes(ctx context.Context, s *console.Screen, i clerk.Invitation) error {
-	if s.Terminal == nil || !sys.mayPrompt() {
+func (u localUser) readPastes(ctx context.Context, s *console.Screen, i clerk.Invitation) error {
+	if s.Terminal == nil || !u.mayPrompt() {
 		return nil
 	}
 	wrong := 0
@@ -217,7 +206,7 @@ func (sys *system) readPastes(ctx context.Context, s *console.Screen, i clerk.In
 }
 
 // sayDone tells the person at the terminal who is signed in now, if they were asked. A command of theirs says so itself.
-func (sys *system) sayDone(p *config.Profile, signedIn broker.Session) {
+func sayDone(sys *system, p *config.Profile, signedIn broker.Session) {
 	if !sys.invited || sys.options.login {
 		return
 	}

@@ -28,16 +28,16 @@ type failure struct {
 }
 
 // failures are kept as the outcomes of sign-ins are: one small file for each tool, 0600, in a folder of this user's.
-func (sys *system) failures() (*platform.Keychain, error) {
-	folder, err := platform.StateDir(sys.getenv)
+func failures(getenv func(string) string) (*platform.Keychain, error) {
+	folder, err := platform.StateDir(getenv)
 	if err != nil {
 		return nil, fmt.Errorf("finding the state folder: %w", err)
 	}
 	return platform.OpenKeychain("file", filepath.Join(folder, "failures"))
 }
 
-// remember keeps why a tool got nothing, for a person to whom the tool does not show it. A loss is not worth a word.
-func (sys *system) remember(tool, host string, reply protocol.Reply) {
+// remember stores why a tool got nothing, for users whose tool hid the error. Failure to save it is ignored.
+func remember(getenv func(string) string, tool, host string, reply protocol.Reply) {
 	if reply.Err == nil {
 		return
 	}
@@ -50,7 +50,7 @@ func (sys *system) remember(tool, host string, reply protocol.Reply) {
 	if err != nil {
 		return
 	}
-	if kept, err := sys.failures(); err == nil {
+	if kept, err := failures(getenv); err == nil {
 		kept.Set(context.Background(), failureName(tool), string(text))
 	}
 }
@@ -73,7 +73,7 @@ type lastErrorCommand struct {
 
 // Run shows the last failure of each tool, the newest first.
 func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
-	kept, err := sys.failures()
+	kept, err := failures(sys.getenv)
 	if err != nil {
 		return err
 	}

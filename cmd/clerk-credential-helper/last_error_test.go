@@ -19,10 +19,10 @@ func TestLastError(t *testing.T) {
 		t.Errorf("status %d\n%s%s", status, out, words)
 	}
 	sys := &system{getenv: os.Getenv}
-	sys.remember("docker", "registry.acme.dev", protocol.Reply{Err: errors.New("first")})
-	sys.remember("docker", "registry.acme.dev\x1b[2J", protocol.Reply{Err: errors.New(strings.Repeat("long ", 1000)), Hint: "run: this"})
-	sys.remember("go", "", protocol.Reply{Err: &protocol.VerbatimError{Text: "secret of another program"}})
-	sys.remember("git", "git.acme.dev", protocol.Reply{})
+	remember(sys.getenv, "docker", "registry.acme.dev", protocol.Reply{Err: errors.New("first")})
+	remember(sys.getenv, "docker", "registry.acme.dev\x1b[2J", protocol.Reply{Err: errors.New(strings.Repeat("long ", 1000)), Hint: "run: this"})
+	remember(sys.getenv, "go", "", protocol.Reply{Err: &protocol.VerbatimError{Text: "secret of another program"}})
+	remember(sys.getenv, "git", "git.acme.dev", protocol.Reply{})
 	status, out, words := runHere("last-error")
 	if status != exitOK || !strings.HasPrefix(out, "go, ") || !strings.Contains(out, "docker, ") || !strings.Contains(out, "run: this") {
 		t.Errorf("status %d\n%s%s", status, out, words)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -47,12 +48,12 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	if c.WithToken {
-		return sys.keepGiven(ctx, b, p, c.Timeout)
+		return c.keepGiven(ctx, sys, b, p)
 	}
 	if sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
 		return &broker.NeedsSignInError{Profile: p.Name, Reason: sys.mayAsk(p)}
 	}
-	s, err := b.Login(ctx, p, sys.flows()...)
+	s, err := b.Login(ctx, p, localUser{system: sys}.flows()...)
 	if errors.Is(err, platform.ErrNoBrowser) {
 		return &broker.NeedsSignInError{Profile: p.Name, Reason: platform.ErrNoBrowser}
 	}
@@ -68,14 +69,14 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if s.BelowMinTTL(p) {
 		protocol.WriteMessage(sys.stderr, errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
 	}
-	sys.warnInjected(ctx, b, p)
+	warnInjected(ctx, sys.stderr, b, p)
 	return nil
 }
 
 // warnInjected warns that a sign-in changes nothing while the environment brings a token.
-func (sys *system) warnInjected(ctx context.Context, b *broker.Broker, p *config.Profile) {
+func warnInjected(ctx context.Context, stderr io.Writer, b *broker.Broker, p *config.Profile) {
 	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
+		protocol.WriteMessage(stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
 	}
 }
 

@@ -10,16 +10,12 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
-	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/demo"
-	"clerk-credential-helper/platform"
 )
 
 // system is the process as the rest of the program sees it.
@@ -34,8 +30,8 @@ type system struct {
 
 	inviting sync.WaitGroup // invitations that may hold the terminal
 	invited  bool           // the person was asked to sign in
-	piped    pipedToken
-	unheed   []func() // what interruptible and whileHeard have begun
+	tokens   environmentTokens
+	signals  signals
 }
 
 // Exit statuses of our own commands; a wire has its own.
@@ -65,44 +61,6 @@ func run(sys *system) int {
 		return serve(sys, call)
 	}
 	return people(sys)
-}
-
-// interruptible is a context that Ctrl-C ends, and so does Ctrl-\, which would leave the terminal as we have set it. A
-// second one ends the program at once, also in the middle of a refresh. It costs threads, so that an answer from the
-// keychain does without.
-func (sys *system) interruptible(ctx context.Context) context.Context {
-	// A reader that goes away must not end us between an answer of Clerk and the keychain.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
-	context.AfterFunc(ctx, stop)
-	sys.unheed = append(sys.unheed, stop)
-	return ctx
-}
-
-// whileHeard is a context that also ends when nobody is left who could read our answer: an editor that gives up ends git,
-// and git's helpers stay. Nobody would come to the page of such a sign-in, and all others would wait for it.
-func (sys *system) whileHeard(ctx context.Context) context.Context {
-	out, ok := sys.stdout.(*os.File)
-	if !ok {
-		return ctx
-	}
-	ctx, end := context.WithCancelCause(ctx)
-	sys.unheed = append(sys.unheed, func() { end(nil) })
-	go func() {
-		if platform.ReaderGone(ctx, out) {
-			end(broker.ErrAbandoned)
-		}
-	}()
-	return ctx
-}
-
-// uninterruptible ends what interruptible and whileHeard have begun: a signal does again what it always does. Between two
-// questions of a tool nobody else would hear it.
-func (sys *system) uninterruptible() {
-	for _, stop := range sys.unheed {
-		stop()
-	}
-	sys.unheed = nil
 }
 
 // console is what a command for people says and asks through.

@@ -97,7 +97,7 @@ func newPlanned(t *testing.T, s *sandbox.Server, issuer, profile string) *planne
 			return broker.Clerk(&clerk.Client{UserAgent: "clerk-credential-helper/test", Backend: issuer}), nil
 		},
 		Now:      func() time.Time { return b.now },
-		Injected: b.sys.injected(cfg),
+		Injected: b.sys.tokens.of(b.sys.getenv, cfg),
 		Person:   b.user,
 	}
 	return b

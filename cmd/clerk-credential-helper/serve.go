@@ -34,7 +34,7 @@ func serve(sys *system, c call) int {
 		reply := protocol.Reply{Result: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
-			sys.uninterruptible()
+			sys.signals.stop()
 		}
 		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && suspendable() {
 			reply.Result = protocol.Refused // git would ask at the terminal, and be stopped there for ever
@@ -45,7 +45,7 @@ func serve(sys *system, c call) int {
 		if reply.Err != nil && reply.Hint == "" {
 			reply.Hint = sys.advice(reply.Err)
 		}
-		sys.remember(c.who, req.Host, reply)
+		remember(sys.getenv, c.who, req.Host, reply)
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
 		if err != nil {
 			protocol.WriteMessage(sys.stderr, err, "")
@@ -90,7 +90,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	case req.Verb == protocol.List:
 		return b.Answer(ctx, req)
 	case req.Host == "":
-		return sys.ofProfile(ctx, b, cfg.Profiles[0])
+		return ofProfile(ctx, sys, b, cfg.Profiles[0])
 	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
 	}
@@ -98,9 +98,9 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if decision.Quick() {
 		return decision.Answer(ctx)
 	}
-	reply := decision.Answer(sys.heard(ctx))
+	reply := decision.Answer(sys.signals.heard(ctx, sys.stdout))
 	if reply.Result == protocol.Found {
-		sys.sayDone(decision.Profile, decision.Session)
+		sayDone(sys, decision.Profile, decision.Session)
 	}
 	return reply
 }
@@ -113,10 +113,4 @@ func (t tool) neverWaits(req protocol.Request) bool {
 // doesNotWait is who can be asked for a tool that does not wait.
 func doesNotWait(tool string) broker.Person {
 	return broker.NoPerson{Reason: fmt.Errorf("%s does not wait for a person", tool)}
-}
-
-// heard is the context for what takes longer than a read of the keychain: Ctrl-C ends it, and so does the end of whatever
-// reads our answer.
-func (sys *system) heard(ctx context.Context) context.Context {
-	return sys.whileHeard(sys.interruptible(ctx))
 }

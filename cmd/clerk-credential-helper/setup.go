@@ -177,7 +177,7 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 
 // toolEnv is what of this process the tools' files depend on.
 func (sys *system) toolEnv() toolconfig.Env {
-	return toolconfig.Env{Getenv: sys.getenv, LookPath: exec.LookPath, OwnConfig: sys.userConfig, FindFallback: sys.findFallback}
+	return toolconfig.Env{Getenv: sys.getenv, LookPath: exec.LookPath, OwnConfig: sys.userConfig, FindFallback: func(name string) (string, error) { return sys.fallback(name).find() }}
 }
 
 // userConfig is our own configuration file of this user.

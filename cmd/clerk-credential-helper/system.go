@@ -63,7 +63,7 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	if err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	if err := sys.overrideMinTTL(merged); err != nil {
+	if err := overrideMinTTL(sys.getenv, merged); err != nil {
 		return nil, &config.Error{Err: err}
 	}
 	switch {
@@ -76,9 +76,10 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	return merged, nil
 }
 
-// overrideMinTTL puts CLERK_HELPER_MIN_TTL before what the profiles say: a long build needs a token that outlives it.
-func (sys *system) overrideMinTTL(cfg *config.Config) error {
-	text := sys.getenv("CLERK_HELPER_MIN_TTL")
+// overrideMinTTL has CLERK_HELPER_MIN_TTL take precedence over what the profiles say: a long build needs a token that
+// outlives it.
+func overrideMinTTL(getenv func(string) string, cfg *config.Config) error {
+	text := getenv("CLERK_HELPER_MIN_TTL")
 	if text == "" {
 		return nil
 	}
@@ -102,7 +103,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	trace := sys.tracer()
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {
-		fallback = sys.fallback(cfg.DockerFallback)
+		fallback = sys.fallback(cfg.DockerFallback).answer
 	}
 	return &broker.Broker{
 		Config:       cfg,
@@ -111,7 +112,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Records:      records{locks},
 		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace) },
 		Now:          time.Now,
-		Injected:     sys.injected(cfg),
+		Injected:     sys.tokens.of(sys.getenv, cfg),
 		MachineKey:   sys.getenv("CLERK_MACHINE_SECRET_KEY"),
 		SpawnRefresh: spawnRefresh,
 		Fallback:     fallback,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
@@ -19,10 +18,10 @@ import (
 
 // keepGiven is "login --with-token": it keeps a token that the person has already, as a session that cannot be refreshed. It
 // is for machines that no person can sign in on, and never prints the token.
-func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Profile, limit time.Duration) error {
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no token came on standard input within %v", limit))
+func (c loginCommand) keepGiven(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) error {
+	limited, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("no token came on standard input within %v", c.Timeout))
 	defer cancel()
-	token, err := sys.readGiven(limited, p)
+	token, err := readGiven(limited, sys.stdin, p)
 	if err != nil {
 		return err
 	}
@@ -43,18 +42,18 @@ func (sys *system) keepGiven(ctx context.Context, b *broker.Broker, p *config.Pr
 	switch {
 	case given.Unchecked == nil:
 	case errors.Is(given.Unchecked, clerk.ErrNotTold):
-		fmt.Fprintln(sys.stderr, "whose it is could not be asked: "+given.Unchecked.Error())
+		fmt.Fprintln(sys.stderr, "could not check whose token this is: "+given.Unchecked.Error())
 	default:
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("whose it is could not be asked: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
+		protocol.WriteMessage(sys.stderr, fmt.Errorf("could not check whose token this is: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
 	}
-	sys.warnInjected(ctx, b, p)
+	warnInjected(ctx, sys.stderr, b, p)
 	return nil
 }
 
 // readGiven reads one token from standard input. At a terminal the person pastes it, and nothing is shown.
-func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, error) {
-	if console.IsTerminal(sys.stdin) {
-		return sys.readPasted(ctx, p)
+func readGiven(ctx context.Context, stdin io.Reader, p *config.Profile) (string, error) {
+	if console.IsTerminal(stdin) {
+		return readPasted(ctx, p)
 	}
 	type result struct {
 		text []byte
@@ -62,7 +61,7 @@ func (sys *system) readGiven(ctx context.Context, p *config.Profile) (string, er
 	}
 	read := make(chan result, 1)
 	go func() { // a pipe cannot be told to stop; the process is about to end then
-		text, err := io.ReadAll(io.LimitReader(sys.stdin, injectedLimit+1))
+		text, err := io.ReadAll(io.LimitReader(stdin, injectedLimit+1))
 		read <- result{text, err}
 	}()
 	select {
@@ -91,7 +90,7 @@ func oneToken(text []byte) (string, error) {
 	return token, nil
 }
 
-func (sys *system) readPasted(ctx context.Context, p *config.Profile) (string, error) {
+func readPasted(ctx context.Context, p *config.Profile) (string, error) {
 	t, err := platform.OpenTerminal()
 	if err != nil {
 		return "", fmt.Errorf("reading the token from the terminal: %w", err)

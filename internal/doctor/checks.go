@@ -174,10 +174,10 @@ func (d *doctor) store(ctx context.Context) {
 	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
 	switch {
 	case errors.Is(err, platform.ErrUnavailable): // it names the store
-		d.fail(check, err.Error(), d.storeRemedy(err))
+		d.fail(check, err.Error(), storeRemedy(err))
 		return
 	case err != nil:
-		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), d.storeRemedy(err))
+		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), storeRemedy(err))
 		return
 	case keychain.InMemory(ctx) && !chosen:
 		d.warn(check, keychain.Explain(ctx)+": keeps, gives back and deletes",
@@ -195,15 +195,15 @@ func (d *doctor) store(ctx context.Context) {
 			return
 		}
 	}
-	d.fail("locks", err.Error(), d.storeRemedy(err))
+	d.fail("locks", err.Error(), storeRemedy(err))
 }
 
 // homeRemedy is for where HOME, or what Windows has in its place, is not set.
 const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
 
 // storeRemedy is what helps where the store does not work. What would lose the sessions in it is never advised.
-func (d *doctor) storeRemedy(err error) string {
-	switch remedy := d.env.Hint(err); {
+func storeRemedy(err error) string {
+	switch remedy := Hint(err); {
 	case remedy != "":
 		return remedy
 	case errors.Is(err, platform.ErrForeign):
@@ -261,7 +261,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 			err = b.Plan(ctx, p).Why
 		}
 		if err != nil {
-			remedy := d.env.Hint(err)
+			remedy := Hint(err)
 			if remedy == "" {
 				remedy = "keep one variable, for one profile"
 			}
@@ -371,7 +371,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	unread := plan.Next == broker.NextRefuse && plan.Source == broker.SourceNone
 	unreadWords, unreadRemedy, paused, last := "", "", false, ""
 	if unread {
-		unreadWords, unreadRemedy = plan.Why.Error(), d.storeRemedy(plan.Why)
+		unreadWords, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
 	}
 	until, why := b.CoolDown(ctx, p)
 	if why != nil {

@@ -21,8 +21,6 @@ type Env struct {
 	Client   func(*config.Profile) (*clerk.Client, error)
 	Where    func() platform.Surroundings
 	Tools    toolconfig.Env
-	// Hint is the advice that goes with an error, empty for none.
-	Hint func(error) string
 	// Version is this program's.
 	Version string
 }

@@ -16,12 +16,6 @@ import (
 // TestStoreRemedy tells apart what keeps a store from working. Nothing that would lose sessions is advised where something
 // else helps.
 func TestStoreRemedy(t *testing.T) {
-	d := &doctor{env: Env{Hint: func(err error) string {
-		if errors.Is(err, platform.ErrLocked) {
-			return "unlock the keychain"
-		}
-		return ""
-	}}}
 	const folder = "/home/ada/.local/state/clerk-credential-helper"
 	for _, row := range []struct {
 		reason string
@@ -41,7 +35,7 @@ func TestStoreRemedy(t *testing.T) {
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
 		{"whatever else", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {
-		got := d.storeRemedy(row.err)
+		got := storeRemedy(row.err)
 		if !strings.Contains(got, row.want) {
 			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
 		}

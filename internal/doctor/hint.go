@@ -1,0 +1,73 @@
+package doctor
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/toolconfig"
+	"clerk-credential-helper/platform"
+)
+
+// Hint is the advice that goes with an error: one line, with the command that helps.
+func Hint(err error) string {
+	var needs *broker.NeedsSignInError
+	var failed *broker.SignInError
+	var injected *broker.InjectedError
+	var renewal *broker.RefreshError
+	var homeless *config.NoHomeError
+	switch {
+	case errors.Is(err, toolconfig.ErrForAnother):
+		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
+	case errors.Is(err, broker.ErrWouldReplaceSession):
+		return "if you mean it: clerk-credential-helper logout first"
+	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
+		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
+	case errors.As(err, &injected):
+		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
+	case errors.Is(err, broker.ErrNoMachineKey):
+		return "set CLERK_MACHINE_SECRET_KEY to the secret key of the machine (ak_...), from Clerk's dashboard"
+	case errors.Is(err, platform.ErrNoBrowser):
+		return "run clerk-credential-helper login in a terminal"
+	case errors.As(err, &needs):
+		return SignInAgain(needs.Profile)
+	case errors.Is(err, platform.ErrLocked):
+		return "unlock the keychain, or sign in to the desktop, and try again"
+	case errors.Is(err, platform.ErrUnavailable):
+		return "CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
+	case untrusted(err):
+		return "if your company's proxy answers in the issuer's place, name its root certificate: ca_file = \"...\" in the profile"
+	case errors.Is(err, clerk.ErrClock):
+		return "set this machine's clock; clerk-credential-helper doctor compares it with the issuer's"
+	case errors.Is(err, clerk.ErrMisnamed):
+		return "correct the profile; clerk-credential-helper doctor says more"
+	case errors.Is(err, clerk.ErrRedirect):
+		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
+	case errors.Is(err, broker.ErrUnreachable):
+		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
+	case errors.As(err, &failed):
+		return SignInAgain(failed.Profile)
+	case errors.Is(err, broker.ErrUnreadable):
+		return "run: clerk-credential-helper login"
+	case errors.As(err, &homeless):
+		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
+	case errors.Is(err, config.ErrNone):
+		return "run: clerk-credential-helper setup"
+	}
+	return ""
+}
+
+// SignInAgain is the advice for a session that only a sign-in brings back.
+func SignInAgain(profile string) string { return "run: clerk-credential-helper login " + profile }
+
+// untrusted reports whether no root vouches for a certificate, which may be right in itself. On macOS and Windows the
+// system's own words are all there is inside.
+func untrusted(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &verification) && !errors.As(err, &name) && !errors.As(err, &invalid)
+}
