@@ -17,7 +17,7 @@ type completionCommand struct {
 //go:embed completion
 var completions embed.FS
 
-// Run prints what teaches a shell to ask us for the words that could follow. The words themselves come from the grammar
+// Run prints a script with which the shell asks us for the next word. The words come from the grammar
 // and the configuration, so that the script never gets out of date.
 func (c completionCommand) Run(sys *system) error {
 	script, err := completions.ReadFile("completion/" + c.Shell)
@@ -28,7 +28,7 @@ func (c completionCommand) Run(sys *system) error {
 	return err
 }
 
-// completeCommand answers a shell. It never fails, and asks nobody but the configuration file.
+// completeCommand answers a shell. It never fails, and reads only the configuration.
 type completeCommand struct {
 	Next  bool     `help:"A further word begins."`
 	Words []string `arg:"" optional:"" passthrough:"" help:"The words so far; the last one is not complete."`

@@ -119,7 +119,7 @@ func operand(operands []string) string {
 	return operands[0]
 }
 
-// toolCall tells who called, in which wire: by the name we were called by, by the first word, or by the first bytes on
+// toolCall finds out which tool called, in which wire: by the name we were called by, by the first word, or by the first bytes on
 // standard input. It is false for a person's command. kong never stands between a tool and its wire: its errors and
 // its exit status would not be the wire's.
 func toolCall(sys *system) (call, bool) {

@@ -12,9 +12,9 @@ import (
 
 type doctorCommand struct {
 	JSON   bool `help:"Print JSON."`
-	Fix    bool `help:"Repair what can be repaired without harm; each repair is told and asked for."`
+	Fix    bool `help:"Fix what can be fixed safely, asking before each change."`
 	Yes    bool `short:"y" help:"With --fix: do not ask."`
-	DryRun bool `help:"With --fix: tell the repairs and make none."`
+	DryRun bool `help:"With --fix: show the fixes and make none."`
 }
 
 // Run looks at everything that a token's way depends on. Its one change is a probe that it puts into the keychain and
@@ -31,12 +31,12 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 			return err
 		}
 	}
-	failed, mendable := 0, 0
+	failed, fixable := 0, 0
 	for _, f := range findings {
 		if f.State == doctor.Failing {
 			failed++
 		}
-		mendable += len(f.Offers)
+		fixable += len(f.Offers)
 	}
 	if c.JSON {
 		if err := sys.console().JSON(findings); err != nil {
@@ -44,8 +44,8 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 		}
 	} else {
 		doctor.Print(sys.stdout, findings)
-		if mendable > 0 && !c.Fix {
-			fmt.Fprintln(sys.stdout, "\nsome of it can be repaired: clerk-credential-helper doctor --fix")
+		if fixable > 0 && !c.Fix {
+			fmt.Fprintln(sys.stdout, "\nsome of it can be fixed: clerk-credential-helper doctor --fix")
 		}
 	}
 	if failed > 0 {

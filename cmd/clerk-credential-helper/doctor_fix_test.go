@@ -14,7 +14,7 @@ import (
 const stateBelow = ".local/state/clerk-credential-helper"
 
 // faultsToMend is what --fix can repair, one thing at a time. broken says what is there, and is asked again afterwards.
-func faultsToMend(t *testing.T) []mendable {
+func faultsToMend(t *testing.T) []fixable {
 	mode := func(path string) func(home string) bool {
 		return func(home string) bool {
 			info, err := os.Stat(filepath.Join(home, path))
@@ -49,7 +49,7 @@ func faultsToMend(t *testing.T) []mendable {
 		}
 	}
 	const own = ".config/clerk-credential-helper"
-	return []mendable{
+	return []fixable{
 		{"the configuration may be written by others", func(t *testing.T, home string) { chmod(t, filepath.Join(home, own, "config.toml"), 0o666) },
 			mode(own + "/config.toml"), "chmod go-w"},
 		{"and so may its folder", func(t *testing.T, home string) { chmod(t, filepath.Join(home, own), 0o777) },
@@ -113,7 +113,7 @@ func faultsToMend(t *testing.T) []mendable {
 	}
 }
 
-type mendable struct {
+type fixable struct {
 	name   string
 	breaks func(t *testing.T, home string)
 	broken func(home string) bool
@@ -127,7 +127,7 @@ func TestDoctorFix(t *testing.T) {
 			if status, _, words := runHere("login"); status != exitOK {
 				t.Fatal(words)
 			}
-			if status, out, words := runHere("doctor", "--fix", "--yes"); status != exitOK || !strings.Contains(words, "nothing that could be repaired") {
+			if status, out, words := runHere("doctor", "--fix", "--yes"); status != exitOK || !strings.Contains(words, "nothing to fix") {
 				t.Fatalf("before it is broken: status %d\n%s%s", status, out, words)
 			}
 			tt.breaks(t, home)

@@ -54,7 +54,7 @@ func (e *environmentTokens) of(getenv func(string) string, cfg *config.Config) f
 	}
 }
 
-// pipedTime is how long a pipe may keep its token back: whoever writes to it may have to ask for it first.
+// pipedTime is how long a pipe may take to bring its token: its writer may have to ask for one first.
 const pipedTime = 30 * time.Second
 
 // pipedToken is what came through a pipe. It comes once, however often it is asked for.
@@ -88,7 +88,7 @@ func (e *environmentTokens) in(ctx context.Context, file string) (string, error)
 	}
 }
 
-// readToken reads a token's file. Who else may read it is the business of whoever mounted it there (Kubernetes and
+// readToken reads a token's file. Who else may read it is decided by what mounted it there (Kubernetes and
 // BuildKit have ways of their own).
 func readToken(file string) (string, error) {
 	f, err := os.Open(file)

@@ -29,7 +29,7 @@ type execCommand struct {
 	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
 }
 
-// exitError is an exit status of which all is said: a command's that has run, and is ours too, or one that went with words.
+// exitError carries an exit status and no message: the child's own, or one already explained.
 type exitError struct{ status int }
 
 func (e *exitError) Error() string { return fmt.Sprintf("the command ended with status %d", e.status) }
@@ -92,16 +92,16 @@ const (
 	tokenFolder = "clerk-credential-helper-exec-*"
 	tokenName   = "token"
 	tokenLock   = "exec"
-	// abandonedAfter is the age from which a folder that nobody has locked was left behind: a new one is locked at once.
+	// abandonedAfter is the age from which an unlocked folder counts as left behind: a new one is locked at once.
 	abandonedAfter = time.Minute
 )
 
-// sweepTokens takes away what an exec that was killed has left: a folder that nobody has locked.
+// sweepTokens removes what a killed exec has left: an unlocked folder.
 func sweepTokens() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
 	for _, folder := range left {
 		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !platform.IsPlain(filepath.Join(folder, tokenLock+".lock")) {
-			continue // without a lock it is nobody's exec, whatever its name
+			continue // without a lock it is not of exec, whatever its name
 		}
 		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock(tokenLock); err == nil && free { // never in another user's
 			unlock()
@@ -203,8 +203,8 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 
 // mask tells a build service to strike the token from its log, before anything can print it. The service reads standard
 // error as it reads standard output (actions/runner, ScriptHandler.cs; azure-pipelines-agent, NodeHandler.cs), and
-// standard output is what $(...) takes. Where standard error goes to a file, nobody would strike the line out, but that
-// is a file of the job's own making.
+// standard output is what $(...) takes. If standard error goes to a file, the line stays in it, but the job itself made
+// that file.
 func mask(getenv func(string) string, stderr io.Writer, token string) {
 	if strings.ContainsAny(token, "%\r\n") {
 		return // these services would need them escaped; no token has them

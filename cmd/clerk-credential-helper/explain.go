@@ -279,7 +279,7 @@ func (e explanation) print(w io.Writer) {
 	case e.Profile == "" && e.Why != "":
 		console.Fact(w, "profile", "none: "+e.Why)
 	case e.Profile == "":
-		console.Fact(w, "profile", fmt.Sprintf("none names %s: it gets no token, and nobody is asked to sign in for it", e.Host))
+		console.Fact(w, "profile", fmt.Sprintf("none names %s: it gets no token and starts no sign-in", e.Host))
 		if e.Fallback != "" {
 			console.Fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
 		}
@@ -290,14 +290,14 @@ func (e explanation) print(w io.Writer) {
 		whose := "the profile's"
 		switch {
 		case e.Source == "": // no profile's: Why has the reason
-			whose = "nobody's here"
+			whose = "not of a profile here"
 		case e.byEmail:
 			whose = "the account's e-mail"
 		}
 		console.Fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
 	}
 	if e.password {
-		console.Fact(w, "password", "there is one in the address: tools that find it there send it, and ask nobody")
+		console.Fact(w, "password", "there is one in the address: tools that find it there send it, and ask no helper")
 	}
 	switch e.Source {
 	case "":
@@ -308,7 +308,7 @@ func (e explanation) print(w io.Writer) {
 	case "machine":
 		console.Fact(w, "source", "minted with CLERK_MACHINE_SECRET_KEY, kept in: "+e.StoredIn)
 	default:
-		console.Fact(w, "source", e.Source+" in the environment, which goes before every session")
+		console.Fact(w, "source", e.Source+" in the environment, which takes precedence over every session")
 	}
 	if e.Account != "" {
 		console.Fact(w, "account", e.Account)
@@ -361,22 +361,22 @@ func (e explanation) print(w io.Writer) {
 func (e explanation) next() string {
 	switch e.Next {
 	case broker.NextAnswer:
-		return "answered as it is; no network, nobody is asked"
+		return "answered as it is; no network and no sign-in"
 	case broker.NextRefresh:
-		text := "refreshed at the issuer first; nobody is asked"
+		text := "refreshed at the issuer first; no sign-in"
 		if e.live {
 			text += "; if that fails, answered as it is"
 		}
 		return text
 	case broker.NextAsk:
 		if e.Why != "" {
-			return "a person is asked to unlock the keychain: " + e.Why
+			return "you are asked to unlock the keychain: " + e.Why
 		}
-		return "a person is asked: the browser opens"
+		return "you are asked to sign in: the browser opens"
 	case broker.NextMint:
-		return "a new token is minted first; nobody is asked"
+		return "a new token is minted first; no sign-in"
 	case broker.NextRefuse:
 		return "refused: " + e.Why
 	}
-	return "nobody is asked: " + e.Why
+	return "not answered: " + e.Why
 }

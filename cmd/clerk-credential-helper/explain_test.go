@@ -173,7 +173,7 @@ func TestExplainUser(t *testing.T) {
 		{"a password is not shown", "https://clerk:hunter2@git.acme.dev/x", "answer", "",
 			[]string{"https://clerk:...@git.acme.dev/x", "password"}, []string{"hunter2"}},
 		{"somebody else's", "https://bob@git.acme.dev", "nothing", `the user "bob" is not the profile's "clerk"`,
-			[]string{"acme, by the host git.acme.dev", `user "bob", nobody's here`, `the user "bob" is not the profile's "clerk"`, "hint"}, []string{"token ", "TOKEN ;"}},
+			[]string{"acme, by the host git.acme.dev", `user "bob", not of a profile here`, `the user "bob" is not the profile's "clerk"`, "hint"}, []string{"token ", "TOKEN ;"}},
 		{"another's e-mail", "https://eve%40acme.dev@git.acme.dev", "nothing", `the user "eve@acme.dev" is not`, nil, nil},
 		{"the profile's in other letters", "https://Clerk@git.acme.dev", "nothing", `the user "Clerk" is not`, nil, nil},
 		{"a user of a foreign host", "https://clerk:hunter2@ghcr.io", "nothing", "", []string{"none names ghcr.io:"}, []string{"hunter2"}},

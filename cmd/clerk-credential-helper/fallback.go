@@ -23,8 +23,8 @@ const (
 	fallbackLimit = 2 * time.Minute
 	// fallbackMost bounds what is read of its answer.
 	fallbackMost = 1 << 20
-	// fallbackDepth says, in the environment of a fallback, that it was called by us: whoever calls us back from there,
-	// also by way of a third helper, would go round in circles.
+	// fallbackDepth says, in the environment of a fallback, that it was called by us: a call back from there, also by way of
+	// a third helper, would be a loop.
 	fallbackDepth = "CLERK_HELPER_FALLBACK_DEPTH"
 )
 

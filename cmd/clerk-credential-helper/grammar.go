@@ -20,7 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// What is printed for people: lower case, no full stop, what happened, then a hint line with the command that helps.
+// Messages for people are lower case, without a full stop: what happened, then a hint line with the command that helps.
 
 // commands is the grammar of the command line for people.
 type commands struct {
@@ -28,24 +28,24 @@ type commands struct {
 	Logout     logoutCommand     `cmd:"" help:"Sign out: forget the session and have Clerk revoke it."`
 	Status     statusCommand     `cmd:"" help:"Show the profiles and who is signed in."`
 	Token      tokenCommand      `cmd:"" help:"Print a live token, for scripts."`
-	Setup      setupCommand      `cmd:"" help:"Tell git, docker and others to ask us; alone: a short interview."`
-	Unset      unsetCommand      `cmd:"" help:"Take back what setup has written."`
-	Explain    explainCommand    `cmd:"" help:"Say what a tool would get for a URL, and why."`
-	Doctor     doctorCommand     `cmd:"" help:"Check everything that a token's way depends on."`
+	Setup      setupCommand      `cmd:"" help:"Configure git, docker and other tools; without a tool, ask step by step."`
+	Unset      unsetCommand      `cmd:"" help:"Undo setup: remove our lines from the tool's files."`
+	Explain    explainCommand    `cmd:"" help:"Show what a tool would get for a URL, and why."`
+	Doctor     doctorCommand     `cmd:"" help:"Check everything that getting a token depends on."`
 	Exec       execCommand       `cmd:"" help:"Run a command with a token in one environment variable."`
 	Companion  companionCommand  `cmd:"" help:"Write the companion page into a web app, or probe one that is deployed."`
-	LastError  lastErrorCommand  `cmd:"" help:"Show the last failure of each tool, for when the tool did not."`
+	LastError  lastErrorCommand  `cmd:"" help:"Show the last error of each tool."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`
 	Complete   completeCommand   `cmd:"" hidden:""`
-	Demo       demoCommand       `cmd:"" help:"Watch it work: a throw-away Clerk, git server and registry on this machine."`
+	Demo       demoCommand       `cmd:"" help:"Show it at work: a throw-away Clerk, git server and registry on this machine."`
 	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 
 	// The verbs of the wires never reach kong (see toolCall); they stand here for --help.
 	Get   toolCommand `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
 	Store toolCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
-	Erase toolCommand `cmd:"" group:"For tools:" help:"Note that a server refused the token."`
+	Erase toolCommand `cmd:"" group:"For tools:" help:"Record that a server refused the token."`
 	List  toolCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
 }
 
@@ -108,7 +108,7 @@ func people(sys *system) int {
 		return child.status
 	}
 	if errors.Is(err, syscall.EPIPE) {
-		return exitFailed // whoever read our output has enough, as head(1) does
+		return exitFailed // the reader of our output has enough, as head(1) does
 	}
 	if err != nil {
 		sys.console().Warn(err, sys.advice(err))
@@ -141,7 +141,7 @@ func oneOf(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// spelled puts what people are used to from other programs into the words of the grammar.
+// spelled translates what people know from other programs into our grammar.
 func spelled(args []string) []string {
 	if len(args) == 0 {
 		return []string{"--help"}
@@ -168,7 +168,7 @@ func (sys *system) advice(err error) string {
 	return words
 }
 
-// afterLogin is the advice after a sign-in that the person has asked for: to ask for it again would be none.
+// afterLogin is the advice after a sign-in that the user has asked for: telling them to log in again would not help.
 func afterLogin(err error, advice string) string {
 	var failed *broker.SignInError
 	switch {
@@ -183,7 +183,7 @@ func afterLogin(err error, advice string) string {
 	return "clerk-credential-helper doctor checks everything that a sign-in depends on"
 }
 
-// usageError is a command line that says something impossible.
+// usageError is a command line that asks for something impossible.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
@@ -234,7 +234,7 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 	switch {
 	case len(named) == 0:
 		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.Shown, cfg.Names())}
-	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail is whoever signs in
+	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail may be the account's
 		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.User, named[0].Username)}
 	}
 	return named[0], nil

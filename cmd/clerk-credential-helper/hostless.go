@@ -73,7 +73,7 @@ func credential(p *config.Profile, s broker.Session) protocol.Credential {
 	return protocol.Credential{Username: p.Username, Token: s.Token(p), Expires: s.ExpiresAt}
 }
 
-// ownCommand says what to run in place of a tool's own login and logout.
+// ownCommand is what to run in place of a tool's own login and logout.
 func ownCommand(verb protocol.Verb, named []*config.Profile) protocol.Reply {
 	if len(named) == 0 {
 		return protocol.Reply{}

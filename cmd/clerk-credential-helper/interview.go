@@ -81,7 +81,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	return nil
 }
 
-// lastWords promise no more than what will be.
+// lastWords are the end of the interview: what happens next.
 func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool) string {
 	asked := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool { return !p.IsMachine })
 	onDemand := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
@@ -95,7 +95,7 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	case c.DryRun:
 		return "nothing was written: without --dry-run each change is made when you say yes"
 	case !reached:
-		return "that is all, but nobody can sign in yet; what is wrong: clerk-credential-helper doctor"
+		return "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"
 	case told == nil && asked:
 		return "that is all: no tool asks us yet; to sign in: clerk-credential-helper login"
 	case told == nil:
@@ -220,7 +220,7 @@ const reachTime = 5 * time.Second
 // asCompanion is the line of a profile for a companion page at the address of that one for an issuer.
 func asCompanion(line string) string { return strings.Replace(line, "issuer", "companion", 1) }
 
-// whatIs finds out what the first line of a profile leads to, in one look: whether it is a companion page, and whether people
+// whatIs finds out what the first line of a profile leads to: whether it is a companion page, and whether people
 // can sign in there now. If they cannot there is a warning, and no more: people set up offline.
 func (v interview) whatIs(ctx context.Context, line string) (companion, reached bool) {
 	profile := func(line, client string) *config.Profile {
@@ -264,7 +264,7 @@ func (v interview) reach(ctx context.Context, cfg *config.Config) bool {
 // probeIssuer looks at where people of a profile sign in, as a sign-in does.
 func (v interview) probeIssuer(ctx context.Context, p *config.Profile) error {
 	if p.IsMachine {
-		return nil // nobody signs in
+		return nil // there is no sign-in
 	}
 	client, err := v.client(p, nil)
 	if err != nil {
@@ -277,12 +277,12 @@ func (v interview) probeIssuer(ctx context.Context, p *config.Profile) error {
 	return err
 }
 
-// sayReached says why nobody can sign in, if that is so, unless the person has pressed Ctrl-C meanwhile.
+// sayReached warns if signing in does not work, unless the person has pressed Ctrl-C meanwhile.
 func (v interview) sayReached(ctx context.Context, p *config.Profile, err error) bool {
 	if err == nil || ctx.Err() != nil {
 		return err == nil
 	}
-	v.console().Warn(fmt.Errorf("nobody can sign in at %s now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
+	v.console().Warn(fmt.Errorf("signing in at %s does not work now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
 	return false
 }
 

@@ -76,7 +76,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 // warnInjected warns that a sign-in changes nothing while the environment brings a token.
 func warnInjected(ctx context.Context, stderr io.Writer, b *broker.Broker, p *config.Profile) {
 	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
-		protocol.WriteMessage(stderr, fmt.Errorf("tools get the token in %s, which goes before the session", source), "unset "+source)
+		protocol.WriteMessage(stderr, fmt.Errorf("tools get the token in %s, which takes precedence over the session", source), "unset "+source)
 	}
 }
 

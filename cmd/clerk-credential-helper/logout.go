@@ -56,7 +56,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	case out.RevokeErr != nil:
 		protocol.WriteMessage(sys.stderr, fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
 	case s.Given:
-		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: whoever has it can use it")
+		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: anyone who has it can use it")
 	}
 	if until := aliveUntil(s); !until.IsZero() {
 		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))

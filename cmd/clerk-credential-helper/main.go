@@ -2,8 +2,8 @@
 //
 // Tools call it by names of their own (git-credential-clerk, docker-credential-clerk; the table in dispatch.go has all of
 // them), people and scripts by its own name. This package is the only one that touches the arguments, the standard
-// streams, the environment and the exit status; what is decided is decided in internal/broker, and no token is printed
-// but in the answer to whoever may have it.
+// streams, the environment and the exit status; decisions are made in internal/broker, and a token is printed only
+// in the answer to a host of its profile.
 package main
 
 import (
@@ -39,7 +39,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2 // the command line or the configuration is wrong
-	exitSignIn      = 4 // a sign-in is needed, and nobody may be asked here
+	exitSignIn      = 4 // a sign-in is needed and not allowed here
 	exitInterrupted = 130
 )
 

@@ -44,7 +44,7 @@ func (m *manPage) write(app *kong.Application) {
 		{"0", "It is done."},
 		{"1", "It failed."},
 		{"2", "The command line or the configuration is wrong."},
-		{"4", "A sign-in is needed, and nobody may be asked here."},
+		{"4", "A sign-in is needed and not allowed here."},
 		{"130", "It was interrupted."},
 	} {
 		m.Item(console.RoffBold(row[0]), row[1])
@@ -62,8 +62,8 @@ func (m *manPage) write(app *kong.Application) {
 		{"clerk-credential-helper setup", "Three questions make a profile; then git and docker are told."},
 		{"git clone https://git.acme.dev/platform/api.git", "The first call that needs a token opens the browser."},
 		{"clerk-credential-helper token api.acme.dev --format header | curl -H @- https://api.acme.dev/me", "A live token for a script, in no argument."},
-		{"clerk-credential-helper login --with-token acme < token", "Keeps a token that somebody has already."},
-		{"clerk-credential-helper doctor --fix", "Checks everything, and offers to mend what it can."},
+		{"clerk-credential-helper login --with-token acme < token", "Keeps a token that you have already."},
+		{"clerk-credential-helper doctor --fix", "Checks everything, and offers to fix what it can."},
 	} {
 		if i > 0 {
 			m.Line(".PP")
@@ -172,12 +172,12 @@ func manVariables() [][2]string {
 	return [][2]string{
 		{"CLERK_HELPER_CONFIG", "Another file in place of the user's configuration."},
 		{"CLERK_HELPER_PROFILE", "The profile that login, token and the like mean."},
-		{"CLERK_HELPER_INTERACTIVE", "auto, always or never: may a person be asked? Goes before the profile's interactive."},
-		{"CLERK_HELPER_MIN_TTL", "Goes before the profile's min_ttl: how much life a token must have left."},
+		{"CLERK_HELPER_INTERACTIVE", "auto, always or never: whether you may be asked. Takes precedence over the profile's interactive."},
+		{"CLERK_HELPER_MIN_TTL", "Takes precedence over the profile's min_ttl: how much life a token must have left."},
 		{"CLERK_HELPER_STORE", "Where sessions are kept: auto, keychain, kernel (Linux), file or none."},
 		{"CLERK_HELPER_TRACE", "1, or a file: every decision, and no secret."},
 		{"CLERK_HELPER_ISSUER, CLERK_HELPER_PUBLISHABLE_KEY, CLERK_HELPER_CLIENT_ID, CLERK_HELPER_HOSTS", "A profile without a file."},
-		{"CLERK_HELPER_TOKEN, CLERK_HELPER_TOKEN_FILE, CLERK_HELPER_TOKEN_NAME", "A token that goes before every session; the last one for the profile called name."},
+		{"CLERK_HELPER_TOKEN, CLERK_HELPER_TOKEN_FILE, CLERK_HELPER_TOKEN_NAME", "A token that takes precedence over every session; the last one for the profile called name."},
 		{"CLERK_MACHINE_SECRET_KEY", "The key with which a profile with machine = true mints its tokens."},
 		{"BROWSER", "The program that opens the sign-in page."},
 	}

@@ -396,11 +396,11 @@ func TestExplainNext(t *testing.T) {
 		wants []string
 	}{
 		{"past half of its life", func(b *planned) { b.have(24*time.Hour, 13*time.Hour) },
-			[]string{"next refreshed at the issuer first; nobody is asked; if that fails, answered as it is"}},
-		{"expired", func(b *planned) { b.have(24*time.Hour, 25*time.Hour) }, []string{"next refreshed at the issuer first; nobody is asked\n"}},
+			[]string{"next refreshed at the issuer first; no sign-in; if that fails, answered as it is"}},
+		{"expired", func(b *planned) { b.have(24*time.Hour, 25*time.Hour) }, []string{"next refreshed at the issuer first; no sign-in\n"}},
 		{"a refresh has just failed", func(b *planned) { b.have(24*time.Hour, 13*time.Hour); failed(b) },
-			[]string{"next answered as it is; no network, nobody is asked", "pause the last refresh failed (the issuer cannot be reached); not before "}},
-		{"locked", func(b *planned) { b.lock() }, []string{"next a person is asked to unlock the keychain: "}},
+			[]string{"next answered as it is; no network and no sign-in", "pause the last refresh failed (the issuer cannot be reached); not before "}},
+		{"locked", func(b *planned) { b.lock() }, []string{"next you are asked to unlock the keychain: "}},
 	} {
 		b := newPlanned(t, s, server.URL, "")
 		row.begin(b)

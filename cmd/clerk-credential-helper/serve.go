@@ -12,7 +12,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// serve is the whole exchange with a tool: read the request, decide, write the reply. All tools but one ask once.
+// serve is the whole exchange with a tool: read the request, decide, write the reply. All tools but cargo ask once.
 func serve(sys *system, c call) int {
 	ctx := context.Background()
 	talk, again := c.wire.(protocol.Conversation)
@@ -56,7 +56,7 @@ func serve(sys *system, c call) int {
 	}
 }
 
-// answer asks the broker. Without a configuration nothing is ours, and a tool hears what it would without us.
+// answer asks the broker. Without a configuration no host is ours.
 func answer(ctx context.Context, sys *system, t tool, req protocol.Request) protocol.Reply {
 	if !t.complete(req) {
 		return protocol.Reply{}

@@ -33,7 +33,7 @@ type unsetCommand struct {
 // toolName is a tool that setup knows, or what a person took for one.
 type toolName string
 
-// String is what kong holds to the words of enum, which completion goes by. It is empty for an unknown name: Run refuses
+// String is what kong compares with enum, which completion goes by. It is empty for an unknown name: Run refuses
 // that in better words than kong has.
 func (t toolName) String() string {
 	if _, ok := toolconfig.Named(string(t)); ok {

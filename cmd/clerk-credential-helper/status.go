@@ -178,7 +178,7 @@ func (s profileStatus) print(w io.Writer) {
 	row("hosts", strings.Join(s.Hosts, ", "))
 	row("token", s.token())
 	if s.Injected != "" {
-		row("injected", s.Injected+" goes before the session")
+		row("injected", s.Injected+" takes precedence over the session")
 	}
 	if s.Check != "" {
 		text := string(s.Check)

@@ -12,7 +12,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// checkState is what an issuer says of the token that a tool would get.
+// checkState is the issuer's answer about the token that a tool would get.
 type checkState string
 
 const (
@@ -66,7 +66,7 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkS
 	case err != nil:
 		return checkUnreachable, err.Error()
 	case s.Subject != "" && s.Subject != of.Subject:
-		return checkRefused, "the issuer says that it is another account's"
+		return checkRefused, "the issuer names another account"
 	}
 	return checkAccepted, ""
 }

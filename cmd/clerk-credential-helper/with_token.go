@@ -75,7 +75,7 @@ func readGiven(ctx context.Context, stdin io.Reader, p *config.Profile) (string,
 	}
 }
 
-// oneToken is the one line of the input. What no token may hold is said later, by the rules for all tokens.
+// oneToken is the one line of the input. The rules for all tokens are checked later.
 func oneToken(text []byte) (string, error) {
 	if len(text) > injectedLimit {
 		return "", &usageError{fmt.Errorf("standard input holds more than %d bytes: it takes one token and nothing else", injectedLimit)}

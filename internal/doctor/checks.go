@@ -268,7 +268,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 			d.fail("injected", err.Error(), remedy)
 			continue
 		}
-		d.ok("injected", "%s goes before the session of profile %s", source, p.Name)
+		d.ok("injected", "%s takes precedence over the session of profile %s", source, p.Name)
 	}
 }
 

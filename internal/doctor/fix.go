@@ -68,7 +68,7 @@ func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, 
 		findings = Run(ctx, env)
 	}
 	if len(offered) == 0 {
-		fmt.Fprintln(x.Console.Err, "there is nothing that could be repaired from here")
+		fmt.Fprintln(x.Console.Err, "there is nothing to fix")
 	}
 	return findings, nil
 }
