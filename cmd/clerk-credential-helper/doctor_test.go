@@ -70,6 +70,19 @@ func TestDoctorWell(t *testing.T) {
 	}
 }
 
+// TestDoctorOtherTools: doctor names what setup has set up, and nothing else.
+func TestDoctorOtherTools(t *testing.T) {
+	wellSetUp(t)
+	if status, _, words := runHere("setup", "cargo", "--yes"); status != exitOK {
+		t.Fatal(words)
+	}
+	_, out, _ := runHere("doctor")
+	flat := strings.Join(strings.Fields(out), " ")
+	if !strings.Contains(flat, "cargo: set up in ") || strings.Contains(flat, "bazel") || strings.Contains(flat, "npm") {
+		t.Errorf("doctor says\n%s", out)
+	}
+}
+
 // TestDoctorBroken breaks one thing at a time. The doctor must name it, and what helps.
 func TestDoctorBroken(t *testing.T) {
 	const own = ".config/clerk-credential-helper/config.toml"
@@ -202,6 +215,14 @@ func TestDoctorBroken(t *testing.T) {
 		}, doctor.Doubt, `it asks "ecr-login"`, "take that line out"},
 		{"docker believes a variable", func(t *testing.T, w *world, home string) { t.Setenv("DOCKER_AUTH_CONFIG", "{}") },
 			doctor.Doubt, "asks no helper", "unset DOCKER_AUTH_CONFIG"},
+		{"cargo's file malformed", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".cargo/config.toml"), "[registry]\nglobal-credential-providers = [\"cargo-credential-clerk\"\n")
+		}, doctor.Doubt, "config.toml: line", "cargo cannot read it either"},
+		{"bazel calls a program that is not there", func(t *testing.T, w *world, home string) {
+			write(t, filepath.Join(home, ".bazelrc"), "common --credential_helper=git.acme.dev=bazel-credential-clerk\n")
+			first, _, _ := strings.Cut(os.Getenv("PATH"), string(filepath.ListSeparator))
+			t.Setenv("PATH", first+string(filepath.ListSeparator)+"/usr/bin:/bin")
+		}, doctor.Failing, "call bazel-credential-clerk, which is not in the PATH", "install.sh"},
 		{"fallback missing", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "[profiles", "[docker]\nfallback = \"nowhere\"\n[profiles")
 		}, doctor.Failing, `the fallback "nowhere"`, "correct fallback"},

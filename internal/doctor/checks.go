@@ -96,6 +96,7 @@ func Run(ctx context.Context, env Env) []Finding {
 	d.program()
 	d.git(ctx, cfg)
 	d.docker(cfg)
+	d.otherTools()
 	return d.findings
 }
 
@@ -596,4 +597,29 @@ func CameToNothing(why string) string { return "the last sign-in came to nothing
 // BelowMinTTL says what becomes of a min_ttl above the token's life.
 func BelowMinTTL(p *config.Profile, s broker.Session) string {
 	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", console.Life(p.MinTTL), console.Life(s.Life()))
+}
+
+// otherTools looks at the files of the tools that setup knows, besides git and docker, which are asked about each host. A tool
+// that setup has not been told to configure is passed over.
+func (d *doctor) otherTools() {
+	for _, tool := range toolconfig.Tools() {
+		if tool.Offered {
+			continue
+		}
+		file, ours, err := tool.Inspect(d.env.Tools)
+		switch {
+		case err != nil:
+			d.warn(tool.Name, fmt.Sprintf("%s: %v", file, err), "correct that line: "+tool.Name+" cannot read it either")
+		case !ours:
+		case tool.Calls != "" && !d.inPath(tool.Calls):
+			d.fail(tool.Name, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), "./install.sh makes the links; put its folder (~/.local/bin) in the PATH")
+		default:
+			d.ok(tool.Name, "set up in %s", file)
+		}
+	}
+}
+
+func (d *doctor) inPath(program string) bool {
+	_, err := d.env.Tools.LookPath(program)
+	return err == nil
 }
