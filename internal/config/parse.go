@@ -80,7 +80,7 @@ type part struct {
 }
 
 func (r *reader) read() error {
-	var table []part
+	var table, path []part // used again for each expression
 	for r.parser.NextExpression() {
 		e := r.parser.Expression()
 		if !r.defined.allow(e) {
@@ -89,7 +89,7 @@ func (r *reader) read() error {
 		var err error
 		switch e.Kind {
 		case unstable.Table:
-			table = appendKey(nil, e.Key())
+			table = appendKey(table[:0], e.Key())
 			err = r.table(table)
 		case unstable.ArrayTable:
 			first := appendKey(nil, e.Key())[0]
@@ -97,7 +97,8 @@ func (r *reader) read() error {
 				err = fmt.Errorf("%s: a profile is written in single brackets: [profiles.NAME]", r.at(first.offset))
 			}
 		case unstable.KeyValue:
-			err = r.assign(appendKey(slices.Clip(table), e.Key()), e.Value())
+			path = appendKey(append(path[:0], table...), e.Key())
+			err = r.assign(path, e.Value())
 		}
 		if err != nil {
 			return err
