@@ -159,8 +159,7 @@ func dialBus(ctx context.Context, addresses, path string) (*busSocket, error) {
 	if addresses == "" || addresses == "autolaunch:" {
 		return dialSocket(ctx, path)
 	}
-	failed := fmt.Errorf("no bus address in %q", addresses)
-	first := true
+	var failed error
 	for address := range strings.SplitSeq(addresses, ";") {
 		if address == "" {
 			continue
@@ -172,9 +171,12 @@ func dialBus(ctx context.Context, addresses, path string) (*busSocket, error) {
 				return conn, nil
 			}
 		}
-		if first || errors.Is(failed, errNoService) {
-			first, failed = false, err
+		if failed == nil || errors.Is(failed, errNoService) {
+			failed = err
 		}
+	}
+	if failed == nil {
+		failed = fmt.Errorf("no bus address in %q", addresses)
 	}
 	return nil, failed
 }
