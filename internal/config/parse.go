@@ -22,7 +22,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' Notepad writes it.
-	r := reader{file: file, data: data, line: 1, defined: newDefinitions(bytes.Count(data, []byte("\n"))), byName: make(map[string]*draft)}
+	r := reader{file: file, data: data, line: 1, defined: newDefinitions(len(data)), byName: make(map[string]*draft)}
 	r.parser.Reset(data)
 	if err := r.read(); err != nil {
 		if syntax := syntaxError(file, data); syntax != nil {
