@@ -251,7 +251,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	reply := protocol.Reply{Result: protocol.Done}
 	var err error
 	if p.IsMachine {
-		err = b.rejectMachine(ctx, p, req.Secret)
+		err = b.machine(p).reject(ctx, req.Secret)
 	} else {
 		reply, err = b.reject(ctx, p, req.Host, req.Secret)
 	}

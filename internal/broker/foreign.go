@@ -47,15 +47,25 @@ func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Rep
 		b.trace("%q goes to the fallback", req.Host)
 		return b.Fallback(ctx, req)
 	}
+	return dockerStore{b.Keychain, b.Locks}.answer(ctx, req)
+}
+
+// dockerStore keeps the credentials of other registries in a keychain.
+type dockerStore struct {
+	keychain Keychain
+	locks    Locker
+}
+
+func (d dockerStore) answer(ctx context.Context, req protocol.Request) protocol.Reply {
 	switch req.Verb {
 	case protocol.Get:
-		return b.foreignGet(ctx, req)
+		return d.get(ctx, req)
 	case protocol.Store:
-		return done(b.foreignStore(ctx, req))
+		return done(d.store(ctx, req))
 	case protocol.Erase:
-		return done(b.foreignErase(ctx, req))
+		return done(d.erase(ctx, req))
 	}
-	list, err := b.foreignServers(ctx)
+	list, err := d.list(ctx)
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
@@ -69,8 +79,8 @@ func done(err error) protocol.Reply {
 	return protocol.Reply{Result: protocol.Done}
 }
 
-func (b *Broker) foreignGet(ctx context.Context, req protocol.Request) protocol.Reply {
-	text, err := b.Keychain.Get(ctx, foreignName(req.ServerURL))
+func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Reply {
+	text, err := d.keychain.Get(ctx, foreignName(req.ServerURL))
 	// Where there is no keychain at all, nothing can have been kept, and a public image needs no credential.
 	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
 		return protocol.Reply{}
@@ -85,37 +95,37 @@ func (b *Broker) foreignGet(ctx context.Context, req protocol.Request) protocol.
 	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
 
-func (b *Broker) foreignStore(ctx context.Context, req protocol.Request) error {
+func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
 	text, err := json.Marshal(foreignItem{foreignVersion, req.ServerURL, req.Username, req.Secret})
 	if err != nil {
 		return fmt.Errorf("encoding the credential of %q: %w", req.Host, err)
 	}
-	return b.changeForeign(ctx, req, func(servers map[string]string) error {
+	return d.change(ctx, req, func(servers map[string]string) error {
 		servers[req.ServerURL] = req.Username
-		return b.Keychain.Set(ctx, foreignName(req.ServerURL), string(text))
+		return d.keychain.Set(ctx, foreignName(req.ServerURL), string(text))
 	})
 }
 
-func (b *Broker) foreignErase(ctx context.Context, req protocol.Request) error {
-	return b.changeForeign(ctx, req, func(servers map[string]string) error {
+func (d dockerStore) erase(ctx context.Context, req protocol.Request) error {
+	return d.change(ctx, req, func(servers map[string]string) error {
 		delete(servers, req.ServerURL)
-		if err := b.Keychain.Delete(ctx, foreignName(req.ServerURL)); !errors.Is(err, platform.ErrNotFound) {
+		if err := d.keychain.Delete(ctx, foreignName(req.ServerURL)); !errors.Is(err, platform.ErrNotFound) {
 			return err
 		}
 		return nil
 	})
 }
 
-// changeForeign changes an item and then the list of them, so that what is listed can be got.
-func (b *Broker) changeForeign(ctx context.Context, req protocol.Request, change func(servers map[string]string) error) error {
+// change changes an item and then the list of them, so that what is listed can be got.
+func (d dockerStore) change(ctx context.Context, req protocol.Request, change func(servers map[string]string) error) error {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
-	release, err := b.Locks.Lock(limited, foreignIndex)
+	release, err := d.locks.Lock(limited, foreignIndex)
 	if err != nil {
 		return fmt.Errorf("locking docker's credentials: %w", err)
 	}
 	defer release()
-	list, err := b.foreignServers(ctx)
+	list, err := d.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,15 +140,15 @@ func (b *Broker) changeForeign(ctx context.Context, req protocol.Request, change
 	if err != nil {
 		return fmt.Errorf("encoding the list of docker's credentials: %w", err)
 	}
-	if err := b.Keychain.Set(ctx, foreignIndex, string(text)); err != nil {
+	if err := d.keychain.Set(ctx, foreignIndex, string(text)); err != nil {
 		return fmt.Errorf("keeping the list of docker's credentials: %w", err)
 	}
 	return nil
 }
 
-func (b *Broker) foreignServers(ctx context.Context) (foreignList, error) {
+func (d dockerStore) list(ctx context.Context) (foreignList, error) {
 	list := foreignList{Version: foreignVersion, Servers: map[string]string{}}
-	text, err := b.Keychain.Get(ctx, foreignIndex)
+	text, err := d.keychain.Get(ctx, foreignIndex)
 	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
 		return list, nil
 	}

@@ -23,111 +23,107 @@ func machineSignIn(p *config.Profile) error {
 	return fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and nobody signs in to it", p.Name)
 }
 
-// machineItem is the item of a machine's token. It belongs to the key, so that a rotated key never meets the old
-// key's token, and to the form of token; the key itself cannot be told from it.
-func machineItem(p *config.Profile, secretKey string) string {
-	sum := sha256.Sum256([]byte("machine\x00" + p.Issuer + "\x00" + p.MachineToken + "\x00" + secretKey))
+// machine is what is kept for a machine's profile: the token that was minted last, in an item of the keychain that has a
+// lock of the same name.
+type machine struct {
+	b *Broker
+	p *config.Profile
+}
+
+func (b *Broker) machine(p *config.Profile) machine { return machine{b, p} }
+
+// item is the name of the token's item. It belongs to the key, so that a rotated key never meets the old key's token, and
+// to the form of token; the key itself cannot be told from it.
+func (m machine) item() string {
+	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.b.MachineKey))
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
-// mintInTurn gives a new machine's token, or the one that another process has minted meanwhile. Minting costs money, so one
-// process mints for all that wait. If the keychain keeps nothing, each call mints.
-func (b *Broker) mintInTurn(ctx context.Context, p *config.Profile) (Session, error) {
-	item := machineItem(p, b.MachineKey)
-	limited, cancel := context.WithTimeout(ctx, sessionLimit)
-	defer cancel()
-	release, err := b.Locks.Lock(limited, item)
-	if err != nil {
-		return Session{}, fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+// plan plans for a machine's profile.
+func (m machine) plan(ctx context.Context) Plan {
+	plan := Plan{Profile: m.p, Source: SourceMachine}
+	if err := m.checkKey(); err != nil {
+		return plan.refuse(err)
 	}
-	defer release()
-	s, err := b.readMachine(ctx, item)
-	if err == nil && s.good(p, b.Now()) {
-		return s, nil
+	plan.Next = NextMint
+	s, err := m.read(ctx)
+	if err != nil { // whatever it is, a new token is minted
+		return plan
 	}
-	if err == nil {
-		if err := b.mintPaused(p, s); err != nil {
-			return Session{}, err
-		}
+	plan.Session = s
+	if s.good(m.p, m.b.Now()) {
+		plan.Next = NextAnswer
+	} else if err := m.paused(s); err != nil {
+		plan.Until = s.mintAgain()
+		return plan.refuse(err)
 	}
-	t, mintErr := b.mint(limited, p)
-	if mintErr != nil {
-		if err == nil && s.Live(p, b.Now()) {
-			b.trace("profile %s: no new machine token, the last one still lives: %v", p.Name, mintErr)
-			return s, nil
-		}
-		return Session{}, fmt.Errorf("getting a machine's token for profile %q: %w", p.Name, mintErr)
-	}
-	fresh := newSession(p, t)
-	if err == nil && s.Token(p) == "" {
-		fresh.Rejected = s.Rejected // one that lived to its end has ended the row
-	}
-	b.trace("profile %s: minted a machine's token, good until %s", p.Name, fresh.ExpiresAt.Format(time.RFC3339))
-	if err := b.writeMachine(ctx, item, fresh); err != nil {
-		b.trace("profile %s: the machine's token was not kept: %v", p.Name, err)
-	}
-	return fresh, nil
+	return plan
 }
 
-func (b *Broker) mint(ctx context.Context, p *config.Profile) (clerk.Tokens, error) {
-	issuer, err := b.Issuer(p)
-	if err != nil {
-		return clerk.Tokens{}, err
-	}
-	return issuer.Mint(ctx, p, b.MachineKey)
-}
-
-func (b *Broker) checkMachineKey(p *config.Profile) error {
+func (m machine) checkKey() error {
 	switch {
-	case b.MachineKey == "":
-		return fmt.Errorf("profile %q: %w", p.Name, ErrNoMachineKey)
-	case strings.HasPrefix(b.MachineKey, "sk_"):
-		return fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", p.Name, ErrNoMachineKey)
+	case m.b.MachineKey == "":
+		return fmt.Errorf("profile %q: %w", m.p.Name, ErrNoMachineKey)
+	case strings.HasPrefix(m.b.MachineKey, "sk_"):
+		return fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
 	}
 	return nil
 }
 
-// ReadMachineToken reads the machine's token that is kept, and mints none. It is empty if there is none that can be read. The
-// error is why none is handed out or minted now.
-func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Session, error) {
-	plan := b.planMachine(ctx, Plan{Profile: p})
-	return plan.Session, plan.Why
-}
-
-// forgetMachine takes the machine's token out of the keychain. The item's name depends on the key.
-func (b *Broker) forgetMachine(ctx context.Context, p *config.Profile) (Session, error) {
-	if b.MachineKey == "" {
-		return Session{}, nil
-	}
-	item := machineItem(p, b.MachineKey)
+// mint gives a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
+// for all that wait. If the keychain keeps nothing, each call mints.
+func (m machine) mint(ctx context.Context) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
-	release, err := b.Locks.Lock(limited, item)
+	release, err := m.lock(limited)
 	if err != nil {
-		return Session{}, fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+		return Session{}, err
 	}
 	defer release()
-	s, err := b.readMachine(ctx, item)
-	if err == nil || errors.Is(err, ErrUnreadable) {
-		err = b.Keychain.Delete(ctx, item)
-	}
-	if errors.Is(err, platform.ErrNotFound) {
+	s, err := m.read(ctx)
+	if err == nil && s.good(m.p, m.b.Now()) {
 		return s, nil
 	}
-	if err != nil {
-		return Session{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", p.Name, err)
+	if err == nil {
+		if err := m.paused(s); err != nil {
+			return Session{}, err
+		}
 	}
-	return s, nil
+	t, mintErr := m.ask(limited)
+	if mintErr != nil {
+		if err == nil && s.Live(m.p, m.b.Now()) {
+			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
+			return s, nil
+		}
+		return Session{}, fmt.Errorf("getting a machine's token for profile %q: %w", m.p.Name, mintErr)
+	}
+	fresh := newSession(m.p, t)
+	if err == nil && s.Token(m.p) == "" {
+		fresh.Rejected = s.Rejected // one that lived to its end has ended the row
+	}
+	m.b.trace("profile %s: minted a machine's token, good until %s", m.p.Name, fresh.ExpiresAt.Format(time.RFC3339))
+	if err := m.write(ctx, fresh); err != nil {
+		m.b.trace("profile %s: the machine's token was not kept: %v", m.p.Name, err)
+	}
+	return fresh, nil
 }
 
-// mintPaused is the error of a machine whose tokens servers refuse, until the next one may be minted.
-func (b *Broker) mintPaused(p *config.Profile, s Session) error {
+func (m machine) ask(ctx context.Context) (clerk.Tokens, error) {
+	issuer, err := m.b.Issuer(m.p)
+	if err != nil {
+		return clerk.Tokens{}, err
+	}
+	return issuer.Mint(ctx, m.p, m.b.MachineKey)
+}
+
+// paused is the error of a machine whose tokens servers refuse, until the next one may be minted.
+func (m machine) paused(s Session) error {
 	until := s.mintAgain()
-	if s.Token(p) != "" || !b.Now().Before(until) {
+	if s.Token(m.p) != "" || !m.b.Now().Before(until) {
 		return nil
 	}
 	return fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
-		p.Name, until.Format(time.RFC3339))
+		m.p.Name, until.Format(time.RFC3339))
 }
 
 // mintAgain is the end of the pause after a rejection.
@@ -143,17 +139,14 @@ func mintPause(rejected int) time.Duration {
 	return pause
 }
 
-// rejectMachine forgets a machine's token that a server refused.
-func (b *Broker) rejectMachine(ctx context.Context, p *config.Profile, secret string) error {
-	item := machineItem(p, b.MachineKey)
-	limited, cancel := context.WithTimeout(ctx, sessionLimit)
-	defer cancel()
-	release, err := b.Locks.Lock(limited, item)
+// reject forgets a token that a server refused.
+func (m machine) reject(ctx context.Context, secret string) error {
+	release, err := m.lock(ctx)
 	if err != nil {
-		return fmt.Errorf("waiting for the machine's token of profile %q: %w", p.Name, err)
+		return err
 	}
 	defer release()
-	s, err := b.readMachine(ctx, item)
+	s, err := m.read(ctx)
 	if errors.Is(err, platform.ErrNotFound) || err == nil && (s.AccessToken == "" || secret != "" && !equal(secret, s.AccessToken)) {
 		return nil
 	}
@@ -162,11 +155,51 @@ func (b *Broker) rejectMachine(ctx context.Context, p *config.Profile, secret st
 	}
 	s.AccessToken, s.ExpiresAt = "", time.Time{}
 	s.Rejected++
-	return b.writeMachine(ctx, item, s)
+	return m.write(ctx, s)
 }
 
-func (b *Broker) readMachine(ctx context.Context, item string) (Session, error) {
-	text, err := b.Keychain.Get(ctx, item)
+// forget takes the token out of the keychain. Without the key its item has no name that we know.
+func (m machine) forget(ctx context.Context) (Session, error) {
+	if m.b.MachineKey == "" {
+		return Session{}, nil
+	}
+	release, err := m.lock(ctx)
+	if err != nil {
+		return Session{}, err
+	}
+	defer release()
+	s, err := m.read(ctx)
+	if err == nil || errors.Is(err, ErrUnreadable) {
+		err = m.b.Keychain.Delete(ctx, m.item())
+	}
+	if errors.Is(err, platform.ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", m.p.Name, err)
+	}
+	return s, nil
+}
+
+// ReadMachineToken reads the machine's token that is kept, and mints none. It is empty if there is none that can be read. The
+// error is why none is handed out or minted now.
+func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Session, error) {
+	plan := b.machine(p).plan(ctx)
+	return plan.Session, plan.Why
+}
+
+func (m machine) lock(ctx context.Context) (release func(), err error) {
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err = m.b.Locks.Lock(limited, m.item())
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the machine's token of profile %q: %w", m.p.Name, err)
+	}
+	return release, nil
+}
+
+func (m machine) read(ctx context.Context) (Session, error) {
+	text, err := m.b.Keychain.Get(ctx, m.item())
 	if err != nil {
 		return Session{}, err
 	}
@@ -177,10 +210,10 @@ func (b *Broker) readMachine(ctx context.Context, item string) (Session, error) 
 	return s, nil
 }
 
-func (b *Broker) writeMachine(ctx context.Context, item string, s Session) error {
+func (m machine) write(ctx context.Context, s Session) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return b.Keychain.Set(ctx, item, string(text))
+	return m.b.Keychain.Set(ctx, m.item(), string(text))
 }

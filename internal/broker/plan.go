@@ -68,7 +68,7 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		plan.Next = NextAnswer
 		return plan
 	case p.IsMachine:
-		return b.planMachine(ctx, plan)
+		return b.machine(p).plan(ctx)
 	}
 	plan.began = b.Now()
 	plan.Session, err = b.read(ctx, p)
@@ -146,28 +146,6 @@ func (b *Broker) planWithout(ctx context.Context, plan Plan, err error) Plan {
 	return plan
 }
 
-// planMachine plans for a machine's profile.
-func (b *Broker) planMachine(ctx context.Context, plan Plan) Plan {
-	p := plan.Profile
-	plan.Source = SourceMachine
-	if err := b.checkMachineKey(p); err != nil {
-		return plan.refuse(err)
-	}
-	s, err := b.readMachine(ctx, machineItem(p, b.MachineKey))
-	if err != nil { // whatever it is, a new token is minted
-		plan.Next = NextMint
-		return plan
-	}
-	plan.Session, plan.Next = s, NextMint
-	if s.good(p, b.Now()) {
-		plan.Next = NextAnswer
-	} else if err := b.mintPaused(p, s); err != nil {
-		plan.Until = s.mintAgain()
-		return plan.refuse(err)
-	}
-	return plan
-}
-
 // Execute carries out a plan. The errors are those of Token.
 func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 	p := plan.Profile
@@ -178,7 +156,7 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		}
 		return plan.Session, nil
 	case NextMint:
-		return b.mintInTurn(ctx, p)
+		return b.machine(p).mint(ctx)
 	case NextAsk:
 		if plan.Why != nil {
 			b.trace("profile %s: the keychain is locked", p.Name)

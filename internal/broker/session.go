@@ -155,7 +155,7 @@ var errNoSession = errors.New("no session")
 var ErrUnreadable = errors.New("the session in the keychain is not readable")
 
 // KeychainItem is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
-// profile is called, and to the kind of token that it hands out. A machine's token has an item of its own for each secret key; see machineItem.
+// profile is called, and to the kind of token that it hands out. A machine's token has an item of its own for each secret key; see machine.item.
 func KeychainItem(p *config.Profile) string { return "session-" + identity(p) }
 
 func identity(p *config.Profile) string {
@@ -178,7 +178,7 @@ func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error
 		return s, err
 	}
 	if p.IsMachine {
-		return b.readMachine(ctx, machineItem(p, b.MachineKey))
+		return b.machine(p).read(ctx)
 	}
 	return b.read(ctx, p)
 }

@@ -70,7 +70,7 @@ const logoutLimit = 15 * time.Second
 // the grant. A machine's profile loses the token that is kept; its key mints another when a tool asks.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
-		s, err := b.forgetMachine(ctx, p)
+		s, err := b.machine(p).forget(ctx)
 		return SignOut{Session: s}, err
 	}
 	release, err := b.lock(ctx, "session", p)
