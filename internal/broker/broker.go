@@ -204,7 +204,7 @@ func (b *Broker) Choose(ctx context.Context, scheme, host, user string) *config.
 		}
 	}
 	for _, p := range named {
-		if s, err := b.read(ctx, p); err == nil && s.Email != "" && strings.EqualFold(user, s.Email) {
+		if s, err := b.slot(p).read(ctx); err == nil && s.Email != "" && strings.EqualFold(user, s.Email) {
 			return p
 		}
 	}
@@ -243,7 +243,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	}
 	if fromDocker(req) {
 		reply := protocol.Reply{Result: protocol.Done}
-		if s, err := b.read(ctx, p); err == nil && s.alive() {
+		if s, err := b.slot(p).read(ctx); err == nil && s.alive() {
 			reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", p.Name, s.Account(), p.Name)
 		}
 		return reply
@@ -253,7 +253,7 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 	if p.IsMachine {
 		err = b.machine(p).reject(ctx, req.Secret)
 	} else {
-		reply, err = b.reject(ctx, p, req.Host, req.Secret)
+		reply, err = b.slot(p).reject(ctx, req.Host, req.Secret)
 	}
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}

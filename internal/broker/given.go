@@ -57,10 +57,11 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 		s.Subject, s.Email = of.Subject, of.Email
 	}
 	s.Given = true
-	if err := b.unlockFor(ctx, p); err != nil {
+	in := signIn{slot: b.slot(p)}
+	if err := in.unlock(ctx); err != nil {
 		return TokenLogin{}, err
 	}
-	if old, err := b.read(ctx, p); err == nil && old.RefreshToken != "" {
+	if old, err := in.read(ctx); err == nil && old.RefreshToken != "" {
 		switch {
 		case equal(old.Token(p), token): // to revoke its grant could end the token
 			return TokenLogin{}, errOwnToken
@@ -68,28 +69,28 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 			return TokenLogin{}, fmt.Errorf("%w (%w)", ErrWouldReplaceSession, unchecked)
 		}
 	}
-	replaced, err := b.keepSession(ctx, p, s, nil)
+	replaced, err := in.keep(ctx, s)
 	if err != nil {
 		return TokenLogin{}, err
 	}
-	b.revoke(ctx, p, replaced)
-	b.recordSignIn(ctx, p, record{}, nil)
-	b.trace("profile %s: keeps a token that was given, of %q, %s", p.Name, s.Account(), s.goodUntil())
+	in.revoke(ctx, replaced)
+	in.leaveRecord(ctx, nil)
+	in.trace("keeps a token that was given, of %q, %s", s.Account(), s.goodUntil())
 	return TokenLogin{s, unchecked}, nil
 }
 
-// unlockFor has the person unlock the keychain if it is locked and they may be asked.
-func (b *Broker) unlockFor(ctx context.Context, p *config.Profile) error {
-	if _, err := b.read(ctx, p); !errors.Is(err, platform.ErrLocked) {
+// unlock has the person unlock the keychain if it is locked and they may be asked.
+func (in *signIn) unlock(ctx context.Context) error {
+	if _, err := in.read(ctx); !errors.Is(err, platform.ErrLocked) {
 		return nil // the write says what is wrong
 	}
-	if _, err := b.Person.MayAsk(p); err != nil {
+	if _, err := in.b.Person.MayAsk(in.p); err != nil {
 		return nil
 	}
-	release, err := b.awaitSignIn(ctx, p)
+	release, err := in.await(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return b.Person.Unlock(ctx)
+	return in.b.Person.Unlock(ctx)
 }

@@ -71,7 +71,7 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		return b.machine(p).plan(ctx)
 	}
 	plan.began = b.Now()
-	plan.Session, err = b.read(ctx, p)
+	plan.Session, err = b.slot(p).read(ctx)
 	switch {
 	case errors.Is(err, errNoSession):
 		return b.planSignIn(ctx, plan)
@@ -121,9 +121,9 @@ func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 	if err != nil {
 		return plan.nothing(&NeedsSignInError{p.Name, err})
 	}
-	before := b.readRecord(ctx, "signin", p)
+	before := b.slot(p).readRecord(ctx, "signin")
 	// A user who retries at a terminal overrides the cool-down.
-	if until, why := b.coolDown(before); why != nil && !b.mayAskAgain(before, how) {
+	if until, why := before.coolDown(b.Now()); why != nil && !before.mayAskAgain(b.Caller, how) {
 		plan.Until = until
 		return plan.nothing(&SignInError{p.Name, why})
 	}
@@ -163,9 +163,10 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		} else {
 			b.trace("profile %s: no session", p.Name)
 		}
-		return b.signIn(ctx, signInRequest{profile: p, began: plan.began, how: plan.how, onDemand: true})
+		in := signIn{slot: b.slot(p), began: plan.began, how: plan.how, onDemand: true}
+		return in.run(ctx)
 	case NextRefresh:
-		s, err := b.refresh(ctx, plan)
+		s, err := refresh{b.slot(p), plan.Session, plan.began}.run(ctx)
 		switch {
 		case isOver(err):
 			return b.Execute(ctx, b.planSignIn(ctx, plan)) // which is never another refresh

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -21,8 +20,6 @@ const (
 	coolDownMost  = time.Hour
 	// refusalsKept is how long refusals are counted together, so that a machine left alone for a night opens few tabs.
 	refusalsKept = 24 * time.Hour
-	// aheadPause follows a refresh ahead of need that failed.
-	aheadPause = 5 * time.Minute
 )
 
 // code is how a sign-in or a refresh ended, in the record that other processes read.
@@ -138,12 +135,12 @@ func (r record) err() error {
 
 // readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. It is empty if that is
 // missing, unreadable, from the future, or too old.
-func (b *Broker) readRecord(ctx context.Context, kind string, p *config.Profile) record {
-	text, err := b.Records.Get(ctx, kind+"-"+identity(p))
+func (sl slot) readRecord(ctx context.Context, kind string) record {
+	text, err := sl.b.Records.Get(ctx, sl.name(kind))
 	if err != nil {
 		return record{}
 	}
-	r, _ := parseRecord(text, b.Now())
+	r, _ := parseRecord(text, sl.b.Now())
 	return r
 }
 
@@ -167,56 +164,29 @@ func RecordExpired(text string, now time.Time) bool {
 	return !ok
 }
 
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // writeRecord stores a record. A failure to store one is traced; callers at the end of a sign-in cannot act on it.
-func (b *Broker) writeRecord(ctx context.Context, kind string, p *config.Profile, r record) error {
-	r.At = b.Now().UTC()
+func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
+	r.At = sl.b.Now().UTC()
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = b.Records.Set(ctx, kind+"-"+identity(p), string(text))
+		err = sl.b.Records.Set(ctx, sl.name(kind), string(text))
 	}
 	if err != nil {
 		err = fmt.Errorf("no outcome can be left for those who wait: %w", err)
-		b.trace("profile %s: %v", p.Name, err)
+		sl.trace("%v", err)
 	}
 	return err
-}
-
-// recordSignIn records the end of a sign-in. After a refusal, a timeout or a failure of the issuer there is a cool-down,
-// because each further sign-in would open a page. Ctrl-C, no network and a failing keychain leave the previous cool-down
-// as it was; only a success ends it.
-func (b *Broker) recordSignIn(ctx context.Context, p *config.Profile, before record, err error) {
-	r := record{Refusals: before.Refusals, Until: before.Until, CallerPID: b.Caller.PID}
-	r.Code, r.Status = codeOf(err)
-	var response *clerk.ResponseError
-	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
-	switch {
-	case unopened: // no page was opened
-	case r.Code == ok:
-		r.Refusals, r.Until = 0, time.Time{}
-		b.Records.Delete(context.WithoutCancel(ctx), "refresh-"+identity(p)) // it was about the previous session
-	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, r.Code):
-		pause := coolDownFirst << max(0, min(before.Refusals, 6))
-		r.Refusals++
-		r.Until = b.Now().UTC().Add(min(pause, coolDownMost))
-	}
-	b.writeRecord(context.WithoutCancel(ctx), "signin", p, r)
 }
 
 // CoolDown is the time before which the person is not asked to sign in to the profile on demand, and how the last sign-in
 // ended. It is the zero time if there is none.
 func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {
-	return b.coolDown(b.readRecord(ctx, "signin", p))
+	return b.slot(p).readRecord(ctx, "signin").coolDown(b.Now())
 }
 
-func (b *Broker) coolDown(r record) (until time.Time, why error) {
-	if !r.Until.After(b.Now()) {
+// coolDown is the end of the cool-down after a sign-in, and why there is one; the zero time if there is none.
+func (r record) coolDown(now time.Time) (until time.Time, why error) {
+	if !r.Until.After(now) {
 		return time.Time{}, nil
 	}
 	// A cool-down outlasts a page that was opened in it and was given up.
@@ -224,4 +194,10 @@ func (b *Broker) coolDown(r record) (until time.Time, why error) {
 		return r.Until, err
 	}
 	return r.Until, errEarlier
+}
+
+// mayAskAgain reports whether the person may be asked in spite of a cool-down: at a terminal, by another process than the
+// one that was refused.
+func (r record) mayAskAgain(c Caller, how Permission) bool {
+	return (c.PID == 0 || c.PID != r.CallerPID) && how.AtTerminal
 }

@@ -171,6 +171,79 @@ func identity(p *config.Profile) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// slot is what is kept for one profile: the session in the keychain, and how the last sign-in and refresh ended in the
+// records. Items, records and locks are named after what the session belongs to.
+type slot struct {
+	b *Broker
+	p *config.Profile
+}
+
+func (b *Broker) slot(p *config.Profile) slot { return slot{b, p} }
+
+// name is the name of a lock, of an item or of a record.
+func (sl slot) name(kind string) string { return kind + "-" + identity(sl.p) }
+
+func (sl slot) trace(format string, args ...any) {
+	if sl.b.Trace != nil {
+		sl.b.Trace("profile %s: %s", sl.p.Name, fmt.Sprintf(format, args...))
+	}
+}
+
+// read reads the session, without a lock. One of another issuer, client or set of scopes is errNoSession, and is left alone.
+func (sl slot) read(ctx context.Context) (Session, error) {
+	text, err := sl.b.Keychain.Get(ctx, KeychainItem(sl.p))
+	if errors.Is(err, platform.ErrNotFound) {
+		return Session{}, errNoSession
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("reading the session of profile %q: %w", sl.p.Name, err)
+	}
+	var s Session
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		// The decoder's message may quote the session.
+		return Session{}, fmt.Errorf("profile %q: %w", sl.p.Name, ErrUnreadable)
+	}
+	if s.Version != recordVersion {
+		return Session{}, fmt.Errorf("profile %q: %w: it has format %d, this release knows %d", sl.p.Name, ErrUnreadable, s.Version, recordVersion)
+	}
+	if s.Issuer != sl.p.Issuer || s.ClientID != sl.p.ClientID || !slices.Equal(s.Scopes, sl.p.Scopes) {
+		return Session{}, errNoSession
+	}
+	return s, nil
+}
+
+// write writes the session whole. The session lock is held.
+func (sl slot) write(ctx context.Context, s Session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encoding the session of profile %q: %w", sl.p.Name, err)
+	}
+	if err := sl.b.Keychain.Set(ctx, KeychainItem(sl.p), string(text)); err != nil {
+		return fmt.Errorf("keeping the session of profile %q: %w: %w", sl.p.Name, errKeychain, err)
+	}
+	return nil
+}
+
+// lock takes the session lock, which every writer of the session holds.
+func (sl slot) lock(ctx context.Context) (release func(), err error) {
+	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	release, err = sl.b.Locks.Lock(limited, sl.name("session"))
+	if err != nil {
+		return nil, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, err)
+	}
+	return release, nil
+}
+
+// ReadSession reads the session of a profile as it is, for people. ok is false if there is none.
+func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
+	s, err = b.slot(p).read(ctx)
+	if errors.Is(err, errNoSession) {
+		return Session{}, false, nil
+	}
+	return s, err == nil, err
+}
+
 // Current is what would answer now, without a refresh or a sign-in: a token that the environment brings, the machine's,
 // or the session, live or not. It is an error if there is nothing.
 func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
@@ -180,64 +253,11 @@ func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error
 	if p.IsMachine {
 		return b.machine(p).read(ctx)
 	}
-	return b.read(ctx, p)
-}
-
-// ReadSession reads the session of a profile as it is, for people. ok is false if there is none.
-func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
-	s, err = b.read(ctx, p)
-	if errors.Is(err, errNoSession) {
-		return Session{}, false, nil
-	}
-	return s, err == nil, err
-}
-
-// read reads the profile's record. A record that is not this profile's is errNoSession, and is left alone.
-func (b *Broker) read(ctx context.Context, p *config.Profile) (Session, error) {
-	text, err := b.Keychain.Get(ctx, KeychainItem(p))
-	if errors.Is(err, platform.ErrNotFound) {
-		return Session{}, errNoSession
-	}
-	if err != nil {
-		return Session{}, fmt.Errorf("reading the session of profile %q: %w", p.Name, err)
-	}
-	var s Session
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		// The decoder's message may quote the record.
-		return Session{}, fmt.Errorf("profile %q: %w", p.Name, ErrUnreadable)
-	}
-	if s.Version != recordVersion {
-		return Session{}, fmt.Errorf("profile %q: %w: it has format %d, this release knows %d", p.Name, ErrUnreadable, s.Version, recordVersion)
-	}
-	if s.Issuer != p.Issuer || s.ClientID != p.ClientID || !slices.Equal(s.Scopes, p.Scopes) {
-		return Session{}, errNoSession
-	}
-	return s, nil
-}
-
-func (b *Broker) write(ctx context.Context, p *config.Profile, s Session) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encoding the session of profile %q: %w", p.Name, err)
-	}
-	if err := b.Keychain.Set(ctx, KeychainItem(p), string(text)); err != nil {
-		return fmt.Errorf("keeping the session of profile %q: %w: %w", p.Name, errKeychain, err)
-	}
-	return nil
+	return b.slot(p).read(ctx)
 }
 
 // ended is the record without its tokens: what a session leaves behind, so that the next sign-in on demand can tell
 // whether it is the same person's.
 func (s Session) ended() Session {
 	return Session{Version: s.Version, Issuer: s.Issuer, ClientID: s.ClientID, Scopes: s.Scopes, Subject: s.Subject, Email: s.Email}
-}
-
-func (b *Broker) lock(ctx context.Context, kind string, p *config.Profile) (func(), error) {
-	limited, cancel := context.WithTimeout(ctx, sessionLimit)
-	defer cancel()
-	release, err := b.Locks.Lock(limited, kind+"-"+identity(p))
-	if err != nil {
-		return nil, fmt.Errorf("locking the session of profile %q: %w", p.Name, err)
-	}
-	return release, nil
 }

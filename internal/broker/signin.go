@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -30,15 +31,8 @@ var ErrLegacyPage = errors.New("its legacy_page works only with login")
 // the sign-in lock had been killed, so the next process that waits asks the person itself.
 var ErrAbandoned = errors.New("whoever asked for it has gone")
 
-// signInRequest is what a sign-in is for.
-type signInRequest struct {
-	profile *config.Profile
-	began   time.Time // of the call: what ended later is shared
-	how     Permission
-	// onDemand is set for a tool. A login of the person ignores the previous session, a logout and the cool-down, and
-	// takes any account.
-	onDemand bool
-}
+// errGiven means that the person has handed us a token while a tool's page was open. It is the one that they want.
+var errGiven = errors.New("a token was given meanwhile")
 
 // Login asks the person to sign in by one of the flows, tried in their order, whatever the keychain holds and whatever was
 // refused before. Any account may come.
@@ -46,145 +40,160 @@ func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Fl
 	if p.IsMachine {
 		return Session{}, machineSignIn(p)
 	}
-	return b.signIn(ctx, signInRequest{profile: p, began: b.Now(), how: Permission{Flows: flows}})
+	in := signIn{slot: b.slot(p), began: b.Now(), how: Permission{Flows: flows}}
+	return in.run(ctx)
 }
 
-// signIn holds the sign-in lock while a person is asked, so that a thousand tools open one page. On demand, a process that
+// signIn is one sign-in to a profile, from the wait for its turn to the session.
+type signIn struct {
+	slot
+	began time.Time // of the call: what ended later is shared
+	how   Permission
+	// onDemand is set for a tool. A login of the person ignores the previous session, a logout and the cool-down, and
+	// takes any account.
+	onDemand bool
+
+	// These are known when it has its turn.
+	last   Session   // the previous session
+	before record    // how the previous sign-in ended; empty if this one is not on demand
+	asked  time.Time // when the person was asked
+}
+
+// run holds the sign-in lock while a person is asked, so that a thousand tools open one page. On demand, a process that
 // waited for another's sign-in shares how it ended: its session, or its failure and no page of its own. A holder that was
 // killed leaves no record, and the next one asks.
-func (b *Broker) signIn(ctx context.Context, r signInRequest) (Session, error) {
-	p := r.profile
-	release, err := b.awaitSignIn(ctx, p)
+func (in *signIn) run(ctx context.Context) (Session, error) {
+	release, err := in.await(ctx)
 	if err != nil {
-		return Session{}, signInError(p, err)
+		return Session{}, in.failure(err)
 	}
 	defer release()
 
-	last, err := b.readUnlocked(ctx, p)
-	before := b.readRecord(ctx, "signin", p)
-	if r.onDemand {
-		if s, err, done := b.sharedSignIn(ctx, r, last, err, before); done {
+	in.last, err = in.readUnlocked(ctx)
+	if in.onDemand {
+		in.before = in.readRecord(ctx, "signin")
+		if s, done, err := in.shared(ctx, err); done {
 			return s, err
 		}
-	} else {
-		if err != nil && !errors.Is(err, errNoSession) && !errors.Is(err, ErrUnreadable) {
-			return Session{}, signInError(p, err)
-		}
-		before = record{}
+	} else if err != nil && !errors.Is(err, errNoSession) && !errors.Is(err, ErrUnreadable) {
+		return Session{}, in.failure(err)
 	}
 	// If no record can be stored, a thousand that wait would open a thousand pages, one after the other.
-	now := record{Code: asking, By: b.Caller.Name, Refusals: before.Refusals, Until: before.Until}
-	if err := b.writeRecord(ctx, "signin", p, now); err != nil && r.onDemand {
-		return Session{}, signInError(p, err)
+	now := record{Code: asking, By: in.b.Caller.Name, Refusals: in.before.Refusals, Until: in.before.Until}
+	if err := in.writeRecord(ctx, "signin", now); err != nil && in.onDemand {
+		return Session{}, in.failure(err)
 	}
-	s, err := b.ask(ctx, r, last.Subject)
+	s, err := in.ask(ctx)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrAbandoned) {
 		err = cause
 	}
-	b.recordSignIn(ctx, p, before, err)
+	in.leaveRecord(ctx, err)
 	if err != nil {
-		return Session{}, signInError(p, err)
+		return Session{}, in.failure(err)
 	}
-	b.trace("profile %s: signed in as %q, %s", p.Name, s.Account(), s.goodUntil())
-	if s.BelowMinTTL(p) {
-		b.trace("profile %s: min_ttl is %v, and a token lives for %v only", p.Name, p.MinTTL, s.Life())
+	in.trace("signed in as %q, %s", s.Account(), s.goodUntil())
+	if s.BelowMinTTL(in.p) {
+		in.trace("min_ttl is %v, and a token lives for %v only", in.p.MinTTL, s.Life())
 	}
 	return s, nil
 }
 
-// readUnlocked reads the session, and has the person unlock the keychain for that.
-func (b *Broker) readUnlocked(ctx context.Context, p *config.Profile) (Session, error) {
-	s, err := b.read(ctx, p)
-	if !errors.Is(err, platform.ErrLocked) {
-		return s, err
-	}
-	if err := b.Person.Unlock(ctx); err != nil {
-		return Session{}, err
-	}
-	return b.read(ctx, p)
-}
-
-// sharedSignIn is what a tool gets without a page when it has its turn: what another process's sign-in has led to, or what
-// a locked keychain has hidden. last and err are the session as it is now; done is false if the person has to be asked.
-func (b *Broker) sharedSignIn(ctx context.Context, r signInRequest, last Session, err error, before record) (s Session, _ error, done bool) {
-	p := r.profile
-	switch {
-	case errors.Is(err, errNoSession):
-	case err != nil:
-		return Session{}, signInError(p, err), true
-	case last.good(p, b.Now()):
-		b.trace("profile %s: signed in by another process meanwhile", p.Name)
-		return last, nil, true
-	case last.SignedOut:
-		return Session{}, &NeedsSignInError{p.Name, ErrSignedOut}, true
-	}
-	// The cool-down is looked at again: its record may have been on its way to the disk when we began.
-	if before.err() != nil && (before.At.After(r.began) || before.Until.After(b.Now()) && !b.mayAskAgain(before, r.how)) {
-		b.trace("profile %s: the sign-in that was waited for failed: %s", p.Name, before.Code)
-		return Session{}, signInError(p, before.err()), true
-	}
-	plan := Plan{Profile: p, Session: last, began: r.began}
-	if err != nil || !b.planSession(ctx, &plan, b.Now()) {
-		return Session{}, nil, false
-	}
-	// The keychain was locked until now.
-	if plan.Next != NextRefresh {
-		s, err = b.Execute(ctx, plan)
-		return s, err, true
-	}
-	s, err = b.refresh(ctx, plan)
-	return s, err, !isOver(err)
-}
-
-// signInError is err as the error of a sign-in.
-func signInError(p *config.Profile, err error) error {
+// failure is err as the error of a sign-in.
+func (in *signIn) failure(err error) error {
 	switch code, _ := codeOf(err); {
 	case errors.Is(err, context.Canceled):
 		err = ErrCancelled
 	case code == network:
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return &SignInError{p.Name, err}
+	return &SignInError{in.p.Name, err}
 }
 
-// awaitSignIn takes the sign-in lock, and tells the person after a while what is waited for. Its holder may have been
-// stopped (Ctrl-Z), so the wait ends after the longest time that a person has for a sign-in.
-func (b *Broker) awaitSignIn(ctx context.Context, p *config.Profile) (release func(), err error) {
+// await takes the sign-in lock, and tells the person after a while what is waited for. Its holder may have been stopped
+// (Ctrl-Z), so the wait ends after the longest time that a person has for a sign-in.
+func (in *signIn) await(ctx context.Context) (release func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, signInLimit)
 	defer cancel()
-	timer := time.AfterFunc(waitingAfter, func() { b.Person.SayWaiting(p, b.readRecord(ctx, "signin", p).By) })
+	timer := time.AfterFunc(waitingAfter, func() {
+		in.b.Person.SayWaiting(in.p, in.readRecord(ctx, "signin").By)
+	})
 	defer timer.Stop()
-	release, err = b.Locks.Lock(limited, "signin-"+identity(p))
+	release, err = in.b.Locks.Lock(limited, in.name("signin"))
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("another command's sign-in has not ended within %v", signInLimit)
 	}
 	return release, err
 }
 
-// ask has the person sign in by the first flow that works, and keeps the session. The keychain is tried first, so that the
-// person is not asked for a session that cannot be kept.
-func (b *Broker) ask(ctx context.Context, r signInRequest, lastSubject string) (Session, error) {
-	p := r.profile
-	if err := b.probe(ctx, p); err != nil {
+// readUnlocked reads the session, and has the person unlock the keychain for that.
+func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
+	s, err := in.read(ctx)
+	if !errors.Is(err, platform.ErrLocked) {
+		return s, err
+	}
+	if err := in.b.Person.Unlock(ctx); err != nil {
 		return Session{}, err
 	}
-	r.began = b.Now() // from here on the person may hand us a token instead
-	b.trace("profile %s: asking the person to sign in", p.Name)
-	issuer, err := b.Issuer(p)
+	return in.read(ctx)
+}
+
+// shared is what a tool gets without a page when it has its turn: what another process's sign-in has led to, or what a
+// locked keychain has hidden. readErr is why the previous session could not be read; done is false if the person has to be
+// asked.
+func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bool, err error) {
+	now := in.b.Now()
+	switch {
+	case errors.Is(readErr, errNoSession):
+	case readErr != nil:
+		return Session{}, true, in.failure(readErr)
+	case in.last.good(in.p, now):
+		in.trace("signed in by another process meanwhile")
+		return in.last, true, nil
+	case in.last.SignedOut:
+		return Session{}, true, &NeedsSignInError{in.p.Name, ErrSignedOut}
+	}
+	// The cool-down is looked at again: its record may have been on its way to the disk when we began.
+	before := in.before
+	if before.err() != nil && (before.At.After(in.began) || before.Until.After(now) && !before.mayAskAgain(in.b.Caller, in.how)) {
+		in.trace("the sign-in that was waited for failed: %s", before.Code)
+		return Session{}, true, in.failure(before.err())
+	}
+	plan := Plan{Profile: in.p, Session: in.last, began: in.began}
+	if readErr != nil || !in.b.planSession(ctx, &plan, now) {
+		return Session{}, false, nil
+	}
+	// The keychain was locked until now.
+	if plan.Next != NextRefresh {
+		s, err = in.b.Execute(ctx, plan)
+		return s, true, err
+	}
+	s, err = refresh{in.slot, in.last, in.began}.run(ctx)
+	return s, !isOver(err), err
+}
+
+// ask has the person sign in by the first flow that works, and keeps the session. The keychain is tried first, so that the
+// person is not asked for a session that cannot be kept.
+func (in *signIn) ask(ctx context.Context) (Session, error) {
+	if err := in.probe(ctx); err != nil {
+		return Session{}, err
+	}
+	in.asked = in.b.Now()
+	in.trace("asking the person to sign in")
+	issuer, err := in.b.Issuer(in.p)
 	if err != nil {
 		return Session{}, err
 	}
-	attempt, err := issuer.Begin(ctx, p, r.how.Flows...)
+	attempt, err := issuer.Begin(ctx, in.p, in.how.Flows...)
 	if err != nil {
 		return Session{}, err
 	}
 	defer attempt.Close()
 	for {
-		s, err := b.signInBy(ctx, attempt, r, lastSubject)
+		s, err := in.by(ctx, attempt)
 		if !errors.Is(err, clerk.ErrOtherFlow) {
 			return s, err
 		}
-		b.trace("the flow %q: %v", attempt.Invitation().Flow, err)
+		in.b.trace("the flow %q: %v", attempt.Invitation().Flow, err)
 		switch next := attempt.Next(ctx); {
 		case errors.Is(next, clerk.ErrOtherFlow):
 			return Session{}, err
@@ -194,11 +203,31 @@ func (b *Broker) ask(ctx context.Context, r signInRequest, lastSubject string) (
 	}
 }
 
-// signInBy has the person sign in by the present flow of the attempt. Only when the session is kept does the browser say so.
-func (b *Broker) signInBy(ctx context.Context, attempt Attempt, r signInRequest, lastSubject string) (Session, error) {
+// probe checks that the keychain keeps what it is given, before a person is asked.
+func (in *signIn) probe(ctx context.Context) error {
+	const text = "probe"
+	name, keychain := in.name("probe"), in.b.Keychain
+	if err := keychain.Set(ctx, name, text); err != nil {
+		return fmt.Errorf("%w: it takes nothing: %w", errKeychain, err)
+	}
+	got, err := keychain.Get(ctx, name)
+	if err != nil {
+		return fmt.Errorf("%w: it does not give back what it took: %w", errKeychain, err)
+	}
+	if got != text {
+		return fmt.Errorf("%w: it gives back something else than it took", errKeychain)
+	}
+	if err := keychain.Delete(ctx, name); err != nil {
+		return fmt.Errorf("%w: it does not delete: %w", errKeychain, err)
+	}
+	return nil
+}
+
+// by has the person sign in by the present flow of the attempt. Only when the session is kept does the browser say so.
+func (in *signIn) by(ctx context.Context, attempt Attempt) (Session, error) {
 	invitation := attempt.Invitation()
 	leave, err := clerk.InviteDuring(ctx, func(ctx context.Context) error {
-		return b.Person.Invite(ctx, r.profile, invitation)
+		return in.b.Person.Invite(ctx, in.p, invitation)
 	}, attempt.Wait)
 	defer leave()
 	if err != nil {
@@ -207,102 +236,93 @@ func (b *Broker) signInBy(ctx context.Context, attempt Attempt, r signInRequest,
 	var s Session
 	t, err := attempt.Redeem(ctx)
 	if err == nil {
-		s, err = b.acceptTokens(ctx, r, t, lastSubject)
+		s, err = in.accept(ctx, t)
 	}
 	attempt.Finish(ctx, err)
 	return s, err
 }
 
-// acceptTokens keeps the tokens of a sign-in as a session, if they are of an account that may be kept, and revokes the
-// grant that is not needed: theirs, or that of the session which they replace.
-func (b *Broker) acceptTokens(ctx context.Context, r signInRequest, t clerk.Tokens, lastSubject string) (Session, error) {
-	p := r.profile
-	if r.onDemand && lastSubject != "" && lastSubject != t.Subject {
-		b.revoke(ctx, p, t.RefreshToken)
+// accept keeps the tokens of a sign-in as a session, if they are of an account that may be kept, and revokes the grant that
+// is not needed: theirs, or that of the session which they replace.
+func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
+	if in.onDemand && in.last.Subject != "" && in.last.Subject != t.Subject {
+		in.revoke(ctx, t.RefreshToken)
 		return Session{}, ErrOtherAccount
 	}
 	if t.Unproven {
-		if err := b.Person.Confirm(ctx, p, t, lastSubject); err != nil {
+		if err := in.b.Person.Confirm(ctx, in.p, t, in.last.Subject); err != nil {
 			return Session{}, err
 		}
 	}
-	s := newSession(p, t)
-	replaced, err := b.keepSession(ctx, p, s, func(old Session) bool {
-		return r.onDemand && old.Given && old.good(p, b.Now()) && !old.ReceivedAt.Before(r.began)
-	})
+	s := newSession(in.p, t)
+	replaced, err := in.keep(ctx, s)
 	if err != nil {
-		b.revoke(ctx, p, t.RefreshToken)
+		in.revoke(ctx, t.RefreshToken)
 	}
 	if errors.Is(err, errGiven) {
-		return b.read(ctx, p)
+		return in.read(ctx)
 	}
 	if err != nil {
 		return Session{}, err
 	}
 	if replaced != s.RefreshToken {
-		b.revoke(ctx, p, replaced)
+		in.revoke(ctx, replaced)
 	}
 	return s, nil
 }
 
+// keep writes the new session under the session lock, so that no refresh of the old one overwrites it, and returns the
+// refresh token that it replaces. A token that the person has handed to us since a tool asked for the sign-in stays, with
+// errGiven.
+func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err error) {
+	release, err := in.lock(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if old, err := in.read(ctx); err == nil {
+		if in.onDemand && old.Given && old.good(in.p, in.b.Now()) && !old.ReceivedAt.Before(in.asked) {
+			return "", errGiven
+		}
+		replaced = old.RefreshToken
+	}
+	return replaced, in.write(ctx, s)
+}
+
 // revoke ends a grant that is not needed any more, also if the caller is leaving. A failure is only traced.
-func (b *Broker) revoke(ctx context.Context, p *config.Profile, refreshToken string) {
+func (in *signIn) revoke(ctx context.Context, refreshToken string) {
 	if refreshToken == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
 	defer cancel()
-	issuer, err := b.Issuer(p)
+	issuer, err := in.b.Issuer(in.p)
 	if err == nil {
-		err = issuer.Revoke(ctx, p, refreshToken)
+		err = issuer.Revoke(ctx, in.p, refreshToken)
 	}
 	if err != nil {
-		b.trace("profile %s: a grant that is not needed could not be revoked: %v", p.Name, err)
+		in.trace("a grant that is not needed could not be revoked: %v", err)
 	}
 }
 
-// mayAskAgain reports whether the person may be asked in spite of a cool-down: at a terminal, by another process than the one
-// that was refused.
-func (b *Broker) mayAskAgain(before record, how Permission) bool {
-	return (b.Caller.PID == 0 || b.Caller.PID != before.CallerPID) && how.AtTerminal
-}
-
-// errGiven means that the person has handed us a token while a tool's page was open. It is the one that they want.
-var errGiven = errors.New("a token was given meanwhile")
-
-// keepSession writes a new session under the session lock, so that no refresh of the old one overwrites it, and returns the
-// refresh token that it replaces. The old session stays, with errGiven, if stays reports so; nil never does.
-func (b *Broker) keepSession(ctx context.Context, p *config.Profile, s Session, stays func(old Session) bool) (replaced string, err error) {
-	release, err := b.lock(ctx, "session", p)
-	if err != nil {
-		return "", err
+// leaveRecord records how the sign-in ended. After a refusal, a timeout or a failure of the issuer there is a cool-down,
+// because each further sign-in would open a page. Ctrl-C, no network and a failing keychain leave the previous cool-down
+// as it was; only a success ends it.
+func (in *signIn) leaveRecord(ctx context.Context, err error) {
+	ctx = context.WithoutCancel(ctx)
+	end := record{Refusals: in.before.Refusals, Until: in.before.Until, CallerPID: in.b.Caller.PID}
+	end.Code, end.Status = codeOf(err)
+	var response *clerk.ResponseError
+	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
+	switch {
+	case unopened: // no page was opened
+	case end.Code == ok:
+		end.Refusals, end.Until = 0, time.Time{}
+		in.b.Records.Delete(ctx, in.name("refresh")) // it was about the previous session
+	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, end.Code):
+		pause := coolDownFirst << max(0, min(in.before.Refusals, 6))
+		end.Refusals++
+		end.Until = in.b.Now().UTC().Add(min(pause, coolDownMost))
 	}
-	defer release()
-	if old, err := b.read(ctx, p); err == nil {
-		if stays != nil && stays(old) {
-			return "", errGiven
-		}
-		replaced = old.RefreshToken
-	}
-	return replaced, b.write(ctx, p, s)
-}
-
-// probe checks that the keychain keeps what it is given, before a person is asked.
-func (b *Broker) probe(ctx context.Context, p *config.Profile) error {
-	const text = "probe"
-	name := "probe-" + identity(p)
-	if err := b.Keychain.Set(ctx, name, text); err != nil {
-		return fmt.Errorf("%w: it takes nothing: %w", errKeychain, err)
-	}
-	got, err := b.Keychain.Get(ctx, name)
-	if err != nil {
-		return fmt.Errorf("%w: it does not give back what it took: %w", errKeychain, err)
-	}
-	if got != text {
-		return fmt.Errorf("%w: it gives back something else than it took", errKeychain)
-	}
-	if err := b.Keychain.Delete(ctx, name); err != nil {
-		return fmt.Errorf("%w: it does not delete: %w", errKeychain, err)
-	}
-	return nil
+	in.writeRecord(ctx, "signin", end)
 }

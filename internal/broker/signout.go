@@ -18,40 +18,40 @@ const rejectionGrace = time.Minute
 
 // reject drops the token that a server refused, if it is the one in force; an empty secret stands for any. The reply has a
 // message for the person if a refresh does not help.
-func (b *Broker) reject(ctx context.Context, p *config.Profile, host, secret string) (reply protocol.Reply, err error) {
+func (sl slot) reject(ctx context.Context, host, secret string) (reply protocol.Reply, err error) {
 	reply.Result = protocol.Done
-	release, err := b.lock(ctx, "session", p)
+	release, err := sl.lock(ctx)
 	if err != nil {
 		return reply, err
 	}
 	defer release()
-	s, err := b.read(ctx, p)
+	s, err := sl.read(ctx)
 	if errors.Is(err, errNoSession) {
 		return reply, nil
 	}
 	if err != nil {
 		return reply, err
 	}
-	which := "the token of " + cmp.Or(s.Account(), "profile "+p.Name)
+	which := "the token of " + cmp.Or(s.Account(), "profile "+sl.p.Name)
 	if s.Given {
-		which = "the token that was given for profile " + p.Name
+		which = "the token that was given for profile " + sl.p.Name
 	}
 	switch {
-	case s.Token(p) == "", secret != "" && !equal(secret, s.Token(p)):
-		b.trace("profile %s: the rejected token is not the one in force", p.Name)
+	case s.Token(sl.p) == "", secret != "" && !equal(secret, s.Token(sl.p)):
+		sl.trace("the rejected token is not the one in force")
 		return reply, nil
-	case b.Now().Sub(s.ReceivedAt) < rejectionGrace:
-		b.trace("profile %s: the rejected token is fresh and stays: the server refuses the account", p.Name)
+	case sl.b.Now().Sub(s.ReceivedAt) < rejectionGrace:
+		sl.trace("the rejected token is fresh and stays: the server refuses the account")
 		reply.Err = fmt.Errorf("%s refused %s, which is fresh", host, which)
 		reply.Hint = "ask whoever runs the server whether this account may use it"
 		return reply, nil
 	case s.Given:
 		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", host, which)
-		reply.Hint = "run: clerk-credential-helper login --with-token " + p.Name + ", with another one"
+		reply.Hint = "run: clerk-credential-helper login --with-token " + sl.p.Name + ", with another one"
 	}
 	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
-	b.trace("profile %s: the rejected token is dropped", p.Name)
-	return reply, b.write(ctx, p, s)
+	sl.trace("the rejected token is dropped")
+	return reply, sl.write(ctx, s)
 }
 
 // SignOut is what became of a logout.
@@ -73,18 +73,19 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		s, err := b.machine(p).forget(ctx)
 		return SignOut{Session: s}, err
 	}
-	release, err := b.lock(ctx, "session", p)
+	sl := b.slot(p)
+	release, err := sl.lock(ctx)
 	if err != nil {
 		return SignOut{}, err
 	}
 	defer release()
-	s, err := b.read(ctx, p)
+	s, err := sl.read(ctx)
 	if err != nil && !errors.Is(err, errNoSession) {
 		return SignOut{}, err
 	}
 	gone := newSession(p, clerk.Tokens{})
 	gone.SignedOut = true
-	if err := b.write(ctx, p, gone); err != nil {
+	if err := sl.write(ctx, gone); err != nil {
 		return SignOut{}, err
 	}
 	out := SignOut{Session: s}
