@@ -125,11 +125,11 @@ func (d *Decision) Answer(ctx context.Context) protocol.Reply {
 	case protocol.Get:
 		return d.get(ctx)
 	case protocol.Store:
-		return d.broker.store(ctx, d.req)
+		return d.store(ctx)
 	case protocol.Erase:
-		return d.broker.erase(ctx, d.req)
+		return d.erase(ctx)
 	case protocol.List:
-		return d.broker.list(ctx)
+		return d.list(ctx)
 	}
 	return protocol.Reply{}
 }
@@ -141,7 +141,7 @@ func (b *Broker) Answer(ctx context.Context, req protocol.Request) protocol.Repl
 
 func (d *Decision) get(ctx context.Context) protocol.Reply {
 	if d.Profile == nil {
-		return d.broker.notOurs(ctx, d.req)
+		return d.notOurs(ctx)
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
 	var needs *NeedsSignInError
@@ -212,43 +212,42 @@ func (b *Broker) Choose(ctx context.Context, scheme, host, user string) *config.
 }
 
 // store accepts and drops: what git and docker store for a host of ours is the token they were just given.
-func (b *Broker) store(ctx context.Context, req protocol.Request) protocol.Reply {
-	asked := req
-	if fromDocker(req) {
+func (d *Decision) store(ctx context.Context) protocol.Reply {
+	b, asked := d.broker, d.req
+	if fromDocker(asked) {
 		asked.Username = "" // part of what is stored, not a question for an account
 	}
 	p := b.choose(ctx, asked)
 	if p == nil {
-		return b.notOurs(ctx, req)
+		return d.notOurs(ctx)
 	}
 	reply := protocol.Reply{Result: protocol.Done}
-	if s, err := b.Current(ctx, p); err != nil || !equal(req.Secret, s.Token(p)) {
-		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", req.Host, p.Name)
+	if s, err := b.Current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
+		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Host, p.Name)
 	}
 	return reply
 }
 
 // erase is not a logout: a rejected access token is dropped, so that the next get refreshes.
-func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply {
+func (d *Decision) erase(ctx context.Context) protocol.Reply {
+	b, req := d.broker, d.req
 	p := b.choose(ctx, req)
 	if p == nil {
-		return b.notOurs(ctx, req)
+		return d.notOurs(ctx)
 	}
+	reply := protocol.Reply{Result: protocol.Done}
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
-		reply := protocol.Reply{Result: protocol.Done}
 		if err == nil && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
 			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
 		}
 		return reply
 	}
 	if fromDocker(req) {
-		reply := protocol.Reply{Result: protocol.Done}
 		if s, err := b.slot(p).read(ctx); err == nil && s.alive() {
 			reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", p.Name, s.Account(), p.Name)
 		}
 		return reply
 	}
-	reply := protocol.Reply{Result: protocol.Done}
 	var err error
 	if p.IsMachine {
 		err = b.machine(p).reject(ctx, req.Secret)
@@ -262,28 +261,28 @@ func (b *Broker) erase(ctx context.Context, req protocol.Request) protocol.Reply
 }
 
 // notOurs answers for a host of no profile: docker gets what any helper would answer, other wires get nothing.
-func (b *Broker) notOurs(ctx context.Context, req protocol.Request) protocol.Reply {
+func (d *Decision) notOurs(ctx context.Context) protocol.Reply {
 	// docker also says http://HOST for a host of ours. No token goes there, and it must not reach the fallback.
-	if fromDocker(req) && len(b.Config.Match("https", req.Host)) == 0 {
-		return b.foreign(ctx, req)
+	if fromDocker(d.req) && len(d.broker.Config.Match("https", d.req.Host)) == 0 {
+		return d.broker.foreign(ctx, d.req)
 	}
 	return protocol.Reply{}
 }
 
 // list names what can be answered without asking a person, because docker calls get for each. What the keychain or the
 // fallback cannot list is missing, and the reply's error says why.
-func (b *Broker) list(ctx context.Context) protocol.Reply {
-	reply := b.foreign(ctx, protocol.Request{Verb: protocol.List})
+func (d *Decision) list(ctx context.Context) protocol.Reply {
+	reply := d.broker.foreign(ctx, protocol.Request{Verb: protocol.List})
 	reply.Result = protocol.Found
-	quiet := *b
+	quiet := *d.broker
 	quiet.Person = NoPerson{errors.New("list asks no person")}
 	entries := map[string]string{}
 	for server, username := range reply.Entries {
-		if !b.ours(server) {
+		if !quiet.ours(server) {
 			entries[server] = username
 		}
 	}
-	for _, p := range b.Config.Profiles {
+	for _, p := range quiet.Config.Profiles {
 		if !quiet.lists(ctx, p) {
 			continue
 		}
