@@ -120,11 +120,59 @@ func listPackages(t *testing.T, goos string) []listed {
 	}
 }
 
+// The limits of a house in which people find their way. Tests do not count.
+const (
+	packagesMost = 18
+	linesMost    = 4500 // of one package
+	methodsMost  = 30   // of one type
+)
+
+// TestSizes holds what a package and a type may grow to.
+func TestSizes(t *testing.T) {
+	for _, p := range listPackages(t, "linux") {
+		lines, methods := 0, map[string]int{}
+		for _, name := range append(p.GoFiles, p.CgoFiles...) {
+			file := filepath.Join(p.Dir, name)
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += bytes.Count(text, []byte("\n"))
+			f, err := parser.ParseFile(token.NewFileSet(), file, text, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok || fn.Recv == nil {
+					continue
+				}
+				of := fn.Recv.List[0].Type
+				if pointer, ok := of.(*ast.StarExpr); ok {
+					of = pointer.X
+				}
+				if named, ok := of.(*ast.Ident); ok {
+					methods[named.Name]++
+				}
+			}
+		}
+		if lines > linesMost {
+			t.Errorf("%s has %d lines; %d are the limit", p.ImportPath, lines, linesMost)
+		}
+		for name, n := range methods {
+			// The stand-in's server is one handler for each endpoint.
+			if n > methodsMost && p.ImportPath+"."+name != module+"/internal/sandbox.Server" {
+				t.Errorf("%s.%s has %d methods; %d are the limit", p.ImportPath, name, n, methodsMost)
+			}
+		}
+	}
+}
+
 func TestRooms(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		packages := listPackages(t, goos)
-		if len(packages) > 18 {
-			t.Errorf("%s: %d packages; 18 are the limit", goos, len(packages))
+		if len(packages) > packagesMost {
+			t.Errorf("%s: %d packages; %d are the limit", goos, len(packages), packagesMost)
 		}
 		for _, p := range packages {
 			room := strings.TrimPrefix(p.ImportPath, module+"/")
