@@ -11,11 +11,11 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// What is written into .bazelrc, for each host (bazel.build, "Command-Line Reference", --credential_helper):
+// The lines for .bazelrc, one for each host (bazel.build, "Command-Line Reference", --credential_helper):
 //
 //	common --credential_helper=*.acme.dev=bazel-credential-clerk
 //
-// A host of Bazel's has neither port nor number: it must be a domain name.
+// Bazel matches domain names only: no ports, no IP addresses.
 
 const bazelName = "bazel-credential-clerk"
 
@@ -32,14 +32,14 @@ func bazelRefuses(h config.Host) (why, remedy string) {
 		return "knows hosts by domain names only", "give the server a name"
 	}
 	if port {
-		return "knows no ports", fmt.Sprintf("if no other port of it is asked for without a token: common --credential_helper=%s=%s, by hand", name, bazelName)
+		return "knows no ports", fmt.Sprintf("if all of its ports take the token, add by hand: common --credential_helper=%s=%s", name, bazelName)
 	}
 	return "", ""
 }
 
 func bazelLine(host string) string { return "common --credential_helper=" + host + "=" + bazelName }
 
-// bazelAdd adds the lines at the end: of two for one host Bazel takes the last.
+// bazelAdd adds the lines at the end: of several for one host Bazel takes the last.
 func bazelAdd(text []byte, hosts []Host) ([]byte, error) {
 	helpers, err := parseBazel(text)
 	if err != nil {
@@ -52,7 +52,7 @@ func bazelAdd(text []byte, hosts []Host) ([]byte, error) {
 		case i < 0:
 			lacking = append(lacking, bazelLine(h.Name))
 		case !isBazelHelper(helpers[i].program):
-			return nil, fmt.Errorf("line %d: for %s it asks %q already: take that out first", helpers[i].line, h.Name, helpers[i].program)
+			return nil, fmt.Errorf("line %d: for %s it asks %q already: remove that line first", helpers[i].line, h.Name, helpers[i].program)
 		}
 	}
 	if lacking == nil {
@@ -82,8 +82,8 @@ type bazelHelper struct {
 	host, program string
 }
 
-// parseBazel reads a .bazelrc as Bazel's client does: a backslash at the end of a line goes on in the next, words are
-// parted by blanks and may be quoted, and # begins a comment. What other files are imported is theirs.
+// parseBazel reads a .bazelrc as Bazel's client does: a backslash continues a line in the next one, words are separated
+// by blanks and may be quoted, and # begins a comment. Imported files are not read.
 func parseBazel(text []byte) ([]bazelHelper, error) {
 	if err := checkLines(text); err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func parseBazel(text []byte) ([]bazelHelper, error) {
 			if !given && i+1 < len(words) {
 				value = words[i+1]
 			}
-			// One without a host is asked where none has it.
+			// A helper without a host is the default, for hosts that have none.
 			if host, program, ok := strings.Cut(value, "="); ok {
 				all = append(all, bazelHelper{first, strings.ToLower(host), program})
 			}
@@ -125,7 +125,7 @@ func parseBazel(text []byte) ([]bazelHelper, error) {
 	return all, nil
 }
 
-// bazelWords parts a line into words, without their quotes, up to a comment.
+// bazelWords splits a line into words, without their quotes, up to a comment.
 func bazelWords(line string) []string {
 	var words []string
 	var word strings.Builder

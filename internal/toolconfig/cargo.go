@@ -25,7 +25,8 @@ func cargoFile(env Env) (string, error) {
 
 const cargoProvider = "cargo-credential-clerk"
 
-// cargoAdd names us last, which is first to be asked (The Cargo Book, "Registry Authentication"). cargo's own store stays.
+// cargoAdd adds us as the last provider, which cargo asks first (The Cargo Book, "Registry Authentication"). cargo's own
+// store stays in the list.
 func cargoAdd(text []byte) ([]byte, error) {
 	providers, table, err := cargoProviders(text)
 	if err != nil || slices.Contains(providers, cargoProvider) {
@@ -50,12 +51,12 @@ func cargoAdd(text []byte) ([]byte, error) {
 	return edited, nil
 }
 
-// orDefault is what cargo has where nothing is said.
-func orDefault(said []string) []string {
-	if said == nil {
+// orDefault returns the providers, or cargo's default if none is set.
+func orDefault(providers []string) []string {
+	if providers == nil {
 		return []string{"cargo:token"}
 	}
-	return said
+	return providers
 }
 
 func cargoRemove(text []byte) ([]byte, error) {
@@ -72,7 +73,7 @@ func cargoRemove(text []byte) ([]byte, error) {
 	}
 	edited := bytes.Replace(text, []byte(`, "`+cargoProvider+`"`), nil, 1)
 	if now, _, err := cargoProviders(edited); err != nil || slices.Contains(now, cargoProvider) {
-		return nil, fmt.Errorf("global-credential-providers is written in a form that is not safe to edit: take %q out by hand", cargoProvider)
+		return nil, fmt.Errorf("global-credential-providers is written in a form that is not safe to edit: remove %q by hand", cargoProvider)
 	}
 	return edited, nil
 }
@@ -84,8 +85,7 @@ func cargoProviders(text []byte) (providers []string, table bool, err error) {
 		} `toml:"registry"`
 	}
 	if err := toml.Unmarshal(text, &all); err != nil {
-		var syntax *toml.DecodeError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, _ := syntax.Position()
 			return nil, false, fmt.Errorf("line %d: %w", line, err)
 		}

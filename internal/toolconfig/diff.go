@@ -8,8 +8,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// diff shows the lines that change, without their neighbours: other lines of such a file may hold passwords. What was
-// taken out comes first, as in a unified diff.
+// diff returns a unified diff without context lines: other lines of such a file may hold passwords.
 func (d draft) diff() string {
 	old, fresh := lines(d.old), lines(d.new)
 	if d.gone {
@@ -29,7 +28,7 @@ func (d draft) diff() string {
 	return out.String()
 }
 
-// lines are without their ends, of either kind.
+// lines splits a text into lines without their ends, which are LF or CRLF.
 func lines(text []byte) []string {
 	if len(text) == 0 {
 		return nil
@@ -43,8 +42,8 @@ func lines(text []byte) []string {
 
 type hunk struct{ old, fresh span }
 
-// hunks are the parts in which two lists of lines differ, by the longest common subsequence of what lies between their
-// common beginning and end. Such lists are short.
+// hunks returns the parts in which two lists of lines differ, by the longest common subsequence of what lies between
+// their common beginning and end. Beyond a million pairs of lines everything in between is one hunk.
 func hunks(old, fresh []string) []hunk {
 	head := 0
 	for head < min(len(old), len(fresh)) && old[head] == fresh[head] {
@@ -92,7 +91,8 @@ func hunks(old, fresh []string) []hunk {
 	return all
 }
 
-// withoutSecrets shows a line without the values that docker keeps beside its settings: a whole file may be one line.
+// withoutSecrets masks the secrets that docker stores beside its settings, since a whole file may be one line, and escapes
+// the rest for a terminal.
 func withoutSecrets(line string) string {
 	secret := regexp.MustCompile(`("(?i:auth|identitytoken|registrytoken|password|[a-z-]*authorization)"\s*:\s*)"(\\.|[^"\\])*"`)
 	line = secret.ReplaceAllString(line, `$1"***"`)

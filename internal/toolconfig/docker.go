@@ -12,8 +12,8 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// What is written into docker's config.json is a member of "credHelpers" for each registry, or "credsStore" for all of
-// them. The text is edited in place: docker's own order and indentation stay, or whatever else is there.
+// docker's config.json gets a member of "credHelpers" for each registry, or "credsStore" for all of them. The text is
+// edited in place, so that order and indentation stay.
 
 const (
 	dockerHelpers = "credHelpers"
@@ -66,18 +66,18 @@ func dockerAll(env Env) ([]Edit, error) {
 	}
 	program, err := env.FindFallback(previous)
 	if err != nil {
-		return nil, fmt.Errorf("docker's helper %q, which is to keep the other registries: %w", previous, err)
+		return nil, fmt.Errorf("finding docker's helper %q for the other registries: %w", previous, err)
 	}
 	own, err := env.OwnConfig()
 	if err != nil {
 		return nil, err
 	}
 	ours := Edit{File: own, Private: true, Change: func(text []byte) ([]byte, error) { return addFallback(own, text, program) }}
-	// Ours first: docker must not come to us while we know of no fallback.
+	// Ours first: docker must not call us before we have the fallback.
 	return slices.Insert(edits, 0, ours), nil
 }
 
-// dockerUndoAll also gives every registry back to the previous helper, and takes that helper out of our own configuration.
+// dockerUndoAll also makes the previous helper docker's store again, and removes it from our own configuration.
 func dockerUndoAll(env Env, docker Edit) ([]Edit, error) {
 	own, err := env.OwnConfig()
 	if err != nil {
@@ -114,7 +114,7 @@ func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(tex
 // DockerName is what docker calls us: docker-credential-clerk.
 const DockerName = "clerk"
 
-// dockerAdd makes us the helper of the hosts. A host that another helper has is an error: that helper would be lost.
+// dockerAdd makes us the helper of the hosts. It is an error if a host has another helper, which would be lost.
 func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 	if isBlank(text) {
 		return slices.Concat([]byte("{\n\t\"credHelpers\": {\n\t\t"), dockerMembers(hosts, ": ", ",\n\t\t"), []byte("\n\t}\n}\n")), nil
@@ -129,10 +129,10 @@ func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 		case helper == DockerName, !named && docker.CredsStore == DockerName:
 		case !named:
 			lacking = append(lacking, host)
-		case helper == "": // docker takes its password from this file then (docker/cli, config/configfile)
-			return nil, fmt.Errorf("%q is told to have no helper: take that line out", host)
+		case helper == "": // docker then takes its password from this file (docker/cli, config/configfile)
+			return nil, fmt.Errorf("%q is set to use no helper: remove that line", host)
 		default:
-			return nil, fmt.Errorf("%q has the helper %q already: take that line out, or leave it to that helper", host, helper)
+			return nil, fmt.Errorf("%q has the helper %q already: remove that line, or leave the host to that helper", host, helper)
 		}
 	}
 	if lacking == nil {
@@ -161,8 +161,7 @@ func dockerMembers(hosts []string, colon, separator string) []byte {
 	return []byte(strings.Join(members, separator))
 }
 
-// dockerRemove takes us away from the hosts, from all hosts if none is given, and "credHelpers" too if nothing is left
-// in it.
+// dockerRemove removes us from the hosts, or from all hosts if hosts is nil, and "credHelpers" too if it is empty then.
 func dockerRemove(text []byte, hosts []string) ([]byte, error) {
 	if isBlank(text) {
 		return text, nil
@@ -187,7 +186,7 @@ func dockerRemove(text []byte, hosts []string) ([]byte, error) {
 	return text, nil
 }
 
-// dockerWithout takes out all that is ours. Of a helper for every registry that was there before nothing is known here.
+// dockerWithout removes everything of ours. It does not know of a previous "credsStore", and restores none.
 func dockerWithout(text []byte) ([]byte, error) {
 	text, err := dockerRemove(text, nil)
 	if err != nil {
@@ -204,8 +203,8 @@ func dockerAgain(text []byte, hosts []Host) ([]byte, error) {
 	return dockerAddHosts(text, hosts)
 }
 
-// dockerAddAll makes us the helper of every registry. before is the one that was.
-func dockerAddAll(text []byte) (edited []byte, before string, err error) {
+// dockerAddAll makes us the helper of every registry. It returns the previous one, or "".
+func dockerAddAll(text []byte) (edited []byte, previous string, err error) {
 	if isBlank(text) {
 		return []byte("{\n\t\"credsStore\": \"clerk\"\n}\n"), "", nil
 	}
@@ -223,8 +222,8 @@ func dockerAddAll(text []byte) (edited []byte, before string, err error) {
 	return top.insert(text, style, []byte(`"credsStore"`+style.colon+`"clerk"`)), "", nil
 }
 
-// dockerRemoveAll gives the registries back to the helper that had them before; "" means none.
-func dockerRemoveAll(text []byte, before string) ([]byte, error) {
+// dockerRemoveAll makes previous the helper of every registry again; "" means that there was none.
+func dockerRemoveAll(text []byte, previous string) ([]byte, error) {
 	if isBlank(text) {
 		return text, nil
 	}
@@ -236,26 +235,26 @@ func dockerRemoveAll(text []byte, before string) ([]byte, error) {
 	switch {
 	case docker.CredsStore != DockerName:
 		return text, nil
-	case before == "":
+	case previous == "":
 		return top.remove(text, store), nil
 	}
-	name, err := json.Marshal(before)
+	name, err := json.Marshal(previous)
 	if err != nil {
 		return nil, err
 	}
 	return replaceSpan(text, store.value, string(name)), nil
 }
 
-// Docker is the part of docker's configuration that matters here.
+// Docker is the part of docker's config.json that matters here (docker/cli, config/configfile). Keys are registries.
 type Docker struct {
-	Auths       map[string]struct{ Auth, IdentityToken string }
-	CredHelpers map[string]string
-	CredsStore  string
+	Auths       map[string]struct{ Auth, IdentityToken string } // stored in the file itself, in the clear
+	CredHelpers map[string]string                               // helpers, without "docker-credential-"
+	CredsStore  string                                          // the helper of all other registries
 }
 
 func isBlank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
 
-// parseDocker checks that docker could read the text, and finds the top object. Errors name the line.
+// parseDocker checks that docker can read the text, and returns its top object. Errors begin with the line.
 func parseDocker(text []byte) (jsonObject, Docker, error) {
 	var all map[string]json.RawMessage
 	var docker Docker
@@ -267,7 +266,7 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 		case errors.As(err, &syntax):
 			return jsonObject{}, docker, fmt.Errorf("line %d: %w", lineOf(text, int(syntax.Offset)), err)
 		case errors.As(err, &kind):
-			return jsonObject{}, docker, fmt.Errorf("line %d: %q is not of the kind that docker wants", lineOf(text, int(kind.Offset)), kind.Field)
+			return jsonObject{}, docker, fmt.Errorf("line %d: %q is not of the type that docker expects", lineOf(text, int(kind.Offset)), kind.Field)
 		case err != nil:
 			return jsonObject{}, docker, err
 		}
@@ -277,7 +276,7 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 		return jsonObject{}, docker, errors.New("line 1: it is not a JSON object")
 	}
 	top := scanObject(text, start)
-	// Go's decoder, and so docker, takes any case, and the last of two.
+	// Go's decoder, and so docker, ignores case and takes the last of several.
 	for _, name := range []string{dockerHelpers, dockerStore} {
 		n := 0
 		for _, m := range top.members {
@@ -311,7 +310,7 @@ func lineOf(text []byte, offset int) int {
 	return 1 + bytes.Count(text[:min(max(offset, 0), len(text))], []byte("\n"))
 }
 
-// jsonObject says where an object of a valid JSON text stands.
+// jsonObject is the position of an object in a valid JSON text.
 type jsonObject struct {
 	span
 	members []jsonMember
@@ -339,7 +338,7 @@ func (o jsonObject) member(name string) *jsonMember {
 	return nil
 }
 
-// scanObject reads the object that begins at start of a valid text.
+// scanObject reads the object that begins at start in a valid text.
 func scanObject(text []byte, start int) jsonObject {
 	o := jsonObject{span: span{start: start}}
 	at := start + 1
@@ -372,7 +371,7 @@ func scanObject(text []byte, start int) jsonObject {
 	}
 }
 
-// endOfValue is where the value that begins at the place ends.
+// endOfValue returns the end of the value that begins at at.
 func endOfValue(text []byte, at int) int {
 	depth := 0
 	for {
@@ -411,7 +410,7 @@ func (o jsonObject) style(text []byte) jsonStyle {
 	return s
 }
 
-// separator is what stands between two members, after the comma.
+// separator returns the blanks between two members, after the comma.
 func (s jsonStyle) separator() string {
 	if s.lead == "" && s.colon != ":" {
 		return " "
@@ -419,7 +418,7 @@ func (s jsonStyle) separator() string {
 	return s.lead
 }
 
-// nested is the style of an object one level further in.
+// nested returns the style of an object one level deeper.
 func (s jsonStyle) nested() jsonStyle {
 	i := strings.LastIndexByte(s.lead, '\n')
 	if i < 0 {
@@ -439,7 +438,7 @@ func (o jsonObject) insert(text []byte, style jsonStyle, members []byte) []byte 
 	return slices.Concat(text[:last], []byte(","+o.between(text, style)), members, text[last:])
 }
 
-// between is what stands between the last two members, after the comma.
+// between returns the blanks between the last two members, after the comma.
 func (o jsonObject) between(text []byte, style jsonStyle) string {
 	if n := len(o.members); n > 1 {
 		return strings.Replace(string(text[o.members[n-2].end:o.members[n-1].start]), ",", "", 1)
@@ -447,7 +446,7 @@ func (o jsonObject) between(text []byte, style jsonStyle) string {
 	return style.separator()
 }
 
-// remove takes a member out, with what parted it from its neighbour.
+// remove removes a member and what separated it from its neighbour.
 func (o jsonObject) remove(text []byte, m *jsonMember) []byte {
 	i := slices.IndexFunc(o.members, func(other jsonMember) bool { return other.start == m.start })
 	switch {
@@ -463,12 +462,12 @@ func replaceSpan(text []byte, at span, by string) []byte {
 	return slices.Concat(text[:at.start], []byte(by), text[at.end:])
 }
 
-// fallbackLines are what names docker's former helper in our own configuration.
+// fallbackLines are the lines that name docker's previous helper in our own configuration.
 func fallbackLines(program string) []string {
 	return []string{"", "[docker]", fmt.Sprintf("fallback = %q", program)}
 }
 
-// addFallback names docker's former helper in our own configuration.
+// addFallback adds docker's previous helper to our own configuration.
 func addFallback(file string, text []byte, program string) ([]byte, error) {
 	present, err := config.Parse(file, text)
 	if err != nil {
@@ -479,7 +478,7 @@ func addFallback(file string, text []byte, program string) ([]byte, error) {
 		return text, nil
 	case "":
 	default:
-		return nil, fmt.Errorf("%s names the fallback %q already, and docker has %q: take one out", file, present.DockerFallback, program)
+		return nil, fmt.Errorf("%s names the fallback %q already, and docker has %q: remove one", file, present.DockerFallback, program)
 	}
 	lines := fallbackLines(program)
 	if isBlank(text) {
@@ -492,7 +491,7 @@ func addFallback(file string, text []byte, program string) ([]byte, error) {
 	return edited, nil
 }
 
-// removeFallback takes out what addFallback has written.
+// removeFallback removes the lines that addFallback has written.
 func removeFallback(file string, text []byte) ([]byte, error) {
 	present, err := config.Parse(file, text)
 	if err != nil {
@@ -512,8 +511,8 @@ func removeFallback(file string, text []byte) ([]byte, error) {
 	return cutLines(text, []span{at}), nil
 }
 
-// ReadDocker reads docker's configuration as docker does. The file is empty if its place is not known; the error says what
-// is wrong with the text, with the line.
+// ReadDocker reads docker's configuration as docker does: $DOCKER_CONFIG/config.json or ~/.docker/config.json, of at most
+// 1 MiB. file is empty if there is no home folder; a missing file is no error. Errors about the text begin with its line.
 func ReadDocker(env Env) (file string, docker Docker, err error) {
 	if file, err = dockerFile(env); err != nil {
 		return "", docker, err
@@ -526,7 +525,8 @@ func ReadDocker(env Env) (file string, docker Docker, err error) {
 	return file, docker, err
 }
 
-// Helper is the one that docker asks for a host, and whether the file names it for that host alone.
+// Helper returns the helper that docker asks for a host, "" for none. named reports whether the file names it for this
+// host, not for all.
 func (d Docker) Helper(host string) (name string, named bool) {
 	if name, named = d.CredHelpers[host]; named {
 		return name, true

@@ -14,8 +14,7 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// dockerFiles are configurations as docker, its kin and people write them. The value is what "docker" makes of an object
-// that cannot be told from an empty one; see edit.back for how its bytes come back.
+// dockerFiles are configurations as docker, programs like it and people write them, by what is special about them.
 func dockerFiles() map[string]string {
 	const usual = "{\n\t\"auths\": {\n\t\t\"ghcr.io\": {\n\t\t\t\"auth\": \"YTpi\"\n\t\t}\n\t},\n\t\"credsStore\": \"desktop\"\n}"
 	return map[string]string{
@@ -56,7 +55,7 @@ func dockerFiles() map[string]string {
 	}
 }
 
-// emptyDockerFiles have no member that would show how they were laid out: their bytes come back from the backup.
+// emptyDockerFiles have no member that shows their layout: their bytes are restored from the backup.
 func emptyDockerFiles() map[string]string {
 	return map[string]string{
 		"empty": "", "blank": " \n", "an empty object": "{}", "with a line end": "{}\n", "with a blank": "{ }", "two lines": "{\n}\n",
@@ -109,7 +108,7 @@ func TestDockerAddAndRemove(t *testing.T) {
 			checkDocker(t, text, added)
 			removed, err := dockerRemove(added, nil)
 			if err != nil || string(removed) != text {
-				t.Errorf("taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%s", err, removed, text, added)
+				t.Errorf("removed, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%s", err, removed, text, added)
 			}
 
 			all, before, err := dockerAddAll([]byte(text))
@@ -142,7 +141,7 @@ func TestDockerAddAndRemove(t *testing.T) {
 	}
 }
 
-// checkDocker says that only the helpers of our registries are new.
+// checkDocker checks that only the helpers of our registries are new.
 func checkDocker(t *testing.T, text string, added []byte) {
 	t.Helper()
 	want, got := asDocker(t, []byte(text)), asDocker(t, added)
@@ -212,7 +211,7 @@ func TestDockerBroken(t *testing.T) {
 	for name, text := range brokenDockerFiles() {
 		t.Run(name, func(t *testing.T) {
 			if got, err := dockerAdd([]byte(text), testRegistries()); err == nil {
-				t.Errorf("it was taken: %s", got)
+				t.Errorf("it was accepted: %s", got)
 			} else if name != "another helper's" && name != "null" && !strings.Contains(err.Error(), "line ") {
 				t.Errorf("the line is not named: %v", err)
 			}
@@ -257,7 +256,7 @@ func FuzzDocker(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(text, []byte("clerk")) {
-			t.Skip("what was ours already is taken out too")
+			t.Skip("what was ours already is removed too")
 		}
 		added, err := dockerAdd(text, testRegistries())
 		if err != nil {

@@ -13,27 +13,30 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// maxFile is far more than any tool's file has, in bytes.
+// maxFile, in bytes, is far more than any tool's file has.
 const maxFile = 1 << 20
 
 // Edit is a change to one configuration file.
 type Edit struct {
-	File   string
+	// File is the path of the file, which may be missing or a symbolic link.
+	File string
+	// Change returns the text with the change made, or text itself if there is nothing to change. Its errors begin with the
+	// line at fault. It must not modify text.
 	Change func(text []byte) ([]byte, error)
-	// Undo reports whether the change takes back an earlier one, whose backup may be there.
+	// Undo reports whether the change undoes an earlier one, of which there may be a backup.
 	Undo bool
-	// Without takes out all our lines; nil for an undo. Blank reports whether anything else is left. If either is nil, a
-	// backup is always kept.
+	// Without removes all our lines; nil for an undo. Blank reports whether a text without them holds nothing else, and is
+	// required for an undo. If either is nil, a change that is not an undo always keeps a backup.
 	Without func(text []byte) ([]byte, error)
 	Blank   func(text []byte) bool
 	// Again re-applies setup to a backup, so that it can be compared with an undone text where Change does not always
 	// restore the bytes; see [dockerRemove]. May be nil.
 	Again func(text []byte) ([]byte, error)
-	// Private is for a file that others need not read.
+	// Private makes a new file readable by this user alone. An existing file keeps its mode.
 	Private bool
 }
 
-// ours reports whether all that is in a text is ours: setup made the file, or a person who wants what it does.
+// ours reports whether everything in a text is ours, so that it needs no backup.
 func (e Edit) ours(text []byte) bool {
 	if e.Without == nil {
 		return false
@@ -42,7 +45,7 @@ func (e Edit) ours(text []byte) bool {
 	return err == nil && !bytes.Equal(rest, text) && (isBlank(rest) || e.Blank(rest))
 }
 
-// wouldLeave reports whether the backup, set up and taken back, is what is left: no other change was made since.
+// wouldLeave reports whether setup and undo turn the backup into left: no other change was made since.
 func (e Edit) wouldLeave(backup, left []byte) bool {
 	var err error
 	if e.Again != nil {
@@ -54,42 +57,47 @@ func (e Edit) wouldLeave(backup, left []byte) bool {
 	return err == nil && bytes.Equal(back, left)
 }
 
-// backupSuffix is appended to the name of a file that setup changes for the first time. The copy has the file's own mode.
-// unset removes it when the file is again what it was.
+// backupSuffix is appended to a file's name for the copy that setup makes before its first change, with the file's mode.
+// unset removes the copy when the file is restored.
 const backupSuffix = ".clerk-backup"
 
-// draft is an edit that has been worked out and not yet made.
+// draft is an edit that has been computed and not yet written.
 type draft struct {
 	Edit
 	real     string      // the file, links followed
-	mode     fs.FileMode // of the file that is there, or of the new one
+	mode     fs.FileMode // of the file, or of the one to be created
 	old, new []byte
 	there    bool
-	gone     bool // nothing is left: the file goes
+	gone     bool // nothing is left: the file is removed
 	restored bool // new is the backup
-	stale    bool // the backup goes: it has lines of ours, and nothing else that is not in new
+	stale    bool // the backup is removed: it has lines of ours, and nothing else that is not in new
 }
 
-// Person sees the changes, and agrees to them.
+// Person shows the user the changes and asks for agreement. [clerk-credential-helper/internal/console.Console] is one.
 type Person interface {
+	// Show shows a diff, whose lines end with \n and are escaped for a terminal.
 	Show(diff string)
+	// Tell shows messages, one a line.
 	Tell(lines ...string)
+	// Confirm asks a question and reports whether the answer was yes. Its error is why the user could not be asked.
 	Confirm(ctx context.Context, question string) (bool, error)
 }
 
-// Options say how changes are made.
+// Options are the options of Apply.
 type Options struct {
-	Question string // to the person; empty for "Make these changes?"
-	Yes      bool   // do not ask
+	Question string // for Confirm; "Make these changes?" if empty
+	Yes      bool   // make the changes without asking
 	DryRun   bool   // show the changes and make none
 }
 
-// ErrDeclined means that the person said no.
+// ErrDeclined means that the user answered no.
 var ErrDeclined = errors.New("nothing was changed")
 
-// Apply shows all changes, asks once, and makes them. A file that cannot be understood is a *config.Error, before
-// anything is changed; ErrDeclined and the errors of Confirm leave everything as it is. Another user's file, which root
-// would take over, is ErrForAnother.
+// Apply shows all changes, asks once, and makes them in their order. A file is written to a temporary name and renamed,
+// after a copy was made of what setup changes for the first time; one that an undo leaves empty is removed.
+//
+// Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; ErrForAnother, for another
+// user's file that root would take over; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made.
 func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Options) error {
 	var drafts []draft
 	for _, e := range edits {
@@ -171,7 +179,7 @@ func newDraft(e Edit) (draft, error) {
 	if kept {
 		rest, err := e.Change(backup)
 		if err != nil {
-			return d, nil // whatever it is, it stays
+			return d, nil // not a backup of ours: it stays
 		}
 		mixed = !bytes.Equal(rest, backup)
 		switch {
@@ -181,7 +189,7 @@ func newDraft(e Edit) (draft, error) {
 			d.stale = true
 		}
 	}
-	// A link that leads nowhere is refused by git, and by the next setup: an empty file stays at its end.
+	// git and the next setup refuse a dangling link, so the target of a link stays, as an empty file.
 	d.gone = d.there && !isLink(e.File) && !bytes.Equal(d.old, d.new) && (!kept || mixed) && e.Blank(d.new)
 	return d, nil
 }
@@ -191,12 +199,12 @@ func isLink(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// ReadFile reads a configuration file of a tool, of at most 1 MiB. A missing one is empty.
+// ReadFile reads a configuration file of a tool, of at most 1 MiB. The text of a missing file is nil, without an error.
 func ReadFile(file string) ([]byte, error) { return platform.ReadPlain(file, maxFile) }
 
 func (d draft) write() error {
 	if now, err := ReadFile(d.real); err != nil || !bytes.Equal(now, d.old) {
-		return errors.Join(errors.New("somebody else has changed it meanwhile"), err)
+		return errors.Join(errors.New("it has changed since it was read"), err)
 	}
 	if d.gone {
 		if err := os.Remove(d.real); err != nil || !d.stale {
@@ -221,7 +229,7 @@ func (d draft) write() error {
 	return nil
 }
 
-// backUp keeps the text that was there before our first change.
+// backUp copies the text before our first change. An existing copy stays.
 func (d draft) backUp() error {
 	f, err := os.OpenFile(d.real+backupSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, d.mode)
 	if errors.Is(err, fs.ErrExist) {
@@ -234,24 +242,24 @@ func (d draft) backUp() error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// outcome says what was done.
+// outcome is the message about a change that was made.
 func (d draft) outcome() string {
 	words := "changed"
 	backup := filepath.Base(d.real) + backupSuffix
 	kept := platform.IsPlain(d.real + backupSuffix)
 	switch {
 	case d.gone && kept:
-		words = "removed: nothing else was in it; the copy of before stays in " + backup
+		words = "removed: nothing else was in it; the backup stays in " + backup
 	case d.gone:
 		words = "removed: nothing else was in it"
 	case d.restored:
 		words = "restored to what it was before"
 	case !d.there:
-		words = "made"
+		words = "created"
 	case d.Undo && kept:
-		words = "changed; it had other changes too, so the copy of before stays in " + backup
+		words = "changed; it had other changes too, so the backup stays in " + backup
 	case kept:
-		words = "changed; the text of before is in " + backup
+		words = "changed; the previous text is in " + backup
 	}
 	return words
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestOurs: a copy is not taken of a text that has nothing of anybody else in it.
+// TestOurs: no backup is made of a text that is ours alone.
 func TestOurs(t *testing.T) {
 	git := Edit{Blank: isBlank, Without: func(text []byte) ([]byte, error) { return gitRemove(text, nil) }}
 	docker := Edit{Blank: isEmptyObject, Without: dockerWithout}

@@ -12,16 +12,16 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// What is written into git's configuration, for each host:
+// The lines for git's configuration, for each host:
 //
 //	[credential "https://git.acme.dev"]
 //		helper =
 //		helper = clerk
 //
-// The empty helper takes back those that were named before, which would be given our token to keep. That is why the
-// section comes last in the file. git rewrites none of it: the text that is not ours stays byte for byte.
+// The empty helper clears the previous ones, to which git would give our token to store; so the section comes last in the
+// file. git config is not used, so that the rest of the text stays byte for byte.
 
-// gitURLs are the URLs that git knows hosts by. http reaches only this machine.
+// gitURLs returns the URLs by which git knows the hosts: https, and http for loopback.
 func gitURLs(hosts []Host) []string {
 	var urls []string
 	for _, h := range hosts {
@@ -39,7 +39,7 @@ func gitRemoveHosts(text []byte, hosts []Host) ([]byte, error) {
 	return gitRemove(text, gitURLs(hosts))
 }
 
-// gitFile is the configuration of this user that git reads (git-config(1), "FILES").
+// gitFile returns the user's configuration file that git reads (git-config(1), "FILES").
 func gitFile(env Env) (string, error) {
 	if file := env.Getenv("GIT_CONFIG_GLOBAL"); file != "" {
 		return filepath.Abs(file)
@@ -62,8 +62,7 @@ func gitFile(env Env) (string, error) {
 	return file, nil
 }
 
-// gitAdd makes us the only helper of the URLs. It returns the text as it is where we are already. An error says what is
-// wrong with the text, and where.
+// gitAdd makes us the only helper of the URLs. It returns text itself if we are already. Errors begin with the line.
 func gitAdd(text []byte, urls []string) ([]byte, error) {
 	statements, err := parseGit(text)
 	if err != nil {
@@ -78,7 +77,7 @@ func gitAdd(text []byte, urls []string) ([]byte, error) {
 	if lacking == nil {
 		return text, nil
 	}
-	// A section of ours that is there and is not the last word is written again.
+	// A section of ours that a later one overrides is moved to the end.
 	if text, err = gitRemove(text, lacking); err != nil {
 		return nil, err
 	}
@@ -89,8 +88,8 @@ func gitAdd(text []byte, urls []string) ([]byte, error) {
 	return AppendLines(text, lines), nil
 }
 
-// gitRemove takes out what gitAdd has written for the URLs, for all URLs if none is given. Whatever else stands in our
-// sections stays, and so does their first line then.
+// gitRemove removes what gitAdd has written for the URLs, or for all if urls is nil. A section that holds anything else
+// keeps that and its header.
 func gitRemove(text []byte, urls []string) ([]byte, error) {
 	statements, err := parseGit(text)
 	if err != nil {
@@ -124,13 +123,14 @@ func gitRemove(text []byte, urls []string) ([]byte, error) {
 	return cutLines(text, ours), nil
 }
 
-// IsGitHelper reports whether git would run us for a helper of that name: "clerk", or a path of git-credential-clerk.
+// IsGitHelper reports whether git would run us for this value of credential.helper: "clerk", or a path of
+// git-credential-clerk.
 func IsGitHelper(value string) bool {
 	return value == "clerk" || strings.TrimSuffix(path.Base(strings.ReplaceAll(value, `\`, "/")), ".exe") == "git-credential-clerk"
 }
 
-// gitHelpers are the helpers that git would ask for a URL, going by this one file: a section counts if its URL matches,
-// and an empty name takes back those before it (gitcredentials(7)).
+// gitHelpers returns the helpers that git would ask for a URL, if statements were its whole configuration: a section
+// counts if its URL matches, and an empty value clears the previous ones (gitcredentials(7)).
 func gitHelpers(statements []gitStatement, url string) []string {
 	var helpers []string
 	for _, s := range statements {
@@ -146,8 +146,8 @@ func gitHelpers(statements []gitStatement, url string) []string {
 	return helpers
 }
 
-// gitURLMatches reports whether a section's pattern, which may lack a scheme or a host, is about a URL without a path.
-// "*" stands for one label.
+// gitURLMatches reports whether a section's pattern, which may lack a scheme or a host, matches a URL without a path.
+// "*" matches one label.
 func gitURLMatches(pattern, url string) bool {
 	scheme, host, _ := strings.Cut(url, "://")
 	rest, wanted := pattern, ""
@@ -180,12 +180,13 @@ type gitStatement struct {
 	subsection string
 	key        string // in lower case
 	value      string
-	alone      bool // nothing else stands on its lines, no comment either
+	alone      bool // its lines hold nothing else, not even a comment
 	line       int
 	start, end int // of its lines, the line end included
 }
 
-// parseGit reads git's configuration syntax (git-config(1), "Syntax"; what git's config.c takes and refuses).
+// parseGit parses git's configuration syntax (git-config(1), "Syntax"), and accepts and refuses what git's config.c does.
+// Errors begin with the line.
 func parseGit(text []byte) ([]gitStatement, error) {
 	p := gitParser{text: text, line: 1}
 	if bytes.HasPrefix(text, []byte("\ufeff")) {
@@ -256,7 +257,7 @@ func (p *gitParser) skipLine() {
 	}
 }
 
-// next is the byte at the place, a line end at the end of the text.
+// next returns the byte at p.at, and a line end at the end of the text.
 func (p *gitParser) next() byte {
 	if p.at >= len(p.text) {
 		return '\n'
@@ -341,10 +342,10 @@ func (p *gitParser) variable() error {
 	return nil
 }
 
-// value reads to the end of the value's last line, which is not consumed.
+// value reads a value, and stops before its line end.
 func (p *gitParser) value(s *gitStatement) (string, error) {
 	var value []byte
-	kept := 0 // without blanks at the end
+	kept := 0 // the length without trailing blanks
 	quoted := false
 	for {
 		c := p.next()
@@ -397,10 +398,11 @@ func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// GitSettings are what git says of its whole configuration.
+// GitSettings are the settings of git's whole configuration, of all files and scopes.
 type GitSettings []gitStatement
 
-// ParseGitList reads the output of git config --null --get-regexp.
+// ParseGitList parses the output of "git config --null --get-regexp": entries that end with NUL, with a line feed between
+// key and value (git-config(1), --null). Entries that are not of this form are skipped.
 func ParseGitList(out []byte) GitSettings {
 	var settings GitSettings
 	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
@@ -418,13 +420,14 @@ func ParseGitList(out []byte) GitSettings {
 	return settings
 }
 
-// Helpers are those that git would ask for a URL.
+// Helpers returns the helpers that git would ask for a URL without a path, such as https://git.acme.dev, in their order.
 func (g GitSettings) Helpers(url string) []string { return gitHelpers(g, url) }
 
-// GitUsername is a user name that git asks for, and the key of that setting.
+// GitUsername is a user name that git sends to helpers, and the key of that setting, such as
+// credential.https://git.acme.dev.username.
 type GitUsername struct{ Name, Key string }
 
-// Usernames are what is set for a URL.
+// Usernames returns the user names that are set for a URL without a path.
 func (g GitSettings) Usernames(url string) []GitUsername {
 	var all []GitUsername
 	for _, s := range g {
@@ -435,7 +438,8 @@ func (g GitSettings) Usernames(url string) []GitUsername {
 	return all
 }
 
-// GitStored reads what git-credential-store has kept.
+// GitStored reads ~/.git-credentials, where git-credential-store keeps a URL with a password in each line
+// (git-credential-store(1)). The text of a missing file is nil, without an error.
 func GitStored(env Env) (file string, text []byte, err error) {
 	home, err := env.home()
 	if err != nil {

@@ -83,8 +83,8 @@ func testURLs() []string {
 	return []string{"https://git.acme.dev", "https://git.acme.dev:8443", "https://*.pkg.acme.dev"}
 }
 
-// TestGitAddAndRemove puts our lines into each file and takes them out again: the rest is never touched, and git agrees
-// about what the file says.
+// TestGitAddAndRemove adds our lines to each file and removes them again: the rest is never touched, and git reads the file
+// as we do.
 func TestGitAddAndRemove(t *testing.T) {
 	for name, text := range gitFiles() {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestGitAddAndRemove(t *testing.T) {
 			for _, hosts := range [][]string{testURLs(), nil} {
 				removed, err := gitRemove(added, hosts)
 				if err != nil || string(removed) != text {
-					t.Errorf("taken out, it is not what it was: %v\n%q\nnot\n%q", err, removed, text)
+					t.Errorf("removed, it is not what it was: %v\n%q\nnot\n%q", err, removed, text)
 				}
 			}
 			askGit(t, text, added)
@@ -113,7 +113,7 @@ func TestGitAddAndRemove(t *testing.T) {
 	}
 }
 
-// askGit holds what we wrote to what git makes of it.
+// askGit checks that git reads what we wrote as we meant it.
 func askGit(t *testing.T, text string, added []byte) {
 	t.Helper()
 	testworld.Need(t, "git")
@@ -125,7 +125,7 @@ func askGit(t *testing.T, text string, added []byte) {
 		cmd := exec.Command("git", "config", "--no-includes", "--null", "--list", "--file", file)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("git does not take the file: %v\n%s", err, out)
+			t.Fatalf("git does not accept the file: %v\n%s", err, out)
 		}
 		return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 	}
@@ -150,7 +150,7 @@ func TestGitBroken(t *testing.T) {
 			_, removeErr := gitRemove([]byte(text), nil)
 			for _, err := range []error{addErr, removeErr} {
 				if err == nil || !strings.HasPrefix(err.Error(), "line ") {
-					t.Errorf("it was taken, or the line is not named: %v", err)
+					t.Errorf("it was accepted, or the line is not named: %v", err)
 				}
 			}
 			if err != nil {
@@ -162,7 +162,7 @@ func TestGitBroken(t *testing.T) {
 			}
 			out, err := exec.Command("git", "config", "--list", "--file", file).CombinedOutput()
 			if err == nil {
-				t.Errorf("git takes it: we are too strict")
+				t.Errorf("git accepts it: we are too strict")
 			}
 			_, line, _ := strings.Cut(string(out), "bad config line ")
 			if n, _, _ := strings.Cut(line, " "); addErr != nil && !strings.HasPrefix(addErr.Error(), "line "+n+":") {
@@ -189,9 +189,9 @@ func TestGitPresent(t *testing.T) {
 		{"a comment at our section", "[credential \"https://git.acme.dev\"] # mine\n\thelper =\n\thelper = clerk\n", "", "[credential \"https://git.acme.dev\"] # mine\n", "the person's words stay"},
 		{"all on one line", "[credential \"https://git.acme.dev\"] helper = clerk\n", "", "[credential \"https://git.acme.dev\"] helper = clerk\n", "a line with more than ours is left"},
 		{"a comment beside us", ours + "# mine\n[user]\n\tname = a\n", "", "# mine\n[user]\n\tname = a\n", "comments stay"},
-		{"a comment in our line", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "a line with somebody's words is left"},
+		{"a comment in our line", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "", "[credential \"https://git.acme.dev\"]\n\thelper =\n\thelper = clerk # ours\n", "a line with a comment of the user's is left"},
 		{"indented by hand", "  [credential \"https://git.acme.dev\"]\n  helper=\n  helper=clerk\n", "", "", "blanks make no difference"},
-		{"another host of ours", ours + "[credential \"https://x.dev\"]\n\thelper =\n\thelper = clerk\n", "", "", "unset without a profile takes all"},
+		{"another host of ours", ours + "[credential \"https://x.dev\"]\n\thelper =\n\thelper = clerk\n", "", "", "unset without a profile removes all"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestGitPresent(t *testing.T) {
 			}
 			removed, err := gitRemove([]byte(tt.text), nil)
 			if err != nil || string(removed) != tt.removed {
-				t.Errorf("taken back: %v\n%s\nnot\n%s\n(%s)", err, removed, tt.removed, tt.reason)
+				t.Errorf("undone: %v\n%s\nnot\n%s\n(%s)", err, removed, tt.removed, tt.reason)
 			}
 		})
 	}
@@ -251,7 +251,7 @@ func FuzzGit(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(text, []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
-			t.Skip("what was ours already is taken out too; a CR at the very end becomes part of a line end")
+			t.Skip("what was ours already is removed too; a CR at the very end becomes part of a line end")
 		}
 		added, err := gitAdd(text, testURLs())
 		if err != nil {

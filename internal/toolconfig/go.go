@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// goFile is where "go env -w" writes (go help env).
+// goFile returns the file that "go env -w" writes (go help env).
 func goFile(env Env) (string, error) {
 	switch file := env.Getenv("GOENV"); file {
 	case "":
@@ -23,7 +23,8 @@ func goFile(env Env) (string, error) {
 
 const goCommand = "clerk-credential-helper goauth"
 
-// goAdd puts us before what GOAUTH names; the first one wins. The default is netrc, and "off" stands alone (go help goauth).
+// goAdd puts us before the commands in GOAUTH: the first one with a credential wins. The default is netrc, and "off" cannot
+// be combined (go help goauth).
 func goAdd(text []byte) ([]byte, error) {
 	at, value, ok := goAuth(text)
 	switch {
@@ -58,7 +59,7 @@ func goRemove(text []byte) ([]byte, error) {
 	return cutLines(text, []span{line}), nil
 }
 
-// goAuth finds the value of GOAUTH: the last line counts.
+// goAuth returns the value of GOAUTH and its position. The last line counts.
 func goAuth(text []byte) (at span, value string, ok bool) {
 	found := regexp.MustCompile(`(?m)^GOAUTH=([^\r\n]*)`).FindAllSubmatchIndex(text, -1)
 	if found == nil {

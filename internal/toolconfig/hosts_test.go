@@ -72,7 +72,7 @@ func TestHostToolsAddAndRemove(t *testing.T) {
 			}
 			for _, back := range [][]Host{hosts, nil} {
 				if removed, err := tool.remove(added, back); err != nil || string(removed) != text {
-					t.Errorf("%s: taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
+					t.Errorf("%s: removed, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
 				}
 				if removed, err := tool.remove([]byte(text), back); err != nil || string(removed) != text {
 					t.Errorf("%s: there was nothing of ours: %v\n%q\nnot\n%q", name, err, removed, text)
@@ -89,13 +89,13 @@ func TestHostToolsAddAndRemove(t *testing.T) {
 
 func TestHostToolsRefuse(t *testing.T) {
 	tests := []struct{ tool, text, want, reason string }{
-		{"npm", "a=1\n//npm.acme.dev/:_authToken=npm_secret\n", "line 2: it has _authToken for npm.acme.dev already", "a token from elsewhere is somebody's"},
+		{"npm", "a=1\n//npm.acme.dev/:_authToken=npm_secret\n", "line 2: it has _authToken for npm.acme.dev already", "a token from elsewhere is the user's own"},
 		{"npm", "//npm.acme.dev/:_authToken=${NPM_TOKEN}\n", "line 1: it has _authToken", "and so is another variable"},
 		{"npm", "//npm.acme.dev/:_authToken=${CLERK_TOKEN_OTHER}\n", "line 1: it has _authToken", "another profile's token must not go there"},
 		{"npm", "//npm.acme.dev/npm/:_authToken=x\n", "line 1: it has _authToken", "npm takes the longest path, so ours would do nothing"},
 		{"npm", "//npm.acme.dev:_authToken=x\n", "line 1: it has _authToken", "npm takes it without the slash as well"},
 		{"npm", "//NPM.acme.dev/:_authToken=x\n", "line 1: it has _authToken", "hosts have no case"},
-		{"npm", "//npm.acme.dev/:_auth=YTpi\n", "line 1: it has _auth ", "a password is somebody's too"},
+		{"npm", "//npm.acme.dev/:_auth=YTpi\n", "line 1: it has _auth ", "a password is the user's own too"},
 		{"npm", "//npm.acme.dev/:username=a\n//npm.acme.dev/:_password=Yg==\n", "line 2: it has _password", "and in two lines"},
 		{"npm", "\"//npm.acme.dev/:_authToken\" = \"x\"\n", "line 1: it has _authToken", "keys may be quoted"},
 		{"npm", "\xff\xfer\x00=\x001\x00", "not UTF-8", "PowerShell's UTF-16, which npm cannot read"},
@@ -134,22 +134,22 @@ func TestHostToolsPresent(t *testing.T) {
 	} {
 		tool, _ := Named(tt.tool)
 		got, err := tool.add([]byte(tt.text), testHosts()[:1])
-		if tt.reason == "" { // the first word of two is somebody else's: a person must look
+		if tt.reason == "" { // the first of two words is not ours: the user must decide
 			if err == nil {
-				t.Errorf("%s: %q: taken", tt.tool, tt.text)
+				t.Errorf("%s: %q: accepted", tt.tool, tt.text)
 			}
 		} else if err != nil || string(got) != tt.text {
 			t.Errorf("%s: %s: %v\n%q", tt.tool, tt.reason, err, got)
 		}
 	}
-	// Of two profiles that share a file each has a variable of its own: no host gets the other's token.
+	// Two profiles that share a file have a variable each: no host gets the other profile's token.
 	text, err := npmAdd(nil, testHosts())
 	if err != nil || !strings.Contains(string(text), "//npm.beta.dev/:_authToken=${CLERK_TOKEN_BE_TA}\n") || !strings.Contains(string(text), "//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}\n") {
 		t.Errorf("%v %s", err, text)
 	}
 }
 
-// TestHostToolsLeave: what a tool cannot be told of is left out by name.
+// TestHostToolsLeave: a host that a tool cannot be set up for is left out, and named.
 func TestHostToolsLeave(t *testing.T) {
 	cfg, err := config.Parse("c.toml", []byte("[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"git.acme.dev\", \"*.pkg.acme.dev\", \"registry.acme.dev:5000\", \"127.0.0.1:8080\", \"10.0.0.5\", \"[::1]:8080\"]\n"))
 	if err != nil {
@@ -175,14 +175,14 @@ func TestHostToolsLeave(t *testing.T) {
 	}
 }
 
-// FuzzHostTools: whatever is in a file, what we add can be taken out again, and nothing else goes with it.
+// FuzzHostTools: whatever is in a file, what we add can be removed again, and nothing else is removed with it.
 func FuzzHostTools(f *testing.F) {
 	for _, text := range append(npmFiles(), bazelFiles()...) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(bytes.ToLower(text), []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
-			t.Skip("what was ours already is taken out too; a CR at the very end becomes part of a line end")
+			t.Skip("what was ours already is removed too; a CR at the very end becomes part of a line end")
 		}
 		for _, name := range []string{"npm", "bazel"} {
 			tool, _ := Named(name)
@@ -201,7 +201,7 @@ func FuzzHostTools(f *testing.F) {
 	})
 }
 
-// TestNotForAnother: root by sudo leaves no files of its own in a person's home.
+// TestNotForAnother: root through sudo creates no files in another user's home.
 func TestNotForAnother(t *testing.T) {
 	theirs := func(file string) (bool, error) { return strings.HasPrefix(file, "/home/ada/"), nil }
 	for _, row := range []struct {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// kubeUser is what is added to a kubeconfig: a user whose token comes from us. kubectl tells us the cluster, and we answer
-// only for servers that are hosts of a profile. The lines are as kubectl itself writes them, so that we know them again
-// when it has written the file anew.
+// kubeUser returns the lines for a kubeconfig: a user whose token comes from us. kubectl tells us the cluster, and we answer
+// only for servers that are hosts of a profile. The lines are as kubectl writes them, so that they are still found after
+// kubectl has rewritten the file.
 func kubeUser(indent string) []string {
 	lines := []string{
 		"- name: clerk",
@@ -31,7 +31,7 @@ func kubeUser(indent string) []string {
 	return lines
 }
 
-// kubeFile is the one that kubectl writes to: the first of KUBECONFIG, or ~/.kube/config.
+// kubeFile returns the file that kubectl writes: the first of KUBECONFIG, or ~/.kube/config.
 func kubeFile(env Env) (string, error) {
 	for _, file := range filepath.SplitList(env.Getenv("KUBECONFIG")) {
 		if file != "" {
@@ -42,10 +42,10 @@ func kubeFile(env Env) (string, error) {
 	return filepath.Join(home, ".kube", "config"), err
 }
 
-// kubeHead begins a file that was not there.
+// kubeHead returns the first lines of a new file.
 func kubeHead() []string { return []string{"apiVersion: v1", "kind: Config", "users:"} }
 
-// kubeBlank reports whether a file holds no more than how we began it.
+// kubeBlank reports whether a file is empty or holds only kubeHead.
 func kubeBlank(text []byte) bool {
 	at, ok := findLines(text, kubeHead())
 	return isBlank(text) || ok && isBlank(text[:at.start]) && isBlank(text[at.end:])
@@ -58,7 +58,7 @@ func kubeAfter([]Host) []string {
 	}
 }
 
-// kubeLeft tells of contexts that name our user: setup makes none, so they are the person's.
+// kubeLeft reports contexts that name our user. The person has made them, since setup makes none.
 func kubeLeft(env Env) ([]string, error) {
 	file, err := kubeFile(env)
 	if err != nil {
@@ -77,7 +77,7 @@ func kubeLeft(env Env) ([]string, error) {
 	return nil, nil
 }
 
-// kubeAdd puts our user first in the list, where its place is known without reading the others.
+// kubeAdd puts our user first in the list, so that the others need not be parsed.
 func kubeAdd(text []byte) ([]byte, error) {
 	if isBlank(text) {
 		return AppendLines(text, append(kubeHead(), kubeUser("")...)), nil
@@ -119,16 +119,16 @@ func kubeRemove(text []byte) ([]byte, error) {
 	return text, nil
 }
 
-// kubeList is what there is to know of the users of a kubeconfig.
+// kubeList describes the list of users in a kubeconfig.
 type kubeList struct {
 	line   span // of "users:", without its end; zero if there is none
 	indent string
-	empty  bool // it says so itself, as in "users: []"
-	named  bool // there is one with our name
+	empty  bool // written as "users: []" or the like
+	named  bool // a user has our name
 }
 
-// kubeUsers finds the list in the block style that kubectl writes, and refuses what it cannot be sure of. It checks the
-// lines at the margin only: kubectl reads the rest.
+// kubeUsers finds the list in the block style that kubectl writes, and refuses any other form. It checks only lines at the
+// margin. Errors begin with the line.
 func kubeUsers(text []byte) (kubeList, error) {
 	var list kubeList
 	top := regexp.MustCompile(`^("?[A-Za-z][A-Za-z0-9_-]*"?):($|\s+(\S.*)?$)`)
@@ -146,9 +146,9 @@ func kubeUsers(text []byte) (kubeList, error) {
 		case trimmed == "" || trimmed[0] == '#' || line == "---" || line == "...":
 			continue
 		case line[0] == '\t':
-			return list, fmt.Errorf("line %d: YAML knows no tabs at the beginning of a line", n)
+			return list, fmt.Errorf("line %d: YAML allows no tabs at the beginning of a line", n)
 		case line[0] == '{' || line[0] == '[':
-			return list, fmt.Errorf("line %d: it is not in the form that kubectl writes: kubectl config view --raw shows it so", n)
+			return list, fmt.Errorf("line %d: it is not in the form that kubectl writes, and that kubectl config view --raw prints", n)
 		case line[0] == ' ' || strings.HasPrefix(line, "- ") || line == "-":
 			if inUsers && first {
 				list.indent, first = line[:len(line)-len(strings.TrimLeft(line, " "))], false
@@ -165,7 +165,7 @@ func kubeUsers(text []byte) (kubeList, error) {
 		}
 		key := top.FindStringSubmatch(line)
 		if key == nil {
-			return list, fmt.Errorf("line %d: this is no YAML that a kubeconfig could have", n)
+			return list, fmt.Errorf("line %d: this is not the YAML of a kubeconfig", n)
 		}
 		inUsers = strings.Trim(key[1], `"`) == "users"
 		if !inUsers {

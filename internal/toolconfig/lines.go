@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Editors of texts that are lists of lines: what is added goes to the end, and can be taken out so that the rest is what
-// it was, byte for byte.
+// Editors of texts that are lists of lines: lines are added at the end, and can be removed so that the text is what it
+// was, byte for byte.
 
 // span is a part of a text, in bytes.
 type span struct{ start, end int }
 
-// lineEnd is the one that the text uses.
+// lineEnd returns the line end that the text uses.
 func lineEnd(text []byte) string {
 	if i := bytes.IndexByte(text, '\n'); i > 0 && text[i-1] == '\r' {
 		return "\r\n"
@@ -22,7 +22,8 @@ func lineEnd(text []byte) string {
 	return "\n"
 }
 
-// AppendLines adds lines at the end. A text without a line end at its end has none afterwards.
+// AppendLines adds lines at the end of a text, with the text's own line ends, LF or CRLF. A text without a line end at its
+// end has none afterwards.
 func AppendLines(text []byte, lines []string) []byte {
 	end := lineEnd(text)
 	added := strings.Join(lines, end)
@@ -32,8 +33,8 @@ func AppendLines(text []byte, lines []string) []byte {
 	return slices.Concat(text, []byte(added+end))
 }
 
-// cutLines takes out parts that are whole lines, in their order. If the last line goes and has no line end, the one
-// before it loses its own: that was added.
+// cutLines removes parts that are whole lines and in their order. If a last line without a line end is removed, the line
+// before it loses its own, which AppendLines had added.
 func cutLines(text []byte, parts []span) []byte {
 	if len(parts) == 0 {
 		return text
@@ -51,7 +52,7 @@ func cutLines(text []byte, parts []span) []byte {
 	return kept
 }
 
-// findLines finds the places of consecutive lines, by what they say apart from blanks around them.
+// findLines finds consecutive lines. Blanks around a line make no difference.
 func findLines(text []byte, lines []string) (span, bool) {
 	var starts []int
 	for at := 0; at < len(text); {
@@ -75,13 +76,13 @@ func findLines(text []byte, lines []string) (span, bool) {
 	return span{}, false
 }
 
-// endsSection reports whether the next line begins another section, or that there is none.
+// endsSection reports whether at is followed by another section or by nothing.
 func endsSection(text []byte, at int) bool {
 	rest := bytes.TrimLeft(text[at:], " \t\r\n")
 	return len(rest) == 0 || rest[0] == '['
 }
 
-// insertLine puts a line at a place where one begins, or at the end.
+// insertLine inserts a line at at, where a line begins or the text ends.
 func insertLine(text []byte, at int, line string) []byte {
 	if at == len(text) {
 		return AppendLines(text, []string{line})
@@ -89,8 +90,7 @@ func insertLine(text []byte, at int, line string) []byte {
 	return slices.Concat(text[:at], []byte(line+lineEnd(text)), text[at:])
 }
 
-// checkLines refuses what is no list of lines that a program could read: PowerShell writes UTF-16 where it is not told
-// otherwise.
+// checkLines refuses a text that is not UTF-8: PowerShell writes UTF-16 by default.
 func checkLines(text []byte) error {
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 		return errors.New("it is not UTF-8 text: the tool cannot read it either")
@@ -98,7 +98,7 @@ func checkLines(text []byte) error {
 	return nil
 }
 
-// cutMatching takes out the lines that are ours, blanks around them apart.
+// cutMatching removes the lines for which ours, given a line without the blanks around it, reports true.
 func cutMatching(text []byte, ours func(line string) bool) []byte {
 	var parts []span
 	for at := 0; at < len(text); {

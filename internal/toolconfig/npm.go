@@ -10,14 +10,14 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// npm has no helper to ask: it puts variables of its environment into what stands in .npmrc (npm help npmrc). What is
-// written is a line for each host, with a variable for each profile, so that no host ever gets another profile's token:
+// npm asks no helper: it expands variables of its environment in .npmrc (npm help npmrc). There is a line for each host and
+// a variable for each profile, so that no host ever gets another profile's token:
 //
 //	//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}
 //
-// The variable is set for one command, by exec. The line holds for every path of the host.
+// The variable is set for one command, by exec. The line is good for every path of the host.
 
-// npmFile is the user's file of npm, which pnpm and yarn 1 read too.
+// npmFile returns the user's .npmrc, which pnpm and yarn 1 read too.
 func npmFile(env Env) (string, error) {
 	for _, name := range []string{"npm_config_userconfig", "NPM_CONFIG_USERCONFIG"} {
 		if file := env.Getenv(name); file != "" {
@@ -35,7 +35,7 @@ func npmRefuses(h config.Host) (why, remedy string) {
 	return "", ""
 }
 
-// npmVariable is the variable that brings a profile's token. It is not one that we would take for an injected token.
+// npmVariable returns the variable for a profile's token. We do not take it for an injected token ourselves.
 func npmVariable(profile string) string {
 	return "CLERK_TOKEN_" + strings.ReplaceAll(strings.ToUpper(profile), "-", "_")
 }
@@ -44,7 +44,7 @@ func npmLine(h Host) string {
 	return "//" + h.Name + "/:_authToken=${" + npmVariable(h.Profile) + "}"
 }
 
-// npmAdd adds the lines before the first section, if there is any: what stands below it npm takes for a part of it.
+// npmAdd adds the lines before the first section, if there is any: npm takes what follows for a part of the section.
 func npmAdd(text []byte, hosts []Host) ([]byte, error) {
 	settings, section, err := parseNpm(text)
 	if err != nil {
@@ -59,7 +59,7 @@ func npmAdd(text []byte, hosts []Host) ([]byte, error) {
 			case s.key == "_authToken" && strings.TrimSuffix(s.path, "/") == "" && s.value == "${"+npmVariable(h.Profile)+"}":
 				there = true
 			case slices.Contains([]string{"_authToken", "_auth", "_password"}, s.key):
-				return nil, fmt.Errorf("line %d: it has %s for %s already: take that line out first", s.line, s.key, h.Name)
+				return nil, fmt.Errorf("line %d: it has %s for %s already: remove that line first", s.line, s.key, h.Name)
 			}
 		}
 		if !there {
@@ -86,10 +86,10 @@ func npmRemove(text []byte, hosts []Host) ([]byte, error) {
 	}), nil
 }
 
-// lineMost is how wide a command may be before it is broken, in columns.
+// lineMost is how wide a command may be before it is split into two lines, in columns.
 const lineMost = 80
 
-// npmAfter is what npm cannot be told in a file.
+// npmAfter says how the variables are set, which no file can do.
 func npmAfter(hosts []Host) []string {
 	text := []string{"npm asks no helper: the token comes in a variable, for one command at a time:"}
 	var known []string
@@ -113,8 +113,8 @@ type npmSetting struct {
 	host, path, key, value string
 }
 
-// parseNpm reads an .npmrc as npm's package ini does, which takes anything: the settings for registries, and the place of
-// the first section, -1 for none.
+// parseNpm reads an .npmrc as npm's package ini does, which accepts anything. It returns the settings for registries, and
+// the offset of the first section or -1.
 func parseNpm(text []byte) (settings []npmSetting, section int, err error) {
 	section = -1
 	if err := checkLines(text); err != nil {

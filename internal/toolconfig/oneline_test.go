@@ -54,7 +54,7 @@ func TestToolsAddAndRemove(t *testing.T) {
 				t.Errorf("%s: a second time changes it: %v\n%q\nnot\n%q", name, err, again, added)
 			}
 			if removed, err := tool.remove(added, nil); err != nil || string(removed) != text {
-				t.Errorf("%s: taken out, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
+				t.Errorf("%s: removed, it is not what it was: %v\n%q\nnot\n%q\nwith us:\n%q", name, err, removed, text, added)
 			}
 			if removed, err := tool.remove([]byte(text), nil); err != nil || string(removed) != text {
 				t.Errorf("%s: there was nothing of ours: %v\n%q\nnot\n%q", name, err, removed, text)

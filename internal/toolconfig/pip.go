@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// pipFile is the user's file of pip (pip.pypa.io, "Configuration").
+// pipFile returns the user's file of pip (pip.pypa.io, "Configuration").
 func pipFile(env Env) (string, error) {
 	if file := env.Getenv("PIP_CONFIG_FILE"); file != "" {
 		return filepath.Abs(file)
@@ -24,7 +24,7 @@ const (
 	pipLine = pipKey + " = subprocess"
 )
 
-// pipLink is where setup has the person make the command that pip asks.
+// pipLink is the command that pip asks: a link, which the person makes.
 const pipLink = "~/.local/bin/keyring"
 
 func pipAfter([]Host) []string {
@@ -50,7 +50,7 @@ func pipAdd(text []byte) ([]byte, error) {
 	case provider == "subprocess":
 		return text, nil
 	case provider != "":
-		return nil, fmt.Errorf("%s is %q already: take that line out first", pipKey, provider)
+		return nil, fmt.Errorf("%s is %q already: remove that line first", pipKey, provider)
 	case section < 0:
 		return AppendLines(text, []string{"[global]", pipLine}), nil
 	}
@@ -71,8 +71,8 @@ func pipRemove(text []byte) ([]byte, error) {
 	return cutLines(text, []span{at}), nil
 }
 
-// parsePip reads an INI file as Python's configparser does: it wants a section before any setting, and nothing twice.
-// section is the place after the line [global], -1 for none.
+// parsePip reads an INI file as Python's configparser does: a setting must be in a section, and nothing may be there twice.
+// section is the offset after the line [global], or -1.
 func parsePip(text []byte) (provider string, section int, err error) {
 	section = -1
 	current, key := "", ""

@@ -8,11 +8,12 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// ErrForAnother means that files in another person's home would be made as root's.
+// ErrForAnother means that root would create files in another user's home.
 var ErrForAnother = errors.New("this runs as root by sudo, and what it writes there would be root's")
 
-// NotForAnother refuses to write a file below a folder of the person who called sudo: many systems keep HOME then, and the
-// person's own programs could not change, or not even read, what root has made. The error is a *RequestError.
+// NotForAnother refuses, as root through sudo, to write a file below a folder of another user. Many systems keep HOME
+// under sudo, and the user's own programs could not change, or even read, a file of root's. The error is a *RequestError
+// that wraps ErrForAnother, or what kept the owner from being read.
 func NotForAnother(env Env, file string) error {
 	return notForAnother(env.Getenv, os.Getuid(), platform.OwnedByOther, file)
 }

@@ -22,7 +22,7 @@ func terraformFile(env Env) (string, error) {
 
 const terraformLine = `credentials_helper "clerk" {}`
 
-// terraformLink is where Terraform looks for a helper of our name. The person makes the link.
+// terraformLink is where Terraform looks for a helper of our name: a link, which the person makes.
 const terraformLink = "~/.terraform.d/plugins/terraform-credentials-clerk"
 
 func terraformAfter([]Host) []string {
@@ -42,10 +42,10 @@ func terraformLeft(env Env) ([]string, error) {
 	if _, err := os.Lstat(file); err != nil {
 		return nil, nil
 	}
-	return []string{"the link that Terraform found us by is left, and nothing needs it now:", "  rm " + terraformLink}, nil
+	return []string{"the link by which Terraform found us is left, and is not needed any more:", "  rm " + terraformLink}, nil
 }
 
-// terraformAdd adds a block, of which Terraform takes one only.
+// terraformAdd adds our block. Terraform accepts only one of the kind.
 func terraformAdd(text []byte) ([]byte, error) {
 	helper, err := terraformHelper(text)
 	switch {
@@ -54,7 +54,7 @@ func terraformAdd(text []byte) ([]byte, error) {
 	case helper == "clerk":
 		return text, nil
 	case helper != "":
-		return nil, fmt.Errorf("it has the credentials helper %q already, and Terraform takes one: take that block out first", helper)
+		return nil, fmt.Errorf("it has the credentials helper %q already, and Terraform accepts only one: remove that block first", helper)
 	}
 	return AppendLines(text, []string{terraformLine}), nil
 }
@@ -69,8 +69,8 @@ func terraformRemove(text []byte) ([]byte, error) {
 	return text, nil
 }
 
-// terraformHelper finds the name in credentials_helper "NAME" outside of comments, and checks that braces and quotes are
-// closed. The rest of the language does not matter here.
+// terraformHelper returns the name in credentials_helper "NAME" outside of comments, or "", and checks that braces and
+// quotes are closed. It ignores the rest of the language. Errors begin with the line.
 func terraformHelper(text []byte) (string, error) {
 	var open []int // lines of the braces
 	var plain strings.Builder

@@ -1,13 +1,12 @@
-// Package toolconfig edits the configuration files of the tools that setup tells of us.
+// Package toolconfig edits the configuration files of tools, so that they ask us for credentials.
 //
-// A tool's file and the hosts of the configuration come in; the text with our lines in it, or without them, goes out, as
-// a diff to agree to and then as a file. [Tools] is the one table of tools: what each needs in its file, what is left to
-// do by hand, and how all of it is taken back. Text that is not ours stays byte for byte, and a file that cannot be
-// understood is never changed. The package runs no program, asks no network and holds no token.
+// A tool's file and the hosts of the configuration come in; a change to the file goes out, which [Apply] shows as a diff
+// and then writes. [Tools] is the one table of tools: the lines that each needs, what is left to do by hand, and how all
+// of it is undone. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
+// package runs no program, uses no network and handles no token.
 package toolconfig
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -19,44 +18,43 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Tool is a row of the table.
+// Tool is a tool that setup can configure: a row of the table.
 type Tool struct {
-	// Name is what people call the tool, and the word for it after setup and unset.
+	// Name is the tool's name, as in "setup NAME" and "unset NAME".
 	Name string
-	// Calls is the program that must be in the PATH for the tool to find us; empty where a link elsewhere leads to us.
+	// Calls is the program that the tool runs, which must be in the PATH; empty if the tool finds us by a link elsewhere.
 	Calls string
-	// EveryHost reports whether one setting is enough for all hosts: the tool asks about each.
+	// EveryHost reports whether one setting makes the tool ask us about every host.
 	EveryHost bool
 	// Offered reports whether setup without a tool offers this one.
 	Offered bool
 
 	file func(Env) (string, error)
-	// programs are those of which one is there where the tool is used; nil for a tool that is taken for granted.
+	// programs shows that the tool is used: one of them is in the PATH. Nil for a tool that everybody is taken to use.
 	programs []string
-	// refuses gives the reason why the tool cannot be told of a host, and what to do about it. Nil for one that can be
-	// told of all.
+	// refuses returns why the tool cannot be set up for a host, and the remedy, or two empty texts. Nil if it can be for all.
 	refuses func(config.Host) (why, remedy string)
-	// add makes the tool ask us about hosts, and remove takes out what add has written: for some hosts or, if they are
-	// nil, for all. A tool with EveryHost gets nil in both.
+	// add makes the tool ask us about hosts; remove removes what add has written, for all hosts if they are nil. A tool
+	// with EveryHost gets nil in both.
 	add, remove func(text []byte, hosts []Host) ([]byte, error)
-	// without takes out all that is ours; nil for remove of all hosts.
+	// without removes everything of ours; if nil, remove does.
 	without func(text []byte) ([]byte, error)
 	// again is add for comparing a backup with an undone text; see Edit.Again.
 	again func(text []byte, hosts []Host) ([]byte, error)
-	// blank reports whether nothing is left in a file that setup has made.
+	// blank reports whether nothing is left in a file that setup has created.
 	blank func(text []byte) bool
-	// private is for a file that holds secrets of others.
+	// private is set for a file that may also hold secrets of the tool.
 	private bool
-	// after is what is left for the person to do: text, and commands that begin with blanks. Nil for nothing.
+	// after returns what is left to do by hand: text, and commands, which begin with blanks. May be nil.
 	after func(hosts []Host) []string
-	// left is what unset leaves for the person to take back. Nil for nothing.
+	// left returns what unset leaves to undo by hand. May be nil.
 	left func(Env) ([]string, error)
-	// all and undoAll are setup for every host there is, and its undoing. Nil for a tool that has no such setting.
+	// all and undoAll are setup for every host there is, and its undo. Nil for a tool that has no such setting.
 	all     func(Env) ([]Edit, error)
 	undoAll func(Env, Edit) ([]Edit, error)
 }
 
-// Tools is the table. A new tool is a file of this package, its test, and a row here.
+// Tools returns the table. A new tool is a file of this package, its test, and a row here.
 func Tools() []Tool {
 	return []Tool{
 		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, remove: gitRemoveHosts, blank: isBlank},
@@ -76,7 +74,7 @@ func Tools() []Tool {
 	}
 }
 
-// Names are the names of all tools, in the table's order.
+// Names returns the names of all tools, in the table's order.
 func Names() []string {
 	var names []string
 	for _, t := range Tools() {
@@ -85,7 +83,7 @@ func Names() []string {
 	return names
 }
 
-// Named finds a tool by its name.
+// Named returns the tool of that name, if there is one.
 func Named(name string) (Tool, bool) {
 	all := Tools()
 	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == name })
@@ -95,19 +93,20 @@ func Named(name string) (Tool, bool) {
 	return all[i], true
 }
 
-// everyHost makes a row's function of an edit that is the same for all hosts.
+// everyHost adapts an edit that is the same for all hosts.
 func everyHost(edit func([]byte) ([]byte, error)) func([]byte, []Host) ([]byte, error) {
 	return func(text []byte, _ []Host) ([]byte, error) { return edit(text) }
 }
 
-// Env is what of the process the files depend on.
+// Env is the part of the process's environment that this package uses. All fields are required.
 type Env struct {
+	// Getenv is [os.Getenv] or like it.
 	Getenv func(string) string
 	// LookPath finds a program in the PATH, as [os/exec.LookPath] does.
 	LookPath func(program string) (string, error)
-	// OwnConfig is our own configuration file of this user.
+	// OwnConfig returns the path of this user's own configuration file for clerk-credential-helper.
 	OwnConfig func() (string, error)
-	// FindFallback gives the path of another docker helper, such as "osxkeychain".
+	// FindFallback returns the path of another docker helper, given its path or a name such as "osxkeychain".
 	FindFallback func(name string) (string, error)
 }
 
@@ -122,30 +121,34 @@ func (env Env) home() (string, error) {
 	return home, nil
 }
 
-// RequestError is a change that cannot be made, whatever is in the tool's file.
+// RequestError means that a change cannot be made, whatever the tool's file contains.
 type RequestError struct{ Err error }
 
 func (e *RequestError) Error() string { return e.Err.Error() }
 
 func (e *RequestError) Unwrap() error { return e.Err }
 
-// Change is what setup does to a tool's files.
+// Change is the set of edits that configures a tool.
 type Change struct {
+	// Edits are for Apply, in this order.
 	Edits []Edit
-	// LeftOut are the hosts that the tool cannot be told of.
+	// LeftOut are the hosts that the tool cannot be set up for.
 	LeftOut []LeftOut
-	// After is what is left for the person to do: text, and commands that begin with blanks.
+	// After is what is left to do by hand: text, and commands, which begin with blanks.
 	After []string
 }
 
-// LeftOut is a host that a tool cannot be told of, and what to do about it.
+// LeftOut is a host that a tool cannot be set up for.
 type LeftOut struct {
-	Err    error
-	Remedy string
+	Err    error  // names the tool, the reason and the host
+	Remedy string // what the user can do instead
 }
 
-// Setup makes the tool ask us about hosts of the configuration, which a tool with EveryHost passes over. If profile is not
-// empty, the hosts are that one's. The error is a *RequestError if the tool can be told of none of them.
+// Setup returns the change that makes the tool ask us about hosts of the configuration. A tool with EveryHost ignores the
+// hosts. If profile is not empty, it is the one that the hosts belong to. The change is not made yet: that is for Apply.
+//
+// The error is a *RequestError if the tool can be set up for none of the hosts; otherwise the tool's file could not be
+// found, for example because there is no home folder.
 func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile string) (Change, error) {
 	var c Change
 	file, err := t.file(env)
@@ -164,7 +167,7 @@ func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile st
 			c.LeftOut = append(c.LeftOut, LeftOut{fmt.Errorf("%s %s: left out %q", t.Name, why, h), remedy})
 		}
 		if exact == nil {
-			return c, &RequestError{fmt.Errorf("there is no host that %s could be told of", t.Name)}
+			return c, &RequestError{fmt.Errorf("%s can be set up for none of the hosts", t.Name)}
 		}
 		taken = hostsOf(cfg, exact, profile)
 	}
@@ -177,8 +180,10 @@ func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile st
 	return c, nil
 }
 
-// SetupAll makes the tool ask us about every host there is. The error is a *RequestError for a tool that has no such
-// setting.
+// SetupAll returns the change that makes the tool ask us about every host there is, also those of no profile.
+//
+// The error is a *RequestError for a tool that has no such setting, a *config.Error if the tool's file cannot be parsed, or
+// why a file or the previous helper could not be found.
 func (t Tool) SetupAll(env Env) (Change, error) {
 	if t.all == nil {
 		return Change{}, &RequestError{errors.New("--all is about docker")}
@@ -194,7 +199,7 @@ func (t Tool) refuse(h config.Host) (why, remedy string) {
 	return t.refuses(h)
 }
 
-// edit is the part that all changes of setup to the tool's file share.
+// edit returns an edit of the tool's file that lacks only its Change.
 func (t Tool) edit(file string) Edit {
 	without := t.without
 	if without == nil {
@@ -203,7 +208,10 @@ func (t Tool) edit(file string) Edit {
 	return Edit{File: file, Private: t.private, Blank: t.blank, Without: without}
 }
 
-// Unset takes back what setup has written: for hosts of the configuration if profile is not empty, else all of it.
+// Unset returns the edits, for Apply, that undo Setup for some hosts, or for all if hosts is nil. If profile is not empty,
+// it is the one that the hosts belong to; if it is empty, SetupAll is undone too. A tool with EveryHost ignores the hosts.
+//
+// The error is a *config.Error if our own configuration cannot be parsed, or why a file could not be found.
 func (t Tool) Unset(env Env, cfg *config.Config, hosts []config.Host, profile string) ([]Edit, error) {
 	file, err := t.file(env)
 	if err != nil {
@@ -227,7 +235,7 @@ func (t Tool) Unset(env Env, cfg *config.Config, hosts []config.Host, profile st
 	return []Edit{e}, nil
 }
 
-// Left is what unset leaves for the person to take back: text, and commands that begin with blanks.
+// Left returns what unset leaves to undo by hand: text, and commands, which begin with blanks.
 func (t Tool) Left(env Env) ([]string, error) {
 	if t.left == nil {
 		return nil, nil
@@ -235,7 +243,8 @@ func (t Tool) Left(env Env) ([]string, error) {
 	return t.left(env)
 }
 
-// Used reports whether this person has the tool, or a file of it.
+// Used reports whether the user seems to use the tool: its program is in the PATH, or its file exists. It is true for a
+// tool whose program is not looked for.
 func (t Tool) Used(env Env) bool {
 	if t.programs == nil {
 		return true
@@ -266,14 +275,14 @@ func (t Tool) Inspect(env Env) (file string, ours bool, err error) {
 	return file, err == nil && !bytes.Equal(rest, text), err
 }
 
-// Host is a host that a tool is told of.
+// Host is a host that a tool is set up for.
 type Host struct {
-	Name    string // the pattern, such as git.acme.dev:8443
-	Profile string // whose token it gets
-	Plain   bool   // http reaches it too: it is this machine
+	Name    string // the pattern, such as git.acme.dev:8443 or *.pkg.acme.dev
+	Profile string // the profile whose token it gets
+	Plain   bool   // it is on loopback, so http is allowed too
 }
 
-// hostsOf gives each host the profile that answers for it where no user name chooses: the first one.
+// hostsOf adds to each host the profile that answers if no user name chooses another: the first one.
 func hostsOf(cfg *config.Config, hosts []config.Host, profile string) []Host {
 	var all []Host
 	for _, h := range hosts {
@@ -288,7 +297,7 @@ func hostsOf(cfg *config.Config, hosts []config.Host, profile string) []Host {
 	return all
 }
 
-// hostNames are the names of hosts; nil stays nil.
+// hostNames returns the names of hosts, nil for nil.
 func hostNames(hosts []Host) []string {
 	var names []string
 	for _, h := range hosts {
@@ -297,7 +306,7 @@ func hostNames(hosts []Host) []string {
 	return names
 }
 
-// configFile is below the folder that most programs take on each system.
+// configFile returns a path below [os.UserConfigDir].
 func configFile(elements ...string) (string, error) {
 	folder, err := os.UserConfigDir()
 	if err != nil {
@@ -306,13 +315,13 @@ func configFile(elements ...string) (string, error) {
 	return filepath.Join(append([]string{folder}, elements...)...), nil
 }
 
-// below is the file that a shell means by a path in the home folder.
+// below expands ~/ in a path, as a shell does.
 func (env Env) below(path string) (string, error) {
 	home, err := env.home()
 	return filepath.Join(home, filepath.FromSlash(strings.TrimPrefix(path, "~/"))), err
 }
 
-// leadsToUs reports whether a file is a link to this program, or was one before the program was removed.
+// leadsToUs reports whether a file is a symbolic link to this program, which may have been removed.
 func leadsToUs(file string) bool {
 	target, err := os.Readlink(file)
 	if err != nil {
