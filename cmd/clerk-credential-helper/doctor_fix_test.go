@@ -13,8 +13,8 @@ import (
 
 const stateBelow = ".local/state/clerk-credential-helper"
 
-// faultsToMend is what --fix can repair, one thing at a time. broken says what is there, and is asked again afterwards.
-func faultsToMend(t *testing.T) []fixable {
+// faultsToFix is what --fix can repair, one thing at a time. broken says what is there, and is asked again afterwards.
+func faultsToFix(t *testing.T) []fixable {
 	mode := func(path string) func(home string) bool {
 		return func(home string) bool {
 			info, err := os.Stat(filepath.Join(home, path))
@@ -121,7 +121,7 @@ type fixable struct {
 }
 
 func TestDoctorFix(t *testing.T) {
-	for _, tt := range faultsToMend(t) {
+	for _, tt := range faultsToFix(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, home := wellSetUp(t)
 			if status, _, words := runHere("login"); status != exitOK {

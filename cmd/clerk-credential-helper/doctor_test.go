@@ -105,15 +105,15 @@ func TestDoctorBroken(t *testing.T) {
 			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, "missing.toml"))
 		}, doctor.Failing, "missing.toml", "CLERK_HELPER_CONFIG"},
 		{"configuration malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, own), "[profiles.a\n") },
-			doctor.Failing, "config.toml:1", "mend"},
+			doctor.Failing, "config.toml:1", "correct it"},
 		{"unknown key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id", "clientid")
-		}, doctor.Failing, `did you mean "client_id"`, "mend"},
+		}, doctor.Failing, `did you mean "client_id"`, "correct it"},
 		{"configuration open to others", func(t *testing.T, w *world, home string) { chmod(t, filepath.Join(home, own), 0o666) },
 			doctor.Failing, "may be written by others", "chmod go-w"},
 		{"one host in two profiles", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, own), "[profiles.a]\nissuer=\"https://a.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n[profiles.b]\nissuer=\"https://b.dev\"\nclient_id=\"x\"\nhosts=[\"git.a.dev\"]\n")
-		}, doctor.Failing, "belongs to profile", "mend"},
+		}, doctor.Failing, "belongs to profile", "correct it"},
 		{"unknown store", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "cellar") },
 			doctor.Failing, `unknown store "cellar"`, "CLERK_HELPER_STORE is"},
 		{"store switched off", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_STORE", "none") },
@@ -161,7 +161,7 @@ func TestDoctorBroken(t *testing.T) {
 			rewrite(t, filepath.Join(home, own), "client_id", "ca_file = \"/nowhere/ca.pem\"\nclient_id")
 		}, doctor.Failing, "/nowhere/ca.pem", "correct ca_file"},
 		{"proxy malformed", func(t *testing.T, w *world, home string) { t.Setenv("HTTPS_PROXY", "http://u:secret@[proxy:3128") },
-			doctor.Failing, "HTTPS_PROXY is no address", "unset"},
+			doctor.Failing, "HTTPS_PROXY is not the address", "unset"},
 		{"injected secret key", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_TOKEN", "sk_live_secret") },
 			doctor.Failing, "is a secret key", "unset"},
 		{"injected twice", func(t *testing.T, w *world, home string) {
@@ -172,8 +172,8 @@ func TestDoctorBroken(t *testing.T) {
 			// {"alg":"RS256"} . {"iss":ISSUER,"exp":1}
 			t.Setenv("CLERK_HELPER_TOKEN", oldToken(os.Getenv("ISSUER")))
 		}, doctor.Failing, "expired at 1970", "unset"},
-		{"nobody may be asked", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "never") },
-			doctor.Doubt, "nobody is ever asked", "unset"},
+		{"sign-in switched off", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "never") },
+			doctor.Doubt, "you are never asked", "unset"},
 		{"interactive misspelt", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "yes") },
 			doctor.Failing, `CLERK_HELPER_INTERACTIVE is "yes"`, "auto, always or never"},
 		{"browser missing", func(t *testing.T, w *world, home string) { t.Setenv("BROWSER", "/nowhere/firefox") },
@@ -200,19 +200,19 @@ func TestDoctorBroken(t *testing.T) {
 			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper =\n\thelper = clerk\n[credential \"https://git.acme.dev\"]\n\tusername = robot\n")
 		}, doctor.Doubt, `the user "robot"`, "--unset credential.https://git.acme.dev.username"},
 		{"git's file malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".gitconfig"), "[user\n") },
-			doctor.Failing, "bad config line 1", "mend"},
+			doctor.Failing, "bad config line 1", "fix the file"},
 		{"docker was not told", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".docker/config.json"), "{}") },
 			doctor.Doubt, "does not ask us for any registry", "setup docker"},
 		{"docker's file malformed", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), "{\n,}")
 		},
-			doctor.Failing, "config.json: line 2", "mend"},
+			doctor.Failing, "config.json: line 2", "fix that line"},
 		{"docker has a password", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), `{"auths":{"registry.acme.dev":{"auth":"YTpi"}},"credsStore":"clerk"}`)
 		}, doctor.Doubt, "password for registry.acme.dev in the clear", "docker logout registry.acme.dev"},
 		{"docker asks another helper", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".docker/config.json"), `{"credHelpers":{"registry.acme.dev":"ecr-login"},"credsStore":"clerk"}`)
-		}, doctor.Doubt, `it asks "ecr-login"`, "take that line out"},
+		}, doctor.Doubt, `it asks "ecr-login"`, "remove that line"},
 		{"docker believes a variable", func(t *testing.T, w *world, home string) { t.Setenv("DOCKER_AUTH_CONFIG", "{}") },
 			doctor.Doubt, "asks no helper", "unset DOCKER_AUTH_CONFIG"},
 		{"cargo's file malformed", func(t *testing.T, w *world, home string) {

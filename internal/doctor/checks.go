@@ -26,30 +26,30 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Finding is what one check has found.
+// Finding is the result of one check. "doctor --json" prints an array of them.
 type Finding struct {
-	Check  string `json:"check"`
+	Check  string `json:"check"` // what was checked, such as "store" or "session of acme"
 	State  State  `json:"state"`
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy,omitempty"` // always there unless all is well
-	// Offers are what --fix would do about it.
+	Detail string `json:"detail"`           // may contain foreign text: Print escapes it
+	Remedy string `json:"remedy,omitempty"` // empty only if State is Fine
+	// Offers describes the repairs that Fix offers, usually as commands.
 	Offers  []string `json:"repairs,omitempty"`
 	repairs []repair
 }
 
-// State is how a check has ended.
+// State is the outcome of a check.
 type State string
 
 const (
 	Fine    State = "ok"
-	Doubt   State = "warning" // works, or is not asked for; the person should know
+	Doubt   State = "warning" // tools work, or it was configured so; the user should know
 	Failing State = "failed"
 )
 
 const (
-	// Limit bounds the questions to one issuer.
+	// Limit is the time for the requests to one issuer, or for one run of git.
 	Limit = 10 * time.Second
-	// A token's times are believed within 30 s (internal/clerk); a clock near that is on its way out.
+	// The times of a token are accepted within 30 s (internal/clerk); a clock that is nearly so wrong deserves a warning.
 	skewMost = 30 * time.Second
 	skewSome = 10 * time.Second
 )
@@ -80,7 +80,8 @@ func (d *doctor) add(check string, how State, detail, remedy string, repairs []r
 	d.findings = append(d.findings, f)
 }
 
-// Run makes all checks.
+// Run runs all checks and returns their findings in a fixed order. The requests to each issuer are limited by Limit, and so
+// is git. The end of ctx makes checks fail.
 func Run(ctx context.Context, env Env) []Finding {
 	d := &doctor{env: env}
 	cfg := d.configuration()
@@ -100,13 +101,13 @@ func Run(ctx context.Context, env Env) []Finding {
 	return d.findings
 }
 
-// tell prints what a check has found, without what helps.
+// tell prints a finding without its remedy.
 func (f Finding) tell(w io.Writer) {
 	mark := map[State]string{Fine: "ok", Doubt: "warning", Failing: "FAILED"}[f.State]
 	console.Fact(w, mark, f.Check+": "+f.Detail)
 }
 
-// Print prints findings, each with what helps.
+// Print prints findings for people, each with its remedy, in lines of console.Width columns.
 func Print(w io.Writer, findings []Finding) {
 	for _, f := range findings {
 		f.tell(w)
@@ -128,23 +129,23 @@ func (d *doctor) configuration() *config.Config {
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return &config.Config{}
 	case errors.Is(err, platform.ErrWritable):
-		d.fail(check, err.Error(), "chmod go-w the file or folder that is named", d.closeConfigurations()...)
+		d.fail(check, err.Error(), "chmod go-w that file or folder", d.closeConfigurations()...)
 		return &config.Config{}
 	case errors.Is(err, platform.ErrForeign):
-		d.fail(check, err.Error(), "whoever owns it decides where your tokens go: sudo chown \"$(id -un)\" the file or folder that is named, if it says what it should")
+		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then sudo chown \"$(id -un)\" FILE")
 		return &config.Config{}
 	case errors.Is(err, fs.ErrNotExist) && d.env.Tools.Getenv("CLERK_HELPER_CONFIG") != "":
 		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")
 		return &config.Config{}
 	case err != nil:
-		d.fail(check, err.Error(), "mend what is named; README.md lists every key")
+		d.fail(check, err.Error(), "correct it; README.md lists every key")
 		return &config.Config{}
 	}
 	d.ok(check, "%s", cfg.Names())
 	return cfg
 }
 
-// store proves that the keychain keeps, gives back and deletes, and that its locks can be taken.
+// store checks that the keychain stores, returns and deletes, and that its locks can be taken.
 func (d *doctor) store(ctx context.Context) {
 	const check = "store"
 	keychain, err := d.env.Keychain()
@@ -167,7 +168,7 @@ func (d *doctor) store(ctx context.Context) {
 		got, err = keychain.Get(ctx, name)
 	}
 	if err == nil && got != secret {
-		err = errors.New("it gives back something else than it took")
+		err = errors.New("it returned a different value than was stored")
 	}
 	if err == nil {
 		err = keychain.Delete(ctx, name)
@@ -181,10 +182,10 @@ func (d *doctor) store(ctx context.Context) {
 		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), storeRemedy(err))
 		return
 	case keychain.InMemory(ctx) && !chosen:
-		d.warn(check, keychain.Explain(ctx)+": keeps, gives back and deletes",
+		d.warn(check, keychain.Explain(ctx)+": stores, returns and deletes",
 			"sign in again after a reboot; or CLERK_HELPER_STORE=file keeps the session in a file that only you can read")
 	default:
-		d.ok(check, "%s: keeps, gives back and deletes", keychain.Explain(ctx))
+		d.ok(check, "%s: stores, returns and deletes", keychain.Explain(ctx))
 	}
 
 	folder, err := keychain.LockDir()
@@ -199,37 +200,37 @@ func (d *doctor) store(ctx context.Context) {
 	d.fail("locks", err.Error(), storeRemedy(err))
 }
 
-// homeRemedy is for where HOME, or what Windows has in its place, is not set.
+// homeRemedy is the remedy if HOME, or its equivalent on Windows, is not set.
 const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
 
-// storeRemedy is what helps where the store does not work. What would lose the sessions in it is never advised.
+// storeRemedy returns the remedy for a store that does not work. It never advises what would lose the sessions in it.
 func storeRemedy(err error) string {
 	switch remedy := Hint(err); {
 	case remedy != "":
 		return remedy
 	case errors.Is(err, platform.ErrForeign):
-		return "sudo chown -R \"$(id -un)\" the folder that is named: a program that ran as somebody else has made it"
+		return "sudo chown -R \"$(id -un)\" FOLDER: a program that ran as another user has created it"
 	case errors.Is(err, platform.ErrOpen):
-		return "chmod 0700 the folder that is named, or 0600 the file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+		return "chmod 0700 that folder, or 0600 that file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
 	case errors.Is(err, fs.ErrPermission):
-		return "let this user write to the folder that is named: chmod u+rwx, or have its owner or the sandbox allow it"
+		return "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on that disk"
 	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
-		return "move away what is in the folder's place: it is none of ours"
+		return "move away what is in the folder's place: it is not ours"
 	}
-	return "mend what is named, or choose another store with CLERK_HELPER_STORE"
+	return "fix that, or choose another store with CLERK_HELPER_STORE"
 }
 
-// variables looks at what the environment says: tokens, and words that mean something else than they were meant to.
+// variables checks the environment: settings with wrong values, settings that are easily forgotten, and tokens.
 func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 	const check = "environment"
 	switch mode := d.env.Tools.Getenv("CLERK_HELPER_INTERACTIVE"); mode {
 	case "", "auto", "always":
 	case "never":
-		d.warn(check, "CLERK_HELPER_INTERACTIVE=never: nobody is ever asked to sign in", "unset it where a person works")
+		d.warn(check, "CLERK_HELPER_INTERACTIVE=never: you are never asked to sign in", "unset it where a person works")
 	default:
 		d.fail(check, fmt.Sprintf("CLERK_HELPER_INTERACTIVE is %q", mode), "it is auto, always or never")
 	}
@@ -244,7 +245,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 		u, err := url.Parse(proxy)
 		if err != nil || u.Host == "" && strings.Contains(proxy, "://") {
 			// The value may hold a password.
-			d.fail("proxy", name+" is no address of a proxy", "write it as http://proxy.acme.dev:3128, or unset it")
+			d.fail("proxy", name+" is not the address of a proxy", "write it as http://proxy.acme.dev:3128, or unset it")
 			continue
 		}
 		d.ok("proxy", "%s is set; NO_PROXY is %q", name, d.env.Tools.Getenv("NO_PROXY")+d.env.Tools.Getenv("no_proxy"))
@@ -273,14 +274,14 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 	}
 }
 
-// issuer asks the issuer of a profile, or its page, what a sign-in would ask.
+// issuer makes the requests to a profile's issuer, or page, that a sign-in makes first.
 func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	check := "issuer of " + p.Name
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
 	client, err := d.env.Client(p)
 	if err != nil {
-		d.fail(check, err.Error(), "correct ca_file in profile "+p.Name+", or take it out")
+		d.fail(check, err.Error(), "correct ca_file in profile "+p.Name+", or remove it")
 		return
 	}
 	dated := &datedTransport{base: client.Transport}
@@ -293,11 +294,11 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	}
 	d.ok(check, "%s", p.Issuer)
 	if skew := dated.ahead.Abs().Round(time.Second); skew > skewSome {
-		words := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
+		detail := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
 		if skew > skewMost {
-			d.fail("clock", words+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
+			d.fail("clock", detail+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
 		} else {
-			d.warn("clock", words, "set the clock, for instance by NTP: beyond 30s tokens are refused")
+			d.warn("clock", detail, "set the clock, for instance by NTP: beyond 30s tokens are refused")
 		}
 	} else {
 		d.ok("clock", "within %v of the issuer's", skewSome)
@@ -309,12 +310,12 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	d.ok("keys of "+p.Name, "%d", keys)
 }
 
-// unusable is why nobody can sign in to p, and what helps.
+// unusable returns why no sign-in to p is possible, and the remedy.
 func (d *doctor) unusable(p *config.Profile, err error) (detail, remedy string) {
 	const proxies = "behind a proxy set HTTPS_PROXY, with a company's own roots ca_file"
-	var refused *clerk.ResponseError
-	var network *url.Error
-	silent := errors.As(err, &refused) || errors.As(err, &network)
+	_, refused := errors.AsType[*clerk.ResponseError](err)
+	_, network := errors.AsType[*url.Error](err)
+	silent := refused || network
 	switch {
 	case p.Companion && silent:
 		return fmt.Sprintf("%s does not answer as a companion page: %v", p.Issuer, err), "clerk-credential-helper companion check " + p.Issuer + " says more; " + proxies
@@ -328,7 +329,7 @@ func (d *doctor) unusable(p *config.Profile, err error) (detail, remedy string) 
 	return err.Error(), "tokens are never sent elsewhere, and never without PKCE: ask the issuer's administrator"
 }
 
-// datedTransport notes how far the server's clock is ahead of ours, by the Date of its first answer.
+// datedTransport records how far the server's clock is ahead of ours, by the Date of its first answer (RFC 9110 §6.6.1).
 type datedTransport struct {
 	base  http.RoundTripper
 	asked bool
@@ -348,7 +349,7 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// session looks at what the keychain holds.
+// session checks what the keychain holds for a profile.
 func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	if p.IsMachine {
 		if d.env.Tools.Getenv("CLERK_MACHINE_SECRET_KEY") == "" {
@@ -361,18 +362,18 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if err != nil {
 		return
 	}
-	// The keychain is what is looked at, not what the environment brings or whether the person may be asked here.
+	// Only the keychain is checked here: not the environment, nor whether the user may be asked.
 	b.Injected, b.Person = nil, broker.NoPerson{Reason: errors.New("doctor asks no person")}
 	plan := b.Plan(ctx, p)
 	if errors.Is(plan.Why, platform.ErrLocked) || errors.Is(plan.Why, platform.ErrUnavailable) {
-		return // the store's finding says so
+		return // already in the store's finding
 	}
 	s, now := plan.Session, b.Now()
 	token, refreshable, legacy := s.Token(p) != "", s.RefreshToken != "", p.LegacyPage != ""
 	unread := plan.Next == broker.NextRefuse && plan.Source == broker.SourceNone
-	unreadWords, unreadRemedy, paused, last := "", "", false, ""
+	unreadDetail, unreadRemedy, paused, last := "", "", false, ""
 	if unread {
-		unreadWords, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
+		unreadDetail, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
 	}
 	until, why := b.CoolDown(ctx, p)
 	if why != nil {
@@ -384,8 +385,8 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		state          State
 		detail, remedy string
 	}{
-		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadWords, login},
-		{unread, Failing, unreadWords, unreadRemedy},
+		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadDetail, login},
+		{unread, Failing, unreadDetail, unreadRemedy},
 		{paused && s.SignedOut, Doubt, "you signed out; tools do not ask; " + last, login},
 		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},
 		{paused, Doubt, last + "; tools ask again after " + until.Local().Format(time.TimeOnly), login},
@@ -393,7 +394,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{s.Given && !token, Doubt, "the token of login --with-token was refused by a server, and is gone", login + " --with-token, with a new one"},
 		{token && !refreshable && s.Expired(now), Doubt, "its token has expired, and cannot be refreshed", login},
 		{s.Given, Fine, cmp.Or(s.Account(), "a token") + " by login --with-token; it cannot be refreshed", ""},
-		{s.BelowMinTTL(p), Doubt, BelowMinTTL(p, s), "lower min_ttl, or have the issuer give a longer life"},
+		{s.BelowMinTTL(p), Doubt, BelowMinTTL(p, s), "lower min_ttl, or have the issuer raise the token's lifetime"},
 		{token && !refreshable && !legacy, Doubt, "it has no refresh token: a sign-in is needed each time the token ends", "allow the scope offline_access to the OAuth application in Clerk's dashboard, then " + login},
 		{s.FromFuture(now), Failing, "it was received in the future: the clock was set back", "set the clock, or " + login},
 		{token || refreshable, Fine, s.Account(), ""},
@@ -407,7 +408,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	}
 }
 
-// listener proves that a browser's redirect would reach us.
+// listener checks that a browser's redirect would reach us.
 func (d *doctor) listener() {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -439,11 +440,11 @@ func (d *doctor) browser() {
 	case place.Terminal != "":
 		d.warn(check, "none could be started here; the address is shown on the terminal", "open the address on a machine with a browser, or use CLERK_HELPER_TOKEN")
 	default:
-		d.warn(check, "there is neither a browser nor a terminal: nobody can sign in here", "clerk-credential-helper login in a terminal, or CLERK_HELPER_TOKEN for CI")
+		d.warn(check, "there is neither a browser nor a terminal: a sign-in is not possible here", "clerk-credential-helper login in a terminal, or CLERK_HELPER_TOKEN for CI")
 	}
 }
 
-// program looks for ourselves as tools do.
+// program checks that tools find this program, under its names, in the PATH.
 func (d *doctor) program() {
 	self, err := os.Executable()
 	if err != nil {
@@ -473,7 +474,7 @@ func (d *doctor) program() {
 	}
 }
 
-// git asks git for its helpers, as it would for each host.
+// git asks git for its configuration, and checks which helpers it would ask for each host.
 func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 	const check = "git"
 	program, err := d.env.Tools.LookPath("git")
@@ -482,22 +483,22 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
-	// In a folder that is no repository, so that only the person's own configuration is read.
+	// In a folder that is not a repository, so that only the user's own configuration is read.
 	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^credential\.(.*\.)?(helper|username)$`)
 	cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)
-	cmd.WaitDelay = time.Second // a script in git's place leaves its git behind, with the pipe
+	cmd.WaitDelay = time.Second // a wrapper script that is killed leaves its git behind, which holds the pipe
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
-		d.fail(check, "it did not show its configuration in time", "git config --list must end by itself")
+		d.fail(check, "it did not show its configuration in time", "check that git config --list ends by itself")
 		return
 	}
-	var exit *exec.ExitError
-	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
-		words := err.Error()
-		if exit != nil {
-			words = strings.TrimSpace(string(exit.Stderr))
+	exit, exited := errors.AsType[*exec.ExitError](err)
+	if err != nil && !(exited && exit.ExitCode() == 1) { // 1 means that no key matches
+		message := err.Error()
+		if exited {
+			message = strings.TrimSpace(string(exit.Stderr))
 		}
-		d.fail(check, "git cannot read its configuration: "+words, "mend the file and the line that git names")
+		d.fail(check, "git cannot read its configuration: "+message, "fix the file and the line that git names")
 		return
 	}
 	settings := toolconfig.ParseGitList(out)
@@ -514,7 +515,7 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 			told = append(told, h.String())
 			if len(helpers) > 1 {
 				others := slices.DeleteFunc(slices.Clone(helpers), toolconfig.IsGitHelper)
-				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to keep", h, strings.Join(others, ", ")),
+				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to store", h, strings.Join(others, ", ")),
 					"clerk-credential-helper setup git", d.setUpGit(cfg))
 			}
 			for _, u := range settings.Usernames(url) {
@@ -535,7 +536,7 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 	d.storedByGit(cfg)
 }
 
-// storedByGit looks for what git-credential-store has kept of our hosts.
+// storedByGit looks for secrets that git-credential-store has stored for our hosts.
 func (d *doctor) storedByGit(cfg *config.Config) {
 	file, text, err := toolconfig.GitStored(d.env.Tools)
 	if err != nil {
@@ -549,7 +550,7 @@ func (d *doctor) storedByGit(cfg *config.Config) {
 	}
 }
 
-// docker reads docker's configuration as docker does.
+// docker reads docker's configuration as docker does, and checks which helpers it would ask for each host.
 func (d *doctor) docker(cfg *config.Config) {
 	const check = "docker"
 	tool, _ := toolconfig.Named("docker")
@@ -561,7 +562,7 @@ func (d *doctor) docker(cfg *config.Config) {
 		return
 	}
 	if err != nil {
-		d.fail(check, fmt.Sprintf("%s: %v", file, err), "mend the line that is named: docker cannot read it either")
+		d.fail(check, fmt.Sprintf("%s: %v", file, err), "fix that line: docker cannot read it either")
 		return
 	}
 	var told []string
@@ -572,7 +573,7 @@ func (d *doctor) docker(cfg *config.Config) {
 			if helper == toolconfig.DockerName {
 				told = append(told, host)
 			} else if named {
-				d.warn(check, fmt.Sprintf("for %s it asks %q", host, helper), "take that line out of "+file+", then: clerk-credential-helper setup docker")
+				d.warn(check, fmt.Sprintf("for %s it asks %q", host, helper), "remove that line from "+file+", then: clerk-credential-helper setup docker")
 			}
 			if docker.HoldsSecret(host) {
 				d.warn(check, fmt.Sprintf("%s holds a password for %s in the clear", file, host), "docker logout "+host)
@@ -591,12 +592,12 @@ func (d *doctor) docker(cfg *config.Config) {
 	}
 }
 
-// CameToNothing says how the last sign-in ended, which need not be a refusal.
+// CameToNothing is the message that the last sign-in did not succeed; why is its error, which need not be a refusal.
 func CameToNothing(why string) string { return "the last sign-in came to nothing (" + why + ")" }
 
-// BelowMinTTL says what becomes of a min_ttl above the token's life.
+// BelowMinTTL is the message that a profile's min_ttl is longer than the life of the session's tokens.
 func BelowMinTTL(p *config.Profile, s broker.Session) string {
-	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is sure", console.Life(p.MinTTL), console.Life(s.Life()))
+	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is guaranteed", console.Life(p.MinTTL), console.Life(s.Life()))
 }
 
 // otherTools looks at the files of the tools that setup knows, besides git and docker, which are asked about each host. A tool

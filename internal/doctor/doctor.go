@@ -1,8 +1,8 @@
-// Package doctor looks at everything that a token's way depends on, and repairs what can be repaired safely.
+// Package doctor checks everything that getting a token depends on, and repairs what can be repaired safely.
 //
-// The parts that the program would use come in, as [Env]; a [Finding] for each check goes out, with what helps, and with
-// what [Fix] would do about it. A check changes nothing but a probe in the keychain that it takes out again, asks no person,
-// and prints no token; a repair is made only after a yes, and none deletes a session.
+// The parts that the program would use come in, as [Env]; a [Finding] for each check goes out, with its remedy and with
+// the repairs that [Fix] offers. A check asks the user nothing, prints no token and changes nothing, except that it stores a
+// probe in the keychain and deletes it. A repair is made only with the user's consent, and none deletes a session.
 package doctor
 
 import (
@@ -13,14 +13,14 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Env is what is looked at. All fields are required.
+// Env is what is checked: the parts that the program itself would use. All fields are required. The functions are called
+// again for each check, so that a repair shows; an error of theirs is a finding.
 type Env struct {
-	Config   func() (*config.Config, error)
+	Config   func() (*config.Config, error) // an error that is config.ErrNone means that there is no profile
 	Keychain func() (*platform.Keychain, error)
 	Broker   func(*config.Config) (*broker.Broker, error)
 	Client   func(*config.Profile) (*clerk.Client, error)
 	Where    func() platform.Surroundings
 	Tools    toolconfig.Env
-	// Version is this program's.
-	Version string
+	Version  string // of this program
 }

@@ -13,8 +13,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// TestStoreRemedy tells apart what keeps a store from working. Nothing that would lose sessions is advised where something
-// else helps.
+// TestStoreRemedy: each cause has a remedy of its own, and none advises to lose sessions where something else helps.
 func TestStoreRemedy(t *testing.T) {
 	const folder = "/home/ada/.local/state/clerk-credential-helper"
 	for _, row := range []struct {
@@ -26,14 +25,14 @@ func TestStoreRemedy(t *testing.T) {
 		{"mounted read-only", &fs.PathError{Op: "open", Path: folder + "/x", Err: syscall.EROFS},
 			"the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME", []string{"chmod", "remove", "lost"}},
 		{"not ours to write", &fs.PathError{Op: "mkdir", Path: folder, Err: fs.ErrPermission},
-			"let this user write to the folder that is named: chmod u+rwx", []string{"0700", "remove", "lost"}},
+			"let this user write to that folder: chmod u+rwx", []string{"0700", "remove", "lost"}},
 		{"the disk is full", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.ENOSPC},
 			"make room", []string{"chmod", "remove", "lost"}},
 		{"open to others", fmt.Errorf("%s %w (mode 0755)", folder, platform.ErrOpen), "chmod 0700", []string{"remove", "lost"}},
 		{"another user's", fmt.Errorf("%s %w (1000)", folder, platform.ErrForeign), "sudo chown", []string{"remove", "lost"}},
 		{"no folder", fmt.Errorf("%s %w", folder, platform.ErrNoFolder), "move away", []string{"chmod", "lost"}},
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
-		{"whatever else", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
+		{"any other error", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {
 		got := storeRemedy(row.err)
 		if !strings.Contains(got, row.want) {
@@ -66,11 +65,11 @@ func TestFixLink(t *testing.T) {
 	if repairs != nil || !strings.Contains(remedy, `export PATH="`+dir+`:$PATH"`) {
 		t.Errorf("the folder is all that is missing in the PATH: %q, %+v", remedy, repairs)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-clerk"), []byte("somebody's own"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-clerk"), []byte("the user's own"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, repairs := notInPath(self, "docker-credential-clerk"); repairs != nil {
-		t.Errorf("somebody's own program would be replaced: %+v", repairs)
+		t.Errorf("the user's own program would be replaced: %+v", repairs)
 	}
 	if _, repairs := notInPath(filepath.Join(dir, "another-name"), "cargo-credential-clerk"); repairs != nil {
 		t.Errorf("a link to nothing would be made: %+v", repairs)

@@ -19,29 +19,32 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// repair is something that can be done about a finding, and cannot make it worse.
+// repair is a safe way to fix a finding.
 type repair struct {
 	what string
 	do   func() error
-	// asks is set for what shows its changes and asks on its own.
+	// asks is set, instead of do, for a repair that shows its changes and asks on its own.
 	asks func(ctx context.Context, x Fix) error
 }
 
-// mendRounds bounds how often is looked again: one fault may hide others.
-const mendRounds = 4
+// fixRounds is how often the checks run at most: one fault may hide others.
+const fixRounds = 4
 
-// Fix says how repairs are made.
+// Fix offers the repairs of findings.
 type Fix struct {
-	Yes     bool // do not ask
-	DryRun  bool // tell the repairs and make none
-	Console *console.Console
+	Yes     bool             // make the repairs without asking
+	DryRun  bool             // show the repairs and make none
+	Console *console.Console // where repairs are shown, on Err, and the user is asked; required
 }
 
-// Make offers every repair once, makes those that the person agrees to, and looks again. The error is why the person could
-// not be asked; a repair that fails is told.
+// Make offers every repair once, makes those that the user agrees to, and runs the checks again, until there is nothing
+// new to offer. It returns the latest findings.
+//
+// A repair that fails is shown and is no error. The error is console.ErrNoTerminal if the user could not be asked,
+// console.ErrCancelled, or that of ctx.
 func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, error) {
 	offered := map[string]bool{}
-	for range mendRounds {
+	for range fixRounds {
 		before := len(offered)
 		for _, f := range findings {
 			told := false
@@ -50,7 +53,7 @@ func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, 
 					continue
 				}
 				offered[r.what] = true
-				if !told { // a person agrees only to a repair of something that they know of
+				if !told { // the user must know what a repair is for
 					f.tell(x.Console.Err)
 					told = true
 				}
@@ -73,7 +76,7 @@ func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, 
 	return findings, nil
 }
 
-// repair tells a repair, asks, and makes it. Its error ends everything; that a repair fails does not.
+// repair shows a repair, asks, and makes it. Its error ends Make; that of the repair itself is only shown.
 func (x Fix) repair(ctx context.Context, r repair) error {
 	fact := func(name, text string) { console.Fact(x.Console.Err, name, text) }
 	fact("repair", r.what)
@@ -111,7 +114,7 @@ func (x Fix) repair(ctx context.Context, r repair) error {
 	return nil
 }
 
-// closeConfigurations takes the permission to write from others, for the files that are this user's and their folders.
+// closeConfigurations returns repairs that make configuration files and their folders unwritable for others.
 func (d *doctor) closeConfigurations() []repair {
 	files := []string{platform.MachineConfig()}
 	if own, err := d.env.Tools.OwnConfig(); err == nil {
@@ -127,7 +130,7 @@ func (d *doctor) closeConfigurations() []repair {
 	slices.Sort(paths)
 	var all []repair
 	for _, path := range slices.Compact(paths) {
-		// A folder like /tmp is everybody's by intention: the file is in the wrong place.
+		// A folder like /tmp is writable for all by intention: the file is in the wrong place.
 		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSticky == 0 && platform.Allows(path, 0o022) {
 			all = append(all, repair{
 				what: "chmod go-w " + path + "; others could write there, so look at what the configuration says",
@@ -138,7 +141,7 @@ func (d *doctor) closeConfigurations() []repair {
 	return all
 }
 
-// keptFolders are those that we keep files in.
+// keptFolders returns the folders that we keep files in.
 func (d *doctor) keptFolders() []string {
 	var folders []string
 	if state, err := platform.StateDir(d.env.Tools.Getenv); err == nil {
@@ -154,14 +157,14 @@ func (d *doctor) keptFolders() []string {
 }
 
 const (
-	// leftAfter is when a temporary file has no writer any more: one has it for moments.
+	// leftAfter is the age at which a temporary file cannot be in use any more.
 	leftAfter = time.Hour
-	// keptMost bounds what is looked at in one folder.
+	// keptMost is how many files of one folder are checked.
 	keptMost = 10_000
 )
 
-// files looks at the files that we keep: their permissions, and what nobody needs any more. It says nothing of what is
-// as it should be.
+// files checks the files that we keep: their permissions, and whether they are still in use. It adds a finding only if
+// something is wrong.
 func (d *doctor) files() {
 	for _, folder := range d.keptFolders() {
 		d.folder(folder)
@@ -169,13 +172,13 @@ func (d *doctor) files() {
 }
 
 func (d *doctor) folder(folder string) {
-	// Root by sudo, in the home folder of the person who called it: nothing there is ours to judge.
+	// Root through sudo, in the home folder of another user, which is not ours to judge.
 	if other, err := platform.OwnedByOther(folder); other || err != nil {
 		return
 	}
 	var entries []fs.DirEntry
 	if f, err := os.Open(folder); err == nil {
-		entries, _ = f.ReadDir(keptMost) // what could be read
+		entries, _ = f.ReadDir(keptMost) // as many as could be read
 		f.Close()
 	}
 	advice := ""
@@ -196,7 +199,7 @@ func (d *doctor) folder(folder string) {
 		temporary := strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
 		switch {
 		case lock && !usableLock(path):
-			d.fail("files", path+" is no lock that could be taken", "remove it", repair{
+			d.fail("files", path+" is not a usable lock", "remove it", repair{
 				what: "rm " + path,
 				do:   func() error { return removeUnlessLock(path) },
 			})
@@ -219,7 +222,7 @@ func (d *doctor) folder(folder string) {
 		})
 	}
 	if left != nil {
-		d.warn("files", fmt.Sprintf("%s left over: %s", areFiles(len(left)), firstOf(left)), "remove what is named: nobody goes by it any more", repair{
+		d.warn("files", fmt.Sprintf("%s left over: %s", areFiles(len(left)), firstOf(left)), "safe to remove: no longer in use", repair{
 			what: fmt.Sprintf("rm %s left over in %s", countFiles(len(left)), folder),
 			do: func() error {
 				var failed []error
@@ -232,7 +235,7 @@ func (d *doctor) folder(folder string) {
 	}
 }
 
-// isSession tells a file that has tokens in it, or had them when it was made.
+// isSession reports whether a file holds tokens, or did when it was written.
 func isSession(e fs.DirEntry) bool {
 	name := strings.TrimPrefix(e.Name(), ".")
 	return (strings.HasPrefix(name, "session-") || strings.HasPrefix(name, "machine-")) && !strings.HasSuffix(name, ".lock")
@@ -241,14 +244,14 @@ func isSession(e fs.DirEntry) bool {
 func usableLock(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return true // gone meanwhile, or nothing that can be said
+		return true // removed meanwhile, or not readable
 	}
 	other, err := platform.OwnedByOther(path)
 	return info.Mode().IsRegular() && (err != nil || !other)
 }
 
-// removeUnlessLock removes what cannot be locked by us, and so is locked by none of us. A lock that is in use must stay: a
-// lock on a removed file excludes nobody.
+// removeUnlessLock removes a file that we cannot lock, and so none of our processes has locked. A usable lock must stay: a
+// lock on a removed file excludes no other process.
 func removeUnlessLock(path string) error {
 	if usableLock(path) {
 		return nil
@@ -264,7 +267,7 @@ func olderThan(path string, age time.Duration) bool {
 func void(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < leftAfter {
-		return false // one that is being written is not looked at too closely
+		return false // it may still be written
 	}
 	text, err := toolconfig.ReadFile(path)
 	return err == nil && broker.RecordExpired(string(text), time.Now())
@@ -284,7 +287,7 @@ func areFiles(n int) string {
 	return fmt.Sprintf("%d files are", n)
 }
 
-// firstOf names the first few.
+// firstOf lists the first few paths.
 func firstOf(paths []string) string {
 	const most = 3
 	if len(paths) > most {
@@ -293,8 +296,8 @@ func firstOf(paths []string) string {
 	return strings.Join(paths, ", ")
 }
 
-// notInPath says what helps a tool to find us by a name: the link that install.sh makes beside the program, or the folder
-// of both in the PATH.
+// notInPath returns the remedy and the repairs if a name of ours is not in the PATH: the link that install.sh makes beside
+// the program, or its folder in the PATH.
 func notInPath(self, name string) (remedy string, repairs []repair) {
 	const program = "clerk-credential-helper"
 	folder := filepath.Dir(self)
@@ -311,7 +314,7 @@ func notInPath(self, name string) (remedy string, repairs []repair) {
 	return fmt.Sprintf(`put %s in the PATH, also of graphical programs; in ~/.profile: export PATH="%[1]s:$PATH"`, folder), nil
 }
 
-// setUpGit is "setup git": our section comes last, and takes back the helpers before it.
+// setUpGit is "setup git", which puts our section last, where it clears the previous helpers.
 func (d *doctor) setUpGit(cfg *config.Config) repair {
 	return repair{what: "clerk-credential-helper setup git", asks: func(ctx context.Context, x Fix) error {
 		git, _ := toolconfig.Named("git")

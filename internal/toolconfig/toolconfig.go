@@ -7,6 +7,7 @@
 package toolconfig
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
