@@ -142,7 +142,7 @@ func TestDoctorFix(t *testing.T) {
 			if !tt.broken(home) || !strings.Contains(strings.Join(strings.Fields(words), " "), tt.offer) {
 				t.Errorf("--dry-run: status %d, broken %v\n%s", status, tt.broken(home), words)
 			}
-			if status, _, words := runHere("doctor", "--fix"); status != exitUsage || !tt.broken(home) || !strings.Contains(words, "nobody can be asked") {
+			if status, _, words := runHere("doctor", "--fix"); status != exitUsage || !tt.broken(home) || !strings.Contains(words, "you cannot be asked") {
 				t.Errorf("without a terminal: status %d, broken %v\n%s", status, tt.broken(home), words)
 			}
 

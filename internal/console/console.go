@@ -1,9 +1,9 @@
-// Package console speaks with the person who typed a command: it prints facts and advice, asks questions, and shows how a
-// sign-in goes on the screen.
+// Package console talks to the person who typed a command: it prints facts and messages, asks questions, and shows the
+// progress of a sign-in.
 //
-// The streams of the process and its environment come in; lines that fit a terminal go out, and answers come back. Foreign
-// text is escaped on its way to a terminal. Where standard input is not a terminal, a question is an error: the package
-// never waits for an answer that cannot come, never reads what a tool sends, and never prints a secret.
+// The streams of the process and its environment come in; lines that fit a terminal go out, and answers come back. If
+// standard input is not a terminal, a question is an error: the package never waits for an answer that cannot come, and
+// never reads what a tool sends. Fact, Tell and Warn escape foreign text; callers of the others do so with [Escape].
 package console
 
 import (
@@ -21,20 +21,21 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// Console is the process's streams, as a command for people uses them.
+// Console is the streams and the environment of a command that a person has typed. All fields are required.
 type Console struct {
-	In       io.Reader
-	Out, Err io.Writer
-	Getenv   func(string) string
+	In     io.Reader           // for answers; only an *os.File can be a terminal
+	Out    io.Writer           // for results
+	Err    io.Writer           // for messages and questions
+	Getenv func(string) string // for TERM, NO_COLOR and the locale
 }
 
-// Show prints to standard output what is not a message: facts, or the lines of a change.
+// Show prints a result to Out, as it is: the caller escapes foreign text.
 func (c *Console) Show(text string) { fmt.Fprint(c.Out, text) }
 
-// Escape makes foreign text harmless for a terminal, as [protocol.Escape] does.
+// Escape makes foreign text harmless for a terminal; see [protocol.Escape].
 func Escape(s string) string { return protocol.Escape(s) }
 
-// JSON prints a value to standard output, indented.
+// JSON prints a value to Out, indented by two blanks.
 func (c *Console) JSON(v any) error {
 	e := json.NewEncoder(c.Out)
 	e.SetEscapeHTML(false)
@@ -48,7 +49,7 @@ func IsTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Confirm asks the person who typed the command. Only y and yes are a yes.
+// Confirm asks a yes-or-no question. Only y and yes, in either case, are a yes. The errors are those of Prompt.
 func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
 	answer, err := c.Prompt(ctx, question+" [y/N] ")
 	if errors.Is(err, ErrNoTerminal) {
@@ -63,13 +64,16 @@ func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
 
 // Errors of Confirm and Prompt.
 var (
-	// ErrNoTerminal means that standard input is not a terminal: the command needs a flag in place of an answer.
-	ErrNoTerminal = errors.New("standard input is not a terminal, so nobody can be asked")
-	// ErrCancelled means that Ctrl-C ended a wait for the person.
+	// ErrNoTerminal means that standard input is not a terminal: the command needs a flag instead of an answer.
+	ErrNoTerminal = errors.New("standard input is not a terminal, so you cannot be asked")
+	// ErrCancelled means that Ctrl-C ended a wait for the user.
 	ErrCancelled = errors.New("it was cancelled")
 )
 
-// Prompt asks for one line on standard input, which must be a terminal: a script has flags for its answers.
+// Prompt prints a question to Err and reads one line from In, which must be a terminal: scripts use flags instead. It
+// returns the line without blanks around it.
+//
+// Errors: ErrNoTerminal; that of WhyEnded if ctx ends first; or that there was no answer, at the end of the input.
 func (c *Console) Prompt(ctx context.Context, question string) (string, error) {
 	if !IsTerminal(c.In) {
 		return "", ErrNoTerminal
@@ -80,8 +84,8 @@ func (c *Console) Prompt(ctx context.Context, question string) (string, error) {
 		err  error
 	}
 	read := make(chan result, 1)
-	go func() { // a terminal cannot be told to stop; the process is about to end then
-		// A terminal gives one line to one read, so nothing of the next answer is lost.
+	go func() { // a read of a terminal cannot be cancelled; the process is about to end then
+		// A terminal returns one line per read, so nothing of the next answer is lost.
 		line, err := bufio.NewReaderSize(c.In, 4096).ReadString('\n')
 		read <- result{line, err}
 	}()
@@ -98,19 +102,19 @@ func (c *Console) Prompt(ctx context.Context, question string) (string, error) {
 	}
 }
 
-// Tell prints lines for a person. At a terminal no word is broken where the line is; a line that begins with blanks is a
-// command to be copied, and stays as it is.
+// Tell prints messages to Err, one a line, escaped. At a terminal they are folded between words, except those that begin
+// with a blank: they are commands to be copied.
 func (c *Console) Tell(texts ...string) {
 	for _, text := range texts {
 		text = protocol.Escape(text)
 		if IsTerminal(c.Err) && !strings.HasPrefix(text, " ") {
-			text = Folded(text)
+			text = folded(text)
 		}
 		fmt.Fprintln(c.Err, text)
 	}
 }
 
-// Warn prints an error and a hint as [protocol.WriteMessage] does, folded as Tell does.
+// Warn prints an error, and a hint if it is not empty, in the form of [protocol.WriteMessage], with Tell.
 func (c *Console) Warn(err error, hint string) {
 	c.Tell("clerk-credential-helper: " + err.Error())
 	if hint != "" {
@@ -118,7 +122,7 @@ func (c *Console) Warn(err error, hint string) {
 	}
 }
 
-// WhyEnded is the end of a wait for a person: ErrCancelled, or the cause of the context.
+// WhyEnded returns why ctx ended a wait for the user: ErrCancelled if it was cancelled, otherwise its cause.
 func WhyEnded(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return ErrCancelled

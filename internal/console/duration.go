@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Life prints a duration as a person would say it: "23h59m", "4m", "12s".
+// Life formats a duration for people: "23h59m", "4m", "12s", or "no time" if it is not positive. It rounds down.
 func Life(d time.Duration) string {
 	switch {
 	case d <= 0:

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	Width      = 80 // what people's terminals have at least
-	FactIndent = 13 // where the text of a fact begins
+	Width      = 80 // of output, in columns; most terminals have at least as many
+	FactIndent = 13 // the column, from 0, in which the text of a fact begins
 )
 
-// Fact prints a name and a text, over several lines where one is too short.
+// Fact prints a name and a text, which it escapes, folded in columns.
 func Fact(w io.Writer, name, text string) { Row(w, name, FactIndent-3, protocol.Escape(text)) }
 
-// Row prints a text beside a name in a column of that width.
+// Row prints a text, folded, beside a name in a column of that width. The caller escapes foreign text.
 func Row(w io.Writer, name string, column int, text string) {
-	fmt.Fprintln(w, Fold(fmt.Sprintf("  %-*s ", column, name), strings.Repeat(" ", column+3), text))
+	fmt.Fprintln(w, fold(fmt.Sprintf("  %-*s ", column, name), strings.Repeat(" ", column+3), text))
 }
 
-// Fold breaks a text between words into lines of a terminal, which begin with first and then with rest. A word is never
-// broken: it may be a path.
-func Fold(first, rest, text string) string {
+// fold breaks a text between words into lines of Width columns, of which the first begins with first and the others with
+// rest. A word is never broken: it may be a path.
+func fold(first, rest, text string) string {
 	var out strings.Builder
 	out.WriteString(first)
 	width := utf8.RuneCountInString(first)
@@ -45,5 +45,5 @@ func Fold(first, rest, text string) string {
 	return strings.TrimRight(out.String(), " ")
 }
 
-// Folded is what Fold makes of a paragraph.
-func Folded(text string) string { return Fold("", "  ", text) }
+// folded folds a paragraph.
+func folded(text string) string { return fold("", "  ", text) }

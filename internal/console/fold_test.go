@@ -17,7 +17,7 @@ func TestFolded(t *testing.T) {
 		{"a path is never broken", "see " + path + ": made", "see\n  " + path + ":\n  made"},
 		{"letters count, not bytes", strings.Repeat("é", 40) + " " + strings.Repeat("é", 39), strings.Repeat("é", 40) + " " + strings.Repeat("é", 39)},
 	} {
-		if got := Folded(row.text); got != row.want {
+		if got := folded(row.text); got != row.want {
 			t.Errorf("%s:\n%s\nnot\n%s", row.reason, got, row.want)
 		}
 	}

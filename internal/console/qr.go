@@ -6,11 +6,11 @@ import (
 	"rsc.io/qr"
 )
 
-// quietZone is what a scanner needs around a QR code, in modules (ISO/IEC 18004).
+// quietZone is the margin that a scanner needs around a QR code, in modules (ISO/IEC 18004).
 const quietZone = 4
 
-// DrawQR draws an address, two rows of modules a line, if the terminal is wide enough. Light modules are what is drawn,
-// as most terminals are dark; with colour both are set.
+// DrawQR draws an address as a QR code, two rows of modules a line. It draws nothing if there is no terminal, or one that is
+// too narrow, is dumb or has no UTF-8. Without colour only the light modules are drawn, since most terminals are dark.
 func (s *Screen) DrawQR(address string) {
 	if address == "" || s.Terminal == nil || !s.redraws || !utf8Terminal(s.getenv) {
 		return
@@ -49,8 +49,8 @@ func (s *Screen) DrawQR(address string) {
 	s.print(b.String())
 }
 
-// utf8Terminal reports whether the locale lets block characters through (POSIX, section 8.2). Without one it is taken for
-// granted: containers have none, and the terminal around them has.
+// utf8Terminal reports whether the locale is a UTF-8 one (POSIX, section 8.2), or none is set: a container often has none,
+// though the terminal around it has UTF-8.
 func utf8Terminal(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if locale := strings.ToLower(getenv(name)); locale != "" {

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// Roff writes requests and text of man(7) to W, and keeps the first error.
+// Roff writes a manual page in the macros of man(7) to W.
 type Roff struct {
 	W   io.Writer
-	Err error
+	Err error // the first error of W, after which nothing is written
 }
 
-// Line writes a request, or a line of text that is roff already.
+// Line writes a line that is roff already: a request or text.
 func (m *Roff) Line(format string, args ...any) {
 	if m.Err == nil {
 		_, m.Err = fmt.Fprintf(m.W, format+"\n", args...)
 	}
 }
 
-// Text is a paragraph of words, over several lines. None of its characters can make a request.
+// Text writes a paragraph of plain text, folded and escaped.
 func (m *Roff) Text(words string) {
-	for line := range strings.SplitSeq(Fold("", "", RoffText(words)), "\n") {
+	for line := range strings.SplitSeq(fold("", "", RoffText(words)), "\n") {
 		m.Verbatim(line)
 	}
 }
 
-// Verbatim is one line of roff's text.
+// Verbatim writes one line of roff text, which cannot become a request.
 func (m *Roff) Verbatim(line string) {
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
 		line = `\&` + line
@@ -36,20 +36,20 @@ func (m *Roff) Verbatim(line string) {
 	}
 }
 
-// RoffText escapes what the language would take for its own. A hyphen becomes the one that can be copied into a shell.
+// RoffText escapes plain text for roff. A hyphen becomes the minus that can be copied into a shell.
 func RoffText(words string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(strings.TrimSpace(words))
 }
 
-// Item is a tagged paragraph; tag is roff already.
+// Item writes a tagged paragraph of plain text; tag is roff already.
 func (m *Roff) Item(tag, words string) {
 	m.Line(".TP")
 	m.Line("%s", tag)
 	m.Text(words)
 }
 
-// RoffBold is a text in bold.
+// RoffBold returns plain text as bold roff.
 func RoffBold(words string) string { return `\fB` + RoffText(words) + `\fP` }
 
-// RoffItalic is a text in italics.
+// RoffItalic returns plain text as italic roff.
 func RoffItalic(words string) string { return `\fI` + RoffText(words) + `\fP` }

@@ -11,22 +11,22 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Screen is where a person sees what happens: the controlling terminal if it listens to us, else standard error. It may be
-// used by several goroutines.
+// Screen shows the progress of a sign-in: on the controlling terminal if this process is in its foreground, otherwise on
+// Console.Err. Its methods may be called from several goroutines. The caller escapes foreign text.
 type Screen struct {
-	// Terminal is nil for standard error.
+	// Terminal is nil if the screen is Console.Err.
 	Terminal *platform.Terminal
 
 	stderr  io.Writer
 	getenv  func(string) string
 	colour  bool
-	redraws bool // a line can be written over
+	redraws bool // a line can be overwritten
 
 	mu      sync.Mutex
-	pending int // columns of the line that is written over, 0 if there is none
+	pending int // columns of the line to be overwritten, 0 if there is none
 }
 
-// OpenScreen takes the controlling terminal if this process is in its foreground. The caller must close the screen.
+// OpenScreen opens the screen. The caller must close it.
 func (c *Console) OpenScreen() *Screen {
 	s := &Screen{stderr: c.Err, getenv: c.Getenv}
 	t, err := platform.OpenTerminal()
@@ -43,7 +43,7 @@ func (c *Console) OpenScreen() *Screen {
 	return s
 }
 
-// Close gives the terminal back.
+// Close closes the terminal.
 func (s *Screen) Close() {
 	if s.Terminal != nil {
 		s.Terminal.Close()
@@ -57,8 +57,8 @@ func (s *Screen) writer() io.Writer {
 	return s.stderr
 }
 
-// Say writes lines, above the one that is written over. At a terminal they break between words, but for those that begin
-// with a blank: an address must stay whole.
+// Say prints lines, above the one of Wait. At a terminal they are folded between words, except those that begin with a
+// blank: an address must stay whole.
 func (s *Screen) Say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if s.Terminal == nil {
@@ -68,7 +68,7 @@ func (s *Screen) Say(format string, args ...any) {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		if !strings.HasPrefix(line, " ") {
-			lines[i] = Folded(line)
+			lines[i] = folded(line)
 		}
 	}
 	s.print(strings.Join(lines, "\n"))
@@ -81,7 +81,7 @@ func (s *Screen) print(text string) {
 	fmt.Fprintln(s.writer(), text)
 }
 
-// wipe takes back the line that is written over. s.mu is held.
+// wipe clears the line that is overwritten. s.mu is held.
 func (s *Screen) wipe() {
 	if s.pending > 0 {
 		fmt.Fprintf(s.writer(), "\r%*s\r", s.pending, "")
@@ -89,23 +89,23 @@ func (s *Screen) wipe() {
 	}
 }
 
-// Wait says until when the person is waited for, and how long that is yet, on one line that does not scroll. Where
-// nothing can be written over it says so once.
+// Wait shows, until ctx ends or stop is called, when the wait for the user ends and how much time is left, on one line that
+// does not scroll. If the screen cannot overwrite a line, it prints the end once. stop must be called, and clears the line.
 func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
-	words := fmt.Sprintf("Waiting until %s; press Ctrl-C to give up.", until.Local().Format(time.TimeOnly))
+	text := fmt.Sprintf("Waiting until %s; press Ctrl-C to give up.", until.Local().Format(time.TimeOnly))
 	if s.Terminal == nil || !s.redraws {
-		s.Say("%s", words)
+		s.Say("%s", text)
 		return func() {}
 	}
 	draw := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.Terminal.Foreground() {
-			s.pending = 0 // the line is a shell's now
+			s.pending = 0 // the terminal is a shell's now
 			return
 		}
 		left := max(0, time.Until(until).Round(time.Second))
-		line := fmt.Sprintf("%s  %d:%02d", words, int(left.Minutes()), int(left.Seconds())%60)
+		line := fmt.Sprintf("%s  %d:%02d", text, int(left.Minutes()), int(left.Seconds())%60)
 		line = line[:min(len(line), s.Terminal.Width()-1)]
 		s.wipe()
 		fmt.Fprint(s.Terminal, line)
@@ -135,7 +135,7 @@ func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
 	}
 }
 
-// Bold makes a text stand out where there is colour.
+// Bold returns text in bold if the screen has colour.
 func (s *Screen) Bold(text string) string {
 	if !s.colour {
 		return text
