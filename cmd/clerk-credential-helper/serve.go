@@ -34,7 +34,9 @@ func serve(sys *system, c call) int {
 		reply := protocol.Reply{Result: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
-			sys.signals.stop()
+			if sys.signals.stops != nil {
+				sys.signals.stop()
+			}
 		}
 		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && suspendable() {
 			reply.Result = protocol.Refused // git would ask at the terminal, and be stopped there for ever
@@ -42,10 +44,10 @@ func serve(sys *system, c call) int {
 		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
 			return handOver(ctx, sys, c.next)
 		}
-		if reply.Err != nil && reply.Hint == "" {
-			reply.Hint = sys.advice(reply.Err)
+		if reply.Err != nil {
+			reply.Hint = cmp.Or(reply.Hint, sys.advice(reply.Err))
+			remember(sys.getenv, c.who, req.Host, reply)
 		}
-		remember(sys.getenv, c.who, req.Host, reply)
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
 		if err != nil {
 			protocol.WriteMessage(sys.stderr, err, "")
