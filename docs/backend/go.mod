@@ -2,4 +2,4 @@ module backend-example
 
 go 1.26.0
 
-require github.com/go-jose/go-jose/v4 v4.1.8
+require github.com/go-jose/go-jose/v4 v4.1.9

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clerk-credential-helper/internal/testworld"
+)
+
+// licences are told by sentences that only they have.
+func licenceOf(text string) string {
+	flat := strings.Join(strings.Fields(text), " ")
+	switch {
+	case strings.Contains(flat, "Apache License Version 2.0"):
+		return "Apache-2.0"
+	case strings.Contains(flat, "Permission is hereby granted, free of charge"):
+		return "MIT"
+	case strings.Contains(flat, "Redistribution and use in source and binary forms") && strings.Contains(flat, "Neither the name"):
+		return "BSD-3-Clause"
+	case strings.Contains(flat, "Redistribution and use in source and binary forms"):
+		return "BSD-2-Clause"
+	}
+	return "unknown"
+}
+
+// TestDependencies: docs/dependencies.md has a row for each module that go.mod requires directly, and no other, with the
+// version in force and the licence that the module brings.
+func TestDependencies(t *testing.T) {
+	testworld.Need(t, "go")
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{} // module and version to licence
+	ours, _, _ := strings.Cut(string(page), "docs/backend")
+	for line := range strings.SplitSeq(ours, "\n") {
+		cells := strings.Split(line, " | ")
+		if name, ok := strings.CutPrefix(cells[0], "| "); ok && len(cells) == 4 && strings.Contains(name, ".") {
+			rows[name] = cells[2]
+		}
+	}
+	cmd := exec.Command("go", "list", "-m", "-json", "all")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var m struct {
+			Path, Version, Dir string
+			Main, Indirect     bool
+		}
+		if err := d.Decode(&m); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if m.Main || m.Indirect {
+			continue
+		}
+		name := strings.TrimPrefix(m.Path, "github.com/")
+		for _, major := range []string{"/v2", "/v3", "/v4", "/v5"} {
+			name = strings.TrimSuffix(name, major)
+		}
+		name += " " + strings.TrimPrefix(m.Version, "v")
+		licence, ok := rows[name]
+		delete(rows, name)
+		if !ok {
+			t.Errorf("%s has no row in docs/dependencies.md", name)
+			continue
+		}
+		var text []byte
+		for _, file := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt", "COPYING"} {
+			if text, err = os.ReadFile(filepath.Join(m.Dir, file)); err == nil {
+				break
+			}
+		}
+		if got := licenceOf(string(text)); got != licence {
+			t.Errorf("%s: its licence is %s, and the row says %q", name, got, licence)
+		}
+	}
+	for name := range rows {
+		t.Errorf("%q is in docs/dependencies.md, and go.mod does not require it", name)
+	}
+}
