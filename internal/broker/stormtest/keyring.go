@@ -16,7 +16,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// errNoKeyring says that a program is missing.
+// errNoKeyring means that a program is not installed.
 var errNoKeyring = errors.New("not installed")
 
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -33,8 +33,8 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 </busconfig>
 `
 
-// newKeyringWorld is a world whose store is a gnome-keyring-daemon on a bus of its own. Its locks are where this user's
-// are; those of this world are removed at the end.
+// newKeyringWorld makes a world whose store is a gnome-keyring-daemon on a bus of its own. Its locks are in the same folder
+// as this user's, and are removed at the end.
 func newKeyringWorld(ctx context.Context, p *programs) (*world, error) {
 	for _, name := range []string{"dbus-daemon", "gnome-keyring-daemon"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -67,7 +67,7 @@ func newKeyringWorld(ctx context.Context, p *programs) (*world, error) {
 		undo()
 		return nil, err
 	}
-	// The store's own client reads the address from the environment, once.
+	// The store's client reads the address from the environment, once.
 	before := os.Getenv("DBUS_SESSION_BUS_ADDRESS")
 	os.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
 	w, err := furnish(p, "keychain", []string{"DBUS_SESSION_BUS_ADDRESS=" + address})
@@ -88,7 +88,7 @@ func newKeyringWorld(ctx context.Context, p *programs) (*world, error) {
 	return w, nil
 }
 
-// startKeyring starts a bus and an open keyring below run, and gives the address of the bus.
+// startKeyring starts a bus and an unlocked keyring in the folder run, and returns the address of the bus.
 func startKeyring(run string, begin func(*exec.Cmd) error) (address string, err error) {
 	file := filepath.Join(run, "bus.conf")
 	if err := os.WriteFile(file, []byte(busConfig), 0o600); err != nil {
@@ -116,7 +116,7 @@ func startKeyring(run string, begin func(*exec.Cmd) error) (address string, err 
 	return address, begin(keyring)
 }
 
-// removeLocks removes the lock and outcome files of this world's session, which is nobody else's.
+// removeLocks removes the lock and record files of this world's session. No other process uses them.
 func (w *world) removeLocks() {
 	dir, err := w.keychain.LockDir()
 	if err != nil {

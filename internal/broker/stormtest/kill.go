@@ -19,17 +19,17 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// trial is one end of one process in a world of its own.
+// trial is one process that is ended, in a world of its own.
 type trial struct {
 	transaction string        // of a victim, or of the built program
 	step        int           // of a victim
 	deed        string        // "kill" (SIGKILL), "interrupt" (SIGINT for the group) or "terminate" (SIGTERM)
-	after       time.Duration // of the built program: when it is killed
-	inFlight    bool          // the built program: while the token endpoint works
+	after       time.Duration // for the built program: when it is killed
+	inFlight    bool          // for the built program: it is ended while the token endpoint works
 	delay       time.Duration // of the token endpoint
 }
 
-// name is the same for all trials that are counted together.
+// name is the row that the trial is counted in.
 func (t trial) name() string {
 	if t.inFlight {
 		return t.transaction + ", " + t.deed + " in flight"
@@ -47,7 +47,7 @@ func (t trial) String() string {
 	return fmt.Sprintf("%s at step %d", t.name(), t.step)
 }
 
-// What is ended. A victim refreshes in its own process, but for throughACopy; so it is the refresh itself that is ended.
+// What is ended. A victim refreshes in its own process, except for throughACopy, so the refresh itself is ended.
 const (
 	signInAlone  = "sign-in"
 	refreshAlone = "refresh"
@@ -60,10 +60,10 @@ const (
 	builtRefresh = "built program, refresh in the background"
 )
 
-// getsAfterwards is how many look at what is left.
+// getsAfterwards is how many gets follow each trial.
 const getsAfterwards = 10
 
-// tally is what the ends of one transaction came to.
+// tally counts the results of one transaction's trials.
 type tally struct {
 	name                                    string
 	ends                                    int
@@ -78,8 +78,8 @@ func (t tally) String() string {
 	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |", t.name, t.ends, t.old, t.renewed, t.signedIn, t.signedOut, t.lost, t.reuses, t.temporary)
 }
 
-// killSteps kills victims at their steps, and the built program at random times: at least n times. All steps are among
-// them if there is room; otherwise chance chooses.
+// killSteps kills victims at their steps, and the built program at random times, at least n in all. If n is too small for
+// all steps, they are chosen at random.
 func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, error) {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	var trials []trial
@@ -96,7 +96,7 @@ func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, e
 	trials = trials[:min(len(trials), n*2/3)]
 	built := []string{builtSignIn, builtGet, builtRefresh}
 	for i := 0; len(trials) < n || i < n/3; i++ {
-		// A sign-in and a refresh take some 50 ms; on a busy machine the end comes early in them, on an idle one late.
+		// A sign-in and a refresh take about 50 ms; on a busy machine the kill comes early in them, on an idle one late.
 		after := time.Duration(chance.Int64N(int64(80 * time.Millisecond)))
 		trials = append(trials, trial{transaction: built[i%len(built)], deed: "kill", after: after})
 	}
@@ -104,7 +104,7 @@ func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, e
 }
 
 // interruptSteps ends callers, by SIGINT to their group and by SIGKILL, at every step of a refresh that a copy of the
-// program makes in the background, with a token endpoint that takes its time. Nothing may be lost.
+// program does in the background, with a slow token endpoint. Nothing may be lost.
 func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]tally, error) {
 	count, err := countSteps(ctx, p, throughACopy)
 	if err != nil {
@@ -117,12 +117,12 @@ func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]ta
 		}
 		trials = append(trials, trial{transaction: builtGet, inFlight: true, deed: deed, delay: delay})
 	}
-	// The end of a session of the desktop terminates what is left of it, the copy included.
+	// The end of a desktop session terminates all of its processes, including the copy.
 	trials = append(trials, trial{transaction: builtRefresh, inFlight: true, deed: "terminate", delay: delay})
 	return runTrials(ctx, p, trials, 6) // they sleep most of the time
 }
 
-// countSteps runs a victim to its end.
+// countSteps runs a victim to its end, and returns how many steps it has.
 func countSteps(ctx context.Context, p *programs, transaction string) (int, error) {
 	w, err := newWorld(p)
 	if err != nil {
@@ -135,12 +135,12 @@ func countSteps(ctx context.Context, p *programs, transaction string) (int, erro
 	}
 	r, err := w.victim(ctx, t)
 	if err != nil || r.status != 0 {
-		return 0, fmt.Errorf("%s without an end: %w: %s", transaction, err, r.errs)
+		return 0, fmt.Errorf("%s, not killed: %w: %s", transaction, err, r.errs)
 	}
 	return strings.Count(r.out, "\n"), nil
 }
 
-// runTrials tries all, in that many worlds at once.
+// runTrials runs all trials, in that many worlds at once.
 func runTrials(ctx context.Context, p *programs, trials []trial, worlds int) ([]tally, error) {
 	queue := make(chan trial, len(trials))
 	for _, t := range trials {
@@ -181,7 +181,7 @@ func runTrials(ctx context.Context, p *programs, trials []trial, worlds int) ([]
 					failed = append(failed, fmt.Errorf("%v (%s): %w", t, e.step, err))
 				}
 				mu.Unlock()
-				if err != nil && w != nil { // what is left of it would spoil the next trial
+				if err != nil && w != nil { // its state would falsify the next trial
 					w.close()
 					w = nil
 				}
@@ -197,9 +197,9 @@ func runTrials(ctx context.Context, p *programs, trials []trial, worlds int) ([]
 	return all, errors.Join(failed...)
 }
 
-// end is what a trial has come to.
+// end is the result of a trial.
 type end struct {
-	step      string // at which the victim ended
+	step      string // where the victim ended
 	state     string // "old", "new", "sign-in" or "out"
 	reuses    int
 	temporary int
@@ -223,7 +223,7 @@ func (t *tally) add(e end, err error) {
 	}
 }
 
-// prepare gives the transaction of a trial the session that it needs.
+// prepare makes the session that the trial's transaction needs.
 func (w *world) prepare(ctx context.Context, t trial) error {
 	w.newPhase()
 	s, ok, err := w.session(ctx)
@@ -257,7 +257,7 @@ func (w *world) victim(ctx context.Context, t trial) (reply, error) {
 	return w.run(ctx, task{program: self, args: []string{victimWord, t.transaction, strconv.Itoa(t.step), t.deed, w.helper}})
 }
 
-// try ends a process and looks what ten gets make of what it left.
+// try ends a process, and checks what ten gets do afterwards.
 func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	if err := w.prepare(ctx, t); err != nil {
 		return e, fmt.Errorf("preparing: %w", err)
@@ -306,14 +306,14 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 			}
 		}
 		if t.transaction != logoutAlone || since != (counts{}) {
-			return e, fmt.Errorf("signed out by nobody; afterwards %+v", since)
+			return e, fmt.Errorf("signed out without a logout; afterwards %+v", since)
 		}
 		return e, nil
 	}
 	if _, _, err := w.right(replies); err != nil {
 		return e, err
 	}
-	// The request of a process that was killed may arrive after its end; then the next refresh is the reuse.
+	// The request of a killed process may arrive after its end; the next refresh is the reuse then.
 	if since.browsers > 1 || since.refreshes-since.reuses > 1 {
 		return e, fmt.Errorf("a loop: afterwards %+v", since)
 	}
@@ -333,11 +333,11 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	return e, nil
 }
 
-// mayLose says that the end hit the refresh itself, between the issuer's rotation and the write of the new token.
+// mayLose reports whether the refresh itself was ended between the issuer's rotation and the write of the new token.
 func (t trial) mayLose(passed []string) bool {
 	switch t.transaction {
 	case builtRefresh:
-		return t.deed == "kill" // at a time, not at a step; it ignores the signals that can be ignored
+		return t.deed == "kill" // at any time, not at a step; other signals are ignored
 	case refreshAlone:
 		last := passed[len(passed)-1]
 		before := strings.Join(passed[:len(passed)-1], "\n")
@@ -347,12 +347,12 @@ func (t trial) mayLose(passed []string) bool {
 	return false
 }
 
-// endOne starts what the trial is about, and sees it end.
+// endOne starts the trial's process and ends it.
 func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, error) {
 	if t.step > 0 {
 		r, err := w.victim(ctx, t)
 		if err == nil && t.deed == "kill" && r.status != -1 {
-			err = fmt.Errorf("the victim lives: status %d: %s", r.status, r.errs)
+			err = fmt.Errorf("the victim was not killed: status %d: %s", r.status, r.errs)
 		}
 		return r, err
 	}
@@ -369,7 +369,7 @@ func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, e
 	if t.inFlight {
 		err = until(ctx, "the token endpoint is asked", func() bool { return w.clerk.Count("token:refresh_token") > asked })
 	} else {
-		time.Sleep(t.after) // chance, not synchronisation
+		time.Sleep(t.after) // a random time, not synchronisation
 	}
 	switch t.deed {
 	case "interrupt":
@@ -383,7 +383,7 @@ func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, e
 	return r, errors.Join(err, failed)
 }
 
-// locksAreFree takes every lock of the session once.
+// locksAreFree checks every lock of the session by taking it once.
 func (w *world) locksAreFree(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -405,7 +405,7 @@ func (w *world) lock(ctx context.Context, kind string) (release func(), err erro
 	return platform.Locks{Dir: dir}.Lock(ctx, kind+"-"+w.identity())
 }
 
-// sweep removes the temporary files that killed writers have left, and counts those of sessions, which hold tokens.
+// sweep removes the temporary files of killed writers, and counts those of sessions, which contain tokens.
 func (w *world) sweep() (sessions int, err error) {
 	dir, err := w.keychain.LockDir()
 	if err != nil {

@@ -1,13 +1,13 @@
 // Command stormtest shows that many processes at once share one sign-in and one refresh, and that a process which is
 // killed at any instant loses nothing.
 //
-// It builds the program, starts the stand-in for Clerk and throw-away homes, lets loose storms and kills on the built
-// program, and prints what came of them as Markdown. It ends with status 1 if anything was not as it must be. Nothing of
-// the person who runs it is touched, but for lock files on the gnome-keyring storm, which are removed.
+// It builds the program, starts the stand-in for Clerk, runs storms and kills in temporary homes, and prints the results as
+// Markdown. The exit status is 1 if a result is wrong. It changes no file of the user who runs it, except for lock files of
+// the gnome-keyring storm, which it removes.
 //
 //	go run ./internal/broker/stormtest [-n 1000] [-keyring 100] [-kills 200] [-delay 5s] [-seed N]
 //
-// It runs on Unix; gnome-keyring-daemon and dbus-daemon are used where they are installed.
+// It runs on Unix, and uses gnome-keyring-daemon and dbus-daemon if they are installed.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	var o options
 	flag.IntVar(&o.processes, "n", 1000, "processes in a storm on the file store")
 	flag.IntVar(&o.keyring, "keyring", 100, "processes in a storm on gnome-keyring")
-	flag.IntVar(&o.kills, "kills", 200, "kills, at the least; every step of every transaction is among them if it is 200 or more")
-	flag.DurationVar(&o.delay, "delay", 5*time.Second, "how long the token endpoint takes while callers are interrupted")
+	flag.IntVar(&o.kills, "kills", 200, "least number of kills; 200 or more include every step of every transaction")
+	flag.DurationVar(&o.delay, "delay", 5*time.Second, "delay of the token endpoint while callers are interrupted")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the random kills")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -12,7 +12,7 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// TestMain lets the test binary be its own victim.
+// TestMain makes the test binary its own victim.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == victimWord {
 		os.Exit(playVictim(os.Args[2:]))
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// size is that of the storms: all of it where the machine is there for it, a tenth on a person's.
+// size is the size of a storm: all of it in CI, a tenth on a user's machine.
 func size(t *testing.T, all int) int {
 	if os.Getenv("CI") == "true" {
 		return all
@@ -126,7 +126,7 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// TestTorn: what the storms and kills rely on sees a difference when there is one.
+// TestTorn: the checks that storms and kills rely on find a fault when there is one.
 func TestTorn(t *testing.T) {
 	w := worldFor(t, programsFor(t))
 	if err := w.signIn(t.Context()); err != nil {

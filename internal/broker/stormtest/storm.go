@@ -13,13 +13,13 @@ import (
 	"clerk-credential-helper/internal/sandbox"
 )
 
-// row is what came of one storm.
+// row is the result of one storm.
 type row struct {
 	name      string
 	processes int
-	right     int // answers
+	right     int // right answers
 	counts
-	took, slowest time.Duration // of all together, and of one
+	took, slowest time.Duration // for all, and for one
 }
 
 const rowHead = `| storm | processes | right answers | browsers | sign-ins | refreshes | reuses | all answered after | slowest |
@@ -30,7 +30,7 @@ func (r row) String() string {
 		r.browsers, r.signIns, r.refreshes, r.reuses, r.took.Seconds(), r.slowest.Seconds())
 }
 
-// want compares what has happened with what must have.
+// want compares the result with the expected one.
 func (r row) want(right int, want counts) error {
 	if r.right != right || r.counts != want {
 		return fmt.Errorf("%s: %d of %d answers are right, %+v; want %d, %+v", r.name, r.right, r.processes, r.counts, right, want)
@@ -38,7 +38,7 @@ func (r row) want(right int, want counts) error {
 	return nil
 }
 
-// storm is one of them, with its number of processes.
+// storm is many processes at once.
 type storm struct {
 	name string
 	run  func(ctx context.Context, w *world, n int) ([]row, error)
@@ -53,7 +53,7 @@ func keyringStorms(n int) []storm {
 	return []storm{{"cold", stormCold, n}, {"expired", stormExpired, n}}
 }
 
-// stormCold: nobody is signed in, and n tools ask at once.
+// stormCold: there is no session, and n tools ask at once.
 func stormCold(ctx context.Context, w *world, n int) ([]row, error) {
 	r := row{name: "cold", processes: n}
 	before, began := w.counts(), time.Now()
@@ -64,7 +64,7 @@ func stormCold(ctx context.Context, w *world, n int) ([]row, error) {
 	return []row{r}, errors.Join(err, wrong, r.want(n, counts{browsers: 1, signIns: 1}))
 }
 
-// stormExpired: the access token has expired, and n tools ask at once. What is kept then is the rotated token.
+// stormExpired: the access token has expired, and n tools ask at once. The rotated refresh token is kept.
 func stormExpired(ctx context.Context, w *world, n int) ([]row, error) {
 	r := row{name: "expired", processes: n}
 	if err := errors.Join(w.signIn(ctx), w.age(ctx, 25*time.Hour)); err != nil {
@@ -83,7 +83,7 @@ func stormExpired(ctx context.Context, w *world, n int) ([]row, error) {
 	return []row{r}, errors.Join(err, wrong, bad, r.want(n, counts{refreshes: 1}))
 }
 
-// stormRefused: n tools ask at once, and the person says no, once. In the cool-down nobody is asked again but by login.
+// stormRefused: n tools ask at once, and the person refuses once. In the cool-down only login asks again.
 func stormRefused(ctx context.Context, w *world, n int) ([]row, error) {
 	r := row{name: "refused", processes: n}
 	if err := w.refusedBefore(ctx, 6); err != nil {
@@ -97,7 +97,7 @@ func stormRefused(ctx context.Context, w *world, n int) ([]row, error) {
 	var wrong error
 	for _, p := range replies {
 		r.slowest = max(r.slowest, p.took)
-		// git is told to stop asking; all hear the same words.
+		// git is told to stop asking; all get the same message.
 		if p.out == "quit=1\n" && strings.Contains(p.errs, "access was denied") && p.words() == replies[0].words() {
 			r.right++
 		} else {
@@ -157,7 +157,7 @@ func stormErased(ctx context.Context, w *world, n int) ([]row, error) {
 	return []row{r}, errors.Join(err, failed, wrong, r.want(2*n, counts{refreshes: 1}))
 }
 
-// notHeldUp measures the calls that have nothing to do with a sign-in that waits for a person.
+// notHeldUp measures calls that must not wait for the sign-in that is waiting for a person.
 func notHeldUp(ctx context.Context, w *world) (lines []string, err error) {
 	other := task{w.git, []string{"get"}, "protocol=https\nhost=" + otherHost + "\n", nil}
 	foreign := task{w.git, []string{"get"}, "protocol=https\nhost=git.foreign.dev\n", nil}
@@ -189,13 +189,13 @@ func notHeldUp(ctx context.Context, w *world) (lines []string, err error) {
 	err = errors.Join(err, leader.interrupt())
 	r, failed := leader.wait()
 	if failed == nil && r.out != "quit=1\n" {
-		failed = fmt.Errorf("the sign-in was not waiting any more: %q, %q", r.out, r.errs)
+		failed = fmt.Errorf("the sign-in was no longer waiting: %q, %q", r.out, r.errs)
 	}
 	return lines, errors.Join(err, failed)
 }
 
-// interrupted presses Ctrl-C, first for one of those who wait for a sign-in, then for the one that asks. The first ends
-// alone; the second ends all who waited, without another page and without a cool-down.
+// interrupted presses Ctrl-C, first for a process that waits for a sign-in, then for the one that asks. The first ends
+// alone; the second ends all that wait, without another page and without a cool-down.
 func interrupted(ctx context.Context, w *world) (lines []string, err error) {
 	trace := filepath.Join(w.dir, "trace")
 	idle := w.get("BROWSER="+w.idle, "CLERK_HELPER_TRACE="+trace)
@@ -231,7 +231,7 @@ func interrupted(ctx context.Context, w *world) (lines []string, err error) {
 	if r.token() != "" || r.status == -1 {
 		err = errors.Join(err, fmt.Errorf("the waiter ended with status %d, %q", r.status, r.out))
 	}
-	// Another one comes: it would open a page if the sign-in had ended.
+	// A new process would open a page if the sign-in had ended.
 	late, failed := w.start(ctx, idle)
 	if failed != nil {
 		return lines, errors.Join(err, failed)

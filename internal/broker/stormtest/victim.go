@@ -22,8 +22,8 @@ import (
 // victimWord is the first argument of a victim: this program as a process that ends itself at a step.
 const victimWord = "victim"
 
-// steps numbers everything that a broker does to the world: before and after each request, each use of the keychain and
-// of the records, each lock and its release. It says each on standard output, and does its deed at one of them.
+// steps numbers everything that a broker does outside of its process: before and after each request, each use of the keychain
+// and of the records, each lock and its release. It prints each step, and calls deed at one of them.
 type steps struct {
 	mu   sync.Mutex
 	n    int
@@ -74,7 +74,7 @@ type steppedLocks struct {
 	broker.Locker
 }
 
-// kind is the part of a lock's name that is not the session's.
+// kind is the part of a lock's name before the session's identity.
 func kind(name string) string { return name[:len(name)-33] }
 
 func (l steppedLocks) released(name string, release func()) func() {
@@ -109,8 +109,8 @@ func (t steppedTransport) RoundTrip(req *http.Request) (resp *http.Response, err
 	return resp, err
 }
 
-// playVictim runs one transaction of the profile acme in this process, with the parts that the program has, and ends
-// itself at a step. Its arguments are the transaction, the step (0: none), the deed ("kill" is SIGKILL for this process,
+// playVictim runs one transaction of the profile acme in this process, with the same parts as the program, and ends
+// itself at a step. Its arguments are the transaction, the step (0 for none), the deed ("kill" is SIGKILL for this process,
 // "interrupt" is SIGINT for its group), and the program that refreshes in the background.
 func playVictim(args []string) int {
 	if err := victim(args); err != nil {
@@ -216,7 +216,7 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 		Config:   cfg,
 		Keychain: steppedKeychain{s, keychain, "the keychain"},
 		Locks:    steppedLocks{s, platform.Locks{Dir: locks}},
-		Records:  steppedKeychain{s, records, "the outcome"},
+		Records:  steppedKeychain{s, records, "the record"},
 		Issuer: func(*config.Profile) (broker.Issuer, error) {
 			return broker.Clerk(&clerk.Client{Transport: steppedTransport{s, transport}, UserAgent: "clerk-credential-helper/storm"}), nil
 		},
@@ -225,7 +225,7 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 	}, nil
 }
 
-// victimsUser opens the browser between two steps, and says yes to all else.
+// victimsUser opens the browser between two steps, and agrees to everything.
 type victimsUser struct{ s *steps }
 
 func (u victimsUser) MayAsk(*config.Profile) (broker.Permission, error) {

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// patience bounds everything that must end. It is far more than anything should take.
+	// patience bounds every wait. It is far longer than any should take.
 	patience = 5 * time.Minute
 
 	host      = "git.acme.dev"
@@ -142,7 +142,7 @@ func (w *world) close() {
 	os.RemoveAll(w.dir)
 }
 
-// task is a command to run in a world. The last of two equal variables in env holds.
+// task is a command to run in a world. If env sets a variable twice, the last value holds.
 type task struct {
 	program string
 	args    []string
@@ -173,13 +173,13 @@ func (r reply) token() string {
 	return ""
 }
 
-// words are what a person is told at the end: the message without what was said on the way.
+// words is the message that a person sees at the end, without the progress before it.
 func (r reply) words() string {
 	_, words, _ := strings.Cut(r.errs, "clerk-credential-helper: ")
 	return strings.TrimSpace(words)
 }
 
-// process is a started one.
+// process is a started process.
 type process struct {
 	cmd       *exec.Cmd
 	stdin     io.WriteCloser
@@ -206,10 +206,10 @@ func (w *world) start(ctx context.Context, t task) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// release gives a process its standard input, and watches for its end.
+// release gives a process its standard input, and waits for its end in the background.
 func (p *process) release() {
 	began := time.Now()
-	io.WriteString(p.stdin, p.request) // a process that was killed reads nothing
+	io.WriteString(p.stdin, p.request) // an error means that the process was killed
 	p.stdin.Close()
 	go func() {
 		defer close(p.ended)
@@ -251,7 +251,7 @@ func (w *world) run(ctx context.Context, t task) (reply, error) {
 	return all[0], nil
 }
 
-// storm starts n processes, and lets them read their requests when all of them are there.
+// storm starts n processes, and gives them their requests when all have started.
 func (w *world) storm(ctx context.Context, n int, t task) ([]reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -276,7 +276,7 @@ func (w *world) storm(ctx context.Context, n int, t task) ([]reply, error) {
 	return replies, errors.Join(append(failed, errs...)...)
 }
 
-// session is the record of the profile acme; ok is false if there is none.
+// session is the session of the profile acme; ok is false if there is none.
 func (w *world) session(ctx context.Context) (s broker.Session, ok bool, err error) {
 	text, err := w.keychain.Get(ctx, broker.KeychainItem(w.acme))
 	if errors.Is(err, platform.ErrNotFound) {
@@ -288,13 +288,13 @@ func (w *world) session(ctx context.Context) (s broker.Session, ok bool, err err
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil || d.More() || s.Version != 1 {
-		return s, false, fmt.Errorf("the record is torn: version %d, %v", s.Version, err)
+		return s, false, fmt.Errorf("the session is torn: version %d, %v", s.Version, err)
 	}
 	return s, true, nil
 }
 
-// age makes the session that old, however old it was: past half of its life a get may answer with it while another one
-// refreshes it. Nobody else may use it at the time.
+// age sets the age of the session. Past half of its life a get may answer with it while another one refreshes it. No other
+// process may use the session meanwhile.
 func (w *world) age(ctx context.Context, d time.Duration) error {
 	s, ok, err := w.session(ctx)
 	if err != nil || !ok {
@@ -310,8 +310,8 @@ func (w *world) age(ctx context.Context, d time.Duration) error {
 	return w.keychain.Set(ctx, broker.KeychainItem(w.acme), string(text))
 }
 
-// refusedBefore lets the person have said no so often that the next cool-down is of an hour, not of a minute: the last of
-// a thousand processes may begin late. Theirs is over.
+// refusedBefore records that many refusals, whose cool-down is over. The next one is an hour then, not a minute, because the
+// last of a thousand processes may begin late.
 func (w *world) refusedBefore(ctx context.Context, times int) error {
 	locks, err := w.keychain.LockDir()
 	if err != nil {
@@ -327,12 +327,12 @@ func (w *world) refusedBefore(ctx context.Context, times int) error {
 	return records.Set(ctx, "signin-"+w.identity(), text)
 }
 
-// openRecords opens the store of how sign-ins and refreshes ended, where the helper has it.
+// openRecords opens the helper's store of how sign-ins and refreshes ended.
 func openRecords(locks string) (*platform.Keychain, error) {
 	return platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
 }
 
-// identity is what the names of the profile's items, locks and records end with.
+// identity is the end of the names of the profile's items, locks and records.
 func (w *world) identity() string { return strings.TrimPrefix(broker.KeychainItem(w.acme), "session-") }
 
 // signIn gives the profile a new session.
@@ -344,14 +344,14 @@ func (w *world) signIn(ctx context.Context) error {
 	return err
 }
 
-// counts are what has happened in a world so far.
+// counts is what has happened in a world so far.
 type counts struct{ browsers, signIns, refreshes, reuses int }
 
 func (w *world) browsersFile() string {
 	return filepath.Join(w.dir, fmt.Sprintf("browsers%d", w.phase))
 }
 
-// newPhase begins to count browsers anew: one that somebody killed has still to open does not count any more.
+// newPhase counts browsers from zero again: one that a killed process still opens is not counted.
 func (w *world) newPhase() { w.phase++ }
 
 func (w *world) counts() counts {
@@ -371,7 +371,7 @@ func (c counts) minus(d counts) counts {
 	return counts{c.browsers - d.browsers, c.signIns - d.signIns, c.refreshes - d.refreshes, c.reuses - d.reuses}
 }
 
-// right counts the replies that have the one token, and checks that Clerk has issued it and that it is in force.
+// right counts the replies that have the one token, and checks that Clerk has issued it and that it is valid.
 func (w *world) right(replies []reply) (n int, slowest time.Duration, err error) {
 	var token string
 	for _, r := range replies {
