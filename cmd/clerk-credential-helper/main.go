@@ -39,7 +39,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2 // the command line or the configuration is wrong
-	exitSignIn      = 4 // a sign-in is needed and not allowed here
+	exitSignIn      = 4 // a sign-in is needed, which is not allowed here
 	exitInterrupted = 130
 )
 

@@ -44,7 +44,7 @@ func (m *manPage) write(app *kong.Application) {
 		{"0", "It is done."},
 		{"1", "It failed."},
 		{"2", "The command line or the configuration is wrong."},
-		{"4", "A sign-in is needed and not allowed here."},
+		{"4", "A sign-in is needed, which is not allowed here."},
 		{"130", "It was interrupted."},
 	} {
 		m.Item(console.RoffBold(row[0]), row[1])

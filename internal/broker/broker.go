@@ -1,9 +1,9 @@
 // Package broker makes the one decision: a token from the keychain, a refreshed one, or one from a sign-in.
 //
 // A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
-// The session of a profile is one record in the keychain, read without a lock and written only under one. The package
-// decides and others act: it never opens a socket, a browser or a file of its own, and it hands a token only to the hosts
-// that the configuration names.
+// The session of a profile is one item of the keychain, read without a lock and written only under one. The package
+// decides, and what it is given acts: it never opens a socket, a browser or a file of its own, and it hands a token only to
+// the hosts that the configuration names.
 package broker
 
 import (
@@ -18,22 +18,22 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// Keychain keeps secrets by name. Get and Delete of a missing item are platform.ErrNotFound; a store that is there but
-// closed is platform.ErrLocked. No call raises a prompt.
+// Keychain keeps secrets by name. Get and Delete return platform.ErrNotFound for a missing item, and all methods
+// platform.ErrLocked while the store is locked. No call raises a prompt.
 type Keychain interface {
 	Get(ctx context.Context, name string) (string, error)
 	Set(ctx context.Context, name, secret string) error
 	Delete(ctx context.Context, name string) error
 }
 
-// Locker takes named locks that exclude every other process of this user. The lock of a dead holder is free.
+// Locker takes named locks that exclude every other process of this user. When a holder dies, its lock is free.
 type Locker interface {
 	Lock(ctx context.Context, name string) (release func(), err error)
 	TryLock(name string) (release func(), ok bool, err error)
 }
 
-// Records keeps small texts by name, for other processes. None of them is secret. Get of a missing one is
-// platform.ErrNotFound.
+// Records keeps small texts by name, for other processes. None of them is secret. Get returns platform.ErrNotFound for a
+// missing one.
 type Records interface {
 	Get(ctx context.Context, name string) (string, error)
 	Set(ctx context.Context, name, text string) error
@@ -47,13 +47,13 @@ type Broker struct {
 	Locks    Locker
 	// Records keeps how sign-ins and refreshes ended.
 	Records Records
-	// Issuer gives the client for a profile, which may bring its own roots for TLS.
+	// Issuer gives the client for a profile, which may have TLS roots of its own.
 	Issuer func(*config.Profile) (Issuer, error)
 	Now    func() time.Time
-	// Injected gives a token that the environment brings for the profile, and its source; no source means none. It takes
-	// precedence over every other source and may block: the token can arrive through a pipe. May be nil.
+	// Injected gives a token that the environment brings for the profile, and its source, which is empty if there is none.
+	// It takes precedence over every other source and may block: the token can arrive through a pipe. May be nil.
 	Injected func(context.Context, *config.Profile) (token, source string, err error)
-	// MachineKey is the secret key of the machine whose tokens a profile with machine = true hands out.
+	// MachineKey is the secret key with which tokens are minted for profiles with machine = true.
 	MachineKey string
 	// SpawnRefresh runs RefreshOnce in a process that outlives ours, and waits for it until the context ends. If nil,
 	// RefreshOnce runs in this one.
@@ -66,7 +66,7 @@ type Broker struct {
 	Trace func(format string, args ...any)
 }
 
-// NeedsSignInError means that a sign-in is needed and that the person may not be asked here.
+// NeedsSignInError means that a sign-in is needed, and that the person may not be asked here.
 type NeedsSignInError struct {
 	Profile string
 	// Reason is why the person may not be asked.
@@ -74,12 +74,12 @@ type NeedsSignInError struct {
 }
 
 func (e *NeedsSignInError) Error() string {
-	return fmt.Sprintf("profile %q needs a sign-in, and nobody may be asked here: %v", e.Profile, e.Reason)
+	return fmt.Sprintf("profile %q needs a sign-in, which is not allowed here: %v", e.Profile, e.Reason)
 }
 
 func (e *NeedsSignInError) Unwrap() error { return e.Reason }
 
-// SignInError means that the person was asked, or was about to be, and did not sign in.
+// SignInError means that a sign-in began, or could not begin, and brought no session.
 type SignInError struct {
 	Profile string
 	Err     error
@@ -91,13 +91,13 @@ func (e *SignInError) Error() string {
 
 func (e *SignInError) Unwrap() error { return e.Err }
 
-// ErrOtherAccount means that the account of a sign-in on demand is not the previous one of the profile. It was not kept.
+// ErrOtherAccount means that the account of a sign-in on demand is not the profile's previous one. Its tokens were not kept.
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
 
-// Decision is a request of a tool, with the profile that it is for and the plan for that.
+// Decision is a tool's request, with the profile that it is for and the plan for it.
 type Decision struct {
 	Profile *config.Profile // of a get; nil for a host of no profile
-	// Session is what Answer has answered a get with.
+	// Session is the one that Answer has answered a get from.
 	Session Session
 
 	broker *Broker
@@ -105,7 +105,7 @@ type Decision struct {
 	plan   Plan
 }
 
-// Decide is the first half of Answer. It costs what Plan does.
+// Decide is the first half of [Broker.Answer]. It costs as much as Plan.
 func (b *Broker) Decide(ctx context.Context, req protocol.Request) *Decision {
 	d := &Decision{broker: b, req: req}
 	if req.Verb == protocol.Get {
@@ -116,7 +116,7 @@ func (b *Broker) Decide(ctx context.Context, req protocol.Request) *Decision {
 	return d
 }
 
-// Quick reports whether Answer asks neither the network nor the person for a token.
+// Quick reports whether Answer needs neither the network nor the person for a token.
 func (d *Decision) Quick() bool { return d.Profile == nil || d.plan.Quick() }
 
 // Answer is the second half of [Broker.Answer].
@@ -211,11 +211,11 @@ func (b *Broker) Choose(ctx context.Context, scheme, host, user string) *config.
 	return nil
 }
 
-// store accepts and drops: what git and docker store for a host of ours is the token they were just given.
+// store keeps nothing: what git and docker store for a host of ours is the token that they were just given.
 func (d *Decision) store(ctx context.Context) protocol.Reply {
 	b, asked := d.broker, d.req
 	if fromDocker(asked) {
-		asked.Username = "" // part of what is stored, not a question for an account
+		asked.Username = "" // what docker stores, not the account that it asks for
 	}
 	p := b.choose(ctx, asked)
 	if p == nil {
@@ -228,7 +228,7 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 	return reply
 }
 
-// erase is not a logout: a rejected access token is dropped, so that the next get refreshes.
+// erase drops a rejected access token, so that the next get refreshes. It is not a logout.
 func (d *Decision) erase(ctx context.Context) protocol.Reply {
 	b, req := d.broker, d.req
 	p := b.choose(ctx, req)
@@ -269,8 +269,8 @@ func (d *Decision) notOurs(ctx context.Context) protocol.Reply {
 	return protocol.Reply{}
 }
 
-// list names what can be answered without asking a person, because docker calls get for each. What the keychain or the
-// fallback cannot list is missing, and the reply's error says why.
+// list names what can be answered without asking a person, because docker calls get for each entry. If the keychain or the
+// fallback cannot be listed, its entries are missing and the reply's error says why.
 func (d *Decision) list(ctx context.Context) protocol.Reply {
 	reply := d.broker.foreign(ctx, protocol.Request{Verb: protocol.List})
 	reply.Result = protocol.Found
@@ -296,7 +296,7 @@ func (d *Decision) list(ctx context.Context) protocol.Reply {
 	return reply
 }
 
-// lists reports whether list names the hosts of a profile. A machine's first token is not minted for that.
+// lists reports whether list names the hosts of a profile. A machine profile is listed once a token has been minted.
 func (b *Broker) lists(ctx context.Context, p *config.Profile) bool {
 	switch plan := b.Plan(ctx, p); plan.Next {
 	case NextAnswer, NextRefresh:
@@ -307,13 +307,13 @@ func (b *Broker) lists(ctx context.Context, p *config.Profile) bool {
 	return false
 }
 
-// ours reports whether a server, as docker names it, is the host of a profile.
+// ours reports whether a server, as docker writes it, is a host of a profile.
 func (b *Broker) ours(server string) bool {
 	req, err := protocol.Docker{}.ReadRequest(protocol.Get, strings.NewReader(server))
 	return err == nil && len(b.Config.Match(req.Scheme, req.Host)) > 0
 }
 
-// fromDocker reports whether docker, or one that calls us as docker does, asks.
+// fromDocker reports whether the caller is docker, or a tool that speaks docker's protocol.
 func fromDocker(req protocol.Request) bool { return req.Tool == protocol.DockerTool }
 
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

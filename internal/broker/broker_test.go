@@ -278,7 +278,7 @@ func (l noLocks) TryLock(name string) (func(), bool, error) {
 	return nil, false, nil
 }
 
-// busyLocks are locks of which somebody else always has the free ones: nothing happens ahead of need.
+// busyLocks are locks that another process holds whenever they are tried: nothing happens ahead of need.
 type busyLocks struct{ broker.Locker }
 
 func (busyLocks) TryLock(string) (func(), bool, error) { return nil, false, nil }
@@ -534,7 +534,7 @@ func TestSignInOnDemand(t *testing.T) {
 	}
 }
 
-func TestNobodyMayBeAsked(t *testing.T) {
+func TestMayNotAsk(t *testing.T) {
 	b := newBench(t)
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.Locks = noLocks{t}
@@ -620,7 +620,7 @@ func TestCoolDown(t *testing.T) {
 	}
 	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, time.Hour, time.Hour} {
 		if !asked() {
-			t.Fatalf("nobody was asked, %v", b.now)
+			t.Fatalf("the person was not asked, %v", b.now)
 		}
 		if asked() {
 			t.Fatalf("asked again at once; the pause is %v", pause)
@@ -704,7 +704,7 @@ func TestOutcomeIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestWaitingIsSaid: whoever waits for another's sign-in hears after a while what for.
+// TestWaitingIsSaid: a person who waits for another process's sign-in is told after a while.
 func TestWaitingIsSaid(t *testing.T) {
 	t.Parallel() // it waits for 3 s
 	b := newBench(t)
@@ -919,7 +919,7 @@ func TestLockedKeychain(t *testing.T) {
 	lock(b)
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	if reply := b.get("git.acme.dev"); reply.Result != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
-		t.Errorf("with nobody to ask: got %+v after %d prompts", reply, b.unlocks)
+		t.Errorf("without a person to ask: got %+v after %d prompts", reply, b.unlocks)
 	}
 }
 
@@ -976,7 +976,7 @@ func TestWhoseSession(t *testing.T) {
 		}
 	}
 
-	// A record that sits under our name and is not ours is no session, and is not touched while nobody signs in.
+	// An item under our name that is not ours is no session, and is not changed until a sign-in.
 	b := newBench(t)
 	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
 	b.have(time.Hour, func(s *broker.Session) { s.Issuer = "https://clerk.evil.dev" })
@@ -1004,7 +1004,7 @@ func TestErase(t *testing.T) {
 		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false, false},
 		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, true, false},
 		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false, true},
-		{"somebody else's user name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
+		{"another user's name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false, true},
 		{"docker's logout", protocol.Request{Host: "registry.acme.dev:5000", ServerURL: "registry.acme.dev:5000", Tool: protocol.DockerTool}, time.Hour, false, true, false},
 	} {
@@ -1118,7 +1118,7 @@ func TestUserName(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestForeign: whoever is not named gets nothing, and nothing is started or read for them.
+// TestForeign: a host of no profile gets nothing, and nothing is started or read for it.
 func TestForeign(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
@@ -1177,7 +1177,7 @@ func TestLogout(t *testing.T) {
 		t.Errorf("kept %+v", s)
 	}
 
-	// Nobody is asked on demand until the person runs login.
+	// No tool's call asks until the person runs login.
 	var needs *broker.NeedsSignInError
 	if reply := b.get("git.acme.dev"); reply.Result != protocol.None || !errors.As(reply.Err, &needs) {
 		t.Errorf("after a logout: got %+v", reply)
@@ -1275,7 +1275,7 @@ func TestSignedOutMeanwhile(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestStoppedHolder: somebody with the turn to refresh is stopped, and what they have refreshed is used all the same.
+// TestStoppedHolder: the process whose turn it is to refresh is stopped, and the token that its copy brought is used.
 func TestStoppedHolder(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
@@ -1299,8 +1299,8 @@ func (l stoppedHolder) Lock(ctx context.Context, name string) (func(), error) {
 	return l.Locker.Lock(ctx, name)
 }
 
-// TestGrantsThatNobodyKeeps are revoked: one that was refused on this side, and the one that is replaced, as it is then.
-func TestGrantsThatNobodyKeeps(t *testing.T) {
+// TestUnneededGrants are revoked: one that was refused on this side, and the one that is replaced, as it is then.
+func TestUnneededGrants(t *testing.T) {
 	b := newBench(t)
 	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
 	b.issuer.signIn = func() (clerk.Tokens, error) {

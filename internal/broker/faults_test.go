@@ -81,7 +81,7 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 			if err != nil {
 				return err
 			}
-			go func() { // as a browser does, that nobody waits for
+			go func() { // like a browser, which is not waited for
 				if resp, err := (&http.Client{Jar: jar}).Do(req); err == nil {
 					io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
@@ -178,7 +178,7 @@ func (r *ring) next() string {
 	}
 	reply := r.get()
 	paused := false
-	if reply.Err != nil && strings.Contains(reply.Err.Error(), "it wants no other request before") && r.clerk.Count("token:refresh_token") == refreshes {
+	if reply.Err != nil && strings.Contains(reply.Err.Error(), "it accepts no other request before") && r.clerk.Count("token:refresh_token") == refreshes {
 		r.skew = 2 * time.Minute
 		reply, paused = r.get(), true
 	}
@@ -287,19 +287,19 @@ func faults() []fault {
 		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextPeace},
 		{"the token endpoint answers 500 at a sign-in", none, status(500, ""), `signing in to profile "acme": token endpoint: status 500`, keptNothing, nextPeace},
 		{"discovery answers 503", expired, answers(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 }), refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
-		{"the keychain takes nothing", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
-		{"the keychain takes nothing after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextVain},
+		{"the keychain refuses writes", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
+		{"the keychain refuses writes after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextVain},
 		{"the keychain fails once after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1) }, "", keptNew, nextStore},
-		{"the keychain takes nothing before a sign-in", none, func(r *ring) { r.failWrites(1, "", 1000) }, `signing in to profile "acme": the keychain failed: it takes nothing: no`, keptNothing, nextSignIn},
-		{"the keychain takes nothing after a sign-in", none, func(r *ring) { r.failWrites(1, "session", 1000) }, `signing in to profile "acme": keeping the session of profile "acme": the keychain failed: no`, keptNothing, nextSignIn},
+		{"the keychain refuses writes before a sign-in", none, func(r *ring) { r.failWrites(1, "", 1000) }, `signing in to profile "acme": the keychain failed: it stores nothing: no`, keptNothing, nextSignIn},
+		{"the keychain refuses writes after a sign-in", none, func(r *ring) { r.failWrites(1, "session", 1000) }, `signing in to profile "acme": keeping the session of profile "acme": the keychain failed: no`, keptNothing, nextSignIn},
 		{"the clock is 10 min fast at a refresh", expired, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
 		{"the clock is 10 min slow at a refresh", expired, func(r *ring) { r.skew = -10 * time.Minute }, "", keptNew, nextStore},
 		{"the clock is 10 min fast at a sign-in", none, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
 		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: its times do not fit this machine's clock: it was issued in the future`, keptNothing, nextSignIn},
 		{"no lock can be made at a refresh", expired, func(r *ring) { r.Locks = fullLocks{} }, `waiting for the refresh of profile "acme": open signin.lock: no space left on device`, keptOld, nextRefresh},
 		{"no lock can be made at a sign-in", none, func(r *ring) { r.Locks = fullLocks{} }, `signing in to profile "acme": open signin.lock: no space left on device`, keptNothing, nextSignIn},
-		{"no outcome can be left at a refresh", expired, func(r *ring) { r.records.Hook = full }, "", keptNew, nextStore},
-		{"no outcome can be left at a sign-in", none, func(r *ring) { r.records.Hook = full }, `signing in to profile "acme": no outcome can be left for those who wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
+		{"no record can be written at a refresh", expired, func(r *ring) { r.records.Hook = full }, "", keptNew, nextStore},
+		{"no record can be written at a sign-in", none, func(r *ring) { r.records.Hook = full }, `signing in to profile "acme": no record can be written for the processes that wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
 	}
 }
 
@@ -425,7 +425,7 @@ func TestFaultsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestLiveTokenIsNotHeldUp: whoever has a token that lives waits 2 s for a better one, and not for a keychain then.
+// TestLiveTokenIsNotHeldUp: a caller with a live token waits 2 s for a new one, and then does not wait for the keychain.
 func TestLiveTokenIsNotHeldUp(t *testing.T) {
 	testworld.Long(t, "it waits for 6 s")
 	t.Parallel()
@@ -512,8 +512,8 @@ func TestQueuedRefreshes(t *testing.T) {
 	}
 }
 
-// TestNoOutcomeNoPage: where nothing can be left for those who wait, nobody is asked on demand. A login asks.
-func TestNoOutcomeNoPage(t *testing.T) {
+// TestNoRecordNoPage: if no record can be written for the processes that wait, no tool's call asks. A login asks.
+func TestNoRecordNoPage(t *testing.T) {
 	b := newBench(t)
 	b.records.Hook = full
 	if reply := b.get("git.acme.dev"); reply.Result != protocol.Refused || !errors.Is(reply.Err, syscall.ENOSPC) {

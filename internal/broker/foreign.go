@@ -13,8 +13,8 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// docker and its kin, with us as credsStore, keep the credentials of every other registry here as well, as they would
-// with any helper. Each is an item of its own; one more item lists them, since a keychain of ours lists nothing.
+// With us as their credsStore, docker and its like also keep the credentials of all other registries here, as they would
+// with any helper. Each is an item of its own; one more item lists them, because a Keychain cannot.
 
 // foreignVersion is the schema of both items. It is frozen like the session's.
 const foreignVersion = 1
@@ -25,7 +25,7 @@ const foreignIndex = "docker-index"
 // foreignItem is one registry's credential.
 type foreignItem struct {
 	Version   int    `json:"v"`
-	ServerURL string `json:"server"` // exactly as the client said it
+	ServerURL string `json:"server"` // exactly as the client wrote it
 	Username  string `json:"username"`
 	Secret    string `json:"secret"`
 }
@@ -41,7 +41,7 @@ func foreignName(server string) string {
 }
 
 // foreign answers docker for hosts of no profile: from the previous helper, if the configuration names it, else from our
-// keychain. It never asks a person, and no host of ours gets here.
+// keychain. It never asks a person, and is never called for a host of ours.
 func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Reply {
 	if b.Fallback != nil {
 		b.trace("%q goes to the fallback", req.Host)
@@ -81,7 +81,7 @@ func done(err error) protocol.Reply {
 
 func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Reply {
 	text, err := d.keychain.Get(ctx, foreignName(req.ServerURL))
-	// Where there is no keychain at all, nothing can have been kept, and a public image needs no credential.
+	// Without any keychain nothing can have been kept, and a public image needs no credential.
 	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
 		return protocol.Reply{}
 	}
@@ -116,7 +116,7 @@ func (d dockerStore) erase(ctx context.Context, req protocol.Request) error {
 	})
 }
 
-// change changes an item and then the list of them, so that what is listed can be got.
+// change changes an item and then the list, so that what is listed can be read.
 func (d dockerStore) change(ctx context.Context, req protocol.Request, change func(servers map[string]string) error) error {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()

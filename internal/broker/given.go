@@ -11,7 +11,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// checkLimit bounds the question to the issuer about a token, which can be kept without an answer.
+// checkLimit bounds the issuer's check of a token. Without an answer the token can still be kept.
 const checkLimit = 10 * time.Second
 
 // TokenLogin is a session made of a token that a person has handed to us.
@@ -23,14 +23,15 @@ type TokenLogin struct {
 
 // ErrWouldReplaceSession means that the token is unverified and would replace a session that can be refreshed, which may be
 // worth more. After a logout such a token is kept.
-var ErrWouldReplaceSession = errors.New("nobody vouched for the token, and it would end a session that can be refreshed: nothing was changed")
+var ErrWouldReplaceSession = errors.New("the token is unverified, and would replace a session that can be refreshed: nothing was changed")
 
-// errOwnToken is a token that came out of the session which it should replace.
+// errOwnToken means that the token is already the one of the session that it would replace.
 var errOwnToken = errors.New("the token is the one of this session, which can be refreshed: nothing was changed")
 
-// LoginWithToken keeps a token that a person has handed to us in the place of the session, and revokes the grant of that.
-// It cannot be refreshed. One whose end is not known stays until a server refuses it, or a logout. The issuer is asked
-// whose it is; one that refuses it keeps it out, and so does one that says nothing if there is a session to lose.
+// LoginWithToken replaces the session by a token that a person has handed to us, and revokes the previous session's grant.
+// The token cannot be refreshed. If its end is not known, it stays until a server refuses it or until a logout. The issuer
+// is asked whose token it is. A token that the issuer refuses is not kept, and one that it cannot verify is not kept in
+// place of a session that can be refreshed (ErrWouldReplaceSession).
 func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token string) (TokenLogin, error) {
 	if p.IsMachine {
 		return TokenLogin{}, machineSignIn(p)
@@ -52,7 +53,7 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	case errors.Is(unchecked, clerk.ErrRefused):
 		return TokenLogin{}, fmt.Errorf("the token was not kept: %w", unchecked)
 	case unchecked == nil && s.Subject != "" && of.Subject != s.Subject:
-		return TokenLogin{}, errors.New("the token was not kept: the issuer says that it is another account's than the one it names")
+		return TokenLogin{}, errors.New("the token was not kept: the issuer says that it belongs to another account than the one it names")
 	case unchecked == nil:
 		s.Subject, s.Email = of.Subject, of.Email
 	}
@@ -63,7 +64,7 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	}
 	if old, err := in.read(ctx); err == nil && old.RefreshToken != "" {
 		switch {
-		case equal(old.Token(p), token): // to revoke its grant could end the token
+		case equal(old.Token(p), token): // revoking its grant could end the token
 			return TokenLogin{}, errOwnToken
 		case unchecked != nil:
 			return TokenLogin{}, fmt.Errorf("%w (%w)", ErrWouldReplaceSession, unchecked)
@@ -75,14 +76,14 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	}
 	in.revoke(ctx, replaced)
 	in.leaveRecord(ctx, nil)
-	in.trace("keeps a token that was given, of %q, %s", s.Account(), s.goodUntil())
+	in.trace("keeps the token that was given, of %q, %s", s.Account(), s.goodUntil())
 	return TokenLogin{s, unchecked}, nil
 }
 
-// unlock has the person unlock the keychain if it is locked and they may be asked.
+// unlock has the person unlock the keychain if it is locked and the person may be asked.
 func (in *signIn) unlock(ctx context.Context) error {
 	if _, err := in.read(ctx); !errors.Is(err, platform.ErrLocked) {
-		return nil // the write says what is wrong
+		return nil // the write reports what is wrong
 	}
 	if _, err := in.b.Person.MayAsk(in.p); err != nil {
 		return nil

@@ -42,7 +42,7 @@ func TestLoginWithToken(t *testing.T) {
 		t.Run(row.reason, func(t *testing.T) {
 			b := newBench(t)
 			b.vouch(row.verdict, row.check)
-			if row.check == nil { // what nobody vouches for ends no session
+			if row.check == nil { // an unverified token ends no session
 				b.have(time.Hour)
 			}
 			got, err := b.LoginWithToken(t.Context(), b.acme, row.token)
@@ -84,14 +84,14 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 		{"nothing", "", clerk.Verdict{}, nil, "the token is empty"},
 		{"a secret key", "sk_live_1", clerk.Verdict{}, nil, "secret key"},
 		{"a publishable key", "pk_live_1", clerk.Verdict{}, nil, "publishable key"},
-		{"two words", "Bearer x", clerk.Verdict{}, nil, "holds a character"},
+		{"two words", "Bearer x", clerk.Verdict{}, nil, "contains a character"},
 		{"too long", strings.Repeat("x", 16<<10+1), clerk.Verdict{}, nil, "longer than"},
 		{"a JWT of another issuer", jwt(`{"iss":"https://clerk.evil.dev"}`), clerk.Verdict{}, nil, "was issued by"},
 		{"a JWT that has expired", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), clerk.Verdict{}, nil, "expired at 2026-11-23T12:00:00Z"},
 		{"one that the issuer refuses", "oat_1", clerk.Verdict{}, fmt.Errorf("%w: status 401", clerk.ErrRefused), "the issuer does not accept it: status 401"},
 		{"the session's own", "kept-access", clerk.Verdict{}, clerk.ErrNotTold, "the token is the one of this session"},
-		{"an API key, which nobody vouches for, in the place of a session that can be refreshed", "ak_1", clerk.Verdict{}, clerk.ErrNotTold, "nobody vouched for the token"},
-		{"the same without a network", live, clerk.Verdict{}, errors.New("no network"), "nobody vouched for the token"},
+		{"an unverified API key in place of a session that can be refreshed", "ak_1", clerk.Verdict{}, clerk.ErrNotTold, "the token is unverified"},
+		{"the same without a network", live, clerk.Verdict{}, errors.New("no network"), "the token is unverified"},
 		{"one of another account than it says", jwt("{" + issuer + `,"sub":"user_ada"}`), clerk.Verdict{Subject: "user_eve"}, nil, "another account"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 	b = newBench(t)
 	b.keychain.Hook = full
 	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err == nil {
-		t.Error("it was not kept, and nobody said so")
+		t.Error("it was not kept, and there was no error")
 	}
 }
 
@@ -159,7 +159,7 @@ func TestLoginWithTokenEndsWhatWasBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if until, why := b.CoolDown(t.Context(), b.acme); why != nil {
-		t.Errorf("nobody is asked before %v: %v", until, why)
+		t.Errorf("nothing is asked before %v: %v", until, why)
 	}
 	if reply := b.get("git.acme.dev"); reply.Credential.Token != "oat_1" {
 		t.Errorf("got %+v", reply)
@@ -202,7 +202,7 @@ func TestRetryAfter(t *testing.T) {
 		b.now = start.Add(row.held - time.Second)
 		reply := b.get("git.acme.dev")
 		b.wantCalls("refresh kept-refresh")
-		if want := "it wants no other request before " + start.Add(row.held).Format(time.RFC3339); reply.Err == nil || !strings.Contains(reply.Err.Error(), want) {
+		if want := "it accepts no other request before " + start.Add(row.held).Format(time.RFC3339); reply.Err == nil || !strings.Contains(reply.Err.Error(), want) {
 			t.Errorf("%v: got %v", row.named, reply.Err)
 		}
 		b.now = start.Add(row.held)
@@ -233,7 +233,7 @@ func TestBelowMinTTL(t *testing.T) {
 		{"a wish above the life", time.Hour, 2 * time.Hour, true},
 		{"a wish that is the life", time.Hour, time.Hour, false},
 		{"a wish that half of the life does not meet: it is refreshed early", time.Hour, 45 * time.Minute, false},
-		{"the default, and a token of a minute: nobody has asked for it", time.Minute, 5 * time.Minute, false},
+		{"the default, and a token of a minute: the user has not asked for it", time.Minute, 5 * time.Minute, false},
 		{"an end that is not known", 0, 2 * time.Hour, false},
 	} {
 		s := broker.Session{AccessToken: "x", ReceivedAt: start}

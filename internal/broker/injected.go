@@ -11,7 +11,7 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// InjectedError is a token from the environment that cannot be used. It never holds the token.
+// InjectedError is why a token from the environment cannot be used. Its text never contains the token.
 type InjectedError struct {
 	// Source is where the token came from, such as "CLERK_HELPER_TOKEN".
 	Source string
@@ -25,9 +25,9 @@ func (e *InjectedError) Unwrap() error { return e.Err }
 // maxInjected bounds an injected token, in bytes.
 const maxInjected = 16 << 10
 
-// injected is the session of a token that the environment brings, which takes precedence over every other source. The
-// source is empty if it brings none for this profile. The token goes only to the hosts of the profile, like any token. It cannot be
-// refreshed, so it is checked before a server refuses it.
+// injected makes a session of a token that the environment brings, which takes precedence over every other source. The
+// source is empty if there is none for this profile. Like any token it goes only to the hosts of the profile. It cannot be
+// refreshed, so its form and its end are checked here, before a server refuses it.
 func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, source string, err error) {
 	if b.Injected == nil {
 		return Session{}, "", nil
@@ -44,8 +44,8 @@ func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, so
 	return s, source, nil
 }
 
-// CheckInjected makes a session of a token that was handed to us, or returns what is wrong with it. The error's text goes on
-// from "the token ...".
+// CheckInjected makes a session of a token that was handed to us. The error is what is wrong with it; its text continues
+// "the token ...".
 func CheckInjected(p *config.Profile, token string, now time.Time) (Session, error) {
 	switch {
 	case token == "":
@@ -53,11 +53,11 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 	case len(token) > maxInjected:
 		return Session{}, fmt.Errorf("is longer than %d bytes", maxInjected)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return Session{}, errors.New("holds a character that no token has")
+		return Session{}, errors.New("contains a character that no token has")
 	case strings.HasPrefix(token, "sk_"):
 		return Session{}, errors.New("is a secret key of Clerk's Backend API, which must never reach a tool: replace it in Clerk's dashboard, and use an access token, an API key or an M2M token")
 	case strings.HasPrefix(token, "pk_"):
-		return Session{}, errors.New("is a publishable key, which opens nothing")
+		return Session{}, errors.New("is a publishable key, which grants no access")
 	}
 	s := Session{
 		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,

@@ -14,7 +14,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// jwt is a token that says so much of itself; nobody checks its signature.
+// jwt is a token with these claims; its signature is never checked.
 func jwt(claims string) string {
 	encode := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	return encode(`{"alg":"RS256"}`) + "." + encode(claims) + "." + encode("signature")
@@ -35,13 +35,13 @@ func TestInjected(t *testing.T) {
 		{"a JWT that ends now", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), "expired at"},
 		{"a JWT of another issuer", jwt(`{"iss":"https://clerk.evil.dev"}`), `was issued by "https://clerk.evil.dev"`},
 		{"a JWT of an issuer that begins alike", jwt(`{"iss":"https://clerk.acme.dev.evil.dev"}`), "was issued by"},
-		{"a JWT of nobody", jwt(`{}`), "was issued by"},
+		{"a JWT without an issuer", jwt(`{}`), "was issued by"},
 		{"a secret key", "sk_live_123", "secret key"},
 		{"a publishable key", "pk_live_123", "publishable key"},
-		{"a line break", "oat_1\n23", "holds a character"},
-		{"a carriage return at its end", "oat_123\r", "holds a character"},
-		{"a blank", "Bearer oat_123", "holds a character"},
-		{"letters outside ASCII", "oat_é", "holds a character"},
+		{"a line break", "oat_1\n23", "contains a character"},
+		{"a carriage return at its end", "oat_123\r", "contains a character"},
+		{"a blank", "Bearer oat_123", "contains a character"},
+		{"letters outside ASCII", "oat_é", "contains a character"},
 		{"too long", strings.Repeat("x", 16<<10+1), "longer than"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {

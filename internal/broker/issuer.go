@@ -26,7 +26,7 @@ type Attempt interface {
 	Close()
 }
 
-// Clerk is a client as an Issuer.
+// Clerk makes an Issuer of a client.
 func Clerk(c *clerk.Client) Issuer { return clerkIssuer{c} }
 
 type clerkIssuer struct{ *clerk.Client }

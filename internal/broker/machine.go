@@ -16,15 +16,15 @@ import (
 )
 
 // ErrNoMachineKey means that a profile with machine = true has no usable secret key.
-var ErrNoMachineKey = errors.New("no machine's secret key")
+var ErrNoMachineKey = errors.New("no machine secret key")
 
-// machineSignIn is the answer to a person who wants to sign in to a machine's profile.
+// machineSignIn is the error of a sign-in to a machine profile.
 func machineSignIn(p *config.Profile) error {
-	return fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and nobody signs in to it", p.Name)
+	return fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and no user signs in to it", p.Name)
 }
 
-// machine is what is kept for a machine's profile: the token that was minted last, in an item of the keychain that has a
-// lock of the same name.
+// machine is what is kept for a machine profile: the token that was minted last, in an item of the keychain, and a lock of
+// the same name.
 type machine struct {
 	b *Broker
 	p *config.Profile
@@ -32,14 +32,14 @@ type machine struct {
 
 func (b *Broker) machine(p *config.Profile) machine { return machine{b, p} }
 
-// item is the name of the token's item. It belongs to the key, so that a rotated key never meets the old key's token, and
-// to the form of token; the key itself cannot be told from it.
+// item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's token,
+// and on the form of token. The key cannot be computed from it.
 func (m machine) item() string {
 	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.b.MachineKey))
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
-// plan plans for a machine's profile.
+// plan plans for a machine profile.
 func (m machine) plan(ctx context.Context) Plan {
 	plan := Plan{Profile: m.p, Source: SourceMachine}
 	if err := m.checkKey(); err != nil {
@@ -47,7 +47,7 @@ func (m machine) plan(ctx context.Context) Plan {
 	}
 	plan.Next = NextMint
 	s, err := m.read(ctx)
-	if err != nil { // whatever it is, a new token is minted
+	if err != nil { // whatever the error is, a new token is minted
 		return plan
 	}
 	plan.Session = s
@@ -65,13 +65,13 @@ func (m machine) checkKey() error {
 	case m.b.MachineKey == "":
 		return fmt.Errorf("profile %q: %w", m.p.Name, ErrNoMachineKey)
 	case strings.HasPrefix(m.b.MachineKey, "sk_"):
-		return fmt.Errorf("profile %q: %w: what is there is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
+		return fmt.Errorf("profile %q: %w: the one given is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
 	}
 	return nil
 }
 
-// mint gives a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
-// for all that wait. If the keychain keeps nothing, each call mints.
+// mint returns a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
+// for all that wait. If the keychain cannot keep the token, each call mints one.
 func (m machine) mint(ctx context.Context) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
@@ -99,7 +99,7 @@ func (m machine) mint(ctx context.Context) (Session, error) {
 	}
 	fresh := newSession(m.p, t)
 	if err == nil && s.Token(m.p) == "" {
-		fresh.Rejected = s.Rejected // one that lived to its end has ended the row
+		fresh.Rejected = s.Rejected // a token that lived to its end sets the count back
 	}
 	m.b.trace("profile %s: minted a machine's token, good until %s", m.p.Name, fresh.ExpiresAt.Format(time.RFC3339))
 	if err := m.write(ctx, fresh); err != nil {
@@ -116,7 +116,7 @@ func (m machine) ask(ctx context.Context) (clerk.Tokens, error) {
 	return issuer.Mint(ctx, m.p, m.b.MachineKey)
 }
 
-// paused is the error of a machine whose tokens servers refuse, until the next one may be minted.
+// paused is the error between the rejection of a token and the time when the next one may be minted; nil otherwise.
 func (m machine) paused(s Session) error {
 	until := s.mintAgain()
 	if s.Token(m.p) != "" || !m.b.Now().Before(until) {
@@ -129,8 +129,8 @@ func (m machine) paused(s Session) error {
 // mintAgain is the end of the pause after a rejection.
 func (s Session) mintAgain() time.Time { return s.ReceivedAt.Add(mintPause(s.Rejected)) }
 
-// mintPause is how long a token that servers refuse stands in for the next: a minute after the first rejection, twice
-// as long after each further one.
+// mintPause is how long no token is minted after a rejection: a minute after the first one, twice as long after each further
+// one, and at most coolDownMost.
 func mintPause(rejected int) time.Duration {
 	pause := coolDownFirst
 	for range min(rejected, 10) - 1 {
@@ -139,7 +139,7 @@ func mintPause(rejected int) time.Duration {
 	return pause
 }
 
-// reject forgets a token that a server refused.
+// reject drops a token that a server refused, if it is the one in force; an empty secret stands for any.
 func (m machine) reject(ctx context.Context, secret string) error {
 	release, err := m.lock(ctx)
 	if err != nil {
@@ -158,7 +158,7 @@ func (m machine) reject(ctx context.Context, secret string) error {
 	return m.write(ctx, s)
 }
 
-// forget takes the token out of the keychain. Without the key its item has no name that we know.
+// forget deletes the token from the keychain. Without the key its item cannot be named.
 func (m machine) forget(ctx context.Context) (Session, error) {
 	if m.b.MachineKey == "" {
 		return Session{}, nil
@@ -181,8 +181,8 @@ func (m machine) forget(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// ReadMachineToken reads the machine's token that is kept, and mints none. It is empty if there is none that can be read. The
-// error is why none is handed out or minted now.
+// ReadMachineToken reads the machine's token from the keychain, and mints none. The session is empty if there is none that
+// can be read. The error is why none would be handed out or minted now.
 func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Session, error) {
 	plan := b.machine(p).plan(ctx)
 	return plan.Session, plan.Why

@@ -51,7 +51,7 @@ func TestMachinePlan(t *testing.T) {
 	b.MachineKey = "sk_live_1"
 	look("", false, "secret key of Clerk's Backend API")
 	b.MachineKey = ""
-	look("", false, "no machine's secret key")
+	look("", false, "no machine secret key")
 }
 
 // TestMachineLogout forgets the token that is kept. The key mints another.
@@ -81,7 +81,7 @@ func TestMachineLogout(t *testing.T) {
 		return nil
 	}
 	if _, err := b.Logout(t.Context(), b.acme); err == nil {
-		t.Error("it could not be forgotten, and nobody said so")
+		t.Error("it could not be removed, and there was no error")
 	}
 	b.MachineKey = ""
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Token(b.acme) != "" {

@@ -7,20 +7,20 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// Person is the user of this machine, who can be asked. Apart from SayWaiting, nothing is called for a tool unless MayAsk
+// Person is the human being at this machine, who can be asked. For a tool, no method but SayWaiting is called before MayAsk
 // has allowed it.
 type Person interface {
 	// MayAsk reports how the person may be asked on behalf of the profile. The error is the reason why not.
 	MayAsk(p *config.Profile) (Permission, error)
-	// Invite brings the person to the sign-in page; see [clerk.InviteDuring] for when it ends. With [clerk.ErrOtherFlow]
-	// the next flow is tried.
+	// Invite brings the person to the sign-in page; see [clerk.InviteDuring] for when it ends. If it returns
+	// [clerk.ErrOtherFlow], the next flow is tried.
 	Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error
-	// Confirm asks whether the account that came back is theirs, if the page could not prove that it answered us.
-	// lastSubject is the subject of the profile's previous session, empty if there was none.
+	// Confirm asks whether the account that signed in is the person's own. It is called if the page could not prove that it
+	// answered us. lastSubject is the subject of the profile's previous session, empty if there was none.
 	Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
-	// SayWaiting tells, after 3 s, that another process's sign-in is waited for, and for which tool that asks.
+	// SayWaiting tells the person, after 3 s, that we wait for the sign-in of another process, which asks for that tool.
 	SayWaiting(p *config.Profile, tool string)
-	// Unlock asks to unlock the keychain. The sign-in lock is held.
+	// Unlock asks the person to unlock the keychain. The sign-in lock is held.
 	Unlock(ctx context.Context) error
 }
 
@@ -28,16 +28,16 @@ type Person interface {
 type Permission struct {
 	// Flows are the ways in which the person can sign in here, in the order in which they are tried.
 	Flows []clerk.Flow
-	// AtTerminal is set if the person waits at a terminal: they may be asked again in spite of a cool-down.
+	// AtTerminal is set if the person waits at a terminal, and may be asked in spite of a cool-down.
 	AtTerminal bool
 }
 
 // Caller is the tool that we answer.
 type Caller struct {
-	// Name is shown to a person who waits in another process.
+	// Name is what processes that wait for our sign-in tell the person.
 	Name string
-	// PID is the calling process. It is not asked for twice after a refusal, not even at a terminal, because docker's
-	// classic builder calls once for each registry. Zero if unknown.
+	// PID is the calling process. After a refusal the person is not asked for the same process again, not even at a
+	// terminal, because docker's classic builder calls once for each registry. Zero if unknown.
 	PID int
 }
 

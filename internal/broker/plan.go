@@ -19,7 +19,7 @@ const (
 	NextMint    Next = "mint"    // Clerk is asked for a machine's token
 	NextAsk     Next = "ask"     // the person is asked to sign in, or to unlock the keychain
 	NextNothing Next = "nothing" // a sign-in is needed, and the person may not be asked
-	NextRefuse  Next = "refuse"  // there is an error that no sign-in removes
+	NextRefuse  Next = "refuse"  // there is an error that a sign-in would not fix
 )
 
 // The sources of a token that are not a variable of the environment.
@@ -29,32 +29,32 @@ const (
 	SourceMachine  = "machine" // minted with the machine's secret key
 )
 
-// Plan is what happens when a token of a profile is asked for. It holds as long as nothing else happens.
+// Plan is what happens when a token of a profile is asked for now.
 type Plan struct {
 	Profile *config.Profile
 	// Source is where the token comes from: a variable of the environment, or one of the sources above.
 	Source string
-	// Session is what there is now, usable or not.
+	// Session is the current one, usable or not.
 	Session Session
 	Next    Next
 	// Why is the error of NextNothing and NextRefuse, as Token returns it. With NextAnswer it is why a token past half of its
-	// life is not refreshed, and with NextAsk that the keychain is locked; nil otherwise.
+	// life is not refreshed, with NextAsk it is platform.ErrLocked if the keychain has to be unlocked. Nil otherwise.
 	Why error
-	// Until is the end of a pause that Next is the result of: the cool-down after a sign-in, the pause after a refresh, or
-	// that of a machine whose tokens are refused. Zero if there is none.
+	// Until is the end of the pause that has led to Next: the cool-down after a sign-in, the pause after a refresh, or the
+	// pause of a machine whose tokens are refused. Zero if there is none.
 	Until time.Time
 
 	began time.Time  // of the call
 	how   Permission // of NextAsk
 }
 
-// Quick reports whether Execute only returns what is known: no network, no person, no lock.
+// Quick reports whether Execute needs no network, no person and no lock.
 func (p Plan) Quick() bool {
 	return p.Next == NextAnswer || p.Next == NextNothing || p.Next == NextRefuse
 }
 
-// Plan decides what happens next for a profile. It asks neither the network nor the person and changes nothing. A good token
-// before half of its life costs one read of the keychain.
+// Plan decides what happens next for a profile. It uses neither the network nor the person and changes nothing. For a good
+// token before half of its life it reads the keychain once.
 func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	plan := Plan{Profile: p, Source: SourceNone}
 	s, source, err := b.injected(ctx, p)
@@ -95,7 +95,7 @@ func (p Plan) nothing(err error) Plan {
 	return p
 }
 
-// planSession plans with the session of the keychain. It reports whether that is possible; if not, only a sign-in helps.
+// planSession plans with the session of the keychain. It reports whether that is possible; otherwise only a sign-in helps.
 func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) bool {
 	p, s := plan.Profile, plan.Session
 	switch {
@@ -111,7 +111,7 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 	return true
 }
 
-// planSignIn plans where only a sign-in helps.
+// planSignIn plans if only a sign-in helps.
 func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 	p := plan.Profile
 	if p.LegacyPage != "" {
@@ -131,7 +131,7 @@ func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 	return plan
 }
 
-// planWithout plans where the keychain cannot be read. A locked one can be unlocked by the person, where they may be asked.
+// planWithout plans if the keychain cannot be read. The person can unlock a locked one, if they may be asked.
 func (b *Broker) planWithout(ctx context.Context, plan Plan, err error) Plan {
 	if !errors.Is(err, platform.ErrLocked) {
 		return plan.refuse(err)
@@ -146,7 +146,7 @@ func (b *Broker) planWithout(ctx context.Context, plan Plan, err error) Plan {
 	return plan
 }
 
-// Execute carries out a plan. The errors are those of Token.
+// Execute carries out a plan. It returns the errors of Token.
 func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 	p := plan.Profile
 	switch plan.Next {
@@ -186,9 +186,9 @@ func isOver(err error) bool {
 	return errors.Is(err, errNoSession) || errors.Is(err, clerk.ErrGrantEnded)
 }
 
-// Token gives a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
-// errors are [*InjectedError], [*NeedsSignInError], [*SignInError], [*RefreshError], platform.ErrLocked,
-// platform.ErrUnavailable, or what kept a lock or a machine's token from an answer.
+// Token returns a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
+// errors are [*InjectedError], [*NeedsSignInError], [*SignInError], [*RefreshError], [ErrUnreadable], [ErrNoMachineKey],
+// platform.ErrLocked, platform.ErrUnavailable, or why a lock could not be taken or a machine's token not be minted.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
 	return b.Execute(ctx, b.Plan(ctx, p))
 }

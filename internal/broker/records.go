@@ -18,15 +18,16 @@ const (
 	// The cool-down after a refusal begins with coolDownFirst, doubles each time, and ends at coolDownMost.
 	coolDownFirst = time.Minute
 	coolDownMost  = time.Hour
-	// refusalsKept is how long refusals are counted together, so that a machine left alone for a night opens few tabs.
+	// refusalsKept is how long a record counts, and with it its refusals: a computer that is left alone for a night opens
+	// few tabs.
 	refusalsKept = 24 * time.Hour
 )
 
-// code is how a sign-in or a refresh ended, in the record that other processes read.
+// code says how a sign-in or a refresh ended, in the record that other processes read.
 type code string
 
 const (
-	asking     code = "asking" // the person is being asked: it has not ended
+	asking     code = "asking" // it has not ended: the person is being asked
 	ok         code = "ok"
 	denied     code = "denied"
 	timeout    code = "timeout"
@@ -56,10 +57,10 @@ type record struct {
 	CallerPID int `json:"command,omitempty"`
 }
 
-// codeOf finds the code of an error of a sign-in or a refresh.
+// codeOf returns the code for the error of a sign-in or a refresh, and the issuer's HTTP status if it is refused.
 func codeOf(err error) (code, int) {
 	var response *clerk.ResponseError
-	var unreachable *url.Error // every request's; system call errors would pass for a net.Error
+	var unreachable *url.Error // of every request; errors of system calls also implement net.Error
 	var listen *net.OpError
 	switch {
 	case err == nil:
@@ -74,7 +75,7 @@ func codeOf(err error) (code, int) {
 		return cancelled, 0
 	case errors.Is(err, platform.ErrNoBrowser), errors.Is(err, clerk.ErrOtherFlow):
 		return noBrowser, 0
-	case errors.As(err, &listen) && listen.Op == "listen": // a sandbox forbids the page's way back: none was opened
+	case errors.As(err, &listen) && listen.Op == "listen": // as in a sandbox without sockets: no page was opened
 		return noBrowser, 0
 	case errors.Is(err, ErrOtherAccount):
 		return otherUser, 0
@@ -92,19 +93,19 @@ func codeOf(err error) (code, int) {
 	return unfit, 0
 }
 
-// errEarlier is why a person is not asked while an older refusal counts.
-var errEarlier = errors.New("an earlier sign-in came to nothing")
+// errEarlier is why the person is not asked in a cool-down if the last sign-in has no error of its own.
+var errEarlier = errors.New("an earlier sign-in failed")
 
-// ErrCancelled is Ctrl-C, for all processes that shared the sign-in.
+// ErrCancelled means that the person pressed Ctrl-C. All processes that waited for the sign-in return it.
 var ErrCancelled = errors.New("it was cancelled")
 
-// ErrUnreachable is an issuer that gave no answer, or none that could be read to its end.
+// ErrUnreachable means that the issuer gave no answer, or one that could not be read to its end.
 var ErrUnreachable = errors.New("the issuer cannot be reached")
 
-// errKeychain marks what a keychain could not do, where platform has no sentinel for it.
+// errKeychain marks an error of the keychain for which platform has no sentinel.
 var errKeychain = errors.New("the keychain failed")
 
-// err is the error that all processes return that share this end; nil for a success.
+// err is the error that a process returns which shares this end; nil for a success.
 func (r record) err() error {
 	switch r.Code {
 	case ok, asking:
@@ -133,7 +134,7 @@ func (r record) err() error {
 	return errors.New("the issuer's answer could not be used")
 }
 
-// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. It is empty if that is
+// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. The record is empty if it is
 // missing, unreadable, from the future, or too old.
 func (sl slot) readRecord(ctx context.Context, kind string) record {
 	text, err := sl.b.Records.Get(ctx, sl.name(kind))
@@ -144,7 +145,7 @@ func (sl slot) readRecord(ctx context.Context, kind string) record {
 	return r
 }
 
-// parseRecord reads a record; ok is false for one that can be ignored.
+// parseRecord parses a record; ok is false for one that can be ignored.
 func parseRecord(text string, now time.Time) (r record, ok bool) {
 	if json.Unmarshal([]byte(text), &r) != nil || r.At.After(now) || now.Sub(r.At) > refusalsKept {
 		return record{}, false
@@ -164,7 +165,7 @@ func RecordExpired(text string, now time.Time) bool {
 	return !ok
 }
 
-// writeRecord stores a record. A failure to store one is traced; callers at the end of a sign-in cannot act on it.
+// writeRecord stores a record. An error is also traced, because callers at the end of a sign-in or a refresh ignore it.
 func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
 	r.At = sl.b.Now().UTC()
 	text, err := json.Marshal(r)
@@ -172,24 +173,24 @@ func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
 		err = sl.b.Records.Set(ctx, sl.name(kind), string(text))
 	}
 	if err != nil {
-		err = fmt.Errorf("no outcome can be left for those who wait: %w", err)
+		err = fmt.Errorf("no record can be written for the processes that wait: %w", err)
 		sl.trace("%v", err)
 	}
 	return err
 }
 
-// CoolDown is the time before which the person is not asked to sign in to the profile on demand, and how the last sign-in
-// ended. It is the zero time if there is none.
+// CoolDown is the time before which no tool's call asks the person to sign in to the profile, and why. If there is no
+// cool-down, the time is zero and the error nil.
 func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {
 	return b.slot(p).readRecord(ctx, "signin").coolDown(b.Now())
 }
 
-// coolDown is the end of the cool-down after a sign-in, and why there is one; the zero time if there is none.
+// coolDown is the end of the cool-down after a sign-in, and why there is one.
 func (r record) coolDown(now time.Time) (until time.Time, why error) {
 	if !r.Until.After(now) {
 		return time.Time{}, nil
 	}
-	// A cool-down outlasts a page that was opened in it and was given up.
+	// A cool-down goes on after a page that was opened during it and abandoned.
 	if err := r.err(); err != nil {
 		return r.Until, err
 	}

@@ -15,16 +15,16 @@ import (
 // from the session lock to the write.
 
 const (
-	// sessionLimit bounds the wait for a refresh. No person is asked in it.
+	// sessionLimit bounds the wait for a refresh, and for each lock under which no person is asked.
 	sessionLimit = 40 * time.Second
-	// turnLimit bounds the wait for the first process that refreshes: it may have been stopped (Ctrl-Z) while it waits for
-	// the issuer.
+	// turnLimit bounds the wait for the first process that refreshes: it may be stopped (Ctrl-Z) while it waits for the
+	// issuer.
 	turnLimit = 10 * time.Second
 	// aheadLimit is how long a caller with a live token waits for a fresh one.
 	aheadLimit = 2 * time.Second
-	// refreshLimit bounds one refresh. It does not end with the caller: a rotated refresh token must not be lost.
+	// refreshLimit bounds one refresh. It also applies when the caller has ended: a rotated refresh token must not be lost.
 	refreshLimit = 30 * time.Second
-	// aheadPause follows a refresh that failed.
+	// aheadPause is how long no refresh ahead of need is tried after one has failed.
 	aheadPause = 5 * time.Minute
 )
 
@@ -40,8 +40,8 @@ func (e *RefreshError) Error() string {
 
 func (e *RefreshError) Unwrap() error { return e.Err }
 
-// needRefresh plans with a refresh token and a token that has ended or is past half of its life. After a failure there is a
-// pause: for a live token always, for one that has ended only if the issuer asked for it.
+// needRefresh plans for a session with a refresh token, whose token has ended or is past half of its life. After a failure
+// there is a pause: always if the token is live, otherwise only if the issuer has asked for one.
 func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
 	p := plan.Profile
 	last := b.slot(p).readRecord(ctx, "refresh")
@@ -56,23 +56,23 @@ func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
 	}
 }
 
-// wantsPause is the error of a refresh after which the issuer wants no other request until a time that it named.
+// wantsPause is the error of a failed refresh until the time that the issuer named for the next request; nil otherwise.
 func (r record) wantsPause(now time.Time) error {
 	if r.err() == nil || !r.Retry.After(now) {
 		return nil
 	}
-	return fmt.Errorf("%w; it wants no other request before %s", r.err(), r.Retry.Format(time.RFC3339))
+	return fmt.Errorf("%w; it accepts no other request before %s", r.err(), r.Retry.Format(time.RFC3339))
 }
 
-// refresh is one refresh of a session: as the caller sees it who wants one, or in the process that does it.
+// refresh is one refresh of a session, in the process that needs it (run) or in the one that does it (RefreshOnce).
 type refresh struct {
 	slot
-	session Session   // that is refreshed
-	began   time.Time // what ended later is shared
+	session Session   // the one to refresh
+	began   time.Time // how a refresh ended after that is shared
 }
 
-// run carries out NextRefresh. A token that is still live is returned if no fresh one comes within aheadLimit. If isOver
-// holds for the error, only a sign-in helps; any other error leaves the session as it was.
+// run carries out NextRefresh. A token that is still live is returned if there is no new one within aheadLimit. If isOver
+// reports true for the error, only a sign-in helps; after any other error the session is as it was.
 func (r refresh) run(ctx context.Context) (Session, error) {
 	if r.session.good(r.p, r.began) {
 		return r.ahead(ctx), nil
@@ -89,7 +89,7 @@ func (r refresh) run(ctx context.Context) (Session, error) {
 	return fresh, err
 }
 
-// ahead refreshes a token that is good for a while yet, unless another process is doing it or the last attempt failed
+// ahead refreshes a token that is still good, unless another process is doing it or the last attempt failed
 // recently. It takes at most aheadLimit and never fails: the current token stays valid.
 func (r refresh) ahead(ctx context.Context) Session {
 	release, free, err := r.b.Locks.TryLock(r.name("refresh"))
@@ -110,8 +110,8 @@ func (r refresh) ahead(ctx context.Context) Session {
 	return fresh
 }
 
-// inTurn waits for its turn. A caller whose turn comes after a refresh that helped uses the new token; one that waited for a
-// refresh that failed shares its failure.
+// inTurn waits for its turn, and refreshes unless another process has done so meanwhile: then it shares the new token or the
+// error.
 func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -142,8 +142,9 @@ func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, erro
 	return r.spawnRefresh(limited)
 }
 
-// waitTurn keeps all processes but one from asking for a refresh. If that one does not end, the others take turns of their
-// own. This is not the session lock, which the refresh itself takes and which a person can therefore not stop.
+// waitTurn lets one process at a time have a refresh done. If that process does not go on within turnLimit, the others take
+// turns under a second lock. The session lock is another one: only the detached process holds it during a refresh, and a
+// person cannot stop that with Ctrl-Z.
 func (r refresh) waitTurn(limited context.Context) (release func(), err error) {
 	first, cancel := context.WithTimeout(limited, turnLimit)
 	defer cancel()
@@ -155,8 +156,8 @@ func (r refresh) waitTurn(limited context.Context) (release func(), err error) {
 	return release, err
 }
 
-// spawnRefresh has the session refreshed, and reads the new one. A refresh once begun is never abandoned: SpawnRefresh runs
-// it in a process that our end does not reach.
+// spawnRefresh has the session refreshed, and reads the result. A refresh that has begun is never abandoned: SpawnRefresh
+// runs it in a process that goes on when ours ends.
 func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 	run := r.b.SpawnRefresh
 	if run == nil {
@@ -166,7 +167,7 @@ func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 	if limited.Err() != nil && r.session.Live(r.p, r.b.Now()) {
 		return Session{}, r.failure(limited.Err()) // the live token is served, without another read
 	}
-	// The result is in the keychain and the record, also if we gave up waiting.
+	// The result is in the keychain and the record, even if the wait has ended before.
 	ctx := context.WithoutCancel(limited)
 	s, readErr := r.read(ctx)
 	if readErr != nil {
@@ -179,15 +180,16 @@ func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 		return Session{}, r.failure(last.err())
 	}
 	if err == nil {
-		err = errors.New("it brought no token that is good")
+		err = errors.New("it brought no usable token")
 	}
 	return Session{}, r.failure(err)
 }
 
 func (r refresh) failure(err error) error { return &RefreshError{r.p.Name, err} }
 
-// RefreshOnce is one refresh from the lock to the write, if the session is still the one that was received at seen. It
-// does not end with ctx once the issuer is asked. How it ended is recorded for the processes that wait.
+// RefreshOnce is one refresh from the session lock to the write. It does nothing if the session is no longer the one that was
+// received at seen. Once the issuer is asked, the end of ctx does not end it. How it ended is recorded for the processes that
+// wait.
 func (b *Broker) RefreshOnce(ctx context.Context, p *config.Profile, seen time.Time) error {
 	r := refresh{slot: b.slot(p), began: b.Now()}
 	release, err := r.lock(ctx)
@@ -202,7 +204,7 @@ func (b *Broker) RefreshOnce(ctx context.Context, p *config.Profile, seen time.T
 		r.trace("the session is another one already")
 		return nil
 	}
-	// Each caller that was interrupted leaves one of us. They do not all ask an issuer that has failed the first.
+	// Each interrupted caller leaves a process like this one. If the issuer has failed one, the others do not ask it.
 	if last := r.readRecord(ctx, "refresh"); last.At.After(r.began) && last.err() != nil {
 		r.trace("the refresh that was waited for failed: %s", last.Code)
 		return last.err()
@@ -216,8 +218,8 @@ func (b *Broker) RefreshOnce(ctx context.Context, p *config.Profile, seen time.T
 
 // askForTokens asks the issuer for new tokens and keeps them. The session lock is held.
 func (r refresh) askForTokens(ctx context.Context) error {
-	// A keychain that takes no writes any more would lose the rotated token. Writing the old session shows it now, before the
-	// old token is spent.
+	// If the keychain accepts no writes, the rotated token would be lost. Writing the old session shows that before the old
+	// token is spent.
 	if err := r.write(ctx, r.session); err != nil {
 		return err
 	}
@@ -234,7 +236,7 @@ func (r refresh) askForTokens(ctx context.Context) error {
 	case errors.Is(err, clerk.ErrGrantEnded):
 		return r.afterGrantEnded(ctx, err)
 	case t.RefreshToken != "" && t.RefreshToken != r.session.RefreshToken:
-		// The answer's access token cannot be handed out, but the old refresh token is spent already.
+		// The access token of the answer cannot be handed out, but the old refresh token is already spent.
 		r.trace("the answer to the refresh cannot be used: %v", err)
 		s := r.session
 		s.RefreshToken = t.RefreshToken
@@ -244,7 +246,7 @@ func (r refresh) askForTokens(ctx context.Context) error {
 	return err
 }
 
-// writeFirmly tries three times to write what would be lost otherwise.
+// writeFirmly writes a session that would otherwise be lost. It tries three times.
 func (r refresh) writeFirmly(ctx context.Context, s Session) error {
 	ctx = context.WithoutCancel(ctx) // the keychain has limits of its own
 	var err error
@@ -285,7 +287,7 @@ func (r refresh) leaveRecord(ctx context.Context, err error) {
 		end.Until = now.Add(aheadPause)
 		var refused *clerk.ResponseError
 		if errors.As(err, &refused) && refused.RetryAfter > 0 {
-			end.Retry = now.Add(refused.RetryAfter) // at most an hour of it counts, see parseRecord
+			end.Retry = now.Add(refused.RetryAfter) // parseRecord limits it to an hour
 			if end.Retry.After(end.Until) {
 				end.Until = end.Retry
 			}

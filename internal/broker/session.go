@@ -16,11 +16,11 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// recordVersion is the schema of [Session]. A field may be added; none may change its meaning or go.
+// recordVersion is the schema of [Session]. Fields may be added, but not removed, and none may change its meaning.
 const recordVersion = 1
 
-// Session is the record of one sign-in: one keychain item, always written whole. Its JSON form is frozen: an item
-// written by any release is read by every later one.
+// Session is what one sign-in brought: one keychain item, always written whole. Its JSON form is frozen: every release reads
+// the items of all earlier ones.
 type Session struct {
 	Version  int      `json:"v"`
 	Issuer   string   `json:"issuer"`
@@ -35,18 +35,18 @@ type Session struct {
 	Kind         string `json:"kind,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
-	// ReceivedAt and ExpiresAt bound the life of the token that tools get. The end of a token without
-	// ExpiresAt is not known: it is used until a server refuses it.
+	// ReceivedAt and ExpiresAt are the beginning and the end of the life of the token that tools get. If ExpiresAt is zero,
+	// the end is not known, and the token is used until a server refuses it.
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 
-	// Given is set for a token that a person has handed to us (login --with-token): no grant of ours stands behind it.
+	// Given is set for a token that a person has handed to us (login --with-token). It belongs to no grant of ours.
 	Given bool `json:"given,omitempty"`
 
-	// Rejected counts a machine's tokens that servers have refused, in a row.
+	// Rejected is how many of a machine's tokens servers have refused in a row.
 	Rejected int `json:"rejected,omitempty"`
 
-	// SignedOut is set by logout: the person is not asked on demand until they run login.
+	// SignedOut is set by logout: no tool's call asks the person until they run login.
 	SignedOut bool `json:"signed_out,omitempty"`
 }
 
@@ -58,7 +58,7 @@ func (s Session) Token(p *config.Profile) string {
 	return s.AccessToken
 }
 
-// Account is the e-mail, else the subject.
+// Account is the e-mail address, or the subject if there is none.
 func (s Session) Account() string {
 	if s.Email != "" {
 		return s.Email
@@ -66,10 +66,10 @@ func (s Session) Account() string {
 	return s.Subject
 }
 
-// alive reports whether the session can answer, perhaps after a refresh.
+// alive reports whether the session can give a token, perhaps after a refresh.
 func (s Session) alive() bool { return s.AccessToken != "" || s.RefreshToken != "" }
 
-// tokens is the part of the record that the issuer's answer replaces.
+// tokens is the part of the session that the issuer's answer replaces.
 func (s Session) tokens() clerk.Tokens {
 	return clerk.Tokens{
 		Subject: s.Subject, Email: s.Email, AccessToken: s.AccessToken, Kind: s.Kind,
@@ -89,7 +89,7 @@ func newSession(p *config.Profile, t clerk.Tokens) Session {
 	return s
 }
 
-// good reports whether the token may be handed out as it is: it is left with min_ttl or half of its own life, whichever is
+// good reports whether the token may be handed out as it is: it has min_ttl or half of its own life left, whichever is
 // shorter, and was not received in the future.
 func (s Session) good(p *config.Profile, now time.Time) bool {
 	return s.Live(p, now) && !s.FromFuture(now) &&
@@ -107,7 +107,7 @@ func (s Session) Expired(now time.Time) bool { return !s.ExpiresAt.IsZero() && !
 // Endless reports whether there is a token whose end is not known.
 func (s Session) Endless(p *config.Profile) bool { return s.Token(p) != "" && s.ExpiresAt.IsZero() }
 
-// Left is how long the token lives yet. It is not more than zero if the token has ended, or its end is not known.
+// Left is how long the token still lives. It is zero or negative if the token has ended, and zero if its end is not known.
 func (s Session) Left(now time.Time) time.Duration {
 	if s.ExpiresAt.IsZero() {
 		return 0
@@ -115,7 +115,7 @@ func (s Session) Left(now time.Time) time.Duration {
 	return s.ExpiresAt.Sub(now)
 }
 
-// FromFuture reports whether the token was received later than now: the clock was wrong then, or is now.
+// FromFuture reports whether the token was received later than now, because the clock was wrong then or is wrong now.
 func (s Session) FromFuture(now time.Time) bool { return s.ReceivedAt.After(now) }
 
 // pastHalf reports whether half of the token's life is over.
@@ -131,7 +131,7 @@ func (s Session) goodUntil() string {
 	return "good until " + s.ExpiresAt.Format(time.RFC3339)
 }
 
-// Life is how long the token lives from its receipt, zero where its end is not known.
+// Life is how long the token lives from its receipt, zero if its end is not known.
 func (s Session) Life() time.Duration {
 	if s.ExpiresAt.IsZero() {
 		return 0
@@ -139,40 +139,40 @@ func (s Session) Life() time.Duration {
 	return s.ExpiresAt.Sub(s.ReceivedAt)
 }
 
-// BelowMinTTL reports whether the profile asks for a longer life than such a token has. Half of that life is met then. The
-// default is not taken for a wish.
+// BelowMinTTL reports whether min_ttl is longer than the life of such a token, so that half of that life is used instead. The
+// default of min_ttl does not count: the user has not asked for it.
 func (s Session) BelowMinTTL(p *config.Profile) bool {
 	return s.Token(p) != "" && s.Life() > 0 && s.Life() < p.MinTTL && p.MinTTL > defaultMinTTL
 }
 
-// defaultMinTTL is what a profile has that says nothing.
+// defaultMinTTL is the min_ttl of a profile that does not set it.
 const defaultMinTTL = 5 * time.Minute
 
-// errNoSession is a profile without a session, or with a record of another issuer, client or set of scopes.
+// errNoSession means that a profile has no session, or one of another issuer, client or set of scopes.
 var errNoSession = errors.New("no session")
 
-// ErrUnreadable is a keychain item of ours that this release cannot read. It is left as it is; a login replaces it.
+// ErrUnreadable means that this release cannot read the session's item. It is left as it is; a login replaces it.
 var ErrUnreadable = errors.New("the session in the keychain is not readable")
 
-// KeychainItem is the name of the profile's keychain item: the session belongs to issuer, client and scopes, whatever the
-// profile is called, and to the kind of token that it hands out. A machine's token has an item of its own for each secret key; see machine.item.
+// KeychainItem is the name of the profile's keychain item. It depends on what the session belongs to: issuer, client, scopes
+// and the kind of token that tools get, but not on the profile's name. For machine profiles see machine.item.
 func KeychainItem(p *config.Profile) string { return "session-" + identity(p) }
 
 func identity(p *config.Profile) string {
 	// A NUL cannot occur in any part, so no two identities have the same bytes.
 	text := p.Issuer + "\x00" + p.ClientID + "\x00" + strings.Join(p.Scopes, " ")
 	if p.Token == "id" {
-		text += "\x00id" // its record holds the ID token and that token's end
+		text += "\x00id" // its session has the ID token, and that token's end
 	}
 	if p.Instance != "" {
-		text += "\x00instance " + p.Instance // a companion page's session of another instance is not this one
+		text += "\x00instance " + p.Instance // a companion page has another session for each instance
 	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 
-// slot is what is kept for one profile: the session in the keychain, and how the last sign-in and refresh ended in the
-// records. Items, records and locks are named after what the session belongs to.
+// slot is what is kept for one profile: its session in the keychain, its locks, and the records of how the last sign-in and
+// the last refresh ended.
 type slot struct {
 	b *Broker
 	p *config.Profile
@@ -180,7 +180,7 @@ type slot struct {
 
 func (b *Broker) slot(p *config.Profile) slot { return slot{b, p} }
 
-// name is the name of a lock, of an item or of a record.
+// name is the name of a lock, an item or a record of that kind.
 func (sl slot) name(kind string) string { return kind + "-" + identity(sl.p) }
 
 func (sl slot) trace(format string, args ...any) {
@@ -189,7 +189,8 @@ func (sl slot) trace(format string, args ...any) {
 	}
 }
 
-// read reads the session, without a lock. One of another issuer, client or set of scopes is errNoSession, and is left alone.
+// read reads the session, without a lock. An item of another issuer, client or set of scopes is errNoSession, and is left
+// alone.
 func (sl slot) read(ctx context.Context) (Session, error) {
 	text, err := sl.b.Keychain.Get(ctx, KeychainItem(sl.p))
 	if errors.Is(err, platform.ErrNotFound) {
@@ -235,7 +236,7 @@ func (sl slot) lock(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// ReadSession reads the session of a profile as it is, for people. ok is false if there is none.
+// ReadSession reads the session of a profile as it is, to show it. ok is false if there is none.
 func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
 	s, err = b.slot(p).read(ctx)
 	if errors.Is(err, errNoSession) {
@@ -244,8 +245,8 @@ func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session,
 	return s, err == nil, err
 }
 
-// Current is what would answer now, without a refresh or a sign-in: a token that the environment brings, the machine's,
-// or the session, live or not. It is an error if there is nothing.
+// Current returns what would be used now, without a refresh or a sign-in: a token that the environment brings, the machine's
+// token, or the session, live or not. It returns an error if there is none.
 func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
 		return s, err
@@ -256,8 +257,7 @@ func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error
 	return b.slot(p).read(ctx)
 }
 
-// ended is the record without its tokens: what a session leaves behind, so that the next sign-in on demand can tell
-// whether it is the same person's.
+// ended is the session without its tokens. It is kept so that the next sign-in on demand can compare the account.
 func (s Session) ended() Session {
 	return Session{Version: s.Version, Issuer: s.Issuer, ClientID: s.ClientID, Scopes: s.Scopes, Subject: s.Subject, Email: s.Email}
 }

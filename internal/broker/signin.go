@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	// signInLimit bounds the wait for another command's sign-in: longer than a person has for one.
+	// signInLimit bounds the wait for the sign-in of another process. It is longer than a person has for one.
 	signInLimit = 6 * time.Minute
 	// revokeLimit bounds the revocation of a grant that is not needed.
 	revokeLimit = 5 * time.Second
-	// waitingAfter is when a person is told that another sign-in is waited for.
+	// waitingAfter is when the person is told that we wait for another sign-in.
 	waitingAfter = 3 * time.Second
 )
 
-// ErrSignedOut is why a person is not asked after a logout.
+// ErrSignedOut is why no tool's call asks the person after a logout.
 var ErrSignedOut = errors.New("you signed out of it")
 
-// ErrLegacyPage is why a tool's call never leads to a page of the original kind: any page of the web could answer it.
+// ErrLegacyPage is why no tool's call opens a page of the original kind: any page of the web could answer it.
 var ErrLegacyPage = errors.New("its legacy_page works only with login")
 
-// ErrAbandoned is the cause of a context that ends because the caller went away. No end is recorded then, as if the holder of
+// ErrAbandoned is the cause of a context that ends because the caller has gone. No end is recorded then, as if the holder of
 // the sign-in lock had been killed, so the next process that waits asks the person itself.
-var ErrAbandoned = errors.New("whoever asked for it has gone")
+var ErrAbandoned = errors.New("the caller has gone")
 
-// errGiven means that the person has handed us a token while a tool's page was open. It is the one that they want.
+// errGiven means that the person has handed us a token while a tool's page was open. That token is the one that they want.
 var errGiven = errors.New("a token was given meanwhile")
 
-// Login asks the person to sign in by one of the flows, tried in their order, whatever the keychain holds and whatever was
-// refused before. Any account may come.
+// Login asks the person to sign in by one of the flows, tried in that order, even if there is a session, a logout or a
+// cool-down. Any account may sign in. The errors are [*SignInError], and one for a machine profile.
 func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Flow) (Session, error) {
 	if p.IsMachine {
 		return Session{}, machineSignIn(p)
@@ -47,10 +47,10 @@ func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Fl
 // signIn is one sign-in to a profile, from the wait for its turn to the session.
 type signIn struct {
 	slot
-	began time.Time // of the call: what ended later is shared
+	began time.Time // of the call: how a sign-in ended after that is shared
 	how   Permission
-	// onDemand is set for a tool. A login of the person ignores the previous session, a logout and the cool-down, and
-	// takes any account.
+	// onDemand is set if a tool needs the sign-in. A login, which the person asked for, ignores the previous session, a logout
+	// and the cool-down, and accepts any account.
 	onDemand bool
 
 	// These are known when it has its turn.
@@ -59,9 +59,9 @@ type signIn struct {
 	asked  time.Time // when the person was asked
 }
 
-// run holds the sign-in lock while a person is asked, so that a thousand tools open one page. On demand, a process that
-// waited for another's sign-in shares how it ended: its session, or its failure and no page of its own. A holder that was
-// killed leaves no record, and the next one asks.
+// run holds the sign-in lock while the person is asked, so that a thousand tools open one page. On demand, a process that
+// waited for another's sign-in shares how it ended: the session, or the error, without a page of its own. A holder that was
+// killed leaves no record of its end, and the next process asks.
 func (in *signIn) run(ctx context.Context) (Session, error) {
 	release, err := in.await(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func (in *signIn) run(ctx context.Context) (Session, error) {
 	} else if err != nil && !errors.Is(err, errNoSession) && !errors.Is(err, ErrUnreadable) {
 		return Session{}, in.failure(err)
 	}
-	// If no record can be stored, a thousand that wait would open a thousand pages, one after the other.
+	// Without a record, a thousand processes that wait would open a thousand pages, one after the other.
 	now := record{Code: asking, By: in.b.Caller.Name, Refusals: in.before.Refusals, Until: in.before.Until}
 	if err := in.writeRecord(ctx, "signin", now); err != nil && in.onDemand {
 		return Session{}, in.failure(err)
@@ -109,8 +109,8 @@ func (in *signIn) failure(err error) error {
 	return &SignInError{in.p.Name, err}
 }
 
-// await takes the sign-in lock, and tells the person after a while what is waited for. Its holder may have been stopped
-// (Ctrl-Z), so the wait ends after the longest time that a person has for a sign-in.
+// await takes the sign-in lock, and tells the person after a while what it waits for. The holder may be stopped (Ctrl-Z), so
+// the wait ends when no sign-in could take longer.
 func (in *signIn) await(ctx context.Context) (release func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, signInLimit)
 	defer cancel()
@@ -120,12 +120,12 @@ func (in *signIn) await(ctx context.Context) (release func(), err error) {
 	defer timer.Stop()
 	release, err = in.b.Locks.Lock(limited, in.name("signin"))
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("another command's sign-in has not ended within %v", signInLimit)
+		return nil, fmt.Errorf("the sign-in of another process has not ended within %v", signInLimit)
 	}
 	return release, err
 }
 
-// readUnlocked reads the session, and has the person unlock the keychain for that.
+// readUnlocked reads the session, and has the person unlock the keychain if it is locked.
 func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
 	s, err := in.read(ctx)
 	if !errors.Is(err, platform.ErrLocked) {
@@ -137,9 +137,8 @@ func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
 	return in.read(ctx)
 }
 
-// shared is what a tool gets without a page when it has its turn: what another process's sign-in has led to, or what a
-// locked keychain has hidden. readErr is why the previous session could not be read; done is false if the person has to be
-// asked.
+// shared is what a tool gets without a page when it has its turn: the result of another process's sign-in, or of a session
+// that was in a locked keychain. readErr is why in.last could not be read; done is false if the person has to be asked.
 func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bool, err error) {
 	now := in.b.Now()
 	switch {
@@ -152,7 +151,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 	case in.last.SignedOut:
 		return Session{}, true, &NeedsSignInError{in.p.Name, ErrSignedOut}
 	}
-	// The cool-down is looked at again: its record may have been on its way to the disk when we began.
+	// The cool-down is checked again: its record may not have been on the disk yet when we began.
 	before := in.before
 	if before.err() != nil && (before.At.After(in.began) || before.Until.After(now) && !before.mayAskAgain(in.b.Caller, in.how)) {
 		in.trace("the sign-in that was waited for failed: %s", before.Code)
@@ -162,7 +161,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 	if readErr != nil || !in.b.planSession(ctx, &plan, now) {
 		return Session{}, false, nil
 	}
-	// The keychain was locked until now.
+	// The keychain was locked when the plan was made.
 	if plan.Next != NextRefresh {
 		s, err = in.b.Execute(ctx, plan)
 		return s, true, err
@@ -171,8 +170,8 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 	return s, !isOver(err), err
 }
 
-// ask has the person sign in by the first flow that works, and keeps the session. The keychain is tried first, so that the
-// person is not asked for a session that cannot be kept.
+// ask has the person sign in by the first flow that works, and keeps the session. The keychain is tried before, so that the
+// person is never asked for a session that cannot be kept.
 func (in *signIn) ask(ctx context.Context) (Session, error) {
 	if err := in.probe(ctx); err != nil {
 		return Session{}, err
@@ -203,27 +202,27 @@ func (in *signIn) ask(ctx context.Context) (Session, error) {
 	}
 }
 
-// probe checks that the keychain keeps what it is given, before a person is asked.
+// probe checks that the keychain stores, returns and deletes an item.
 func (in *signIn) probe(ctx context.Context) error {
 	const text = "probe"
 	name, keychain := in.name("probe"), in.b.Keychain
 	if err := keychain.Set(ctx, name, text); err != nil {
-		return fmt.Errorf("%w: it takes nothing: %w", errKeychain, err)
+		return fmt.Errorf("%w: it stores nothing: %w", errKeychain, err)
 	}
 	got, err := keychain.Get(ctx, name)
 	if err != nil {
-		return fmt.Errorf("%w: it does not give back what it took: %w", errKeychain, err)
+		return fmt.Errorf("%w: it does not return what was stored: %w", errKeychain, err)
 	}
 	if got != text {
-		return fmt.Errorf("%w: it gives back something else than it took", errKeychain)
+		return fmt.Errorf("%w: it returned a different value than was stored", errKeychain)
 	}
 	if err := keychain.Delete(ctx, name); err != nil {
-		return fmt.Errorf("%w: it does not delete: %w", errKeychain, err)
+		return fmt.Errorf("%w: it deletes nothing: %w", errKeychain, err)
 	}
 	return nil
 }
 
-// by has the person sign in by the present flow of the attempt. Only when the session is kept does the browser say so.
+// by has the person sign in by the attempt's current flow. The browser says "signed in" only after the session is written.
 func (in *signIn) by(ctx context.Context, attempt Attempt) (Session, error) {
 	invitation := attempt.Invitation()
 	leave, err := clerk.InviteDuring(ctx, func(ctx context.Context) error {
@@ -242,8 +241,8 @@ func (in *signIn) by(ctx context.Context, attempt Attempt) (Session, error) {
 	return s, err
 }
 
-// accept keeps the tokens of a sign-in as a session, if they are of an account that may be kept, and revokes the grant that
-// is not needed: theirs, or that of the session which they replace.
+// accept keeps the tokens of a sign-in as a session, if the account may be kept, and revokes the grant that is no longer
+// needed: that of the tokens, or that of the session which they replace.
 func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 	if in.onDemand && in.last.Subject != "" && in.last.Subject != t.Subject {
 		in.revoke(ctx, t.RefreshToken)
@@ -271,9 +270,9 @@ func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 	return s, nil
 }
 
-// keep writes the new session under the session lock, so that no refresh of the old one overwrites it, and returns the
-// refresh token that it replaces. A token that the person has handed to us since a tool asked for the sign-in stays, with
-// errGiven.
+// keep writes the new session under the session lock, so that no refresh of the previous one overwrites it, and returns the
+// refresh token that it replaces. If the person has handed us a token since a tool's page was opened, that stays, and the
+// error is errGiven.
 func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err error) {
 	release, err := in.lock(ctx)
 	if err != nil {
@@ -289,7 +288,7 @@ func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err err
 	return replaced, in.write(ctx, s)
 }
 
-// revoke ends a grant that is not needed any more, also if the caller is leaving. A failure is only traced.
+// revoke ends a grant that is no longer needed, even if ctx has ended. An error is only traced.
 func (in *signIn) revoke(ctx context.Context, refreshToken string) {
 	if refreshToken == "" {
 		return
@@ -305,8 +304,8 @@ func (in *signIn) revoke(ctx context.Context, refreshToken string) {
 	}
 }
 
-// leaveRecord records how the sign-in ended. After a refusal, a timeout or a failure of the issuer there is a cool-down,
-// because each further sign-in would open a page. Ctrl-C, no network and a failing keychain leave the previous cool-down
+// leaveRecord records how the sign-in ended. A refusal, a timeout or an error of the issuer begins a cool-down, because each
+// further sign-in would open a page. After Ctrl-C, without a network, or if the keychain fails, the previous cool-down stays
 // as it was; only a success ends it.
 func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	ctx = context.WithoutCancel(ctx)

@@ -12,12 +12,12 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// rejectionGrace keeps a token that is rejected soon after it was received: the server refuses the person then,
-// and no refresh would help.
+// rejectionGrace is how long after its receipt a rejected token is kept: the server refuses the account then, and a refresh
+// would not help.
 const rejectionGrace = time.Minute
 
-// reject drops the token that a server refused, if it is the one in force; an empty secret stands for any. The reply has a
-// message for the person if a refresh does not help.
+// reject drops the token that a server refused, if it is the one in force; an empty secret stands for any. If a refresh would
+// not help, the reply has a message for the person.
 func (sl slot) reject(ctx context.Context, host, secret string) (reply protocol.Reply, err error) {
 	reply.Result = protocol.Done
 	release, err := sl.lock(ctx)
@@ -43,7 +43,7 @@ func (sl slot) reject(ctx context.Context, host, secret string) (reply protocol.
 	case sl.b.Now().Sub(s.ReceivedAt) < rejectionGrace:
 		sl.trace("the rejected token is fresh and stays: the server refuses the account")
 		reply.Err = fmt.Errorf("%s refused %s, which is fresh", host, which)
-		reply.Hint = "ask whoever runs the server whether this account may use it"
+		reply.Hint = "ask the server's administrator whether this account may use it"
 		return reply, nil
 	case s.Given:
 		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", host, which)
@@ -54,20 +54,20 @@ func (sl slot) reject(ctx context.Context, host, secret string) (reply protocol.
 	return reply, sl.write(ctx, s)
 }
 
-// SignOut is what became of a logout.
+// SignOut is the result of a logout.
 type SignOut struct {
-	// Session is the one that was forgotten.
+	// Session is the one that was removed.
 	Session Session
-	// Revoked is set if the issuer has ended the grant. RevokeErr is why it could not be asked to.
+	// Revoked is set if the issuer has ended the grant. RevokeErr is why the request failed.
 	Revoked   bool
 	RevokeErr error
 }
 
-// logoutLimit bounds the question to the issuer: the session is gone by then.
+// logoutLimit bounds the request to the issuer. The session is removed before.
 const logoutLimit = 15 * time.Second
 
-// Logout forgets the session, leaves "signed out by the person" also where there was none, and asks the issuer to end
-// the grant. A machine's profile loses the token that is kept; its key mints another when a tool asks.
+// Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. For a machine
+// profile it removes the kept token; the key mints another one when a tool asks.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
 		s, err := b.machine(p).forget(ctx)
