@@ -640,7 +640,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"approve: anything", false, []string{"approve refuses: form of another page", "approve refuses: form of a page without an origin",
 			"approve refuses: form without an origin", "approve refuses: origin that does not fit the rest"}, "a redirect to"},
 		{"approve: any site", false, []string{"approve refuses: origin that does not fit the rest"}, "status 303"},
-		{"approve: straight back", false, []string{"approve: who is signed out is asked again"}, "127.0.0.1:" + probePort},
+		{"approve: straight back", false, []string{"approve: a user who is signed out is asked again"}, "127.0.0.1:" + probePort},
 		{"revoke: tells", false, []string{"revoke: a made-up token"}, "status 400"},
 		{"revoke: any client", false, []string{"revoke refuses: another client"}, "status 200"},
 
@@ -666,7 +666,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"families of codes live on", true, []string{"code: a second use ends what came of the first"}, "status 200"},
 		{"refresh token as a code", true, []string{"refresh token: refused as a code"}, "status 200"},
 		{"refresh: down", true, []string{"refresh token: brings a new one and a token"}, "status 503"},
-		{"no rotation", true, []string{"refresh token: brings a new one and a token"}, "the one of before"},
+		{"no rotation", true, []string{"refresh token: brings a new one and a token"}, "the previous refresh token"},
 		{"refreshed token of another issuer", true, []string{"refreshed token: verified with the instance's keys"}, "evil.example"},
 		{"refresh tokens twice", true, []string{"refresh token: a second use is refused", "refresh token: a second use ends its successors"}, "status 200"},
 		{"families live on", true, []string{"code: a second use ends what came of the first", "refresh token: a second use ends its successors"}, "status 200"},

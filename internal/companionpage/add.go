@@ -16,20 +16,21 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// App is a Next.js app as its folder shows it.
+// App is a Next.js app, as ReadApp found it.
 type App struct {
 	dir string
-	// root is what app, lib and the proxy file stand in: dir, or src below it.
+	// root is the folder of app, lib and the proxy file: dir, or src below it.
 	root string
-	// proxy is the proxy file that is there, "" for none; wraps says that it calls withCliAuth.
+	// proxy is the existing proxy file, "" for none; wraps reports whether it calls withCliAuth.
 	proxy    string
 	wraps    bool
-	newProxy string // what it is called where there is none
-	install  [][]string
+	newProxy string     // the name of the file to write if there is none
+	install  [][]string // missing packages, and those for development
 	notes    []string
 }
 
-// ReadApp looks at the app in dir. What the page cannot be added to is an error.
+// ReadApp examines the Next.js app in dir and changes nothing. It is an error if the page cannot be added: dir has no
+// package.json of at most 1 MiB, names no next, has no App Router, or uses a version that is too old.
 func ReadApp(dir string) (*App, error) {
 	file := filepath.Join(dir, "package.json")
 	text, err := platform.ReadPlain(file, maxSource)
@@ -37,7 +38,7 @@ func ReadApp(dir string) (*App, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if text == nil {
-		return nil, fmt.Errorf("%s is not there: name the folder of a Next.js app", file)
+		return nil, fmt.Errorf("%s does not exist: name the folder of a Next.js app", file)
 	}
 	var described struct {
 		Dependencies    map[string]string `json:"dependencies"`
@@ -54,7 +55,7 @@ func ReadApp(dir string) (*App, error) {
 		return version, ok
 	}
 	if _, ok := named("next"); !ok {
-		return nil, fmt.Errorf("%s does not name next: this is no Next.js app", file)
+		return nil, fmt.Errorf("%s does not name next: this is not a Next.js app", file)
 	}
 	app := &App{dir: dir}
 	// Next.js looks into src only if there is nothing beside package.json.
@@ -64,7 +65,7 @@ func ReadApp(dir string) (*App, error) {
 			break
 		}
 		if isDir(filepath.Join(root, "pages")) {
-			return nil, fmt.Errorf("%s has pages and no app folder: the page needs the App Router, which can stand beside pages", root)
+			return nil, fmt.Errorf("%s has pages and no app folder: the page needs the App Router, which can be used beside pages", root)
 		}
 	}
 	if app.root == "" {
@@ -77,12 +78,12 @@ func ReadApp(dir string) (*App, error) {
 	if !slices.ContainsFunc([]string{"tsx", "jsx", "ts", "js"}, func(ending string) bool {
 		return platform.IsPlain(filepath.Join(app.root, "app", "layout."+ending))
 	}) {
-		app.notes = append(app.notes, "There is no layout right in "+filepath.Join(app.root, "app")+": move app/cli-auth into the route group that has one.")
+		app.notes = append(app.notes, "There is no layout directly in "+filepath.Join(app.root, "app")+": move app/cli-auth into the route group that has one.")
 	}
 	return app, nil
 }
 
-// packages compares the versions with those that the files were written for.
+// packages compares the app's packages with those that the page's files need.
 func (app *App) packages(named func(string) (string, bool)) error {
 	var install, develop []string
 	for _, need := range []struct {
@@ -100,7 +101,7 @@ func (app *App) packages(named func(string) (string, bool)) error {
 		}
 		at, known := app.version(need.name, wanted)
 		if !known {
-			app.notes = append(app.notes, fmt.Sprintf("Which %s this is cannot be told from %q; %s or later is needed.", need.name, wanted, need.least))
+			app.notes = append(app.notes, fmt.Sprintf("The version of %s is not clear from %q; %s or later is needed.", need.name, wanted, need.least))
 			continue
 		}
 		if slices.Compare(at[:], need.least[:]) < 0 {
@@ -120,7 +121,7 @@ func (app *App) packages(named func(string) (string, bool)) error {
 	return nil
 }
 
-// maxSource is more than any source file has, in bytes.
+// maxSource, in bytes, is more than any source file has.
 const maxSource = 1 << 20
 
 // version is major, minor and patch.
@@ -128,8 +129,8 @@ type version [3]int
 
 func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
-// version is that of the package that is installed, found as Node.js finds it. Before an installation it is the newest
-// that could come of what package.json wants.
+// version returns the version of the installed package, found as Node.js finds it. If none is installed, it is the newest
+// that package.json allows, with 999 for what may be any.
 func (app *App) version(name, wanted string) (v version, known bool) {
 	folder, err := filepath.Abs(app.dir)
 	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
@@ -151,7 +152,7 @@ func (app *App) version(name, wanted string) (v version, known bool) {
 	return v, known
 }
 
-// parseVersion reads "16", "16.0" or "16.0.10-canary.1". A part that is left out may be any.
+// parseVersion parses "16", "16.0" or "16.0.10-canary.1". A part that is left out is 999.
 func parseVersion(text string) (v version, ok bool) {
 	text, _, _ = strings.Cut(text, "-")
 	text, _, _ = strings.Cut(text, "+")
@@ -173,7 +174,7 @@ func parseVersion(text string) (v version, ok bool) {
 	return v, true
 }
 
-// command installs packages with whatever program has made the lock file.
+// command returns the command that installs packages, by the package manager that the lock file belongs to.
 func (app *App) command(packages string, develop bool) string {
 	program, dev := "npm install", " --save-dev"
 	for _, other := range []struct{ lock, program string }{
@@ -189,7 +190,7 @@ func (app *App) command(packages string, develop bool) string {
 	return program + dev + " " + packages
 }
 
-// proxyFile finds the file that Next.js runs in front of every request: proxy, or middleware before Next.js 16.
+// proxyFile finds the file that Next.js runs before every request: proxy, or middleware before Next.js 16.
 func (app *App) proxyFile() {
 	names := []string{"middleware"}
 	if app.newProxy == "proxy.ts" {
@@ -209,23 +210,24 @@ func (app *App) proxyFile() {
 	}
 }
 
-// Writing is what happens to a file.
+// Writing is what Write does, or did, to a file.
 type Writing string
 
 const (
-	Unchanged Writing = "unchanged"
-	Written   Writing = "written"
-	Replaced  Writing = "replaced"
+	Unchanged Writing = "unchanged" // the same text, but perhaps for CRLF line ends
+	Written   Writing = "written"   // a new file
+	Replaced  Writing = "replaced"  // another text was there
 )
 
-// File is a file of the page on its way into an app.
+// File is a file of the page, to be written into an app.
 type File struct {
 	Path  string
-	State Writing // if it is not in the way
+	State Writing // compared with the existing file
 	text  []byte
 }
 
-// Files are the files of the page, compared with what is there.
+// Files returns the files of the page, and a proxy file if the app has none, compared with what is in the app. It is an
+// error if an existing file cannot be read or is larger than 1 MiB.
 func (app *App) Files() ([]File, error) {
 	var drafts []File
 	draft := func(name string, text []byte) error {
@@ -261,7 +263,7 @@ func (app *App) Files() ([]File, error) {
 	return drafts, err
 }
 
-// Write puts the file into the app.
+// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file.
 func (d File) Write() error {
 	if err := os.MkdirAll(filepath.Dir(d.Path), 0o755); err != nil {
 		return err
@@ -269,10 +271,11 @@ func (d File) Write() error {
 	if err := platform.WriteFile(d.Path, d.text); err != nil {
 		return err
 	}
-	return os.Chmod(d.Path, 0o644) // a source file, which a build under another account reads too
+	return os.Chmod(d.Path, 0o644) // a source file, which a build by another user reads too
 }
 
-// Next says what is left to do by hand.
+// Next returns the steps that are left to do by hand, for people, with foreign text escaped. origin is the address of the
+// app, as [config.ParseCompanion] returns it.
 func (app *App) Next(origin string) string {
 	var steps []string
 	var commands []string

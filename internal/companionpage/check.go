@@ -23,24 +23,25 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// State is how one check has ended.
+// State is the outcome of a check.
 type State string
 
 const (
 	Pass    State = "pass"
 	Fail    State = "fail"
-	NotKept State = "not kept" // a promise that this page does not give
-	NotTold State = "not told" // what cannot be seen from here
+	NotKept State = "not kept" // an optional promise that this page does not make
+	NotTold State = "not told" // not visible from here
 )
 
-// Line is one line of the answer.
+// Line is the result of one check. "companion check --json" prints an array of them.
 type Line struct {
 	State State  `json:"outcome"`
-	Check string `json:"check"`
+	Check string `json:"check"`          // the property, such as "metadata: issuer"
 	Seen  string `json:"seen,omitempty"` // what was seen instead; foreign text is quoted and short
-	Cure  string `json:"cure,omitempty"`
+	Cure  string `json:"cure,omitempty"` // what to change
 }
 
+// String returns the line for people, escaped for a terminal.
 func (c Line) String() string {
 	line := fmt.Sprintf("%-9s %s", c.State, c.Check)
 	if c.Seen != "" {
@@ -53,42 +54,43 @@ func (c Line) String() string {
 }
 
 const (
-	// probeTime limits one request of a check; a page that was asleep may take its time.
+	// probeTime limits one request; a serverless app may have to start first.
 	probeTime = 20 * time.Second
-	// probesTime limits all of them together.
+	// probesTime limits all requests of Run together.
 	probesTime = 5 * time.Minute
-	// maxAnswer limits an answer.
+	// maxAnswer limits the body of an answer, in bytes.
 	maxAnswer = 1 << 20
-	// rsaBits is the least size of a key (RFC 7518 §3.3).
+	// rsaBits is the minimum size of a key (RFC 7518 §3.3).
 	rsaBits = 2048
 )
 
-// What helps when a part of the page does not answer as it should.
+// Remedies for a page that does not answer as it should.
 const (
 	cureProxy  = "proxy.ts must call withCliAuth, and its matcher must cover /cli-auth and /api/cli-auth/approve"
 	cureRoutes = "write the files again with companion add --force, and let nothing in front of the app ask for a sign-in at these paths"
+	cureCORS   = "exclude the route from the app's CORS rules"
 	cureEnv    = "set CLI_AUTH_ORIGIN to the address that you gave here, and Clerk's keys, and deploy again"
 )
 
-// Probe asks one companion page.
+// Probe checks one companion page: Run first, then SignIn if the page is there. It is for one goroutine.
 type Probe struct {
-	// Tell is told of each line as soon as it is there. May be nil.
+	// Tell, if not nil, is called with each line as soon as it is known.
 	Tell func(Line)
 
 	origin, userAgent string
 	client            *http.Client
 	lines             []Line
 
-	// A request that is good, made for this run.
+	// The state and challenge of a valid request, random for each Probe.
 	state, challenge string
 
 	described companionDescription
 }
 
-// probePort stands in the requests that nobody answers: any port will do.
+// probePort is the port in requests that get no callback, so that it need not be open.
 const probePort = "53682"
 
-// NewProbe makes a probe of the page at an origin, as [config.ParseCompanion] returns it. No redirect is followed.
+// NewProbe returns a Probe of the page at origin, as [config.ParseCompanion] returns it. Redirects are not followed.
 func NewProbe(origin, userAgent string, transport http.RoundTripper) *Probe {
 	return &Probe{
 		origin: origin, userAgent: userAgent, state: randomWord(), challenge: randomWord(),
@@ -100,16 +102,16 @@ func NewProbe(origin, userAgent string, transport http.RoundTripper) *Probe {
 	}
 }
 
-// Lines are the answer so far.
+// Lines returns all lines so far. After an error of Run, the last ones may be of requests that were cut off.
 func (p *Probe) Lines() []Line { return p.lines }
 
-// Run asks the page what an attacker would ask, and what the helper asks. It reports whether the page is there: if not,
-// nothing else is worth asking. The error is the cause of a context that has ended, by its caller or after 5 min.
+// Run makes the checks that need no sign-in, in at most 5 min. It reports whether the page is there: if not, it makes no
+// other check. What the page does wrong is a Line; the error is the cause of ctx's end, or that time ran out.
 func (p *Probe) Run(ctx context.Context) (there bool, err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, probesTime, fmt.Errorf("the checks were not done within %v", probesTime))
 	defer cancel()
 	if tell := p.Tell; tell != nil {
-		// What was kept from an answer, by Ctrl-C for instance, has not failed.
+		// A request that was cut off, by Ctrl-C for instance, is no failure of the page.
 		p.Tell = func(line Line) {
 			if limited.Err() == nil {
 				tell(line)
@@ -139,7 +141,7 @@ func (p *Probe) add(line Line) {
 	}
 }
 
-// holds adds a line: pass if seen is empty.
+// holds adds a line, Pass if seen is empty and otherwise Fail, and reports whether it was Pass.
 func (p *Probe) holds(check, seen, cure string) bool {
 	if seen == "" {
 		p.add(Line{State: Pass, Check: check})
@@ -164,15 +166,14 @@ func (p *Probe) ask(ctx context.Context, method, path string, header http.Header
 func (p *Probe) askAt(ctx context.Context, method, address string, header http.Header, body string) (answered, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
-		return answered{}, errors.New("it is no address that can be asked")
+		return answered{}, errors.New("its address is not valid")
 	}
 	for name, values := range header {
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", p.userAgent)
 	resp, err := p.client.Do(req)
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the outer one repeats the address, which has parameters
 	}
 	if err != nil {
@@ -188,7 +189,7 @@ func (p *Probe) askAt(ctx context.Context, method, address string, header http.H
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return answered{}, errors.New("the answer broke off")
+		return answered{}, errors.New("the answer was cut off")
 	}
 	if len(text) > maxAnswer {
 		return answered{}, errors.New("the answer is larger than 1 MiB")
@@ -201,7 +202,7 @@ func (p *Probe) post(ctx context.Context, path string, form url.Values) (answere
 	return p.ask(ctx, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
 }
 
-// seen describes an answer that was not the right one, without its text.
+// seen describes a wrong answer, without its body.
 func seen(a answered, err error) string {
 	if err != nil {
 		return err.Error()
@@ -220,7 +221,7 @@ func seen(a answered, err error) string {
 	return words
 }
 
-// oauthError is the error of RFC 6749 §5.2 in an answer, if it is one that is known: anything could stand there.
+// oauthError returns the error code in an answer (RFC 6749 §5.2) if it is a known one: others may be any text.
 func (a answered) oauthError() string {
 	var answer struct {
 		Error string `json:"error"`
@@ -233,7 +234,7 @@ func (a answered) oauthError() string {
 	return answer.Error
 }
 
-// companionDescription is what a companion page says of itself (RFC 8414 §2).
+// companionDescription is the metadata of a companion page (RFC 8414 §2).
 type companionDescription struct {
 	Issuer      string   `json:"issuer"`
 	Authorize   string   `json:"authorization_endpoint"`
@@ -255,7 +256,7 @@ type companionDescription struct {
 	} `json:"clerk_companion"`
 }
 
-// metadata says whether the page is there at all: if not, nothing else is worth asking.
+// metadata checks the page's metadata, and reports whether there is any.
 func (p *Probe) metadata(ctx context.Context) bool {
 	const path = "/.well-known/oauth-authorization-server"
 	a, err := p.ask(ctx, http.MethodGet, path, http.Header{"Accept": {"application/json"}}, "")
@@ -310,7 +311,7 @@ func (p *Probe) metadata(ctx context.Context) bool {
 	return true
 }
 
-// keys asks the Clerk instance for the keys that tokens are verified with.
+// keys checks that the Clerk instance has keys to verify tokens with.
 func (p *Probe) keys(ctx context.Context) {
 	_, err := p.fetchKeys(ctx)
 	words := ""
@@ -350,7 +351,7 @@ func (p *Probe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicKey, error
 	return keys, nil
 }
 
-// request is a good authorize request.
+// request returns a valid authorization request.
 func (p *Probe) request() url.Values {
 	return url.Values{
 		"response_type": {"code"}, "client_id": {config.CompanionClient}, "redirect_uri": {redirectTo(probePort)},
@@ -360,17 +361,17 @@ func (p *Probe) request() url.Values {
 
 func redirectTo(port string) string { return "http://127.0.0.1:" + port + "/callback" }
 
-// asBrowser are the headers of a browser that opens a page (Fetch Metadata).
+// asBrowser returns the headers of a browser that opens a page (Fetch Metadata).
 func asBrowser() http.Header {
 	return http.Header{"Accept": {"text/html"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Site": {"none"}}
 }
 
-// authorizePage looks at the headers of the page that asks the person.
+// authorizePage checks the headers of the page that asks for consent.
 func (p *Probe) authorizePage(ctx context.Context) {
 	path := "/cli-auth?" + p.request().Encode()
 	a, err := p.ask(ctx, http.MethodGet, path, asBrowser(), "")
 	if err == nil && p.isHandshake(a) {
-		// A development instance brings a new browser to Clerk and back first. Who does not say that it is a browser is spared.
+		// A development instance redirects a new browser to Clerk and back first, but not a client that is no browser.
 		p.add(Line{NotTold, "authorize: a browser's first visit", "a development instance sends it to Clerk and back", ""})
 		a, err = p.ask(ctx, http.MethodGet, path, http.Header{"Accept": {"*/*"}}, "")
 	}
@@ -395,13 +396,13 @@ func (p *Probe) authorizePage(ctx context.Context) {
 	p.policy("authorize", a.header, "'self' http://127.0.0.1:"+probePort)
 }
 
-// isHandshake tells Clerk's own redirect of a browser that a development instance has not seen yet.
+// isHandshake reports whether an answer is Clerk's own redirect of a browser that is new to a development instance.
 func (p *Probe) isHandshake(a answered) bool {
 	return (a.status == http.StatusTemporaryRedirect || a.status == http.StatusFound) && p.described.Companion.Clerk != "" &&
 		strings.HasPrefix(a.header.Get("Location"), p.described.Companion.Clerk+"/v1/client/handshake?")
 }
 
-// policy looks at the directives that keep the page out of frames, and its form with us.
+// policy checks the directives that keep the page out of frames and its form from other origins.
 func (p *Probe) policy(page string, header http.Header, formAction string) {
 	for _, d := range []struct{ directive, value string }{
 		{"frame-ancestors", "'none'"}, {"base-uri", "'none'"}, {"object-src", "'none'"}, {"form-action", formAction},
@@ -418,8 +419,8 @@ func (p *Probe) policy(page string, header http.Header, formAction string) {
 	}
 }
 
-// directive finds a directive in policies, which are all in force at once: of each policy the first one counts (Content
-// Security Policy Level 3, §2.2.1). A second policy can only forbid more; of form-action it would forbid our own way back.
+// directive returns the values of a directive in all policies, which apply together. In each policy the first one counts
+// (Content Security Policy Level 3, §2.2.1). A second policy can only forbid more; with form-action, also our callback.
 func directive(policies []string, name string) (values []string) {
 	for policy := range strings.SplitSeq(strings.Join(policies, ","), ",") {
 		for part := range strings.SplitSeq(policy, ";") {
@@ -438,7 +439,7 @@ func hasWord(word string) func(string) bool {
 	}
 }
 
-// unlike says what a header is if it is not good.
+// unlike describes a header that is missing or not good; "" if it is good.
 func unlike(value string, good func(string) bool) string {
 	switch {
 	case value == "":
@@ -449,7 +450,7 @@ func unlike(value string, good func(string) bool) string {
 	return ""
 }
 
-// authorizeRefusals sends requests that must end at the page itself: a redirect would take a code, or a person, elsewhere.
+// authorizeRefusals sends requests that must end at the page itself: a redirect would send a code, or a user, elsewhere.
 func (p *Probe) authorizeRefusals(ctx context.Context) {
 	const evil = "evil.example"
 	with := func(name string, values ...string) url.Values {
@@ -515,7 +516,7 @@ func (p *Probe) authorizeRefusals(ctx context.Context) {
 	}
 }
 
-// tokenEndpoint asks as somebody who holds nothing.
+// tokenEndpoint sends requests without a valid code or token.
 func (p *Probe) tokenEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/token"
 	code := func(change func(url.Values)) string {
@@ -555,13 +556,13 @@ func (p *Probe) tokenEndpoint(ctx context.Context) {
 			p.holds("token: Cache-Control", unlike(a.header.Get("Cache-Control"), hasWord("no-store")), cureRoutes)
 		}
 	}
-	// A page elsewhere must not read an answer.
+	// A page of another origin must not read an answer.
 	foreign := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {"https://evil.example"}}
 	a, err := p.ask(ctx, http.MethodPost, path, foreign, refresh)
-	p.holds("token: no CORS", cors(a, err), "take the route out of the app's CORS rules")
+	p.holds("token: no CORS", cors(a, err), cureCORS)
 	foreign.Set("Access-Control-Request-Method", "POST")
 	a, err = p.ask(ctx, http.MethodOptions, path, foreign, "")
-	p.holds("token: no CORS before a request", cors(a, err), "take the route out of the app's CORS rules")
+	p.holds("token: no CORS before a request", cors(a, err), cureCORS)
 }
 
 func cors(a answered, err error) string {
@@ -574,12 +575,12 @@ func cors(a answered, err error) string {
 	return ""
 }
 
-// approveEndpoint sends the consent form as pages elsewhere would have a browser send it.
+// approveEndpoint sends the consent form as a browser would for pages of other origins.
 func (p *Probe) approveEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/approve"
 	form := p.request()
 	form.Set("decision", "approve")
-	form.Set("session", "sess_of_nobody")
+	form.Set("session", "sess_unknown")
 	form.Set("organization", "")
 	send := func(headers ...string) (answered, error) {
 		h := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}}
@@ -604,16 +605,16 @@ func (p *Probe) approveEndpoint(ctx context.Context) {
 		}
 		p.holds("approve refuses: "+tt.name, words, cureRoutes)
 	}
-	// Our own page's form, and nobody is signed in: back to the page, never to the listener.
+	// The page's own form without a session: back to the page, never to the listener.
 	a, err := send("Origin", p.origin, "Sec-Fetch-Site", "same-origin")
 	words := ""
 	if err != nil || a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), p.origin+"/cli-auth?") {
 		words = seen(a, err) + ", not 303 to /cli-auth"
 	}
-	p.holds("approve: who is signed out is asked again", words, cureProxy)
+	p.holds("approve: a user who is signed out is asked again", words, cureProxy)
 }
 
-// revokeEndpoint must not tell who asks whether a token was good (RFC 7009 §2.2).
+// revokeEndpoint checks that an unknown token is answered like a known one (RFC 7009 §2.2).
 func (p *Probe) revokeEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/revoke"
 	a, err := p.post(ctx, path, url.Values{"client_id": {config.CompanionClient}, "token": {"x." + p.state}})
@@ -630,21 +631,21 @@ func (p *Probe) revokeEndpoint(ctx context.Context) {
 	p.holds("revoke refuses: another client", words, cureRoutes)
 }
 
-// cureStore is what a page without a store lacks.
+// cureStore is the remedy for a page without a store.
 const cureStore = "set CLI_AUTH_STORE"
 
 func (p *Probe) hasStore() bool {
 	return p.described.Companion.Store != nil && *p.described.Companion.Store
 }
 
-// store says in one line what a page without a store does not promise.
+// store adds a line with what a page without a store does not promise.
 func (p *Probe) store() {
 	if !p.hasStore() {
 		p.add(Line{NotKept, "that codes and refresh tokens work once, and that revoke holds", "no store", cureStore})
 	}
 }
 
-// randomWord is 32 random bytes in base64url.
+// randomWord returns 32 random bytes in base64url.
 func randomWord() string {
 	b := make([]byte, 32)
 	rand.Read(b)

@@ -23,35 +23,34 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// What a check does with a person's help. Codes and tokens stay in here: no line that is printed holds one.
-
-// tokenLeeway is how far Clerk's clock and ours may be apart.
+// tokenLeeway is how much Clerk's clock and ours may differ.
 const tokenLeeway = 30 * time.Second
 
-// The category that Clerk writes into tokens that were made from a JWT template.
+// templateCategory is the cat header of tokens that Clerk makes from a JWT template.
 const templateCategory = "cl_B7d4PD222AAA"
 
-// Person approves a sign-in.
+// Person is the user, who approves the sign-ins of a check.
 type Person interface {
-	// Invite brings the person to the page, and may stay until the context ends.
+	// Invite shows or opens the page, and may stay until ctx ends. An error of it ends the sign-in.
 	Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error
+	// Tell shows messages, one a line.
 	Tell(lines ...string)
 }
 
-// SignIn is how a person is asked to approve.
+// SignIn is how the user signs in for a check. All fields are required.
 type SignIn struct {
 	Person Person
 	Flow   clerk.Flow    // clerk.Browser or clerk.Paste
 	Limit  time.Duration // for each sign-in
 }
 
-// approval is what a person has let us have.
+// approval is the result of a sign-in that the user has approved.
 type approval struct {
 	code, verifier, redirect string
 	tokens                   companionTokens
 }
 
-// companionTokens is a good answer of the token endpoint (RFC 6749 §5.1).
+// companionTokens is a successful answer of the token endpoint (RFC 6749 §5.1).
 type companionTokens struct {
 	Access  string `json:"access_token"`
 	Type    string `json:"token_type"`
@@ -60,8 +59,9 @@ type companionTokens struct {
 	Email   string `json:"email"`
 }
 
-// SignIn has the person approve, and uses what comes of it as it should and as it should not be used. A code that was
-// used twice and a refresh token that was used twice each end their grant, so that a page with a store is asked three times.
+// SignIn asks the user to approve a sign-in, and uses its code and tokens as intended and not as intended. A page with a
+// store needs three sign-ins, since the second use of a code or a refresh token ends its grant. It must follow Run. The
+// results, failures included, are lines.
 func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 	keys, err := p.fetchKeys(ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 	a, err = p.refresh(ctx, second.tokens.Refresh)
 	fresh, words := readTokens(a, err)
 	if words == "" && fresh.Refresh == second.tokens.Refresh {
-		words = "the refresh token is the one of before"
+		words = "it is the previous refresh token"
 	}
 	if !p.holds("refresh token: brings a new one and a token", words, cureRoutes) {
 		return
@@ -122,7 +122,7 @@ func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 	p.refused("revoke: holds", a, err, cure)
 }
 
-// misuseCode tries what a thief of a code would try.
+// misuseCode tries what an attacker who has a code would try.
 func (p *Probe) misuseCode(ctx context.Context, good approval) {
 	other := good
 	other.verifier = randomWord()
@@ -139,7 +139,7 @@ func (p *Probe) misuseCode(ctx context.Context, good approval) {
 	p.refused("code: refused as a refresh token", a, err, cureRoutes)
 }
 
-// approval asks the person, takes the code, and redeems it. misuse, if not nil, gets the code first.
+// approval runs one sign-in and redeems its code. misuse, if not nil, is called with the code before.
 func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.PublicKey, misuse func(context.Context, approval)) (got approval, ok bool) {
 	const check = "sign-in: the browser comes back with a code"
 	site, err := url.Parse(p.origin)
@@ -194,7 +194,7 @@ func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.P
 	return got, ok
 }
 
-// bring opens the browser, or shows the address, and waits for the person.
+// bring invites the user and waits for the callback.
 func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profile *config.Profile, start, address string) (loopback.Callback, error) {
 	invitation := clerk.Invitation{Flow: how.Flow, Until: time.Now().Add(how.Limit), StartURL: start, AuthorizeURL: address,
 		RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
@@ -207,7 +207,7 @@ func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profil
 		callback, err = listener.Wait(ctx)
 		return err
 	})
-	leave() // the terminal is free again
+	leave() // Invite has returned: the terminal is free again
 	return callback, err
 }
 
@@ -220,7 +220,7 @@ func (p *Probe) refresh(ctx context.Context, token string) (answered, error) {
 	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {config.CompanionClient}, "refresh_token": {token}})
 }
 
-// refused adds a line that holds if the answer is invalid_grant.
+// refused adds a line: Pass if the answer is invalid_grant.
 func (p *Probe) refused(check string, a answered, err error, cure string) {
 	words := ""
 	if err != nil || a.status != http.StatusBadRequest || a.oauthError() != "invalid_grant" {
@@ -229,8 +229,8 @@ func (p *Probe) refused(check string, a answered, err error, cure string) {
 	p.holds(check, words, cure)
 }
 
-// readTokens reads a good answer. words say what is wrong with one that is not.
-func readTokens(a answered, err error) (tokens companionTokens, words string) {
+// readTokens parses a successful answer. wrong describes any other; "" for none.
+func readTokens(a answered, err error) (tokens companionTokens, wrong string) {
 	switch {
 	case err != nil || a.status != http.StatusOK:
 		return tokens, seen(a, err)
@@ -246,7 +246,7 @@ func readTokens(a answered, err error) (tokens companionTokens, words string) {
 	return tokens, ""
 }
 
-// verified looks at a token as a server would that accepts it (docs/backends.md).
+// verified checks a token as a server that accepts it must (docs/backends.md).
 func (p *Probe) verified(check string, tokens companionTokens, keys map[string]*rsa.PublicKey) bool {
 	category, err := p.verify(tokens, keys)
 	words := ""
@@ -265,7 +265,7 @@ func (p *Probe) verified(check string, tokens companionTokens, keys map[string]*
 func (p *Probe) verify(tokens companionTokens, keys map[string]*rsa.PublicKey) (category string, err error) {
 	parsed, err := jwt.ParseSigned(tokens.Access, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
-		return "", errors.New("it is no JWT that is signed with RS256")
+		return "", errors.New("it is not a JWT that is signed with RS256")
 	}
 	key := keys[parsed.Headers[0].KeyID]
 	if key == nil {
