@@ -102,7 +102,7 @@ func TestDeviceExpired(t *testing.T) {
 	p, clerk := sitDownWithDevice(t, 100, nil)
 	clerk.SetFaults(func(f *sandbox.Faults) { f.DeviceExpired = true })
 	cmd := p.run("clerk-credential-helper", "login", "--flow", "device")
-	p.see("nobody finished the")
+	p.see(`not\s+finished\s+in\s+time`)
 	p.end(cmd, exitFailed)
 }
 

@@ -15,42 +15,42 @@ import (
 	"clerk-credential-helper/internal/loopback"
 )
 
-// Flow is a way in which a person can sign in.
+// Flow is a way to sign in.
 type Flow string
 
 const (
-	// Browser is the code flow with a browser on this machine, which comes back to a listener on 127.0.0.1 (RFC 8252
-	// §7.3).
+	// Browser is the authorization code flow with a browser on this machine, which is redirected to a listener on
+	// 127.0.0.1 (RFC 8252 §7.3).
 	Browser Flow = "browser"
-	// Device is the device authorization grant (RFC 8628): a browser anywhere, and nothing comes back. It is skipped if
-	// the issuer does not offer it.
+	// Device is the device authorization grant (RFC 8628): the browser may be on any machine. It is skipped if the issuer
+	// does not offer it.
 	Device Flow = "device"
-	// Paste is the code flow with a browser anywhere. It ends on an address of 127.0.0.1 that does not load there, and
-	// the person brings it back.
+	// Paste is the authorization code flow with a browser on any machine. The browser ends on an address of 127.0.0.1
+	// that does not load there, and the user pastes it here.
 	Paste Flow = "paste"
 )
 
-// Invitation is where a person can sign in, and until when.
+// Invitation is where the user can sign in, and until when.
 type Invitation struct {
 	Flow  Flow
 	Until time.Time
 
-	// Of Browser and Paste.
-	StartURL     string // on 127.0.0.1, good for one GET, leads to AuthorizeURL; may stand in an argv
-	AuthorizeURL string // for people's eyes: it holds the state
-	RedirectURI  string // where the browser comes back to
-	// Paste takes the address that a browser has ended on; see [loopback.Listener.Paste].
+	// For Browser and Paste.
+	StartURL     string // on 127.0.0.1, good for one GET, redirects to AuthorizeURL; may be an argument of a program
+	AuthorizeURL string // contains the state: for the terminal only
+	RedirectURI  string // where the browser is redirected in the end
+	// Paste takes the address on which the browser ended; see [loopback.Listener.Paste].
 	Paste func(address string) error
 
-	// Of Device. What is shown is foreign text, printable ASCII.
-	UserCode    string // what to type, at most 64 bytes
-	VerifyURL   string // where, at most 2 KiB
-	CompleteURL string // the same with the code in it; may be empty
+	// For Device. They are foreign text, printable ASCII.
+	UserCode    string // for the user to type, at most 64 bytes
+	VerifyURL   string // the page to type it on, at most 2 KiB
+	CompleteURL string // the same page with the code in its address, at most 2 KiB; may be empty
 }
 
-// Attempt is a sign-in that has begun. It is in one flow at a time. The calls are: Invitation, to bring the person
-// there; Wait; Redeem; Finish, after the tokens were kept. If the person cannot be brought there, Next begins the next
-// flow. Close always comes last. Its methods must not be called at the same time.
+// Attempt is a sign-in in progress, in one flow at a time. The order of calls is Invitation, which the user is shown; Wait;
+// Redeem; Finish, after the tokens were stored. If the user cannot be shown the invitation, Next begins the next flow. Close
+// must always be called last. Methods must not be called concurrently.
 type Attempt struct {
 	client  *Client
 	profile *config.Profile
@@ -58,24 +58,24 @@ type Attempt struct {
 	rest    []Flow    // what Next may begin
 
 	invitation Invitation
-	limit      time.Duration      // how long the person has
+	limit      time.Duration      // how long the user has
 	listener   *loopback.Listener // nil for Device
 	exchange   exchange
-	account    string // whose tokens Redeem has returned
+	account    string // of the tokens that Redeem returned
 }
 
-// exchange is what one flow does with what a person brings back.
+// exchange is one flow: how the user's part ends, and how it becomes tokens.
 type exchange interface {
-	// wait returns after the person's part, or with the cause of the end of ctx.
+	// wait returns after the user's part, or with the cause of the end of ctx.
 	wait(ctx context.Context) error
 	// redeem returns verified tokens.
 	redeem(ctx context.Context) (Tokens, error)
 }
 
-// Begin begins a sign-in in the first of the flows that the issuer offers; without flows, in Browser.
+// Begin begins a sign-in in the first of flows that the issuer offers; without flows, in Browser.
 //
-// Errors: ErrOtherFlow if the issuer offers none of them, a *ResponseError, or what the network, the check of the
-// issuer's metadata or the listener said.
+// Errors: ErrOtherFlow if the issuer offers none of them, a *ResponseError, or an error of the network, of the check of the
+// issuer's metadata or of the listener.
 func (c *Client) Begin(ctx context.Context, p *config.Profile, flows ...Flow) (*Attempt, error) {
 	if len(flows) == 0 {
 		flows = []Flow{Browser}
@@ -92,8 +92,8 @@ func (c *Client) Begin(ctx context.Context, p *config.Profile, flows ...Flow) (*
 	return a, nil
 }
 
-// Next leaves the present flow and begins the next one that the issuer offers. The errors are those of Begin;
-// ErrOtherFlow means that there is no other flow.
+// Next ends the current flow and begins the next one that the issuer offers. The errors are those of Begin; ErrOtherFlow
+// means that there is no other flow.
 func (a *Attempt) Next(ctx context.Context) error {
 	a.Close()
 	missing := ErrOtherFlow
@@ -119,10 +119,10 @@ func (a *Attempt) Next(ctx context.Context) error {
 	return missing
 }
 
-// Invitation is where the person can sign in.
+// Invitation returns where the user can sign in.
 func (a *Attempt) Invitation() Invitation { return a.invitation }
 
-// Wait waits until the person has done their part. The person is told of the Invitation meanwhile, see [InviteDuring].
+// Wait waits until the user has done their part. Meanwhile the user is shown the Invitation; see [InviteDuring].
 //
 // Errors: ErrTimeout, ErrDenied, or the cause of the end of ctx.
 func (a *Attempt) Wait(ctx context.Context) error {
@@ -138,16 +138,17 @@ func (a *Attempt) Wait(ctx context.Context) error {
 	return fmt.Errorf("%w (%v; %w)", ErrTimeout, a.limit, ErrRedirect)
 }
 
-// Redeem turns what the person has brought back into verified tokens. It is called once, after Wait.
+// Redeem exchanges the result of the user's part for verified tokens. It must be called once, after Wait.
 //
-// Errors: ErrDenied, a *ResponseError, or what the network or the verification said.
+// Errors: ErrDenied, ErrClock, a *ResponseError, or an error of the network or of the verification.
 func (a *Attempt) Redeem(ctx context.Context) (Tokens, error) {
 	tokens, err := a.exchange.redeem(ctx)
 	a.account = cmp.Or(tokens.Email, tokens.Subject)
 	return tokens, err
 }
 
-// Finish tells the person's browser how the sign-in ended, nil being a success. The tokens must have been kept by then.
+// Finish shows in the user's browser how the sign-in ended: with err, or successfully if it is nil, which may be said only
+// once the tokens are stored.
 func (a *Attempt) Finish(ctx context.Context, err error) {
 	if a.listener == nil {
 		return
@@ -162,7 +163,7 @@ func (a *Attempt) Finish(ctx context.Context, err error) {
 	a.listener.Finish(ctx, result)
 }
 
-// Close gives back what the present flow holds: the port of the listener.
+// Close releases the port of the current flow's listener.
 func (a *Attempt) Close() {
 	if a.listener != nil {
 		a.listener.Close()
@@ -170,8 +171,9 @@ func (a *Attempt) Close() {
 	}
 }
 
-// InviteDuring runs invite beside wait. The context of both ends with ctx, and with the error of invite as its cause if
-// there is one; that of invite also ends when wait returns. invite may stay until then; leave waits for it to return.
+// InviteDuring runs invite in a goroutine while wait runs, and returns the error of wait. The context of both ends with ctx,
+// and with invite's error as its cause if there is one; that of invite also ends when wait returns. leave waits until invite
+// has returned.
 func InviteDuring(ctx context.Context, invite, wait func(context.Context) error) (leave func(), err error) {
 	waiting, giveUp := context.WithCancelCause(ctx)
 	invited := make(chan struct{})
@@ -186,7 +188,7 @@ func InviteDuring(ctx context.Context, invite, wait func(context.Context) error)
 	return func() { <-invited }, err
 }
 
-// beginPage begins a flow in which a person goes to a page that comes back to a listener on 127.0.0.1.
+// beginPage begins a flow in which a page redirects the browser to a listener on 127.0.0.1.
 func (a *Attempt) beginPage(ctx context.Context) error {
 	p, c := a.profile, a.client
 	if p.LegacyPage == "" {
@@ -210,7 +212,7 @@ func (a *Attempt) beginPage(ctx context.Context) error {
 	return err
 }
 
-// returned is what a browser brings back to the listener.
+// returned is a flow that ends with a browser's request to the listener.
 type returned struct {
 	*Attempt
 	listener *loopback.Listener
@@ -243,13 +245,13 @@ func (e *codeExchange) authorizeURL() string {
 	return e.oauthConfig().AuthCodeURL(e.state, options...)
 }
 
-// accountOptions ask for c.Account.
+// accountOptions returns the parameters for c.Account.
 func (c *Client) accountOptions(issuer *metadata) []oauth2.AuthCodeOption {
 	if c.Account == "" {
 		return nil
 	}
 	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("login_hint", c.Account)}
-	// Most issuers do not list what they take (OpenID Connect Prompt Create 1.0 §4.1).
+	// Most issuers do not list the prompts that they support (OpenID Connect Prompt Create 1.0 §4.1).
 	if issuer.Prompts == nil || slices.Contains(issuer.Prompts, "login") {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 	}

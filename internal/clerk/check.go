@@ -15,22 +15,22 @@ import (
 )
 
 var (
-	// ErrRefused means that a token is not good, by the issuer's word or by its keys.
+	// ErrRefused means that a token is not valid, according to the issuer or by the issuer's keys.
 	ErrRefused = errors.New("the issuer does not accept it")
 	// ErrNotTold means that an issuer gives no information about such a token: an API key, or a machine's opaque token.
 	ErrNotTold = errors.New("only the server that takes it can tell")
 )
 
-// Verdict is whose a token is.
+// Verdict is the account of a valid token.
 type Verdict struct {
 	Subject string
 	Email   string // empty if unknown
 }
 
-// CheckToken asks the issuer whether it accepts a token now: an OAuth access token at the userinfo endpoint, any other JWT by
-// its signature and times, for which the issuer's keys are fetched. Nothing is renewed or changed by it.
+// CheckToken reports whose token it is, if it is valid now. It asks the userinfo endpoint about an OAuth access token, and
+// verifies signature and times of any other JWT with the issuer's keys, which it fetches. It changes nothing.
 //
-// Errors: ErrRefused, ErrNotTold, or what kept the issuer from an answer.
+// Errors: ErrRefused, ErrNotTold, or why the issuer did not answer.
 func (c *Client) CheckToken(ctx context.Context, p *config.Profile, token string) (Verdict, error) {
 	issuer, err := c.describe(ctx, p)
 	if err != nil {
@@ -40,8 +40,7 @@ func (c *Client) CheckToken(ctx context.Context, p *config.Profile, token string
 	switch {
 	case (strings.HasPrefix(token, "oat_") || strings.EqualFold(typ, "at+jwt")) && issuer.Userinfo != "":
 		subject, email, err := c.userinfo(ctx, issuer, token)
-		var refused *ResponseError
-		if errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+		if refused, ok := errors.AsType[*ResponseError](err); ok && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
 			return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		if err != nil {
@@ -68,16 +67,16 @@ func (c *Client) CheckToken(ctx context.Context, p *config.Profile, token string
 				return Verdict{}, fmt.Errorf("%w: %w", ErrRefused, err)
 			}
 		}
-		of := Verdict{Subject: got.Subject}
+		verdict := Verdict{Subject: got.Subject}
 		if isEmail(got.Email) {
-			of.Email = got.Email
+			verdict.Email = got.Email
 		}
-		return of, nil
+		return verdict, nil
 	}
 	return Verdict{}, ErrNotTold
 }
 
-// pageOf is the origin of the web app whose session tokens p hands out, empty for an OAuth application.
+// pageOf returns the origin of the web app whose session tokens p hands out, or "" for an OAuth application.
 func pageOf(p *config.Profile) string {
 	switch {
 	case p.Companion:
@@ -88,7 +87,7 @@ func pageOf(p *config.Profile) string {
 	return ""
 }
 
-// typeOf is the type that the header of a JWT names, empty for none.
+// typeOf returns the typ in the header of a JWT, or "" if there is none.
 func typeOf(token string) string {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(parsed.Headers) == 0 {

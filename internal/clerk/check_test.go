@@ -13,7 +13,7 @@ import (
 	"clerk-credential-helper/internal/sandbox"
 )
 
-// TestCheck asks an issuer about tokens of each kind, and about what is none.
+// TestCheck asks an issuer about tokens of each kind, and about what is not a token.
 func TestCheck(t *testing.T) {
 	encode := base64.RawURLEncoding.EncodeToString
 	const ok, unreachable = "", "status 503"
@@ -34,8 +34,8 @@ func TestCheck(t *testing.T) {
 			func(_ *testing.T, _ *sandbox.Server, got Tokens) string { return forge(got.AccessToken) }, ErrRefused, "status 401"},
 		{"an ID token of a bad signature", sandbox.Options{}, func(p *config.Profile) { p.Token = "id" }, sandbox.Faults{},
 			func(_ *testing.T, _ *sandbox.Server, got Tokens) string { return forge(got.IDToken) }, ErrRefused, "signature"},
-		{"an opaque one that nobody knows", sandbox.Options{}, nil, sandbox.Faults{},
-			func(*testing.T, *sandbox.Server, Tokens) string { return "oat_nobody_knows_it" }, ErrRefused, "status 401"},
+		{"an opaque one that the issuer does not know", sandbox.Options{}, nil, sandbox.Faults{},
+			func(*testing.T, *sandbox.Server, Tokens) string { return "oat_unknown" }, ErrRefused, "status 401"},
 		{"a token of no algorithm", sandbox.Options{}, nil, sandbox.Faults{}, func(_ *testing.T, s *sandbox.Server, _ Tokens) string {
 			return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil, `{"iss":"x","sub":"user_1","exp":%d}`, time.Now().Add(time.Hour).Unix())) + "."
 		}, ErrRefused, "algorithm"},

@@ -1,9 +1,9 @@
 // Package clerk talks to Clerk, or to any OAuth 2.0 issuer that keeps the same contract, such as a companion page.
 //
-// A profile goes in; verified tokens of a person who has signed in with the browser come out, or refreshed ones, or
-// the word that a grant has ended. What the issuer says is checked before it is believed: endpoints must have the
-// issuer's origin, redirects are never followed, answers are bounded, tokens are verified before they are handed on.
-// The package keeps nothing, and no token, code, verifier or state is ever part of an error or a trace.
+// A profile comes in; the verified tokens of a sign-in go out, or refreshed ones, or the error that a grant has ended.
+// Nothing from the issuer is trusted unchecked: endpoints must have the issuer's origin, redirects are never followed,
+// answers have a size limit, and tokens are verified before they are returned. The package stores nothing, and no token,
+// code, verifier or state is ever part of an error or a trace.
 package clerk
 
 import (
@@ -25,30 +25,30 @@ import (
 
 // Errors that callers branch on.
 var (
-	// ErrDenied means that the person, or the issuer in their name, refused (RFC 6749 §4.1.2.1, access_denied).
+	// ErrDenied means that the user, or the issuer on their behalf, refused (RFC 6749 §4.1.2.1, access_denied).
 	ErrDenied = errors.New("access was denied")
-	// ErrTimeout means that the person did not finish in time.
-	ErrTimeout = errors.New("nobody finished the sign-in in time")
-	// ErrOtherFlow means that the person cannot sign in by this flow, here or with this issuer. Another flow may work.
+	// ErrTimeout means that the user did not finish in time.
+	ErrTimeout = errors.New("the sign-in was not finished in time")
+	// ErrOtherFlow means that this flow is not possible, here or with this issuer. Another flow may work.
 	ErrOtherFlow = errors.New("this way of signing in is not possible here")
-	// ErrClock means that a token has expired already or is not valid yet: the issuer's clock and ours are apart.
+	// ErrClock means that a new token has already expired or is not valid yet: the issuer's clock and ours differ.
 	ErrClock = errors.New("its times do not fit this machine's clock")
 	// ErrRedirect goes with ErrTimeout where the browser may have shown an error about the redirect URI in place of a page.
 	ErrRedirect = errors.New("the application must have the redirect URI " + registeredRedirect)
-	// ErrNoStore means that a companion page cannot remember what it revokes, so that it was not asked.
+	// ErrNoStore means that a companion page has no store for revocations, so that it was not asked to revoke.
 	ErrNoStore = errors.New("the companion page has no store to remember it in: the grant ends with the session in the web app")
-	// ErrMisnamed means that the issuer is not the one that the profile names, or calls itself something else.
+	// ErrMisnamed means that the issuer in the metadata is not the one that the profile names.
 	ErrMisnamed = errors.New("the issuer has another name")
-	// ErrNoKeys means that an issuer gives no keys to verify a token with.
+	// ErrNoKeys means that an issuer has no keys to verify a token with, or did not return them.
 	ErrNoKeys = errors.New("it gives no keys")
-	// ErrGrantEnded means that the refresh token is no longer good: revoked, expired, or used by another process.
+	// ErrGrantEnded means that the refresh token is no longer valid: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
-	// ErrNoIDToken means that an issuer sent no ID token with a refresh, where the profile hands out ID tokens.
+	// ErrNoIDToken means that a refresh returned no ID token, though the profile hands out ID tokens.
 	ErrNoIDToken = errors.New("the refresh brought no ID token")
 )
 
 const (
-	// personTime is how long a person has for a sign-in where the Client says nothing else.
+	// personTime is how long the user has for a sign-in if Client.Timeout is 0.
 	personTime = 5 * time.Minute
 	// registeredRedirect is the redirect URI that an application must have: Clerk ignores the port of a loopback
 	// address (RFC 8252 §7.3).
@@ -57,20 +57,20 @@ const (
 
 // Client talks to issuers. The zero value works; the fields must not change after the first call.
 type Client struct {
-	Transport http.RoundTripper // nil means one made by NewTransport, without further roots
+	Transport http.RoundTripper // nil means one made by NewTransport, with the system's roots
 	UserAgent string            // should name the program: Clerk refuses the default ones of HTTP libraries
 	Hostname  string            // this machine's name, for the pages of a sign-in
-	// Peer reports whether a connection to the listener at server, from client, may be the person's own; nil means all may.
+	// Peer reports whether a connection to the listener at server, from client, may be the user's own; nil means all may.
 	Peer    func(server, client netip.AddrPort) bool
 	Now     func() time.Time // nil means time.Now
-	Timeout time.Duration    // how long a person has; 0 means 5 min
-	// Account is whom the person wants to be, as a hint for the issuer (login_hint of OpenID Connect Core 1.0 §3.1.2.1;
-	// others must ignore it, RFC 6749 §3.1). It also asks for a new sign-in (prompt=login), because a browser that is
-	// signed in to another account would not ask.
+	Timeout time.Duration    // how long the user has for a sign-in; 0 means 5 min
+	// Account is the account to sign in to, as a hint for the issuer (login_hint of OpenID Connect Core 1.0 §3.1.2.1;
+	// others must ignore it, RFC 6749 §3.1). With it the issuer is also asked for a new sign-in (prompt=login), because a
+	// browser that is signed in to another account would not ask.
 	Account string
 	Sleep   func(context.Context, time.Duration) error // between two polls of Device; nil means a real one
-	Backend string                                     // Clerk's Backend API, for Mint; empty means BackendURL
-	// Trace, if not nil, is told of each request: method, URL without query, status, time taken. It may be called
+	Backend string                                     // Clerk's Backend API, for Mint; empty means https://api.clerk.com
+	// Trace, if not nil, is called with each request: method, URL without query, status, time taken. It may be called
 	// from several goroutines.
 	Trace func(format string, args ...any)
 
@@ -79,28 +79,27 @@ type Client struct {
 	err    error        // why it could not be made
 }
 
-// Tokens are what a sign-in or a refresh has brought.
+// Tokens are the result of a sign-in or a refresh.
 type Tokens struct {
-	Subject      string    // the issuer's name of the account: 1 to 255 printable ASCII characters
-	Email        string    // for people; empty if unknown
+	Subject      string    // the issuer's id of the account: 1 to 255 printable ASCII characters
+	Email        string    // for people, at most 320 bytes; empty if unknown
 	AccessToken  string    // printable ASCII without spaces
 	Kind         string    // of the access token: "jwt" or "opaque"
 	RefreshToken string    // opaque, printable ASCII; empty if the issuer gave none
-	IDToken      string    // only where the profile hands out ID tokens
-	ExpiresAt    time.Time // when the token that the profile hands out ends
-	ReceivedAt   time.Time
+	IDToken      string    // empty unless the profile hands out ID tokens
+	ExpiresAt    time.Time // the end of the token that the profile hands out
+	ReceivedAt   time.Time // by our clock
 	// Unproven is set if the sign-in page did not prove that it answered us: another page may have sent the token of its own
-	// account, and the person must be shown the account before it is kept.
+	// account, and the user must confirm the account before the tokens are stored.
 	Unproven bool
 }
 
-// Refresh gets new tokens for old.RefreshToken (RFC 6749 §6). old brings Subject, Email and RefreshToken, and IDToken
-// where the profile hands out ID tokens.
+// Refresh exchanges old.RefreshToken for new tokens (RFC 6749 §6). old must have Subject, Email and RefreshToken, and
+// IDToken if the profile hands out ID tokens.
 //
-// Errors: ErrGrantEnded, a *ResponseError, or what the network said, with empty tokens: old stays what it was. One case
-// is different: an answer that does not fit the session, or cannot be used, comes back as an error together with tokens
-// whose AccessToken is empty and whose RefreshToken is the one to go on with. It must be kept, for the old one may have
-// been spent.
+// Errors: ErrGrantEnded, a *ResponseError, or an error of the network, with empty tokens: old is still valid. One case is
+// different: an answer that does not fit the session, or cannot be used, is an error together with tokens whose AccessToken
+// is empty and whose RefreshToken replaces the old one. It must be stored, since the old one may have been used up.
 func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (Tokens, error) {
 	if old.RefreshToken == "" {
 		return Tokens{}, errors.New("there is no refresh token")
@@ -114,14 +113,13 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 		return Tokens{}, err
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
-	// The token source has no access token, so it asks; it keeps the old refresh token if no new one comes.
+	// The token source has no access token, so it refreshes; it keeps the old refresh token if there is no new one.
 	source := oauthConfig(p, issuer).TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken})
 	answer, err := source.Token()
 	if err != nil {
 		err = tokenError(err, old.RefreshToken)
-		// Clerk says invalid_grant with 400 or 401: the code counts, not the status alone.
-		var refused *ResponseError
-		if errors.As(err, &refused) && refused.Code == "invalid_grant" &&
+		// Clerk answers invalid_grant with 400 or 401: the code counts, not the status alone.
+		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.Code == "invalid_grant" &&
 			(refused.Status == 400 || refused.Status == 401) {
 			return Tokens{}, fmt.Errorf("%w: %w", ErrGrantEnded, err)
 		}
@@ -134,8 +132,10 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 	return tokens, nil
 }
 
-// Revoke ends the grant of refreshToken (RFC 7009). An issuer answers the same for a token that it does not know, and
-// access tokens that are JWTs live on until they end.
+// Revoke ends the grant of refreshToken (RFC 7009). It also succeeds for a token that the issuer does not know. Access
+// tokens that are JWTs stay valid until they expire.
+//
+// Errors: ErrNoStore, a *ResponseError, or an error of the network or of the check of the metadata.
 func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken string) error {
 	issuer, err := c.discover(ctx, p)
 	if err != nil {
@@ -168,7 +168,7 @@ func oauthConfig(p *config.Profile, issuer *metadata) *oauth2.Config {
 		Endpoint: oauth2.Endpoint{
 			AuthURL:  issuer.Authorization,
 			TokenURL: issuer.Token,
-			// Without a style the library tries two, and so sends a code or a refresh token twice.
+			// Without a style the library tries two, and may send a code or a refresh token twice.
 			AuthStyle: oauth2.AuthStyleInParams,
 		},
 	}

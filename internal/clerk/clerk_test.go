@@ -19,7 +19,7 @@ import (
 	"clerk-credential-helper/internal/sandbox"
 )
 
-// run is one client and everything it said.
+// run is one client and all of its output.
 type run struct {
 	*Client
 	mu      sync.Mutex
@@ -366,8 +366,8 @@ func TestSignInEndings(t *testing.T) {
 		page    string
 	}{
 		{name: "no browser", invite: func(context.Context, Invitation) error { return boom }, want: boom},
-		{name: "nobody comes", invite: nothing, timeout: 50 * time.Millisecond, want: ErrTimeout},
-		{name: "nobody comes while the invitation stays", invite: patient, timeout: 50 * time.Millisecond, want: ErrTimeout},
+		{name: "the user does not come", invite: nothing, timeout: 50 * time.Millisecond, want: ErrTimeout},
+		{name: "the user does not come, and the invitation stays", invite: patient, timeout: 50 * time.Millisecond, want: ErrTimeout},
 		{name: "interrupted", invite: patient, cancel: true, want: context.Canceled},
 		{name: "not kept", keep: boom, want: boom, page: "Not signed in"},
 	}
@@ -454,7 +454,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestRefreshRefused holds what ends a grant and what leaves it as it is.
+// TestRefreshRefused: what ends a grant, and what does not.
 func TestRefreshRefused(t *testing.T) {
 	json := http.Header{"Content-Type": {"application/json"}}
 	tests := []struct {
@@ -520,7 +520,7 @@ func TestRefreshRefused(t *testing.T) {
 	}
 }
 
-// TestRefreshMisfit holds that an answer which is not the session's gives its refresh token and nothing else.
+// TestRefreshMisfit: an answer that is not the session's yields its refresh token and nothing else.
 func TestRefreshMisfit(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -593,7 +593,7 @@ func TestRevoke(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != 503 || refused.Endpoint != "revoke" {
 		t.Errorf("503: %v", err)
 	}
-	// Clerk's path is taken where discovery names none.
+	// Clerk's path is used if discovery names none.
 	issuer.SetFaults(func(f *sandbox.Faults) {
 		*f = sandbox.Faults{Discovery: map[string]any{"revocation_endpoint": nil}}
 	})
@@ -605,7 +605,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestTrace holds that a query of an endpoint is not traced, whoever put it there.
+// TestTrace: the query of an endpoint is not traced, not even one from the metadata.
 func TestTrace(t *testing.T) {
 	var lines []string
 	client := &Client{

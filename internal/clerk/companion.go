@@ -18,14 +18,14 @@ import (
 // companionMetadata is the member "clerk_companion" of a companion page's metadata.
 type companionMetadata struct {
 	Version     int    `json:"version"`
-	ClerkIssuer string `json:"clerk_issuer"` // whose session tokens it hands out
-	Store       bool   `json:"store"`        // whether it can remember used codes and revoked grants
+	ClerkIssuer string `json:"clerk_issuer"` // the issuer of its session tokens
+	Store       bool   `json:"store"`        // it can remember used codes and revoked grants
 }
 
-// maxMachineName is what a companion page takes, in characters.
+// maxMachineName is the limit of a companion page, in characters.
 const maxMachineName = 64
 
-// instance is the Clerk issuer behind a companion page. The profile may name it; a page that names another one is refused.
+// instance returns the Clerk issuer behind a companion page. If the profile names one, another is refused.
 func instance(p *config.Profile, said *companionMetadata) (string, error) {
 	if said == nil || said.Version != 1 {
 		return "", fmt.Errorf("discovery: %q is not a companion page of a version that this release knows", p.Issuer)
@@ -41,7 +41,7 @@ func instance(p *config.Profile, said *companionMetadata) (string, error) {
 	return said.ClerkIssuer, nil
 }
 
-// machineName makes of a machine's name what a companion page takes as a label, or nothing.
+// machineName turns a machine's name into a label that a companion page accepts, which may be empty.
 func machineName(name string) string {
 	name = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -75,8 +75,8 @@ func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *m
 	return tokens, nil
 }
 
-// checkParty refuses a token that was made for another web app than page, an origin. It may not say for which
-// (clerk.com/docs, "Session tokens": azp may be absent).
+// checkParty refuses a token that was made for another web app than page, an origin. A token without azp is accepted
+// (clerk.com/docs, "Session tokens": it may be absent).
 func checkParty(got claims, page string) error {
 	if got.AuthorizedParty != "" && got.AuthorizedParty != page {
 		return fmt.Errorf("it was made for the web app %q, not for %q", clip(got.AuthorizedParty, 200), page)
@@ -84,11 +84,11 @@ func checkParty(got claims, page string) error {
 	return nil
 }
 
-// sessionToken verifies a session token, or one of a JWT template: signature, issuer, type, times, and whom it was made
-// for: page is the origin of the web app.
+// sessionToken verifies a session token, or one of a JWT template: signature, issuer, type, times, and that it was made for
+// page, the origin of the web app.
 func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.KeySet, raw, page string) (Tokens, error) {
 	if kind(raw) != kindJWT {
-		return Tokens{}, errors.New("it is no JWT")
+		return Tokens{}, errors.New("it is not a JWT")
 	}
 	received := c.now()
 	got, err := verifyJWT(ctx, issuer.tokenIssuer, keys, &oidc.Config{SkipClientIDCheck: true}, raw, received, "JWT")
@@ -108,20 +108,20 @@ func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.K
 	return tokens, nil
 }
 
-// legacyMetadata stands in for the metadata that a page of the original kind does not have.
+// legacyMetadata returns metadata for a page of the original kind, which has none.
 func legacyMetadata(p *config.Profile) *metadata {
 	return &metadata{Keys: p.Issuer + "/.well-known/jwks.json", tokenIssuer: p.Issuer}
 }
 
-// tokenExchange is the flow of a page of the original kind: it is given a port, and sends a token back in the address. The
-// page may echo the state; most do not know of it.
+// tokenExchange is the flow of a page of the original kind, which gets a port and sends a token back in the URL. Most such
+// pages do not return the state.
 type tokenExchange struct {
 	returned
 	keys oidc.KeySet
 }
 
-// beginToken begins the flow of a page of the original kind. The keys are fetched before, so that the listener can tell a
-// token of the page from what others send to its port.
+// beginToken begins the flow of a page of the original kind. It fetches the keys first, so that the listener can tell the
+// page's token from what others send to its port.
 func (a *Attempt) beginToken(ctx context.Context, page returned) error {
 	keys, err := a.client.keys(ctx, a.issuer)
 	if err != nil {
@@ -137,7 +137,7 @@ func (a *Attempt) beginToken(ctx context.Context, page returned) error {
 	return err
 }
 
-// legacyURL is the address of a page of the original kind, with the port that it is to send the token to.
+// legacyURL returns the address of a page of the original kind, with the port to send the token to.
 func legacyURL(p *config.Profile, redirectURI, state string) string {
 	port := strings.TrimSuffix(strings.TrimPrefix(redirectURI, "http://127.0.0.1:"), "/callback")
 	return p.LegacyPage + "?" + url.Values{"port": {port}, "state": {state}}.Encode()
@@ -156,7 +156,7 @@ func (e *tokenExchange) redeem(ctx context.Context) (Tokens, error) {
 	return tokens, nil
 }
 
-// originOf is the origin of a URL of a profile as browsers write it: without the default port.
+// originOf returns the origin of a URL in a profile, which is in the form of browsers: without the default port.
 func originOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -73,7 +73,7 @@ func TestCompanion(t *testing.T) {
 	}
 }
 
-// clerkOf is where the sandbox says that it is.
+// clerkOf returns the sandbox's issuer.
 func clerkOf(issuer *sandbox.Server) string {
 	var doc struct {
 		Issuer string `json:"issuer"`
@@ -86,7 +86,7 @@ func clerkOf(issuer *sandbox.Server) string {
 	return doc.Issuer
 }
 
-// TestCompanionRevoke: without a store the page would say yes to a revocation and forget it, so that it is not asked.
+// TestCompanionRevoke: a page without a store would confirm a revocation and forget it, so it is not asked.
 func TestCompanionRevoke(t *testing.T) {
 	for _, store := range []bool{true, false} {
 		r := newRun(t)
@@ -130,7 +130,7 @@ func TestCompanionRefused(t *testing.T) {
 		{"a Clerk issuer with a user name", about(1, "https://x@clerk.acme.dev"), "", "no https origin"},
 		{"a Clerk issuer that is nothing", about(1, ""), "", "no https origin"},
 		{"a Clerk issuer that is not the profile's", sandbox.Faults{}, "https://clerk.acme.dev", "and the profile names"},
-		{"keys of somebody else", member("jwks_uri", "https://evil.example/jwks.json"), "", "jwks_uri"},
+		{"keys of another host", member("jwks_uri", "https://evil.example/jwks.json"), "", "jwks_uri"},
 		{"no keys", member("jwks_uri", nil), "", "there is no jwks_uri"},
 		{"a token endpoint elsewhere", sandbox.Faults{ForeignTokenEndpoint: "https://evil.example/token"}, "", "token_endpoint"},
 		{"an authorize page elsewhere", member("authorization_endpoint", "https://evil.example/cli-auth"), "", "authorization_endpoint"},
@@ -167,7 +167,7 @@ func TestCompanionRefused(t *testing.T) {
 	}
 }
 
-// TestCompanionMisfit: a refresh that brings the token of somebody else leaves the new refresh token and nothing more.
+// TestCompanionMisfit: a refresh that returns another user's token yields the new refresh token and nothing else.
 func TestCompanionMisfit(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -223,7 +223,7 @@ func TestLegacyPage(t *testing.T) {
 		unproven bool
 		want     string // of the error
 	}{
-		{"a page that knows of no state", sandbox.Faults{}, true, ""},
+		{"a page that does not know the state", sandbox.Faults{}, true, ""},
 		{"a page that sends it back", sandbox.Faults{EchoState: true}, false, ""},
 		{"a token of another issuer", sandbox.Faults{EchoState: true, WrongIssuer: true}, false, "the page's token"},
 		{"a token for another web app", sandbox.Faults{EchoState: true, WrongParty: true}, false, "for the web app"},
@@ -265,7 +265,7 @@ func TestLegacyPage(t *testing.T) {
 	}
 }
 
-// TestLegacyPageJunk: whoever finds the port cannot end the sign-in with a token that is not the page's.
+// TestLegacyPageJunk: another program that finds the port cannot end the sign-in with a token that is not the page's.
 func TestLegacyPageJunk(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -300,7 +300,7 @@ func TestLegacyPageJunk(t *testing.T) {
 	}
 }
 
-// TestLegacyPageWrongState: the answer to somebody else's sign-in does not end the wait.
+// TestLegacyPageWrongState: the answer to another sign-in does not end the wait.
 func TestLegacyPageWrongState(t *testing.T) {
 	r := newRun(t)
 	issuer, p := newLegacy(t, r)
@@ -311,7 +311,7 @@ func TestLegacyPageWrongState(t *testing.T) {
 	}
 }
 
-// TestLegacyURL: the page is told a number and the state, and nothing else.
+// TestLegacyURL: the page gets a port and the state, and nothing else.
 func TestLegacyURL(t *testing.T) {
 	r := newRun(t)
 	_, p := newLegacy(t, r)
@@ -331,7 +331,7 @@ func TestLegacyURL(t *testing.T) {
 	}
 }
 
-// TestCompanionCheck: a token that a person has got elsewhere is judged as one that comes from the page is.
+// TestCompanionCheck: a token that the user got elsewhere is checked like one from the page.
 func TestCompanionCheck(t *testing.T) {
 	for _, row := range []struct {
 		reason string

@@ -17,9 +17,9 @@ import (
 
 const (
 	deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
-	// pollInterval is between two polls where the issuer says nothing, and what slow_down adds (RFC 8628 §3.2, §3.5).
+	// pollInterval is the default time between two polls, and what slow_down adds (RFC 8628 §3.2, §3.5).
 	pollInterval = 5 * time.Second
-	// pollMost is the longest pause that failures of the network can lead to.
+	// pollMost is the longest pause after failures of the network.
 	pollMost = time.Minute
 )
 
@@ -33,8 +33,8 @@ type deviceCode struct {
 	Interval  int64  `json:"interval"`
 }
 
-// deviceExchange is the device authorization grant (RFC 8628). There is neither a redirect nor PKCE nor a nonce in it; the
-// tokens are verified as always, and an ID token with a nonce was made for another sign-in.
+// deviceExchange is the device authorization grant (RFC 8628). It has no redirect, no PKCE and no nonce. The tokens are
+// verified as always, and an ID token with a nonce is refused: it was made for another sign-in.
 type deviceExchange struct {
 	*Attempt
 	code   deviceCode
@@ -62,8 +62,8 @@ func (a *Attempt) beginDevice(ctx context.Context) error {
 	return nil
 }
 
-// deviceCode asks for a code and checks what will be shown to a person. The page may have another origin than the
-// issuer, as Clerk's has: nothing of ours is sent there.
+// deviceCode requests a code and checks what will be shown to the user. The page may have another origin than the issuer,
+// as Clerk's has: nothing of ours is sent there.
 func (c *Client) deviceCode(ctx context.Context, p *config.Profile, issuer *metadata) (deviceCode, error) {
 	form := url.Values{"client_id": {p.ClientID}, "scope": {strings.Join(p.Scopes, " ")}}
 	req, err := formRequest(ctx, issuer.Device, form)
@@ -90,7 +90,7 @@ func (c *Client) deviceCode(ctx context.Context, p *config.Profile, issuer *meta
 	return code, nil
 }
 
-// isPage reports whether a person can be sent to raw.
+// isPage reports whether raw is the address of a page that the user may be sent to: https, or http to loopback.
 func isPage(raw string) bool {
 	if len(raw) > 2<<10 || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return false
@@ -100,8 +100,8 @@ func isPage(raw string) bool {
 		(u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
 }
 
-// poll asks until the person has decided (RFC 8628 §3.4 and §3.5). A network that fails is asked again, ever more
-// seldom: the person may be on their way.
+// poll polls until the user has decided (RFC 8628 §3.4 and §3.5). If the network fails it goes on, with growing pauses: the
+// user may still be signing in.
 func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, code deviceCode) (*oauth2.Token, error) {
 	interval := time.Duration(min(max(code.Interval, 0), 3600)) * time.Second
 	if interval == 0 {

@@ -115,12 +115,12 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// TestDeviceVerifies: what is wrong with tokens is found as in every other sign-in.
+// TestDeviceVerifies: tokens are verified as in every other sign-in.
 func TestDeviceVerifies(t *testing.T) {
 	for name, faults := range map[string]sandbox.Faults{
 		"another audience":           {WrongAudience: true},
 		"another client":             {WrongClientID: true},
-		"a nonce of somebody else's": {WrongNonce: true},
+		"a nonce of another sign-in": {WrongNonce: true},
 		"another issuer":             {WrongIssuer: true},
 		"a bad signature":            {BadSignature: true},
 		"no signature":               {Unsigned: true},
@@ -138,7 +138,7 @@ func TestDeviceVerifies(t *testing.T) {
 	}
 }
 
-// TestDeviceNotOffered: what discovery does not name is never asked for.
+// TestDeviceNotOffered: an endpoint that discovery does not name is never called.
 func TestDeviceNotOffered(t *testing.T) {
 	d, issuer, p := newDeviceRun(t, sandbox.Options{}, sandbox.Faults{})
 	if err := d.signIn(t, p); !errors.Is(err, ErrOtherFlow) {
@@ -154,7 +154,7 @@ func TestDeviceNotOffered(t *testing.T) {
 	}
 }
 
-// TestFlows: the first flow that works is taken, with an invitation of its own for each.
+// TestFlows: the first flow that works is used; each has an invitation of its own.
 func TestFlows(t *testing.T) {
 	broken := errors.New("broken")
 	for _, row := range []struct {
@@ -202,7 +202,7 @@ func TestFlows(t *testing.T) {
 	}
 }
 
-// TestPaste: the person brings the address back from elsewhere. It is verified like the listener's callback.
+// TestPaste: an address that the user pastes is verified like the listener's callback.
 func TestPaste(t *testing.T) {
 	elsewhere := func(t *testing.T, r *run, i Invitation) string {
 		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -252,15 +252,15 @@ func TestPaste(t *testing.T) {
 	}
 }
 
-// TestAccount: --as reaches the issuer, which asks for a new sign-in unless it says that it cannot.
+// TestAccount: --as reaches the issuer, with a request for a new sign-in unless its metadata excludes that.
 func TestAccount(t *testing.T) {
 	for _, row := range []struct {
 		reason, account string
 		prompts         any
 		prompt          string
 	}{
-		{"nobody", "", nil, ""},
-		{"somebody", "grace@acme.dev", nil, "login"},
+		{"no account", "", nil, ""},
+		{"an account", "grace@acme.dev", nil, "login"},
 		{"the issuer lists it", "grace@acme.dev", []string{"none", "login"}, "login"},
 		{"the issuer lists others", "grace@acme.dev", []string{"none"}, ""},
 		{"what would be another parameter", "grace@acme.dev&prompt=none", nil, "login"},
@@ -290,7 +290,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// TestDeviceHostile: an issuer cannot put anything before a person but a code and a page, and its failures are borne.
+// TestDeviceHostile: an issuer can show the user only a code and a page.
 func TestDeviceHostile(t *testing.T) {
 	good := func() map[string]any {
 		return map[string]any{"device_code": "device-code-of-the-test", "user_code": "BCDF-GHJK",
@@ -308,7 +308,7 @@ func TestDeviceHostile(t *testing.T) {
 		{"a device code with a line end", "device_code", "a\nb", false},
 		{"no user code", "user_code", nil, false},
 		{"an escape sequence as the code", "user_code", "\x1b]0;x\x07", false},
-		{"a code that nobody types", "user_code", strings.Repeat("A", 65), false},
+		{"a code too long to type", "user_code", strings.Repeat("A", 65), false},
 		{"a right-to-left mark", "user_code", "ABC\u202eDEF", false},
 		{"no page", "verification_uri", nil, false},
 		{"a page that is not https", "verification_uri", "http://accounts.acme.dev/device", false},
@@ -357,8 +357,8 @@ func TestDeviceHostile(t *testing.T) {
 	}
 }
 
-// TestDeviceBadNetwork: a token endpoint that cannot be reached, or is overloaded, is asked again and again, ever more
-// seldom, until the code's end.
+// TestDeviceBadNetwork: a token endpoint that cannot be reached, or is overloaded, is polled with growing pauses until the
+// code expires.
 func TestDeviceBadNetwork(t *testing.T) {
 	for _, faults := range []sandbox.Faults{{TokenDrop: true}, {TokenStatus: 503}, {TokenStatus: 429}} {
 		d, issuer, p := newDeviceRun(t, sandbox.Options{Device: true}, faults)
@@ -383,12 +383,12 @@ func TestDeviceBadNetwork(t *testing.T) {
 	}
 }
 
-// TestDeviceEnds: the person's time, Ctrl-C, and an invitation that cannot be shown.
+// TestDeviceEnds: the time limit, Ctrl-C, and an invitation that cannot be shown.
 func TestDeviceEnds(t *testing.T) {
 	d, _, p := newDeviceRun(t, sandbox.Options{Device: true}, sandbox.Faults{DevicePending: 1 << 30})
 	d.Sleep, d.Timeout = nil, 100*time.Millisecond
 	if err := d.signIn(t, p); !errors.Is(err, ErrTimeout) || strings.Contains(err.Error(), "redirect") {
-		t.Errorf("nobody comes: %v", err)
+		t.Errorf("no one signs in: %v", err)
 	}
 	d.Timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())

@@ -13,7 +13,7 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// metadata is what an issuer says about itself (OpenID Connect Discovery 1.0 §3, RFC 8414 §2), checked.
+// metadata is the metadata of an issuer (OpenID Connect Discovery 1.0 §3, RFC 8414 §2), checked.
 type metadata struct {
 	Issuer           string   `json:"issuer"`
 	Authorization    string   `json:"authorization_endpoint"`
@@ -26,14 +26,14 @@ type metadata struct {
 	Prompts          []string `json:"prompt_values_supported"`
 	// NamesItself is set if every authorization response has an iss parameter (RFC 9207 §3).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
-	// Companion is what a companion page says of itself.
+	// Companion is nil for an issuer that is not a companion page.
 	Companion *companionMetadata `json:"clerk_companion"`
 
 	// tokenIssuer is the iss of access and ID tokens: the issuer itself, or the Clerk instance behind a companion page.
 	tokenIssuer string
 }
 
-// describe is what is known of where people of p sign in.
+// describe returns the metadata of p's issuer, or of its page.
 func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, error) {
 	if p.LegacyPage != "" {
 		return legacyMetadata(p), nil
@@ -41,11 +41,11 @@ func (c *Client) describe(ctx context.Context, p *config.Profile) (*metadata, er
 	return c.discover(ctx, p)
 }
 
-// ProbeIssuer looks at where people of p sign in, as a sign-in does before it asks anybody, and returns the number of keys that
+// ProbeIssuer makes the requests that a sign-in makes before it involves the user, and returns the number of keys that
 // tokens can be verified with.
 //
-// Errors: ErrMisnamed, a *ResponseError, ErrNoKeys where only the keys are missing, or what the network or the check of
-// the metadata said.
+// Errors: ErrMisnamed, a *ResponseError, ErrNoKeys if only the keys are missing, or an error of the network or of the
+// check of the metadata.
 func (c *Client) ProbeIssuer(ctx context.Context, p *config.Profile) (keys int, err error) {
 	issuer, err := c.describe(ctx, p)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Client) ProbeIssuer(ctx context.Context, p *config.Profile) (keys int, 
 	return len(set.PublicKeys), nil
 }
 
-// checkChallenge refuses an issuer whose codes anybody could redeem who sees one (RFC 7636).
+// checkChallenge refuses an issuer without PKCE (RFC 7636): anyone who sees a code could redeem it.
 func (m *metadata) checkChallenge() error {
 	if !slices.Contains(m.ChallengeMethods, "S256") {
 		return errors.New("the issuer does not offer PKCE with S256")
@@ -85,7 +85,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	}
 	var found metadata
 	documents := []string{"openid-configuration", "oauth-authorization-server"}
-	if p.Companion { // it is no OpenID provider, and the app around it may answer any path with a page
+	if p.Companion { // not an OpenID provider, and the app around it may answer any path with a page
 		documents = documents[1:]
 	}
 	for _, document := range documents {
@@ -95,8 +95,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 			return nil, fmt.Errorf("discovery: %w", err)
 		}
 		err = c.fetchJSON("discovery", req, &found)
-		var refused *ResponseError
-		if !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+		if refused, ok := errors.AsType[*ResponseError](err); !ok || refused.Status != http.StatusNotFound {
 			break
 		}
 	}
@@ -136,7 +135,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 			}
 			continue
 		}
-		// The same origin means the same scheme, so that this is also the check for https.
+		// The same origin includes the scheme, so this is also the check for https.
 		u, err := url.Parse(endpoint.value)
 		if err != nil || u.User != nil || u.Fragment != "" || origin(u) != origin(endpoint.at) {
 			return nil, fmt.Errorf("discovery: the %s %q does not have the issuer's origin", endpoint.name, clip(endpoint.value, 200))
@@ -145,7 +144,7 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	return &found, nil
 }
 
-// origin returns scheme, host and port of u (RFC 6454 §4), which can be compared.
+// origin returns scheme, host and port of u (RFC 6454 §4), in a form that can be compared.
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// pipes is a network of one server: connections to it are pipes, until they are frozen: no byte arrives any more, and
-// neither end is told. That is what a laptop's connections are after it slept, or changed its network. New ones carry.
+// pipes is a network with one server. Its connections are pipes until they are frozen: then no byte arrives any more, and
+// neither end is notified, like the connections of a laptop that slept or changed its network. New connections work.
 type pipes struct {
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -54,7 +54,7 @@ func carry(to, from net.Conn, frozen chan struct{}) {
 		select {
 		case <-frozen:
 			if err != nil {
-				return // and the other end is not told
+				return // and the other end is not notified
 			}
 			continue
 		default:
@@ -92,8 +92,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
 
-// TestFrozenConnection: a connection that has died without a word is given up for a new one while the person is still
-// waited for. The clock is synctest's.
+// TestFrozenConnection: a connection that broke unnoticed is replaced by a new one while the user is still waited for. The clock is synctest's.
 func TestFrozenConnection(t *testing.T) { synctest.Test(t, testFrozenConnection) }
 
 func testFrozenConnection(t *testing.T) {

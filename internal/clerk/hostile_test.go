@@ -31,14 +31,14 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// issuer is one that says what a row of a table makes it say.
+// issuer is an issuer whose answers a row of a table changes.
 type issuer struct {
 	run    *run
 	url    string
 	key    *rsa.PrivateKey
 	nonce  string
 	now    int64    // when it was made
-	strays []string // requests for paths that no client has any business with
+	strays []string // requests for paths that no client should request
 	keys   []byte   // what the key set is; nil for the right one
 
 	id, access       object // claims
@@ -305,11 +305,11 @@ func TestVerify(t *testing.T) {
 			i.answer = object{"access_token": "oat_1234567890"}
 			i.user = func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, object{"sub": "user_2"}) }
 		}, want: "another account"},
-		{reason: "opaque: userinfo names nobody", change: func(i *issuer) {
+		{reason: "opaque: userinfo has no subject", change: func(i *issuer) {
 			i.answer = object{"access_token": "oat_1234567890"}
 			i.user = func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, object{}) }
 		}, want: "another account"},
-		{reason: "opaque without an ID token: userinfo names nobody", change: func(i *issuer) {
+		{reason: "opaque without an ID token: userinfo has no subject", change: func(i *issuer) {
 			i.answer = object{"access_token": "oat_1234567890", "id_token": nil}
 			i.user = func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, object{}) }
 		}, profile: func(p *config.Profile) { p.Scopes = nil }, want: "no usable subject"},
@@ -446,7 +446,7 @@ func (endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestTokenRequest holds what is sent: the public client in the body, once, and nothing else.
+// TestTokenRequest: the request has the public client in the body, once, and nothing else.
 func TestTokenRequest(t *testing.T) {
 	r := newRun(t)
 	i, p := serve(t, r, newKey(t))

@@ -21,15 +21,15 @@ import (
 const (
 	// callTime limits one request, from the dial to the last byte of the answer.
 	callTime = 30 * time.Second
-	// quietTime is how long a connection of HTTP/2 may be silent under a request before it is asked whether it is still
-	// there, and pingTime how long that may take. One that died without a word, as a laptop slept or changed its network,
-	// would be taken for each next request too. Together they are not much less than callTime: an issuer that has answered
-	// a refresh has spent the refresh token, and its answer may be late.
+	// quietTime is how long an HTTP/2 connection may be silent during a request before it is pinged, and pingTime how long
+	// the answer may take. A connection that broke unnoticed, while a laptop slept or changed its network, would be used
+	// for the next requests too. Together they are not much less than callTime: an issuer that has answered a refresh has
+	// used up the refresh token, and its answer may be late.
 	quietTime = 10 * time.Second
 	pingTime  = 15 * time.Second
-	// maxBody limits an answer, after decompression.
+	// maxBody limits the body of an answer, after decompression, in bytes.
 	maxBody = 1 << 20
-	// maxHeaders limits the header of an answer.
+	// maxHeaders limits the header of an answer, in bytes.
 	maxHeaders = 64 << 10
 )
 
@@ -37,10 +37,10 @@ const (
 // that the answer may have quoted.
 type ResponseError struct {
 	Endpoint    string // "discovery", "authorize", "device", "token", "userinfo", "keys" or "revoke"
-	Status      int    // of HTTP; 0 if the refusal came through the browser
+	Status      int    // HTTP status; 0 if the refusal came through the browser
 	Code        string // the error of RFC 6749 §5.2; foreign text, at most 64 bytes; may be empty
 	Description string // foreign text, at most 200 bytes; may be empty
-	// RetryAfter is how long the issuer wants to be left alone, 0 if it does not say.
+	// RetryAfter is how long to wait before the next request (RFC 9110 §10.2.3), at most 24 h; 0 if the issuer does not say.
 	RetryAfter time.Duration
 }
 
@@ -58,14 +58,14 @@ func (e *ResponseError) Error() string {
 	return s
 }
 
-// NewTransport returns a transport for Client, with proxies from the environment. caFile is PEM of roots that are
-// trusted besides the system's; it may be nil.
+// NewTransport returns a transport for Client, which takes proxies from the environment and needs TLS 1.2. caFile, if not
+// nil, is PEM of roots that are trusted in addition to the system's; it is an error if it holds none.
 func NewTransport(caFile []byte) (http.RoundTripper, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != nil {
 		roots, err := x509.SystemCertPool()
 		if err != nil {
-			roots = x509.NewCertPool() // a system without roots: the file's are all there are
+			roots = x509.NewCertPool() // a system without roots of its own
 		}
 		if !roots.AppendCertsFromPEM(caFile) {
 			return nil, errors.New("the CA file holds no certificate in PEM form")
@@ -97,15 +97,15 @@ func (c *Client) httpClient() (*http.Client, error) {
 		c.client = &http.Client{
 			Transport: &gate{base: base, client: c},
 			Timeout:   callTime,
-			// A redirect of a token request would take the code or the refresh token elsewhere. It becomes
-			// an answer like any other, and no answer we want has such a status.
+			// A redirect of a token request would send the code or the refresh token elsewhere. Not followed, it is
+			// an answer with an unexpected status.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	})
 	return c.client, c.err
 }
 
-// gate is what every request and every answer passes: it names us, reads the answer within its limit, and traces.
+// gate is the transport of all requests: it sets the User-Agent, reads the answer within its limit, and traces.
 type gate struct {
 	base   http.RoundTripper
 	client *Client
@@ -125,14 +125,14 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	took := g.client.now().Sub(began).Round(time.Millisecond)
 	if err != nil {
-		g.client.tracef("%s: no answer (%v)", where, took) // the error says more, once it is known to hold no secret
+		g.client.tracef("%s: no answer (%v)", where, took) // err may hold a secret: fetch checks it
 		return nil, err
 	}
 	g.client.tracef("%s: %d (%v)", where, resp.StatusCode, took)
 	return resp, nil
 }
 
-// readAll replaces resp's body by one that is in memory, or fails if it is longer than maxBody.
+// readAll reads resp's body into memory, and fails if it is longer than maxBody.
 func readAll(resp *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	resp.Body.Close()
@@ -146,8 +146,8 @@ func readAll(resp *http.Response) error {
 	return nil
 }
 
-// fetch makes a request to the endpoint of that name and returns the body of a 200 or 201. What is secret in the request is
-// named, so that a *ResponseError does not hold it.
+// fetch makes a request to the endpoint of that name and returns the body of a 200 or 201. Errors contain none of secrets,
+// which are those of the request.
 func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([]byte, error) {
 	client, err := c.httpClient()
 	if err != nil {
@@ -170,37 +170,35 @@ func (c *Client) fetch(endpoint string, req *http.Request, secrets ...string) ([
 	return body, nil
 }
 
-// fetchJSON makes a request to the endpoint of that name and decodes the JSON of a 200.
+// fetchJSON is fetch for an answer in JSON, which it decodes.
 func (c *Client) fetchJSON(endpoint string, req *http.Request, into any, secrets ...string) error {
 	body, err := c.fetch(endpoint, req, secrets...)
 	if err != nil {
 		return err
 	}
 	if json.Unmarshal(body, into) != nil {
-		// The decoder's own words may quote the answer.
+		// The decoder's message may quote the answer.
 		return fmt.Errorf("%s endpoint: the answer is not the JSON that was expected", endpoint)
 	}
 	return nil
 }
 
-// tokenError makes an error of x/oauth2 presentable: its own text holds the whole body of the answer.
+// tokenError replaces an error of x/oauth2, whose message contains the whole body of the answer.
 func tokenError(err error, secrets ...string) error {
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		answer := bodyRefusal("token", refused.Response.StatusCode, refused.Body, secrets...)
 		answer.RetryAfter = retryAfter(refused.Response.Header, time.Now())
 		return answer
 	}
-	var network *url.Error
-	if errors.As(err, &network) {
+	if network, ok := errors.AsType[*url.Error](err); ok {
 		return networkError("token", network, secrets...)
 	}
 	return errors.New("token endpoint: the answer holds no token")
 }
 
-// retryAfter reads Retry-After (RFC 9110 §10.2.3), seconds or a date. What makes no sense is nothing said.
+// retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid.
 func retryAfter(header http.Header, now time.Time) time.Duration {
-	const most = 24 * time.Hour // a number of seconds may be any
+	const most = 24 * time.Hour
 	said := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.Atoi(said); err == nil && seconds > 0 {
 		return time.Duration(min(seconds, int(most/time.Second))) * time.Second
@@ -211,8 +209,8 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// networkError is that an endpoint could not be asked. net/http quotes an answer that is not HTTP, and such an answer
-// can hold anything, the request included.
+// networkError is the error of a request without an answer. net/http quotes an answer that is not HTTP, and such an answer
+// can contain anything, including the request.
 func networkError(endpoint string, err error, secrets ...string) error {
 	text := err.Error()
 	for _, secret := range secrets {
@@ -223,7 +221,7 @@ func networkError(endpoint string, err error, secrets ...string) error {
 	return fmt.Errorf("%s endpoint: %w", endpoint, err)
 }
 
-// bodyRefusal reads an error of RFC 6749 §5.2 from body, if there is one.
+// bodyRefusal parses an error of RFC 6749 §5.2 in body, if there is one.
 func bodyRefusal(endpoint string, status int, body []byte, secrets ...string) *ResponseError {
 	var answer struct {
 		Code        string `json:"error"`
@@ -235,7 +233,7 @@ func bodyRefusal(endpoint string, status int, body []byte, secrets ...string) *R
 	return refusal(endpoint, status, answer.Code, answer.Description, secrets...)
 }
 
-// refusal returns a *ResponseError whose foreign texts are short and hold none of the secrets.
+// refusal returns a *ResponseError whose foreign texts are short and contain none of secrets.
 func refusal(endpoint string, status int, code, description string, secrets ...string) *ResponseError {
 	for _, secret := range secrets {
 		if secret == "" {

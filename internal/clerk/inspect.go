@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Inspect reads issuer, subject and end of a token that is a JWT, without a check of its signature: good for telling a
-// person what they have put into a variable, and for nothing else. ok is false for a token that is no JWT. What a JWT
-// does not say is empty.
+// Inspect returns issuer, subject and end of a JWT without checking its signature. It is good for messages about a token
+// that the user has put into a variable, and for nothing else. ok reports whether token is a JWT; a claim that it does not
+// have is empty.
 func Inspect(token string) (issuer, subject string, expires time.Time, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || kind(token) != kindJWT {

@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// BackendURL is Clerk's Backend API, which mints tokens for machines.
-	BackendURL = "https://api.clerk.com"
-	// machineLife is asked for: the default of Clerk depends on the machine's settings, and may be "for ever".
+	// backendURL is Clerk's Backend API, which mints tokens for machines.
+	backendURL = "https://api.clerk.com"
+	// machineLife is requested, because Clerk's default depends on the machine's settings and may be unlimited.
 	machineLife = time.Hour
 )
 
-// Mint gets a machine-to-machine token of an hour's life for the machine whose secret key is given: POST
-// /v1/m2m_tokens of the Backend API at c.Backend, which is https or loopback. Each costs the company money, so that
-// callers keep it.
+// Mint gets a machine-to-machine token that lives for an hour, for the machine whose secret key is given: POST
+// /v1/m2m_tokens of the Backend API at c.Backend, which must be https or loopback. Clerk charges for each token, so callers
+// should store it.
 //
-// Errors: a *ResponseError, or what the network said; never with the key.
+// Errors: a *ResponseError, or an error of the network; they never contain the key.
 func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) (Tokens, error) {
-	backend := cmp.Or(c.Backend, BackendURL)
+	backend := cmp.Or(c.Backend, backendURL)
 	u, err := url.Parse(backend)
 	if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return Tokens{}, fmt.Errorf("the Backend API's address %q is not https", backend)

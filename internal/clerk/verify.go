@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// leeway is how far the issuer's clock and ours may be apart, either way.
+	// leeway is how much the issuer's clock and ours may differ, either way.
 	leeway = 30 * time.Second
-	// unknownLife is assumed for an access token whose end is not given.
+	// unknownLife is assumed for an access token without an expiry.
 	unknownLife = time.Hour
 )
 
@@ -33,7 +33,7 @@ const (
 	kindOpaque = "opaque"
 )
 
-// claims are what is read from an ID token or from an access token that is a JWT (RFC 9068 §2.2).
+// claims are the claims that we use of an ID token, or of an access token that is a JWT (RFC 9068 §2.2).
 type claims struct {
 	jwt.Claims
 	ClientID        string `json:"client_id"`
@@ -42,9 +42,9 @@ type claims struct {
 	Email           string `json:"email"`
 }
 
-// verify checks the answer to a code and returns its tokens: the signature, issuer, audience, nonce and times of an ID
-// token; signature, issuer, client, subject and times of an access token that is a JWT; an opaque one by asking the
-// userinfo endpoint whose it is.
+// verify checks the answer to a code and returns its tokens. It verifies signature, issuer, audience, nonce and times of an
+// ID token, and signature, issuer, client, subject and times of an access token that is a JWT. It asks the userinfo endpoint
+// about an opaque one.
 func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token, nonce string) (Tokens, error) {
 	if err := checkAnswer(answer); err != nil {
 		return Tokens{}, err
@@ -96,7 +96,7 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 		case err != nil && tokens.Kind == kindOpaque:
 			return Tokens{}, fmt.Errorf("access token: %w", err)
 		case err != nil:
-			c.tracef("no e-mail address: %v", err) // the account is known without
+			c.tracef("no e-mail address: %v", err) // the subject is known
 		case tokens.Subject != "" && subject != tokens.Subject:
 			return Tokens{}, errors.New("access token: the userinfo endpoint names another account")
 		default:
@@ -120,8 +120,8 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	return tokens, nil
 }
 
-// fit makes tokens of the answer to a refresh. Signatures and userinfo are not asked again: the answer came over TLS
-// from the token endpoint. What can be read must fit the session.
+// fit checks the answer to a refresh against the session and returns its tokens. It checks no signatures and does not ask
+// userinfo: the answer came over TLS from the token endpoint.
 func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, old Tokens) (Tokens, error) {
 	if err := checkAnswer(answer); err != nil {
 		return Tokens{}, err
@@ -153,7 +153,7 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 
 	idToken := idTokenOf(answer)
 	if idToken == "" && p.Token == "id" {
-		idToken = old.IDToken // RFC 6749 §6 has no ID token, OpenID Connect Core 1.0 §12.2 lets it be left out
+		idToken = old.IDToken // OpenID Connect Core 1.0 §12.2: it may be left out
 	}
 	if idToken != "" {
 		id, err := read(idToken)
@@ -191,7 +191,7 @@ func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, non
 	return got, nil
 }
 
-// verifyAccess checks an access token that is a JWT (RFC 9068 §4). Clerk's have no audience.
+// verifyAccess checks an access token that is a JWT (RFC 9068 §4), except for the audience, which Clerk's lack.
 func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw string, now time.Time) (claims, error) {
 	settings := &oidc.Config{SkipClientIDCheck: true}
 	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, now, "at+jwt", "application/at+jwt")
@@ -204,8 +204,8 @@ func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw 
 	return got, nil
 }
 
-// verifyJWT checks type, signature, issuer, audience (by settings) and times of a JWT. go-oidc looks at no type and
-// leaves no room between clocks, so these two are done here.
+// verifyJWT checks type, signature, issuer, audience (by settings) and times of a JWT. go-oidc checks no type and allows
+// no difference between clocks, so these two are done here.
 func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *oidc.Config, raw string, now time.Time, types ...string) (claims, error) {
 	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
@@ -213,7 +213,7 @@ func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *o
 	}
 	typ, _ := parsed.Headers[0].ExtraHeaders[jose.HeaderType].(string)
 	if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, typ) }) {
-		return claims{}, fmt.Errorf("its type %q is not the one of such a token", clip(typ, 64))
+		return claims{}, fmt.Errorf("its type %q is not allowed for such a token", clip(typ, 64))
 	}
 	settings.SupportedSigningAlgs = []string{oidc.RS256}
 	settings.SkipExpiryCheck = true
@@ -254,8 +254,8 @@ func read(raw string) (claims, error) {
 	return got, nil
 }
 
-// keys fetches the issuer's public keys (RFC 7517 §5). They are fetched after the tokens, so a key that is not among
-// them is not the issuer's, and nothing is kept that could grow old.
+// keys fetches the issuer's public keys (RFC 7517 §5). They are fetched after the tokens and not kept, so a key that is not
+// among them is not the issuer's.
 func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet, error) {
 	if issuer.Keys == "" {
 		return nil, errors.New("discovery: there is no jwks_uri")
@@ -273,7 +273,7 @@ func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet
 	set := &oidc.StaticKeySet{}
 	for _, raw := range answer.Keys {
 		var key jose.JSONWebKey
-		// RFC 7517 §5: keys that are not understood are passed over.
+		// RFC 7517 §5: keys that are not understood are ignored.
 		if json.Unmarshal(raw, &key) != nil || !key.IsPublic() || key.Use == "enc" {
 			continue
 		}
@@ -284,7 +284,7 @@ func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet
 	return set, nil
 }
 
-// userinfo asks whose an access token is (OpenID Connect Core 1.0 §5.3).
+// userinfo returns the account of an access token (OpenID Connect Core 1.0 §5.3).
 func (c *Client) userinfo(ctx context.Context, issuer *metadata, accessToken string) (subject, email string, err error) {
 	if issuer.Userinfo == "" {
 		return "", "", errors.New("discovery: there is no userinfo_endpoint")
@@ -304,8 +304,8 @@ func (c *Client) userinfo(ctx context.Context, issuer *metadata, accessToken str
 	return answer.Subject, answer.Email, nil
 }
 
-// checkAnswer checks what must hold for every token answer: RFC 6749 §7.1 lets a client not use a type that it does not
-// know, and appendix A.12 and A.17 bound the characters, so that a token can stand on a line of any tool's wire.
+// checkAnswer checks every token answer: the token type (RFC 6749 §7.1: a client must not use a type that it does not know)
+// and the characters of tokens (appendix A.12 and A.17), so that a token fits on a line of any tool's wire.
 func checkAnswer(answer *oauth2.Token) error {
 	if !strings.EqualFold(answer.TokenType, "bearer") {
 		return fmt.Errorf("token endpoint: the type of the token is %q, not bearer", clip(answer.TokenType, 64))
@@ -323,7 +323,7 @@ func idTokenOf(answer *oauth2.Token) string {
 	return token
 }
 
-// kind tells a JWT by its three parts and its header. Whatever looks like one must then be verified as one.
+// kind recognises a JWT by its three parts and its header. What looks like one must then be verified as one.
 func kind(accessToken string) string {
 	parts := strings.Split(accessToken, ".")
 	if len(parts) != 3 {
@@ -336,8 +336,8 @@ func kind(accessToken string) string {
 	return kindJWT
 }
 
-// expiry is when an access token ends: by expires_in (RFC 6749 §5.1), which does not depend on the issuer's clock, else
-// by the token's own word, else soon.
+// expiry returns when an access token ends: by expires_in (RFC 6749 §5.1), which does not depend on the issuer's clock; by
+// its exp claim; or after unknownLife.
 func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 	switch {
 	case answer.ExpiresIn > 0:
@@ -349,12 +349,12 @@ func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 	}
 }
 
-// isSubject reports whether s can be a subject: OpenID Connect Core 1.0 §2 allows 255 ASCII characters.
+// isSubject reports whether s can be a subject: 1 to 255 ASCII characters (OpenID Connect Core 1.0 §2).
 func isSubject(s string) bool {
 	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// isEmail reports whether s can be shown to a person as an e-mail address: 320 bytes at most, nothing invisible.
+// isEmail reports whether s can be shown as an e-mail address: at most 320 bytes, all printable. It may be empty.
 func isEmail(s string) bool {
 	return len(s) <= 320 && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' })
 }
