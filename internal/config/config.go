@@ -1,7 +1,7 @@
 // Package config holds profiles and hosts: where users sign in, and which hosts may have the token.
 //
-// Bytes of configuration files and values of the environment come in; validated profiles go out, and the
-// profiles that name a host. The package is pure: it never opens a file, uses the network or keeps state.
+// Bytes of configuration files and values of the environment come in; validated profiles go out, and the profiles that
+// name a host. The package is pure: it never opens a file, uses the network or keeps state.
 package config
 
 import (
@@ -18,15 +18,15 @@ type Profile struct {
 	// Issuer is an origin, perhaps with a path, without a trailing slash: https, or http to loopback. With Companion it is
 	// the companion page's.
 	Issuer string
-	// ClientID is the public OAuth client, not a secret. With Companion it is CompanionClient; with LegacyPage, which knows
-	// no clients, the page's address.
+	// ClientID is the id of the public OAuth client, not a secret. With Companion it is CompanionClient; with LegacyPage,
+	// which has no clients, the page's address.
 	ClientID string
 	// Companion reports whether users sign in through a companion page (see companion/README.md), which answers with
 	// session tokens of Clerk.
 	Companion bool
 	// Instance is the Clerk issuer whose session tokens the companion page hands out; empty if the page may name it.
 	Instance string
-	// LegacyPage is the address of a sign-in page of the original kind, which is given a port and sends a token back:
+	// LegacyPage is the address of a sign-in page of the original kind, which gets a port and sends a token back:
 	// https, or http to loopback, with neither query nor fragment. Empty for every other profile.
 	LegacyPage string
 	// Hosts are the patterns of the hosts that may have the token, normalised, in the order of the file.
@@ -43,9 +43,9 @@ type Profile struct {
 	DockerIdentityToken bool
 	// Interactive is "auto", "always" or "never": whether the user may be asked to sign in.
 	Interactive string
-	// MinTTL is how long a token that is handed out should still be valid.
+	// MinTTL is how long a token that is handed out should still be valid: 0 to 24 h.
 	MinTTL time.Duration
-	// CAFile is a PEM file of further roots for the issuer's TLS certificate; empty for the system's alone.
+	// CAFile is the absolute path of a PEM file with additional roots for the issuer's TLS certificate; empty for none.
 	CAFile string
 	// IsMachine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY), and
 	// no user signs in. ClientID is then empty.
@@ -74,7 +74,7 @@ func (c *Config) Profile(name string) *Profile {
 	return nil
 }
 
-// Names are the names of the profiles, for people: "acme, app".
+// Names returns the names of the profiles, for people: "acme, app".
 func (c *Config) Names() string {
 	var all []string
 	for _, p := range c.Profiles {
@@ -83,7 +83,7 @@ func (c *Config) Names() string {
 	return strings.Join(all, ", ")
 }
 
-// Hosts are the patterns of all profiles, each once, in the configuration's order.
+// Hosts returns the patterns of all profiles, each once, in the configuration's order.
 func (c *Config) Hosts() []Host {
 	var hosts []Host
 	known := make(map[string]bool)
@@ -147,10 +147,10 @@ func (c *Config) Match(scheme, host string) []*Profile {
 	return wild
 }
 
-// Merge makes one configuration of several: the machine's file, the user's, the environment. A profile of a later one
-// replaces the whole profile of the same name in an earlier one. Sources may be nil. It is an error if two profiles name one host
-// with the same user name, if one profile names a host twice, or if two names make the same CLERK_HELPER_TOKEN_NAME.
-// Every configuration must go through Merge, also a single one.
+// Merge combines several configurations: the machine's file, the user's, the environment. A profile of a later one replaces
+// the whole profile of the same name in an earlier one. Sources may be nil. It is an error if two profiles name the same
+// host with the same user name, if a profile names a host twice, or if two profiles have the same TokenVariable. Every
+// configuration must go through Merge, even a single one.
 func Merge(sources ...*Config) (*Config, error) {
 	merged := &Config{}
 	index := make(map[string]int)

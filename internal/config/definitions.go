@@ -2,8 +2,8 @@ package config
 
 import "github.com/pelletier/go-toml/v2/unstable"
 
-// definitions finds what a file defines a second time, by the rules of TOML 1.0 (Keys, Table, Inline Table). It exists
-// because the decoder's own check compares each key with all others, which takes half a second for a file of 1 MB.
+// definitions detects duplicate definitions in a file, by the rules of TOML 1.0 (Keys, Table, Inline Table). It exists
+// because the decoder's own check compares each key with all others: 9,000 profiles took seconds.
 type definitions struct {
 	ids   map[definition]int
 	forms []form // by id
@@ -29,7 +29,7 @@ const (
 	byValue                 // name = value, also where the value is an inline table
 )
 
-// newDefinitions makes room for what a file of that size usually defines.
+// newDefinitions returns definitions with room for what a file of that size usually defines.
 func newDefinitions(size int) *definitions {
 	const each = 24 // bytes
 	return &definitions{ids: make(map[definition]int, size/each), forms: append(make([]form, 0, size/each+1), byHeader)}
@@ -42,7 +42,7 @@ func (d *definitions) add(at definition, f form) int {
 	return id
 }
 
-// allow adds what an expression defines and reports whether TOML allows it. Of [[name]] it knows nothing: no setting is
+// allow adds what an expression defines and reports whether TOML allows it. It ignores [[name]], since no setting is
 // written so.
 func (d *definitions) allow(e *unstable.Node) bool {
 	switch e.Kind {
@@ -77,8 +77,8 @@ func (d *definitions) header(e *unstable.Node) bool {
 	return true
 }
 
-// keyValue defines a key, and those of an inline table, in the table with the id parent. Inline tables in lists are
-// passed over: no setting has them.
+// keyValue defines a key, and those of an inline table, in the table with the id parent. It ignores inline tables in
+// lists, since no setting has them.
 func (d *definitions) keyValue(parent int, e *unstable.Node) bool {
 	for key := e.Key(); key.Next(); {
 		last := key.IsLast()

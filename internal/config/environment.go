@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// TokenVariable returns the environment variable that brings a token for the profile of that name, such as
-// CLERK_HELPER_TOKEN_ACME_CI for acme-ci. It is one profile's alone: Merge refuses two that would share it.
+// TokenVariable returns the environment variable for a token of the profile of that name, such as
+// CLERK_HELPER_TOKEN_ACME_CI for acme-ci. Merge refuses two profiles with the same variable.
 func TokenVariable(profile string) string {
 	return "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(profile), "-", "_")
 }
 
-// FromEnvironment makes one profile of variables, for machines without a file:
+// FromEnvironment returns a configuration with one profile, made from variables, for machines without a file:
 //
 //	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
 //	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Host is a parsed pattern of the configuration: one host, or with "*." in front any one label before a name.
+// Host is a parsed pattern of the configuration: one host, or after "*." a name with any one label before it.
 type Host struct {
 	// name is lower-case ASCII without a trailing dot; an IPv6 address in its canonical form and in brackets. For a
 	// wildcard it is what follows "*.".
@@ -68,7 +68,7 @@ func parseHost(pattern string) (Host, error) {
 		return Host{}, fmt.Errorf("%q is too wide: a wildcard needs a name of two labels at least after it, such as \"*.pkg.acme.dev\"", pattern)
 	}
 	if port == 443 && !isLoopback(name) {
-		port = 0 // Only https is possible, so both spellings are one.
+		port = 0 // only https is possible, so both spellings mean the same
 	}
 	return Host{name: name, wildcard: wildcard, port: port}, nil
 }
@@ -107,7 +107,7 @@ func (h Host) matches(scheme, name string, port uint16) bool {
 	return ok && rest == h.name
 }
 
-// claims lists what the pattern answers for: one port for https and, on loopback, one for http.
+// claims returns the claims of the pattern: one port for https and, on loopback, one for http.
 func (h Host) claims(username string) []claim {
 	schemes := []string{"https", "http"}
 	if h.wildcard || !isLoopback(h.name) {
@@ -134,7 +134,7 @@ func defaultPort(scheme string) uint16 {
 // splitHost parses host[:port] and normalises the host. The port is 0 if there is none. It refuses everything that another
 // parser could read as another host.
 func splitHost(host string) (name string, port uint16, err error) {
-	// 253 characters are DNS's limit of a name; a dot and a port may follow.
+	// DNS limits a name to 253 characters; a dot and a port may follow.
 	if len(host) > 253+len(".:65535") {
 		return "", 0, errors.New("it is too long")
 	}
@@ -171,8 +171,8 @@ func splitHost(host string) (name string, port uint16, err error) {
 	return name, port, nil
 }
 
-// checkName holds a lower-case name to DNS's limits. A name whose last label is a number is an IPv4 address to
-// browsers and C libraries, in many spellings (WHATWG URL, "ends in a number checker"); only the usual one is taken.
+// checkName checks a lower-case name against DNS's limits. A name whose last label is a number is an IPv4 address to
+// browsers and C libraries, in many spellings (WHATWG URL, "ends in a number checker"); only the usual one is accepted.
 func checkName(name string) error {
 	if len(name) > 253 {
 		return errors.New("it is longer than 253 characters")
@@ -207,8 +207,8 @@ func isNumber(label string) bool {
 	return strings.Trim(label, digits) == ""
 }
 
-// address parses a normalised name that is an IP address. Most names are none, so the first byte is looked at first:
-// an error of ParseAddr costs more than the rest.
+// address parses a normalised name that is an IP address. It checks the first byte first, since most names are no address
+// and an error of ParseAddr costs more than the rest.
 func address(name string) (netip.Addr, bool) {
 	if literal, ok := strings.CutPrefix(name, "["); ok {
 		name = strings.TrimSuffix(literal, "]")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// profiles makes a configuration of patterns, one profile for each, and takes it through Merge.
+// profiles returns a merged configuration with one profile for each pattern.
 func profiles(t *testing.T, patterns ...string) *Config {
 	t.Helper()
 	c := &Config{}
@@ -25,7 +25,7 @@ func profiles(t *testing.T, patterns ...string) *Config {
 	return c
 }
 
-// matched names the pattern that matched, or "".
+// matched returns the pattern that matched, or "".
 func matched(c *Config, scheme, host string) string {
 	var names []string
 	for _, p := range c.Match(scheme, host) {
@@ -377,8 +377,8 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-// oracle says in other words than the code's whether a pattern matches: it writes out every spelling of the request
-// that design section 3 allows.
+// oracle reports whether a pattern matches, by another method than the code's: it writes out every spelling of the request
+// that the pattern allows.
 func oracle(pattern Host, scheme, host string) bool {
 	name, port := pattern.String(), ""
 	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "]") {
@@ -430,7 +430,7 @@ func lower(r rune) rune {
 	return r
 }
 
-// FuzzMatch: a profile answers for a host exactly where an independent oracle says so.
+// FuzzMatch: a profile answers for a host exactly if an independent oracle says so.
 func FuzzMatch(f *testing.F) {
 	for _, pattern := range []string{"git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev:5000", "localhost", "127.0.0.1:80", "bücher.example", "[::1]:5000"} {
 		for _, host := range []string{"GIT.acme.dev.", "a.pkg.acme.dev:443", "git.acme.dev.evil.com", "registry.acme.dev:05000", "127.1:80", "localhost:80", "\u212a", "[0::1]:5000", "x@git.acme.dev"} {

@@ -12,11 +12,11 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxFile is in bytes, and far more than a company's hosts need.
+// maxFile, in bytes, is far more than a company's hosts need.
 const maxFile = 1 << 20
 
-// Parse reads one TOML file, 1 MiB at most, into profiles in the file's order. The name is for messages: each error
-// begins with FILE:LINE:COLUMN and says what to write instead. Unknown keys are errors. An empty file has no profiles.
+// Parse parses a TOML file, at most 1 MiB, into profiles in the file's order. The name is for messages: an error begins with
+// FILE:LINE:COLUMN and says what to write instead. Unknown keys are errors. An empty file has no profiles.
 func Parse(file string, data []byte) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
@@ -40,16 +40,15 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// syntaxError is the first error of a file that is not valid TOML, or nil. The decoder finds all of them and has the
-// messages, but takes a time that grows with the square of the file, so only a file that was refused pays for it.
+// syntaxError returns the first error in a file that is not valid TOML, or nil. It uses the decoder, which has the messages
+// but takes a time that grows with the square of the file, so it is for a file that was refused.
 func syntaxError(file string, data []byte) error {
 	var decoded map[string]any
 	err := toml.Unmarshal(data, &decoded)
-	var syntax *toml.DecodeError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &syntax):
+	}
+	if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, column := syntax.Position()
 		return fmt.Errorf("%s: %w", position{file, line, column}, err)
 	}
@@ -68,8 +67,7 @@ type reader struct {
 
 	dockerFallback string
 
-	// The last position asked for. Positions are only ever asked for in the order of the file, so counting continues
-	// from there.
+	// The last result of at. Positions are needed only in the order of the file, so at counts on from there.
 	offset, line, lineStart int
 }
 
@@ -150,7 +148,7 @@ func (r *reader) stray(p part) error {
 	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable}))
 }
 
-// assign stores one value in the profile that its path names. Inline tables are another form of paths.
+// assign stores one value in the profile that its path names. An inline table is another spelling of paths.
 func (r *reader) assign(path []part, v *unstable.Node) error {
 	if err := r.stray(path[0]); err != nil {
 		return err
@@ -220,7 +218,7 @@ func (r *reader) draft(name part) (*draft, error) {
 	return d, nil
 }
 
-// value translates a node. Arrays of anything but text are of the kind other. The node of an array has no position.
+// value converts a node. An array with anything but text is of the kind other. The node of an array has no position.
 func (r *reader) value(key part, n *unstable.Node) value {
 	v := value{at: r.at(key.offset)}
 	switch n.Kind {
@@ -242,7 +240,7 @@ func (r *reader) value(key part, n *unstable.Node) value {
 	return v
 }
 
-// at returns the position of an offset into the file, which is not before the previous one.
+// at returns the position of an offset in the file, which must not be before the previous one.
 func (r *reader) at(offset int) position {
 	for i := r.offset; i < offset; i++ {
 		if r.data[i] == '\n' {

@@ -200,7 +200,7 @@ func TestParseRefuses(t *testing.T) {
 		{"client_id as a list", "[profiles.acme]\nclient_id = [\"x\"]\n", "c.toml:2:1: client_id: want text in quotes"},
 		{"an empty client_id", "[profiles.acme]\nclient_id = \"\"\n", `c.toml:2:13: client_id: "" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
 		{"a client_id with a space", "[profiles.acme]\nclient_id = \"a b\"\n", `c.toml:2:13: client_id: "a b" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
-		{"a secret key as client_id", "[profiles.acme]\nclient_id = \"sk_live_hunter2\"\n", `c.toml:2:13: client_id: this is a secret key, and whoever can read this file has it: replace it in Clerk's dashboard, and write the OAuth application's client ID`},
+		{"a secret key as client_id", "[profiles.acme]\nclient_id = \"sk_live_hunter2\"\n", `c.toml:2:13: client_id: this is a secret key, exposed to all who can read this file: replace it in Clerk's dashboard, and write the OAuth application's client ID`},
 
 		{"hosts as text", "[profiles.acme]\nhosts = \"git.acme.dev\"\n", "c.toml:2:9: " + wantHosts},
 		{"no host in hosts", "[profiles.acme]\nhosts = []\n", "c.toml:2:1: " + wantHosts},
@@ -231,7 +231,7 @@ func TestParseRefuses(t *testing.T) {
 		{"min_ttl as a number", profileText(`min_ttl = 300`), "c.toml:5:1: min_ttl: want text in quotes"},
 		{"a negative min_ttl", profileText(`min_ttl = "-1s"`), `c.toml:5:11: min_ttl: "-1s" is not a time from "0s" to "24h": write it as "5m"`},
 		{"a min_ttl above a day", profileText(`min_ttl = "24h1ns"`), `c.toml:5:11: min_ttl: "24h1ns" is not a time from "0s" to "24h": write it as "5m"`},
-		{"a ca_file in the folder of whoever calls", profileText(`ca_file = "ca.pem"`), `c.toml:5:11: ca_file: "ca.pem" ` + notCA},
+		{"a ca_file in the caller's folder", profileText(`ca_file = "ca.pem"`), `c.toml:5:11: ca_file: "ca.pem" ` + notCA},
 		{"an empty ca_file", profileText(`ca_file = ""`), `c.toml:5:11: ca_file: "" ` + notCA},
 		{"NUL in ca_file", profileText(`ca_file = "/etc/ca\u0000.pem"`), `c.toml:5:11: ca_file: "/etc/ca\x00.pem" ` + notCA},
 		{"the mark counts for no column", "\ufeffx = 1", `c.toml:1:1: unknown key "x"`},
@@ -471,7 +471,7 @@ func TestDockerFallback(t *testing.T) {
 	}{
 		{"none", []*Config{none}, ""},
 		{"the machine's", []*Config{machine, none}, "/usr/bin/docker-credential-pass"},
-		{"the user's goes before the machine's", []*Config{machine, user}, "osxkeychain"},
+		{"the user's takes precedence over the machine's", []*Config{machine, user}, "osxkeychain"},
 	} {
 		c, err := Merge(row.sources...)
 		if err != nil || c.DockerFallback != row.want {

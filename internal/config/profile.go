@@ -15,10 +15,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxMinTTL is longer than the life of any access token of Clerk.
+// maxMinTTL is the longest useful value: Clerk's access tokens live for a day.
 const maxMinTTL = 24 * time.Hour
 
-// position is where something was read: a file's line and column from 1, or a variable's name.
+// position is where something was read: line and column of a file, from 1, or a variable, without a line.
 type position struct {
 	file         string
 	line, column int
@@ -53,7 +53,7 @@ const (
 	list
 )
 
-// draft is a profile that is being read.
+// draft is a profile that is being parsed.
 type draft struct {
 	*Profile
 	companion string // its origin
@@ -93,13 +93,13 @@ func checkProfileName(name string) error {
 	return nil
 }
 
-// keys are the settings of a profile.
+// keys returns the settings of a profile.
 func keys() []string {
 	return []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "token", "username", "git_auth",
 		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token", "companion", "legacy_page"}
 }
 
-// set stores one setting, which is one of keys. Its error names the position and the key.
+// set stores one setting, which is one of keys. Its error begins with the position and the key.
 func (d *draft) set(key string, v value) error {
 	var err error
 	at := v.at
@@ -180,7 +180,7 @@ func (d *draft) complete() error {
 	return nil
 }
 
-// CompanionClient is the one client that a companion page knows (companion/lib/cli-auth/request.ts).
+// CompanionClient is the only client id that a companion page accepts (companion/lib/cli-auth/request.ts).
 const CompanionClient = "clerk-credential-helper"
 
 // page returns the key of the sign-in page that a profile has instead of an OAuth application, or "".
@@ -257,7 +257,7 @@ func (d *draft) setHosts(v value) (position, error) {
 	return v.at, nil
 }
 
-// setScopes checks the characters of RFC 6749, section 3.3.
+// setScopes stores the scopes, which must have the characters of RFC 6749 §3.3.
 func (d *draft) setScopes(v value) (position, error) {
 	if v.kind != list || len(v.list) == 0 {
 		return v.at, errors.New(`want a list of scopes, such as ["openid", "offline_access"]`)
@@ -324,7 +324,7 @@ func ParseCompanion(raw string) (string, error) {
 func parsePage(raw string) (string, error) {
 	page, err := parseAddress(raw, "the address of a page", "https://app.acme.dev/cli-auth")
 	if u, parseErr := url.Parse(raw); err == nil && parseErr == nil && strings.HasSuffix(u.Path, "/") && strings.Trim(u.Path, "/") != "" {
-		page += "/" // to the server it may be another page
+		page += "/" // which the server may distinguish
 	}
 	return page, err
 }
@@ -333,7 +333,7 @@ func parsePage(raw string) (string, error) {
 // with or without padding. The key is public, but a secret may be pasted here by mistake, so no error repeats the value.
 func parsePublishableKey(key string) (string, error) {
 	if strings.HasPrefix(key, "sk_") {
-		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
+		return "", errors.New("this is a secret key, exposed to all who can read this file: " +
 			"replace it in Clerk's dashboard, and write the publishable key (pk_...)")
 	}
 	encoded, isTest := strings.CutPrefix(key, "pk_test_")
@@ -349,10 +349,10 @@ func parsePublishableKey(key string) (string, error) {
 	return parseIssuer("https://" + host)
 }
 
-// parseClientID allows the characters of RFC 6749, appendix A.1, without the space.
+// parseClientID allows the characters of RFC 6749 appendix A.1, without the space.
 func parseClientID(id string) (string, error) {
 	if strings.HasPrefix(id, "sk_") {
-		return "", errors.New("this is a secret key, and whoever can read this file has it: " +
+		return "", errors.New("this is a secret key, exposed to all who can read this file: " +
 			"replace it in Clerk's dashboard, and write the OAuth application's client ID")
 	}
 	if id == "" || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -361,8 +361,7 @@ func parseClientID(id string) (string, error) {
 	return id, nil
 }
 
-// parseUsername allows what HTTP's Basic scheme can carry (RFC 7617, section 2). "<token>" is docker's mark of an identity
-// token.
+// parseUsername allows what HTTP's Basic scheme can carry (RFC 7617 §2). "<token>" is docker's mark of an identity token.
 func parseUsername(name string) (string, error) {
 	if name == "" || !utf8.ValidString(name) || strings.ContainsRune(name, ':') || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("%q is not a user name: write one without colons and control characters", name)
@@ -381,7 +380,7 @@ func parseMinTTL(s string) (time.Duration, error) {
 	return ttl, nil
 }
 
-// parseCAFile wants an absolute path: tools run in folders with foreign content, such as a clone.
+// parseCAFile requires an absolute path: tools run in folders with foreign content, such as a clone.
 func parseCAFile(name string) (string, error) {
 	if !filepath.IsAbs(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fmt.Errorf("%q is not an absolute path: write the whole path of a PEM file", name)
@@ -406,7 +405,7 @@ func didYouMean(key string, known []string) string {
 	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, bestDistance := "", 3
 	for _, k := range known {
-		if len(key) >= len(k)+bestDistance { // so is the distance
+		if len(key) >= len(k)+bestDistance { // the distance is at least the difference
 			continue
 		}
 		if d := distance(key, k); d < bestDistance {
@@ -419,7 +418,7 @@ func didYouMean(key string, known []string) string {
 	return fmt.Sprintf(": did you mean %q?", best)
 }
 
-// distance is the Levenshtein distance in bytes.
+// distance returns the Levenshtein distance in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Quote is a text as a basic string of TOML. What no setting may hold is refused by Parse, not repaired here.
+// Quote returns a text as a basic string of TOML 1.0. It does not make invalid text valid: Parse refuses it.
 func Quote(s string) string {
 	var b bytes.Buffer
 	b.WriteByte('"')
@@ -25,7 +25,7 @@ func Quote(s string) string {
 	return b.String()
 }
 
-// NameFor makes a profile's name out of a host: "acme" for git.acme.dev.
+// NameFor returns a profile's name for a host: "acme" for git.acme.dev, and "default" if the host suggests none.
 func NameFor(host string) string {
 	host, _, _ = strings.Cut(host, ":")
 	labels := strings.Split(strings.ToLower(host), ".")
