@@ -28,7 +28,7 @@ import (
 
 var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// issuer is Clerk as the broker sees it: every answer is told, every call is counted.
+// issuer is Clerk as the broker sees it. Its answers are set by the test, and its calls are recorded.
 type issuer struct {
 	mu      sync.Mutex
 	calls   []string
@@ -73,7 +73,7 @@ func (i *issuer) CheckToken(context.Context, *config.Profile, string) (clerk.Ver
 	return i.check()
 }
 
-// attempt is a sign-in whose person comes as soon as they are invited.
+// attempt is a sign-in whose person signs in as soon as they are invited.
 type attempt struct {
 	issuer *issuer
 	flow   clerk.Flow
@@ -81,7 +81,7 @@ type attempt struct {
 	came   chan struct{}
 }
 
-// Next skips, as the real one does, what the issuer does not offer.
+// Next skips flows that the issuer does not offer, as clerk.Attempt does.
 func (a *attempt) Next(context.Context) error {
 	for len(a.rest) > 0 {
 		a.flow, a.rest, a.came = a.rest[0], a.rest[1:], make(chan struct{})
@@ -159,7 +159,7 @@ func (h *person) Unlock(context.Context) error {
 	return h.unlock()
 }
 
-// bench is a broker with everything that it uses within reach.
+// bench is a broker and everything that it uses.
 type bench struct {
 	*broker.Broker
 	t        *testing.T
@@ -210,7 +210,7 @@ func parse(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
-// tokens are good for a day from now; their names begin with the way they came.
+// tokens are good for a day from now. Their values begin with way.
 func (b *bench) tokens(way string) clerk.Tokens {
 	return clerk.Tokens{
 		Subject: "user_ada", Email: "ada@acme.dev", Kind: "jwt",
@@ -302,7 +302,7 @@ func TestLiveTokenIsOneRead(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestFreshness holds when a token is handed out as it is: left with min_ttl, or half of its own life.
+// TestFreshness: a token is handed out as it is with min_ttl, or half of its own life, left.
 func TestFreshness(t *testing.T) {
 	for _, row := range []struct {
 		reason      string
@@ -338,8 +338,8 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
-// TestRefreshAhead: past half of its life a good token is refreshed by the way, and what goes wrong then costs nothing.
-func TestRefreshAhead(t *testing.T) { synctest.Test(t, testRefreshAhead) } // no machine is too slow for its 2 s
+// TestRefreshAhead: past half of its life a good token is refreshed ahead of need, and a failure does no harm.
+func TestRefreshAhead(t *testing.T) { synctest.Test(t, testRefreshAhead) } // so that no machine is too slow for its 2 s
 
 func testRefreshAhead(t *testing.T) {
 	b := newBench(t)
@@ -394,7 +394,7 @@ func testRefreshAhead(t *testing.T) {
 	}
 }
 
-// TestSharedRefreshFailure: who waited for a refresh that failed does not send another.
+// TestSharedRefreshFailure: a process that waited for a refresh that failed does not send another.
 func TestSharedRefreshFailure(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
@@ -414,7 +414,7 @@ func TestSharedRefreshFailure(t *testing.T) {
 		wg.Go(func() {
 			ask := *b.Broker
 			begins := sync.OnceFunc(begun.Done)
-			ask.Now = func() time.Time { // asked first for the call's begin
+			ask.Now = func() time.Time { // first called when the call begins
 				defer begins()
 				return time.Now()
 			}
@@ -442,7 +442,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestRefreshLooksAgain: what another process refreshed while we waited for the lock is used as it is.
+// TestRefreshLooksAgain: a token that another process refreshed while we waited for the lock is used as it is.
 func TestRefreshLooksAgain(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
@@ -462,7 +462,7 @@ func TestRefreshLooksAgain(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestFailedRefresh holds that nothing is lost by one: what is kept, what is answered, and whether a person is asked.
+// TestFailedRefresh: nothing is lost. The rows say what is kept, what is answered, and whether a person is asked.
 func TestFailedRefresh(t *testing.T) {
 	refused := &clerk.ResponseError{Endpoint: "token", Status: 500}
 	for _, row := range []struct {
@@ -574,7 +574,7 @@ func TestOneSignIn(t *testing.T) {
 	b.wantCalls("sign in")
 }
 
-// TestSharedRefusal: the person says no once, and everybody who waited hears it; no further page opens.
+// TestSharedRefusal: the person refuses once, and all processes that waited return that; no other page opens.
 func TestSharedRefusal(t *testing.T) {
 	b := newBench(t)
 	b.Now = time.Now
@@ -586,7 +586,7 @@ func TestSharedRefusal(t *testing.T) {
 		ended.Go(func() {
 			p := *b.acme
 			ask := *b.Broker
-			ask.Person = &person{may: func(*config.Profile) error { begun.Done(); return nil }} // asked after the call's begin
+			ask.Person = &person{may: func(*config.Profile) error { begun.Done(); return nil }} // called after the call has begun
 			if _, err := ask.Token(t.Context(), &p); !errors.Is(err, clerk.ErrDenied) {
 				t.Errorf("got %v", err)
 			}
@@ -598,7 +598,7 @@ func TestSharedRefusal(t *testing.T) {
 	b.wantCalls("sign in")
 }
 
-// TestCoolDown: who said no, or did not come, is left in peace for a minute, then two, up to an hour.
+// TestCoolDown: a person who refused, or did not respond, is not asked for a minute, then two, up to an hour.
 func TestCoolDown(t *testing.T) {
 	b := newBench(t)
 	answer := clerk.ErrDenied
@@ -662,7 +662,7 @@ func TestCoolDown(t *testing.T) {
 	}
 }
 
-// TestCoolDownStays: neither a page that came to nothing in between, nor a refusal by the issuer, takes it away.
+// TestCoolDownStays: neither an abandoned page in between, nor a refusal by the issuer, ends it.
 func TestCoolDownStays(t *testing.T) {
 	b := newBench(t)
 	answer := error(clerk.ErrDenied)
@@ -684,8 +684,8 @@ func TestCoolDownStays(t *testing.T) {
 	}
 }
 
-// TestOutcomeIsNotTrusted: a file that a broken clock or a stranger left cannot keep people from signing in for long.
-func TestOutcomeIsNotTrusted(t *testing.T) {
+// TestRecordIsNotTrusted: a file from a wrong clock, or from another program, cannot prevent sign-ins for long.
+func TestRecordIsNotTrusted(t *testing.T) {
 	for reason, text := range map[string]string{
 		"of the future":        `{"code":"denied","at":"2026-11-23T13:00:00Z","until":"2026-11-23T13:30:00Z"}`,
 		"too old":              `{"code":"denied","at":"2026-11-22T11:00:00Z","until":"2026-11-30T13:30:00Z"}`,
@@ -730,7 +730,7 @@ func TestWaitingIsSaid(t *testing.T) {
 	b.wantCalls("sign in")
 }
 
-// TestSignInFails holds what is left behind by a sign-in that comes to nothing: nothing.
+// TestSignInFails: a sign-in that fails leaves nothing behind.
 func TestSignInFails(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -776,8 +776,8 @@ func TestSignInFails(t *testing.T) {
 	}
 }
 
-// TestLadder: the first flow that works is taken. One that the person cannot be brought into leads on to the next; any other
-// failure ends the sign-in.
+// TestLadder: the first flow that works is used. A flow that cannot reach the person leads to the next; any other error ends
+// the sign-in.
 func TestLadder(t *testing.T) {
 	noBrowser := fmt.Errorf("%w: %w", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	broken := errors.New("broken")
@@ -840,7 +840,7 @@ func TestBrowserIsToldLast(t *testing.T) {
 	}
 }
 
-// TestOtherAccount: on demand only the account that was there before is kept; a login takes any.
+// TestOtherAccount: on demand only the previous account is kept; a login accepts any.
 func TestOtherAccount(t *testing.T) {
 	b := newBench(t)
 	b.have(25*time.Hour, func(s *broker.Session) { s.RefreshToken = "" })
@@ -860,7 +860,7 @@ func TestOtherAccount(t *testing.T) {
 	}
 }
 
-// TestOtherAccountAfterTheEnd: the session's end does not make the profile forget whose it was.
+// TestOtherAccountAfterTheEnd: the account is still known after the session's end.
 func TestOtherAccountAfterTheEnd(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
@@ -946,7 +946,7 @@ func TestUnreadableSession(t *testing.T) {
 	}
 }
 
-// TestWhoseSession: a session belongs to issuer, client and scopes. Another profile never sees it, whatever its name.
+// TestWhoseSession: a session belongs to issuer, client and scopes. A profile with others never reads it, whatever its name.
 func TestWhoseSession(t *testing.T) {
 	base := newBench(t)
 	for _, row := range []struct {
@@ -1110,7 +1110,7 @@ func TestUserName(t *testing.T) {
 			t.Errorf("%s: answered for %q", row.reason, reply.Credential.Username)
 		}
 	}
-	b := newBench(t) // no session: whether the name is the account's cannot be known
+	b := newBench(t) // no session, so that the account's name is unknown
 	reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Username: "ada@acme.dev"})
 	if reply.Result != protocol.None {
 		t.Errorf("another name, signed out: got %+v", reply)
@@ -1189,7 +1189,7 @@ func TestLogout(t *testing.T) {
 		t.Errorf("after a login: got %+v", reply)
 	}
 
-	// Offline: the session is gone all the same, and the failure is told.
+	// Without a network the session is removed as well, and the error is returned.
 	b.issuer.revoke = errors.New("no network")
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Revoked || out.RevokeErr == nil {
 		t.Errorf("offline: got %+v, %v", out, err)
@@ -1205,7 +1205,7 @@ func TestLogout(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestRecord freezes the form of the item: what any release has written, every later one reads.
+// TestRecord freezes the form of the item: every release reads the items of all earlier ones.
 func TestRecord(t *testing.T) {
 	const golden = `{"v":1,"issuer":"https://clerk.acme.dev","client_id":"client","scopes":["openid","profile","email","offline_access"],` +
 		`"sub":"user_ada","email":"ada@acme.dev","access_token":"signed-in-access","kind":"jwt","refresh_token":"signed-in-refresh",` +
@@ -1232,7 +1232,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestSignedOutMeanwhile: a logout that comes while a tool waits, or that a locked keychain hid, counts.
+// TestSignedOutMeanwhile: a logout counts that comes while a tool waits, or that was in a locked keychain.
 func TestSignedOutMeanwhile(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)
@@ -1285,7 +1285,7 @@ func TestStoppedHolder(t *testing.T) {
 	}
 }
 
-// stoppedHolder is a Locker whose lock for a refresh never comes; meanwhile is what happens in the time.
+// stoppedHolder is a Locker that never gets the lock for a refresh. It calls meanwhile.
 type stoppedHolder struct {
 	broker.Locker
 	meanwhile func()

@@ -32,7 +32,7 @@ import (
 )
 
 // ring is a broker with a real client before a stand-in for Clerk. Only the keychain and the clock are not real, and the
-// copy of the program that refreshes is a function: like a copy, it leaves nothing but an outcome and a status.
+// copy of the program that refreshes is a function: like a copy, it leaves only a record and a status.
 type ring struct {
 	*broker.Broker
 	t         *testing.T
@@ -44,7 +44,7 @@ type ring struct {
 	transport *silence
 }
 
-// newClerk starts a stand-in for Clerk, and gives its origin.
+// newClerk starts a stand-in for Clerk, and returns its origin.
 func newClerk(t *testing.T) (*sandbox.Server, string) {
 	t.Helper()
 	s := sandbox.New(sandbox.Options{Auto: true})
@@ -104,7 +104,7 @@ func (r *ring) get() protocol.Reply {
 	return r.Answer(r.t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"})
 }
 
-// session is the record that is kept; ok is false for none.
+// session is the kept session; ok is false if there is none.
 func (r *ring) session() (s broker.Session, ok bool) {
 	r.t.Helper()
 	s, ok, err := r.ReadSession(r.t.Context(), r.p)
@@ -132,7 +132,7 @@ func (r *ring) signIn(age time.Duration) broker.Session {
 	return s
 }
 
-// What is kept, in words.
+// What is kept, as in docs/reliability.md.
 const (
 	keptNothing = "nothing"
 	keptOld     = "the session as it was"
@@ -161,7 +161,7 @@ func (r *ring) kept(before broker.Session) string {
 	return fmt.Sprintf("%+v", s)
 }
 
-// What the next get does, the fault being over, in words.
+// What the next get does when the fault is over, as in docs/reliability.md.
 const (
 	nextStore   = "answers from the store"
 	nextRefresh = "refreshes"
@@ -193,8 +193,8 @@ func (r *ring) next() string {
 	return what
 }
 
-// silence is a network on which the answer to a form does not come back. heard says that the issuer has done its part; nil is
-// a network in order.
+// silence is a network on which the answer to a form is lost. heard reports whether the issuer has done its part; if it is nil,
+// the network works.
 type silence struct {
 	http.RoundTripper
 	heard func() bool
@@ -221,7 +221,7 @@ func (s *silence) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // silent is an issuer whose answer is a minute away. The client waits for it for 30 s; here it gives up as soon as the
-// request has arrived, and with no other status has rotated the token.
+// request has arrived. With status 0 the issuer rotates the token.
 func silent(status int) func(*ring) {
 	return func(r *ring) {
 		asked, issued := r.clerk.Count("token:refresh_token"), len(r.clerk.Issued())
@@ -235,7 +235,7 @@ func silent(status int) func(*ring) {
 // errFull is a full disk.
 var errFull = &os.PathError{Op: "open", Path: "signin.lock", Err: syscall.ENOSPC}
 
-// fullLocks are locks in a folder where no file can be made.
+// fullLocks are locks in a folder where no file can be created.
 type fullLocks struct{}
 
 func (fullLocks) Lock(context.Context, string) (func(), error) { return nil, errFull }
@@ -257,7 +257,7 @@ func (r *ring) failWrites(from int, item string, failures int) {
 	}
 }
 
-// faults is the table of docs/reliability.md: what goes wrong, what a tool hears (nothing for a token), what is kept, and
+// faults is the table of docs/reliability.md: what fails, the error that a tool gets (empty for a token), what is kept, and
 // what the next get does when the fault is over. The access token has expired, or there is no session yet.
 func faults() []fault {
 	const refreshing = `refreshing the session of profile "acme": `
@@ -331,7 +331,7 @@ func (f fault) row() string {
 	return fmt.Sprintf("| %s | %s | %s | %s |", f.name, hears, f.kept, f.next)
 }
 
-// during begins a fault, and gives its end.
+// during begins a fault, and returns how to end it.
 func (r *ring) during(f fault) (over func()) {
 	locks := r.Locks
 	f.begin(r)
@@ -341,7 +341,7 @@ func (r *ring) during(f fault) (over func()) {
 	}
 }
 
-// TestFaults breaks one thing at a time.
+// TestFaults tries one fault at a time.
 func TestFaults(t *testing.T) {
 	t.Parallel() // much of it is waiting
 	s, issuer := newClerk(t)
@@ -381,7 +381,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestFaultsUnderALiveToken: while the token lives, a tool gets it, or the fresh one, whatever goes wrong.
+// TestFaultsUnderALiveToken: while the token is live, a tool gets it or the new one, whatever fails.
 func TestFaultsUnderALiveToken(t *testing.T) {
 	testworld.Long(t, "each row waits for the time that a live token gives")
 	t.Parallel()
@@ -447,7 +447,7 @@ func TestLiveTokenIsNotHeldUp(t *testing.T) {
 			t.Errorf("%s: got %+v", when, reply)
 		}
 
-		// The lock of another process's refresh is not waited for any longer either.
+		// It does not wait longer for the lock of another process's refresh either.
 		b = newBench(t)
 		b.have(age)
 		release, err := b.Locks.Lock(t.Context(), strings.Replace(broker.KeychainItem(b.acme), "session", "refresh", 1))
@@ -466,7 +466,7 @@ func TestLiveTokenIsNotHeldUp(t *testing.T) {
 	}
 }
 
-// countedLocks tells of each call that is about to wait.
+// countedLocks counts the calls that begin to wait.
 type countedLocks struct {
 	broker.Locker
 	calls chan struct{}
@@ -477,8 +477,8 @@ func (l countedLocks) Lock(ctx context.Context, name string) (func(), error) {
 	return l.Locker.Lock(ctx, name)
 }
 
-// TestQueuedRefreshes: callers that were interrupted leave refreshes behind that wait for each other. The first failure
-// is every one's; a success is, too.
+// TestQueuedRefreshes: interrupted callers leave refreshes that wait for each other. All share the first one's error, or its
+// success.
 func TestQueuedRefreshes(t *testing.T) {
 	for _, failure := range []error{nil, &clerk.ResponseError{Endpoint: "token", Status: 503}} {
 		b := newBench(t)
@@ -525,7 +525,7 @@ func TestNoRecordNoPage(t *testing.T) {
 	}
 }
 
-// lateLocks lets an outcome arrive while the sign-in lock is waited for.
+// lateLocks lets a record arrive during the wait for the sign-in lock.
 type lateLocks struct {
 	broker.Locker
 	arrive func()
@@ -536,7 +536,7 @@ func (l lateLocks) Lock(ctx context.Context, name string) (func(), error) {
 	return l.Locker.Lock(ctx, name)
 }
 
-// TestRefusalArrivesLate: a refusal takes its time to the disk. Who begins meanwhile does not open another page.
+// TestRefusalArrivesLate: a refusal is written late. A call that begins meanwhile opens no other page.
 func TestRefusalArrivesLate(t *testing.T) {
 	b := newBench(t)
 	b.Locks = lateLocks{b.Locks, func() {
@@ -555,7 +555,7 @@ func TestRefusalArrivesLate(t *testing.T) {
 	}
 }
 
-// stoppedLocks are locks of which one is held by a process that was stopped.
+// stoppedLocks are locks of which one is held by a stopped process.
 type stoppedLocks struct {
 	broker.Locker
 	stopped string // the beginning of its name

@@ -14,7 +14,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// docker asks as docker does.
+// docker sends a request as docker does.
 func (b *bench) docker(verb protocol.Verb, server, username, secret string) protocol.Reply {
 	b.t.Helper()
 	req := protocol.Request{Verb: verb}
@@ -28,7 +28,7 @@ func (b *bench) docker(verb protocol.Verb, server, username, secret string) prot
 	return b.Answer(b.t.Context(), req)
 }
 
-// TestForeignCredentials: as credsStore we are to other registries what any helper is.
+// TestForeignCredentials: as credsStore we serve other registries like any helper.
 func TestForeignCredentials(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
@@ -62,7 +62,7 @@ func TestForeignCredentials(t *testing.T) {
 		t.Errorf("get after an erase: got %+v", reply)
 	}
 
-	// git's helper is told of every host's password, and keeps none.
+	// git's helper is given the passwords of all hosts, and keeps none.
 	reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Store, Scheme: "https", Host: "github.com", Username: "ada", Secret: "hunter2"})
 	if reply.Result != protocol.None || len(b.keychain.Names()) != 3 { // the session, ghcr.io, the list
 		t.Errorf("git's store: got %+v, %q", reply, b.keychain.Names())
@@ -70,7 +70,7 @@ func TestForeignCredentials(t *testing.T) {
 	b.wantCalls()
 }
 
-// TestForeignMustNot: what a foreign request gets is only what was stored under exactly that name.
+// TestForeignMustNot: a foreign request gets only what was stored under exactly that name.
 func TestForeignMustNot(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)
@@ -83,7 +83,7 @@ func TestForeignMustNot(t *testing.T) {
 	}
 }
 
-// TestForeignWithoutKeychain: a public image needs no credential, and so no keychain; a login must not pretend.
+// TestForeignWithoutKeychain: a public image needs no credential, and so no keychain; a login must fail.
 func TestForeignWithoutKeychain(t *testing.T) {
 	for _, row := range []struct {
 		reason string
@@ -122,7 +122,7 @@ func TestForeignAtOnce(t *testing.T) {
 	}
 }
 
-// TestFallback: the helper that was there before us keeps what is not ours, and never hears of what is.
+// TestFallback: the previous helper keeps the credentials of foreign hosts, and is never asked about ours.
 func TestFallback(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)

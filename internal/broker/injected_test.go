@@ -65,7 +65,7 @@ func TestInjected(t *testing.T) {
 			}
 			b.wantCalls()
 
-			// A host that only looks like ours gets it no more than any other token.
+			// A host that only looks like ours does not get it.
 			if reply := b.get("git.acme.dev.evil.dev"); reply.Result != protocol.None {
 				t.Errorf("a foreign host: got %+v", reply)
 			}
@@ -95,7 +95,7 @@ func TestInjectedOfCompanion(t *testing.T) {
 	}
 }
 
-// TestInjectedIsNotErased: it would come again; the person is told instead.
+// TestInjectedIsNotErased: the environment would bring it again; the person is told instead.
 func TestInjectedIsNotErased(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)

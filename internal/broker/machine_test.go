@@ -11,7 +11,7 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// TestMachinePlan says before a call what the call would do: the kept token, a new one, or neither. A plan mints none.
+// TestMachinePlan: a plan says whether a call returns the kept token, a new one or neither, and mints none.
 func TestMachinePlan(t *testing.T) {
 	b := newBench(t)
 	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
@@ -54,7 +54,7 @@ func TestMachinePlan(t *testing.T) {
 	look("", false, "no machine secret key")
 }
 
-// TestMachineLogout forgets the token that is kept. The key mints another.
+// TestMachineLogout: the kept token is removed. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)
 	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"

@@ -15,12 +15,12 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// vouch answers every question about a token.
+// vouch sets the issuer's answer to the check of a token.
 func (b *bench) vouch(v clerk.Verdict, err error) {
 	b.issuer.check = func() (clerk.Verdict, error) { return v, err }
 }
 
-// TestLoginWithToken: what is kept of a token that was handed to us, and whose it is said to be.
+// TestLoginWithToken: which of the tokens that are handed to us are kept, and for which account.
 func TestLoginWithToken(t *testing.T) {
 	const issuer = `"iss":"https://clerk.acme.dev"`
 	offline := errors.New("no network")
@@ -120,7 +120,7 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 	}
 }
 
-// TestGivenTokenIsRefused: a server's word ends a token whose end is not known, and after that a person is asked.
+// TestGivenTokenIsRefused: a token whose end is not known is dropped when a server refuses it; then a person is asked.
 func TestGivenTokenIsRefused(t *testing.T) {
 	b := newBench(t)
 	if _, err := b.LoginWithToken(t.Context(), b.acme, "oat_1"); err != nil {
@@ -144,8 +144,8 @@ func TestGivenTokenIsRefused(t *testing.T) {
 	}
 }
 
-// TestLoginWithTokenEndsWhatWasBefore: a refusal's cool-down, and a logout's silence.
-func TestLoginWithTokenEndsWhatWasBefore(t *testing.T) {
+// TestLoginWithTokenEndsPauses: it ends a cool-down, and what a logout has left.
+func TestLoginWithTokenEndsPauses(t *testing.T) {
 	b := newBench(t)
 	b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, clerk.ErrDenied }
 	b.get("git.acme.dev")
@@ -166,7 +166,7 @@ func TestLoginWithTokenEndsWhatWasBefore(t *testing.T) {
 	}
 }
 
-// TestLoginWithTokenUnlocks: a locked keychain is opened by the person, where they may be asked.
+// TestLoginWithTokenUnlocks: the person unlocks a locked keychain, if they may be asked.
 func TestLoginWithTokenUnlocks(t *testing.T) {
 	for _, may := range []bool{true, false} {
 		b := newBench(t)
@@ -188,7 +188,7 @@ func TestLoginWithTokenUnlocks(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: a pause that the issuer names is kept to, for an hour at most, and a sign-in ends it.
+// TestRetryAfter: a pause that the issuer names is respected, for an hour at most, and a sign-in ends it.
 func TestRetryAfter(t *testing.T) {
 	for _, row := range []struct {
 		named, held time.Duration
@@ -266,16 +266,17 @@ func TestRecordExpired(t *testing.T) {
 	}
 }
 
-// TestLoginWithTokenOfAnybody: of a companion page whose profile names no issuer, a JWT may be anybody's.
-func TestLoginWithTokenOfAnybody(t *testing.T) {
-	anybody := jwt(fmt.Sprintf(`{"iss":"https://clerk.evil.example","sub":"user_eve","exp":%d}`, start.Add(time.Hour).Unix()))
+// TestLoginWithTokenOfAnyIssuer: for a companion page whose profile names no instance, a JWT could be of any issuer, and is
+// not kept.
+func TestLoginWithTokenOfAnyIssuer(t *testing.T) {
+	ofEve := jwt(fmt.Sprintf(`{"iss":"https://clerk.evil.example","sub":"user_eve","exp":%d}`, start.Add(time.Hour).Unix()))
 	for _, row := range []struct {
 		token string
 		check error
 		kept  bool
 	}{
-		{anybody, errors.New("no network"), false},
-		{anybody, nil, false}, // the issuer that it names vouches for it
+		{ofEve, errors.New("no network"), false},
+		{ofEve, nil, false}, // even if the issuer that it names has verified it
 		{"ak_1", clerk.ErrNotTold, true},
 	} {
 		b := newBench(t)
@@ -287,8 +288,8 @@ func TestLoginWithTokenOfAnybody(t *testing.T) {
 	}
 }
 
-// TestGivenMeanwhile: a person who hands us a token while a tool's page is open means the token; one who types login means
-// the page.
+// TestGivenMeanwhile: a token that a person hands to us while a tool's page is open is kept. While a login's page is open, the
+// sign-in is kept.
 func TestGivenMeanwhile(t *testing.T) {
 	token := jwt(fmt.Sprintf(`{"iss":"https://clerk.acme.dev","sub":"user_ada","exp":%d}`, start.Add(time.Hour).Unix()))
 	for _, onDemand := range []bool{true, false} {
