@@ -1,8 +1,8 @@
-// Package demo shows the product at work: a stand-in for Clerk, a git server and an OCI registry on this machine, and the
-// program itself in a folder that it throws away.
+// Package demo shows the program at work, with a stand-in for Clerk, a git server and an OCI registry on this machine.
 //
-// The program's own file comes in; what happens, step by step, goes out as text. The demo touches neither the keychain nor
-// the configuration of the person who runs it, and asks no server but its own.
+// A writer and the environment come in; what happens, step by step, goes out as text. The demo runs this program's own
+// executable in a temporary folder, and git if it is installed. It never touches the keychain or the configuration of the
+// user, and uses no server but its own.
 package demo
 
 import (
@@ -32,23 +32,23 @@ import (
 	"golang.org/x/term"
 )
 
-// Browser is the name under which the program follows the sign-in in place of a browser; see [Browse].
+// Browser is the name under which the program, run by the demo, must call [Browse] with its argument.
 const Browser = "clerk-demo-browser"
 
-// A token of the demo lives for demoLifetime: short, so that the demo can wait for its end. Where the machine is so busy that
-// two clones might take as long, it lives for slowness times what setting up took, up to demoLongest.
+// A token of the demo lives for demoLifetime: short, so that the demo can wait for its end. On a machine so busy that two
+// clones might take as long, it lives for slowness times what the setup took, up to demoLongest.
 const (
 	demoLifetime = 7 * time.Second
 	demoLongest  = time.Minute
 	slowness     = 20
 )
 
-// Options say how the demo runs.
+// Options are the options of Run.
 type Options struct {
-	Stdout     io.Writer
-	Getenv     func(string) string
-	OwnBrowser bool // sign in with the person's own browser instead of following the redirects
-	Keep       bool // keep the folder with the configuration, the clones and the trace, and say where it is
+	Stdout     io.Writer           // required; in colour if it is a terminal
+	Getenv     func(string) string // required; for PATH and NO_COLOR
+	OwnBrowser bool                // sign in with the user's own browser instead of following the redirects
+	Keep       bool                // keep the folder with the configuration, the clones and the trace, and print its path
 }
 
 // demo is the world of one run: a folder that holds everything, and three servers on loopback.
@@ -64,13 +64,13 @@ type demo struct {
 	roots    *x509.CertPool
 	stop     []func()
 	lifetime time.Duration
-	seen     int       // how many of the sandbox's requests were told already
-	traced   int64     // how much of the trace was told already
-	step     time.Time // when the step began, waiting not counted
+	seen     int       // how many of the sandbox's requests were printed
+	traced   int64     // how many bytes of the trace were printed
+	step     time.Time // when the step began, without waits
 	colour   bool
 }
 
-// Run shows the product at work.
+// Run runs the demo and prints its steps to o.Stdout. The error is that of the first step that failed.
 func Run(ctx context.Context, o Options) error {
 	began := time.Now()
 	d, err := newDemo(ctx, o)
@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 		{"git clone again", "The token comes from the keychain. Clerk is not asked.", d.clone("second")},
 		{"a docker client reads a manifest", "The registry sends it to its token service; docker-credential-clerk answers.", d.manifest},
 		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", d.lifetime), d.cloneAfterExpiry},
-		{"a stranger asks", "A host that only looks like ours gets nothing, and nobody is asked to sign in.", d.stranger},
+		{"a stranger asks", "A host that only looks like ours gets nothing, and no sign-in starts.", d.stranger},
 		{"logout", "The session is gone from this machine, and the refresh token is revoked.", d.logout},
 	}
 	for i, step := range steps {
@@ -148,7 +148,7 @@ func newDemo(ctx context.Context, o Options) (d *demo, err error) {
 	if err := d.furnish(ca, o.OwnBrowser); err != nil {
 		return nil, err
 	}
-	began := time.Now() // a run of ours and git's making of the repository tell how busy the machine is
+	began := time.Now() // a run of the program and the creation of the repository show how busy the machine is
 	if _, err := d.own(ctx, "", "clerk-credential-helper", "version"); err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func newDemo(ctx context.Context, o Options) (d *demo, err error) {
 	return d, nil
 }
 
-// furnish writes the throw-away home: configuration, links to this program, and an environment that leads nowhere else.
+// furnish writes the temporary home: configuration, links to this program, and an environment that leads nowhere else.
 func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 	bin := filepath.Join(d.dir, "bin")
 	home := filepath.Join(d.dir, "home")
@@ -254,7 +254,7 @@ func (d *demo) command(ctx context.Context, stdin, name string, args ...string) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Dir, cmd.Stdin = d.env, d.dir, strings.NewReader(stdin)
-	// git ends its own children when it is told to end; those who stay keep the pipes.
+	// git ends its own children on SIGTERM. Children that stay hold the pipes.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 	var out, errs bytes.Buffer
@@ -309,7 +309,8 @@ func (d *demo) logout(ctx context.Context) (string, error) {
 	return "signed out", err
 }
 
-// manifest does what a docker client does: ask the registry, be sent to the token service, ask the helper, ask again.
+// manifest does what a docker client does: it asks the registry, is sent to the token service, asks the helper, and asks
+// the registry again.
 func (d *demo) manifest(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -368,14 +369,15 @@ func (d *demo) manifest(ctx context.Context) (string, error) {
 	return fmt.Sprintf("manifest of %d bytes, sha256:%x", len(body), sha256.Sum256(body))[:60] + "...", nil
 }
 
-// parameter gives one quoted parameter of a WWW-Authenticate value, as the demo's own registry writes it.
+// parameter returns a quoted parameter of a WWW-Authenticate value, in the form that the demo's own registry writes.
 func parameter(challenge, name string) string {
 	_, rest, _ := strings.Cut(challenge, name+`="`)
 	value, _, _ := strings.Cut(rest, `"`)
 	return value
 }
 
-// Browse is the browser of the demo: it follows the redirects of a sign-in that asks nothing.
+// Browse is the demo's browser: it follows the redirects of a sign-in that asks nothing, for at most 30 s. It is an error
+// if the last answer is not 200.
 func Browse(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -401,7 +403,7 @@ func Browse(ctx context.Context, address string) error {
 	return nil
 }
 
-// link makes name another name of the program: a symbolic link, or a copy where the system allows none.
+// link makes name another name of the program: a link, or a copy if the system allows none.
 func link(program, name string) error {
 	if os.Symlink(program, name) == nil || os.Link(program, name) == nil {
 		return nil
@@ -436,7 +438,7 @@ func (d *demo) heading(n int, title, text string) {
 
 func (d *demo) say(line string) { fmt.Fprintf(d.Stdout, "  %s\n", line) }
 
-// result closes a step: what came out, what the helper decided, and what Clerk was asked.
+// result ends a step: it prints the result, what the helper decided, and what Clerk was asked.
 func (d *demo) result(text string, took time.Duration) {
 	fmt.Fprintf(d.Stdout, "  %s %s %s\n", d.style("32", "ok"), text, d.style("2", fmt.Sprintf("(%d ms)", took.Milliseconds())))
 	for _, line := range d.decisions() {
@@ -445,7 +447,7 @@ func (d *demo) result(text string, took time.Duration) {
 	fmt.Fprintf(d.Stdout, "     %s %s\n", d.style("2", "clerk: "), d.asked())
 }
 
-// decisions are what the helper decided since the last step, from its trace; the requests in it asked tells.
+// decisions returns what the helper decided since the last step, from its trace, without the requests; see asked.
 func (d *demo) decisions() []string {
 	f, err := os.Open(d.path("trace"))
 	if err != nil {
@@ -471,7 +473,7 @@ func (d *demo) decisions() []string {
 	return lines
 }
 
-// asked tells the requests that reached the stand-in for Clerk since the last step.
+// asked describes the requests that reached the stand-in for Clerk since the last step.
 func (d *demo) asked() string {
 	all := d.clerk.Requests()
 	var names []string
