@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Write makes a file of the person alone, and its folder.
+// Write writes a file with mode 0600, and creates its folder with mode 0700.
 func Write(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -18,7 +18,7 @@ func Write(t testing.TB, file, text string) {
 	}
 }
 
-// Rewrite replaces a part of a file.
+// Rewrite replaces the first occurrence of old, which the file must contain.
 func Rewrite(t testing.TB, file, old, fresh string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -31,7 +31,7 @@ func Rewrite(t testing.TB, file, old, fresh string) {
 	Write(t, file, strings.Replace(string(text), old, fresh, 1))
 }
 
-// Chmod gives a file its mode.
+// Chmod sets the mode of a file.
 func Chmod(t testing.TB, file string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(file, mode); err != nil {

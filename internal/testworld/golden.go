@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// A test binary knows the flags that are registered before its main function.
+// Flags must be registered before a test binary's main function.
 var update = flag.Bool("update", false, "write the golden files of tests that pass")
 
 // Updating reports whether golden files are to be written.
 func Updating() bool { return *update }
 
-// Golden compares what a test has got with a file. With -update it writes the file instead, at the end of the test, and
-// only if the test has not failed: what a broken program printed is no standard.
+// Golden compares the result of a test with a file. With -update it writes the file instead, at the end of the test and only
+// if the test has not failed.
 func Golden(t testing.TB, file, got string) {
 	t.Helper()
 	want, err := os.ReadFile(file)

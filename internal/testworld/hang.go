@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Hang is a program of that name in a folder that is now first in the PATH. It starts another, which stays and has its
-// streams, as a script does that stands in the place of the program.
+// Hang puts a program of that name first in the PATH. It is a script, and starts a program that holds its streams for 60 s.
 func Hang(t testing.TB, name string) {
 	t.Helper()
 	dir := t.TempDir()

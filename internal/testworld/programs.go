@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// runLimit is how long a program may take to print its version.
+// runLimit is how long a program of Run may take.
 const runLimit = time.Minute
 
-// VersionCommand returns the command that shows that a program runs: the one that prints its version, with few exceptions.
-func VersionCommand(program string) []string {
+// versionCommand returns a command that shows that a program runs: usually it prints the version.
+func versionCommand(program string) []string {
 	switch program {
 	case "go":
 		return []string{program, "version"}
@@ -30,9 +30,9 @@ func VersionCommand(program string) []string {
 	}
 }
 
-// Run runs a command in an environment, which is that of this process if it is nil, and returns what it printed. Whether
-// the PATH has a program says little: rustup's and pyenv's launchers are there without what they launch. The error of a
-// command that fails has its own words.
+// Run runs a command, for at most a minute, and returns its standard output. env is that of this process if it is nil. The
+// error of a command that fails contains its standard error. To look a program up in the PATH is not enough: the launchers
+// of rustup and pyenv may be there without what they launch.
 func Run(ctx context.Context, env []string, command ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
@@ -46,34 +46,33 @@ func Run(ctx context.Context, env []string, command ...string) (string, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", Failure(command[0], err, stderr.String())
+		return "", failure(command[0], err, stderr.String())
 	}
 	return string(out), nil
 }
 
-// Failure is the error of a program that ended with err, and with its words if there are any.
-func Failure(program string, err error, words string) error {
+// failure returns the error of a program that ended with err and wrote stderr.
+func failure(program string, err error, stderr string) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%s is not installed", program)
 	}
-	if words = strings.TrimSpace(words); words != "" {
-		return fmt.Errorf("%s does not run here: %s", program, words[max(0, len(words)-1000):])
+	if stderr = strings.TrimSpace(stderr); stderr != "" {
+		return fmt.Errorf("%s does not run here: %s", program, stderr[max(0, len(stderr)-1000):])
 	}
 	return fmt.Errorf("%s does not run here: %w", program, err)
 }
 
-// Required reports whether a test must fail where the program does not run. Elsewhere than in CI it is skipped; in CI
-// everything is installed but for these.
+// Required reports whether a test must fail, not be skipped, if the program does not run: in CI (CI=true), where everything
+// is installed except for a few programs.
 func Required(program string) bool {
 	return os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform"}, program)
 }
 
-// Need ends a test that needs programs which do not run here: it is skipped, visibly, or has failed where they are
-// required.
+// Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
-		if _, err := Run(t.Context(), nil, VersionCommand(program)...); err != nil {
+		if _, err := Run(t.Context(), nil, versionCommand(program)...); err != nil {
 			if Required(program) {
 				t.Fatal(err)
 			}
@@ -82,7 +81,7 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
-// Long ends a test that does not belong into the quick run, "go test -short", and says why.
+// Long skips a test in the quick run, "go test -short", with the reason.
 func Long(t testing.TB, reason string) {
 	t.Helper()
 	if testing.Short() {
@@ -95,21 +94,21 @@ func quick(program string) bool {
 	return slices.Contains([]string{"git", "sh", "bash", "curl"}, program)
 }
 
-// Programs remembers which programs run in an environment, so that each is run once.
-type Programs struct {
-	Env []string
+// programs remembers which programs run in an environment, so that each is run once.
+type programs struct {
+	env []string
 
 	mu   sync.Mutex
 	errs map[string]error
 }
 
-// Check returns nil if the program runs, and otherwise why it does not.
-func (p *Programs) Check(ctx context.Context, program string) error {
+// check returns nil if the program runs, and otherwise why it does not.
+func (p *programs) check(ctx context.Context, program string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err, ok := p.errs[program]
 	if !ok {
-		_, err = Run(ctx, p.Env, VersionCommand(program)...)
+		_, err = Run(ctx, p.env, versionCommand(program)...)
 		if p.errs == nil {
 			p.errs = map[string]error{}
 		}

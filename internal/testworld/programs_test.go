@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	programs := Programs{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}}
+	programs := programs{env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}}
 	for _, row := range []struct{ program, want string }{
 		{"runs", ""},
 		{"once", ""},
@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		{"home", "home does not run here: no toolchain in " + home}, // the environment is the script's
 	} {
 		got := ""
-		if err := programs.Check(t.Context(), row.program); err != nil {
+		if err := programs.check(t.Context(), row.program); err != nil {
 			got = err.Error()
 		}
 		if got != row.want {

@@ -26,7 +26,7 @@ type (
 	testKey  struct{}
 )
 
-// Setup gives a script a world of its own, which Commands and Condition use, and sets its environment. It returns what
+// Setup creates a World for a script, which Commands and Condition use, and sets the script's environment. It returns what
 // New does.
 func Setup(env *testscript.Env, browser string) (*World, map[string]string, error) {
 	w, vars, err := New(env.WorkDir, browser, env.Defer)
@@ -43,7 +43,7 @@ func Setup(env *testscript.Env, browser string) (*World, map[string]string, erro
 
 func worldOf(ts *testscript.TestScript) *World { return ts.Value(worldKey{}).(*World) }
 
-// Commands returns the commands of scripts that Setup has given a world.
+// Commands returns the commands for scripts that Setup has prepared. The comment at each function is its reference.
 func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"need":      needPrograms,
@@ -59,14 +59,14 @@ func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// Condition returns the conditions of scripts: [alone] reports whether the machine gives a namespace to the command
-// "alone", which the test binary must have, and [has:PROGRAM] whether the program runs with an environment like a
-// script's. It is an error where the program is required. A quick run has none but the quick ones.
+// Condition returns the conditions of scripts: [alone] reports whether the command "alone", which the test binary must
+// have, gets a namespace from the machine, and [has:PROGRAM] whether the program runs with an environment like a script's.
+// It is an error if it does not run and is Required. In a quick run only the quick programs count as running.
 func Condition(t *testing.T) func(string) (bool, error) {
 	home := t.TempDir()
-	programs := Programs{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}}
+	installed := programs{env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}}
 	for name, value := range Toolchains() {
-		programs.Env = append(programs.Env, name+"="+value)
+		installed.env = append(installed.env, name+"="+value)
 	}
 	return func(cond string) (bool, error) {
 		if cond == "alone" {
@@ -83,7 +83,7 @@ func Condition(t *testing.T) func(string) (bool, error) {
 		if testing.Short() && !quick(program) {
 			return false, nil
 		}
-		err := programs.Check(t.Context(), program)
+		err := installed.check(t.Context(), program)
 		if err != nil && Required(program) {
 			return false, err
 		}
@@ -94,17 +94,17 @@ func Condition(t *testing.T) func(string) (bool, error) {
 	}
 }
 
-// need PROGRAM...: the script is skipped, with the program's own words, if one does not run with the script's
-// environment. Where everything must be there, the script fails.
+// need PROGRAM...: the script is skipped, with the program's own message, if one does not run with the script's
+// environment. If it is Required, the script fails.
 func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	skip := ts.Value(testKey{}).(testscript.T).Skip
 	for _, program := range args {
 		if testing.Short() && !quick(program) {
 			skip("-short: " + program + " is not run")
 		}
-		command := VersionCommand(program)
+		command := versionCommand(program)
 		if err := ts.Exec(command[0], command[1:]...); err != nil {
-			err = Failure(program, err, ts.ReadFile("stderr"))
+			err = failure(program, err, ts.ReadFile("stderr"))
 			if Required(program) {
 				ts.Fatalf("%v", err)
 			}
@@ -113,7 +113,7 @@ func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// asked NOTHING | KIND N ...: since the last "asked", Clerk got exactly these requests; kinds not named count too.
+// asked nothing | KIND N ...: since the last "asked", Clerk got exactly these requests, and none of other kinds.
 func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("asked has no negative form: say what was asked")
@@ -131,7 +131,7 @@ func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 	if n := want["token:refresh_token"]; n > 0 {
 		refreshed(ts, n)
 	}
-	// Discovery and keys may be asked for in whatever number a sign-in or a refresh needs, but never by a cached answer.
+	// A sign-in or a refresh may fetch discovery and keys as often as it needs to; an answer from the keychain must not.
 	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
 	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
 		n := w.Clerk.Count(kind)
@@ -149,8 +149,8 @@ func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 // stateFolder is where the file store and the locks are, below the home.
 const stateFolder = ".local/state/clerk-credential-helper"
 
-// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and no process is at one any more: a
-// caller whose token still lives waits for two seconds only.
+// refreshed waits until Clerk has got n requests for a refresh since the last "asked", and no process is refreshing any more:
+// a caller with a valid token waits for two seconds only.
 func refreshed(ts *testscript.TestScript, n int) {
 	const kind = "token:refresh_token"
 	w := worldOf(ts)
@@ -168,8 +168,8 @@ func refreshed(ts *testscript.TestScript, n int) {
 	}
 }
 
-// age DURATION makes the session that much older in the store. Clerk's clock stands: what it issues must stay
-// verifiable by the helper's.
+// age DURATION makes the session in the store older by that much. Clerk's clock is not changed, so that the helper can
+// still verify new tokens.
 func ageSession(ts *testscript.TestScript, neg bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
@@ -185,7 +185,7 @@ func ageSession(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"received_at", "expires_at"} {
 		text, ok := record[name].(string)
 		if !ok {
-			continue // a token that was rejected has no end
+			continue // a token that was refused has no end
 		}
 		at, err := time.Parse(time.RFC3339Nano, text)
 		ts.Check(err)
@@ -196,7 +196,7 @@ func ageSession(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(file, text, 0o600))
 }
 
-// sessions are the files of the file store that hold one.
+// sessions returns the files of sessions in the file store.
 func sessions(ts *testscript.TestScript) []string {
 	var files []string
 	ts.Check(filepath.WalkDir(ts.Getenv("HOME"), func(path string, e os.DirEntry, err error) error {
@@ -269,8 +269,7 @@ func signOutOfWebApp(ts *testscript.TestScript, neg bool, args []string) {
 	worldOf(ts).page.EndSession()
 }
 
-// secrets FILE...: no secret that Clerk has issued or was sent stands in these files, nor in any URL that Clerk got,
-// but for the code that a browser carries to the callback.
+// secrets FILE...: no secret that Clerk has issued or was sent is in these files, or in any URL that Clerk got.
 func checkSecrets(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	issued := w.Clerk.Issued()

@@ -1,6 +1,8 @@
-// Package testworld is what tests of several packages share: a stand-in for Clerk with servers that its tokens open, a
-// home that is furnished for them, the commands and conditions of scripts, the programs that a test needs, and golden
-// files. Tests import it, and nothing that ships.
+// Package testworld is for the tests of several packages.
+//
+// A test's folder comes in; a [World] goes out: a stand-in for Clerk, servers that accept its tokens, and a home that is
+// configured for them. The package also has the commands and conditions of scripts, checks for installed programs, and
+// golden files. Nothing that ships may import it.
 package testworld
 
 import (
@@ -23,20 +25,20 @@ import (
 	"clerk-credential-helper/internal/sandbox"
 )
 
-// World is what programs run against: a stand-in for Clerk, and servers that its tokens open.
+// World is what programs under test run against: a stand-in for Clerk, and servers that accept its tokens.
 type World struct {
 	Clerk *sandbox.Server
 	page  *sandbox.Companion
 	told  map[string]int // what "asked" has counted so far
 }
 
-// The worlds of one test binary share what takes long to make, where no test depends on the difference.
+// The worlds of one test binary share what takes long to create.
 var (
 	signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 	repository = sync.OnceValues(newRepository)
 )
 
-// newRepository returns the files of the bare repository that is served, none where git does not run.
+// newRepository returns the files of the bare repository that is served, or none if git does not run.
 func newRepository() (fs.FS, error) {
 	files := fstest.MapFS{}
 	if _, err := Run(context.Background(), nil, "git", "--version"); err != nil {
@@ -64,9 +66,9 @@ func newRepository() (fs.FS, error) {
 	})
 }
 
-// New starts the servers, furnishes a home below dir, and returns the environment that programs are to run in, but for
-// PATH. browser is the path of the program that follows a sign-in by itself; $BIN is its folder. atEnd registers what
-// stops the servers, as t.Cleanup does.
+// New starts the servers, creates a home below dir, and returns the environment that programs must run in, except for PATH.
+// browser is the path of the program that follows a sign-in by itself; $BIN is its folder. atEnd registers what stops the
+// servers, as t.Cleanup does.
 func New(dir, browser string, atEnd func(func())) (*World, map[string]string, error) {
 	w := &World{Clerk: sandbox.New(sandbox.Options{Auto: true, Key: signingKey}), told: map[string]int{}}
 	server := httptest.NewServer(w.Clerk)
@@ -128,7 +130,7 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 	}, nil
 }
 
-// furnish writes what a person has set up after reading the README.
+// furnish writes the files of a user who has followed the README.
 func furnish(home, issuer string, hosts []string) error {
 	quoted, err := json.Marshal(append(hosts, "git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev"))
 	if err != nil {
@@ -165,8 +167,8 @@ func (w *World) WebApp(store bool, atEnd func(func())) string {
 	return origin
 }
 
-// Toolchains is where programs that are chosen by a launcher in the PATH (rustup, pyenv) have their files: they would
-// look in the home that a script has.
+// Toolchains returns variables that tell launchers in the PATH (rustup, pyenv) where the programs are that they launch:
+// otherwise they would look in the home that a script has.
 func Toolchains() map[string]string {
 	vars := map[string]string{}
 	home, err := os.UserHomeDir()

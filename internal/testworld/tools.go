@@ -19,8 +19,8 @@ import (
 	"golang.org/x/net/webdav"
 )
 
-// toolServer serves a package, an API or a folder for each tool, below a path of its own, to those with an access token
-// of s in the scheme that this kind of server takes. Only what the real ones give to everybody is free.
+// toolServer serves a package, an API or a folder for each tool, below a path of its own, to clients with an access token of
+// s, in the scheme of this kind of server. What real servers give without a token, it gives too.
 func toolServer(s *sandbox.Server) http.Handler {
 	mux := http.NewServeMux()
 	protect := func(scheme, challenge, pattern string, h http.HandlerFunc) {
