@@ -101,7 +101,7 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 		return err
 	}
 	for round := range rounds + warmUp {
-		for _, i := range rand.Perm(len(programs)) { // the program after another use of the keyring finds it awake
+		for _, i := range rand.Perm(len(programs)) { // a program that follows another use of the keyring finds it awake
 			if err := programs[i].measure(ctx, w.env, round >= warmUp); err != nil {
 				return err
 			}
@@ -201,8 +201,8 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	return programs, nil
 }
 
-// settle copies a program, as install.sh does. A linker writes through a mapping, and a file left so in the page cache takes
-// half a millisecond longer to start.
+// settle copies a program, as install.sh does. A file that the linker has just written, through a mapping, takes half a
+// millisecond longer to start while it is in the page cache.
 func settle(name string) error {
 	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -301,7 +301,7 @@ func (w *world) seed(ctx context.Context, programs []*program) error {
 	}
 	err := store()
 	for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); err = store() {
-		time.Sleep(20 * time.Millisecond) // gnome-keyring has no sign for it
+		time.Sleep(20 * time.Millisecond) // gnome-keyring does not signal that it is ready
 	}
 	if err != nil {
 		return err
@@ -376,7 +376,7 @@ func report(ctx context.Context, out io.Writer, w *world, programs []*program) e
 }
 
 // peak returns the median of the program's peak resident memory in MB, as GNU time measures it. This program is too large
-// to measure it itself: a child is charged at least with the size of its parent.
+// to measure it itself: the peak of a child is at least the size of its parent.
 func (p *program) peak(ctx context.Context, w *world) string {
 	const file = "peak"
 	var peaks []int

@@ -1,11 +1,11 @@
 // Command floor prints one secret of the Secret Service, in as few round trips and with as little code as a Go program
-// can. The bench compares ours with it; it is of no other use, and checks next to nothing.
+// can. The bench compares our program with it; it has no other use, and checks next to nothing.
 //
 //	floor KEY VALUE
 //
-// KEY and VALUE are an attribute of the item. The bus is the first one in $DBUS_SESSION_BUS_ADDRESS, of the form
-// unix:path=PATH. The three round trips are those of platform's keychain: the first call is a harmless one, and its
-// answer is awaited, because gnome-keyring may crash otherwise.
+// KEY and VALUE are an attribute of the item. The bus is the first one in $DBUS_SESSION_BUS_ADDRESS, which must have the
+// form unix:path=PATH. The three round trips are those of platform's keychain: the answer to a first, harmless call is
+// awaited, because gnome-keyring may crash otherwise.
 package main
 
 import (
@@ -95,7 +95,7 @@ type conn struct {
 	serial      uint32
 }
 
-// call prepares a method call and returns its serial. It goes out when an answer is waited for.
+// call prepares a method call and returns its serial. The call is sent when an answer is waited for.
 func (c *conn) call(destination, path, api, method, signature string, body []byte) uint32 {
 	c.serial++
 	m := append([]byte("l\x01\x00\x01"), make([]byte, 12)...)
@@ -134,7 +134,7 @@ func text(b []byte, s string) []byte {
 	return append(append(b, s...), 0)
 }
 
-// fill writes what has been called and reads until n bytes are there.
+// fill sends the prepared calls and reads until c.in has n bytes.
 func (c *conn) fill(n int) error {
 	if len(c.out) > 0 {
 		if _, err := c.write(c.out); err != nil {
@@ -156,7 +156,7 @@ func (c *conn) fill(n int) error {
 	return nil
 }
 
-// greeting passes over the line "OK GUID".
+// greeting skips the line "OK GUID".
 func (c *conn) greeting() error {
 	const line = len("OK 0123456789abcdef0123456789abcdef\r\n")
 	if err := c.fill(line); err != nil {
@@ -191,7 +191,7 @@ func (c *conn) answer(serial uint32) (*reader, error) {
 	}
 }
 
-// replyTo is the serial of the call that a message answers, 0 for other messages.
+// replyTo returns the serial of the call that a message answers, 0 for other messages.
 func replyTo(header []byte) uint32 {
 	for r := (reader{b: header, at: 16}); r.at < len(header); {
 		r.align(8)
@@ -211,7 +211,7 @@ func replyTo(header []byte) uint32 {
 	return 0
 }
 
-// reader goes over the values of a message.
+// reader reads the values of a message.
 type reader struct {
 	b  []byte
 	at int
