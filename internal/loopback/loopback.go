@@ -204,8 +204,8 @@ func (l *Listener) Wait(ctx context.Context) (Callback, error) {
 	}
 }
 
-// Finish says how the sign-in ended; only the first call counts. It returns when the browser has fetched /done, after
-// five seconds, or when ctx ends, whichever is first; at once if no callback ever came, or one that was pasted.
+// Finish ends the sign-in with a result, which the browser shows; only the first call counts. It returns when the browser
+// has fetched /done, after 5 s, or when ctx ends, whichever is first; at once if there was no callback, or a pasted one.
 func (l *Listener) Finish(ctx context.Context, result Result) {
 	l.mu.Lock()
 	if !l.finished {
@@ -227,7 +227,7 @@ func (l *Listener) Finish(ctx context.Context, result Result) {
 	}
 }
 
-// Close gives the port back and ends every connection.
+// Close closes the port and all connections.
 func (l *Listener) Close() error {
 	return l.server.Close()
 }
@@ -446,7 +446,7 @@ func (l *Listener) serveDone(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// same compares in a time that does not tell where the two differ.
+// same compares in constant time.
 func same(a, b string) bool {
 	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }

@@ -17,7 +17,7 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-// Page is what the pages call things: the profile that is signed in to, and the machine that gets the session.
+// Page has the names for the pages: of the profile that is signed in to, and of the machine that gets the session.
 type Page struct {
 	Profile, Hostname string
 }

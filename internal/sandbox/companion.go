@@ -228,7 +228,7 @@ func (s *Server) sessionToken(p Person, party string, life time.Duration, f Faul
 		claims["iss"] = "https://clerk.elsewhere.example"
 	}
 	if f.OtherSubject {
-		claims["sub"] = s.somebodyElse().ID
+		claims["sub"] = s.otherPerson().ID
 	}
 	if f.WrongParty {
 		claims["azp"] = "https://elsewhere.example"

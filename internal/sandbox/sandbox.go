@@ -257,8 +257,8 @@ func (s *Server) Requests() []Entry {
 
 // Count returns how many requests of one kind are in the log. The kind is a path ("/oauth/token"), or one of
 // "discovery" (either document), "jwks", "authorize", "token", "token:" and a grant type ("token:refresh_token"; a
-// companion page's are counted too),
-// "device" (device authorizations), "userinfo" and "revoke". A request counts as soon as it has arrived, whatever is answered.
+// companion page's are counted too), "device" (device authorizations), "userinfo" and "revoke". A request counts as soon as
+// it has arrived, whatever is answered.
 func (s *Server) Count(kind string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -256,12 +256,12 @@ func (s *Server) answer(g *grant, scopes []string, nonce string) (map[string]any
 		issuer = "https://clerk.elsewhere.example"
 	}
 	if f.OtherSubject {
-		subject = s.somebodyElse().ID
+		subject = s.otherPerson().ID
 	}
 
 	accessSubject := subject
 	if f.OtherAccessSubject {
-		accessSubject = s.somebodyElse().ID
+		accessSubject = s.otherPerson().ID
 	}
 	token, err := s.accessToken(g, issuer, accessSubject, scopes, now, lifetime)
 	if err != nil {
@@ -365,8 +365,8 @@ func (s *Server) sign(kind string, claims map[string]any) (string, error) {
 	return token, nil
 }
 
-// somebodyElse is the person whom the faults put into tokens. s.mu is held.
-func (s *Server) somebodyElse() Person {
+// otherPerson is the person whom the faults put into tokens. s.mu is held.
+func (s *Server) otherPerson() Person {
 	p := Person{ID: userID("mallory@acme.dev"), Email: "mallory@acme.dev", Name: "Mallory"}
 	s.people[p.ID] = p
 	return p
