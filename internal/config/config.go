@@ -102,10 +102,10 @@ func (c *Config) Hosts() []Host {
 // exactly, or if there are none, those with a wildcard for it. More than one is possible only with different user names;
 // the request's user name chooses among them.
 //
-// The scheme is https, or empty for https; http matches only loopback (127.0.0.0/8, ::1, localhost); no other scheme
-// matches. The host is host[:port] as a tool sent it. Upper case, one trailing dot, the scheme's default port and the
-// spelling of an IPv6 literal make no difference; a host with any byte outside [a-z0-9-._:] and brackets after
-// lower-casing matches nothing, nor does an address that is not in its usual form.
+// The scheme is https, or empty for https; http matches only loopback (127.0.0.0/8, ::1, localhost, without a dot at the
+// end); no other scheme matches. The host is host[:port] as a tool sent it. Upper case, one trailing dot of a name, the
+// scheme's default port and the spelling of an IPv6 literal make no difference; a host with any byte outside
+// [a-z0-9-._:] and brackets after lower-casing matches nothing, nor does an address that is not in its usual form.
 func (c *Config) Match(scheme, host string) []*Profile {
 	scheme, ok := lowerASCII(scheme)
 	if !ok {
@@ -120,7 +120,7 @@ func (c *Config) Match(scheme, host string) []*Profile {
 		scheme = "https"
 	case "https":
 	case "http":
-		if !isLoopback(name) {
+		if !mayBePlain(host, name) {
 			return nil
 		}
 	default:

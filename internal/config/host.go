@@ -156,9 +156,13 @@ func splitHost(host string) (name string, port uint16, err error) {
 		name = "[" + addr.String() + "]"
 	} else {
 		name, portText, hasPort = strings.Cut(host, ":")
+		full := name
 		name = strings.TrimSuffix(name, ".")
 		if err := checkName(name); err != nil {
 			return "", 0, err
+		}
+		if _, ok := address(name); ok && name != full {
+			return "", 0, errors.New("an address has no dot at its end")
 		}
 	}
 	if hasPort {
@@ -217,6 +221,13 @@ func address(name string) (netip.Addr, bool) {
 	}
 	addr, err := netip.ParseAddr(name)
 	return addr, err == nil
+}
+
+// mayBePlain reports whether http may go to a host as it was written, whose normalised name is given. curl, git and C
+// libraries ask DNS for "localhost." with its dot, and so do not stay on this machine.
+func mayBePlain(host, name string) bool {
+	host, _, _ = strings.Cut(host, ":")
+	return isLoopback(name) && !strings.HasSuffix(host, ".")
 }
 
 // isLoopback reports whether a normalised name is in 127.0.0.0/8, ::1 or localhost. Other addresses that lead to loopback

@@ -57,7 +57,8 @@ func TestMatch(t *testing.T) {
 		{"http to localhost", "http", "localhost", "localhost"},
 		{"http to localhost with its default port", "http", "localhost:80", "localhost"},
 		{"https to localhost", "https", "localhost:443", "localhost"},
-		{"http to localhost with a port", "http", "LOCALHOST.:8080", "localhost:8080"},
+		{"http to localhost with a port", "http", "LOCALHOST:8080", "localhost:8080"},
+		{"https to localhost by its full name", "https", "localhost.:8080", "localhost:8080"},
 		{"https to that port", "https", "localhost:8080", "localhost:8080"},
 		{"http to 127.0.0.1", "http", "127.0.0.1:3000", "127.0.0.1:3000"},
 		{"http to 127.0.0.0/8, the port named", "http", "127.9.9.9", "127.9.9.9:80"},
@@ -207,6 +208,13 @@ func TestMatchMustNot(t *testing.T) {
 		{"the unspecified address", "http", "0.0.0.0"},
 		{"zero", "http", "0"},
 		{"a port named for https is not http's", "http", "127.0.0.2"},
+		{"a dot after an IPv4 address: resolvers ask DNS for it", "http", "127.0.0.1.:80"},
+		{"a dot after an IPv4 address over https", "https", "127.0.0.1."},
+		{"a dot after an IPv4 address that is not loopback", "https", "10.0.0.1."},
+		{"two dots after an IPv4 address", "http", "127.0.0.1..:80"},
+		{"a dot after localhost: resolvers ask DNS for it", "http", "localhost."},
+		{"a dot after localhost, with a port", "http", "localhost.:8080"},
+		{"a dot after LOCALHOST, with a port", "http", "LOCALHOST.:8080"},
 		{"localhost with another port", "http", "localhost:8081"},
 		{"below localhost", "http", "a.localhost"},
 		{"localhost with a suffix", "http", "localhost.localdomain"},
@@ -359,6 +367,8 @@ func TestParseHost(t *testing.T) {
 		{"git.acme.dev:0", `"git.acme.dev:0" is not a host: the port is not a number from 1 to 65535`},
 		{"git.acme.dev:0443", `"git.acme.dev:0443" is not a host: the port is not a number from 1 to 65535`},
 		{"git.acme.dev:65536", `"git.acme.dev:65536" is not a host: the port is not a number from 1 to 65535`},
+		{"127.0.0.1.", `"127.0.0.1." is not a host: an address has no dot at its end`},
+		{"127.0.0.1.:8080", `"127.0.0.1.:8080" is not a host: an address has no dot at its end`},
 		{"127.1", `"127.1" is not a host: it is not an IPv4 address in its usual form, such as 127.0.0.1`},
 		{"0x7f000001", `"0x7f000001" is not a host: it is not an IPv4 address in its usual form, such as 127.0.0.1`},
 		{"2130706433", `"2130706433" is not a host: it is not an IPv4 address in its usual form, such as 127.0.0.1`},
@@ -413,7 +423,11 @@ func oracle(pattern Host, scheme, host string) bool {
 		got := net.ParseIP(literal)
 		return ok && ok2 && strings.Contains(literal, ":") && got != nil && got.Equal(net.ParseIP(strings.Trim(name, "[]")))
 	}
+	full := strings.HasSuffix(host, ".")
 	host = strings.TrimSuffix(host, ".")
+	if full && (defaultPort == "80" || net.ParseIP(host) != nil) {
+		return false
+	}
 	suffix, wildcard := strings.CutPrefix(name, "*")
 	if !wildcard {
 		return host == name

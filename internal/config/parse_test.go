@@ -272,6 +272,7 @@ func TestIssuer(t *testing.T) {
 		"javascript:alert(1)", "file:///etc/passwd", " https://clerk.acme.dev", "https://clerk.acme.dev ", "https://clerk acme.dev",
 		"http://clerk.acme.dev", "http://10.0.0.1", "http://localhost.evil.com", "http://127.0.0.1.evil.com", "http://127.1", "http://0.0.0.0",
 		"http://a.localhost", "http://[::ffff:127.0.0.1]",
+		"http://localhost.", "http://localhost.:4000", "http://127.0.0.1.", "http://127.0.0.1.:4000", "https://127.0.0.1.",
 		"https://user@clerk.acme.dev", "https://user:pw@clerk.acme.dev", "https://@clerk.acme.dev", "https://clerk.acme.dev@evil.com",
 		"https://clerk.acme.dev?x=1", "https://clerk.acme.dev?", "https://clerk.acme.dev#", "https://clerk.acme.dev/#x", "https://clerk.acme.dev/x?",
 		"https://clerk.acme.dev:", "https://clerk.acme.dev:0", "https://clerk.acme.dev:0443", "https://clerk.acme.dev:65536", "https://clerk.acme.dev:x",

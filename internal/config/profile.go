@@ -296,7 +296,7 @@ func parseAddress(raw, what, example string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is not %s: its host is not usable: %w", raw, what, err)
 	}
-	if u.Scheme == "http" && !isLoopback(name) {
+	if u.Scheme == "http" && !mayBePlain(u.Host, name) {
 		return "", fmt.Errorf("%q is not safe: write https (http is for loopback only)", raw)
 	}
 	base := strings.TrimRight(u.Path, "/")
