@@ -101,7 +101,7 @@ func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.K
 	if !isSubject(got.Subject) {
 		return Tokens{}, errors.New("it names no usable subject")
 	}
-	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: received, ExpiresAt: got.Expiry.Time()}
+	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: received, ExpiresAt: endOf(got, received)}
 	if isEmail(got.Email) {
 		tokens.Email = got.Email
 	}

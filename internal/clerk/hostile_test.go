@@ -568,6 +568,7 @@ func TestDiscovery(t *testing.T) {
 func TestIssuerMustBeHTTPS(t *testing.T) {
 	for _, issuer := range []string{
 		"http://clerk.acme.dev", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://0.0.0.0:1",
+		"http://localhost.", "http://localhost.:1", "http://127.0.0.1.:1",
 		"ftp://clerk.acme.dev", "clerk.acme.dev", "", "//clerk.acme.dev", "file:///etc", "http://[::]:1", "%zz",
 	} {
 		client := &Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
@@ -637,5 +638,62 @@ func TestNewTransport(t *testing.T) {
 		if _, err := NewTransport([]byte(bad)); err == nil {
 			t.Errorf("the CA file %q was accepted", bad)
 		}
+	}
+}
+
+// TestEndOutOfRange: a time that JSON cannot hold (RFC 3339 has the years 0000 to 9999) would keep a session, and with it
+// the refresh token of a rotation, from being written.
+func TestEndOutOfRange(t *testing.T) {
+	key := newKey(t)
+	milliseconds := time.Now().Add(time.Hour).UnixMilli()
+	for _, row := range []struct {
+		reason  string
+		exp     int64
+		token   string
+		refresh bool // a sign-in refuses it, as expired
+		life    time.Duration
+	}{
+		{"milliseconds", milliseconds, "access", false, unknownLife},
+		{"milliseconds in the ID token that is handed out", milliseconds, "id", false, unknownLife},
+		{"the first second of the year 10000", 253402300800, "access", false, unknownLife},
+		{"the largest number", 1 << 53, "access", false, unknownLife},
+		{"a refresh: milliseconds", milliseconds, "access", true, unknownLife},
+		{"a refresh: milliseconds in the ID token that is handed out", milliseconds, "id", true, unknownLife},
+		{"a refresh: long before the year 0", -1 << 50, "access", true, 0},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			r := newRun(t)
+			i, p := serve(t, r, key)
+			p.Token = row.token
+			i.answer = object{"expires_in": nil}
+			spoil := func() { i.id["exp"], i.access["exp"] = row.exp, row.exp }
+			if !row.refresh {
+				spoil()
+			}
+			if err := r.signIn(t, p); err != nil {
+				t.Fatal(err)
+			}
+			tokens := r.kept[0]
+			if row.refresh {
+				spoil()
+				var err error
+				if tokens, err = r.refresh(t, p, tokens); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := json.Marshal(tokens.ExpiresAt.UTC()); err != nil {
+				t.Error(err)
+			}
+			if life := tokens.ExpiresAt.Sub(tokens.ReceivedAt); life != row.life {
+				t.Errorf("it lives for %v, want %v", life, row.life)
+			}
+		})
+	}
+	// A companion's session token, and one of the environment.
+	if _, _, expires, ok := Inspect(unsigned("JWT", object{"iss": "x", "sub": "y", "exp": int64(253402300800)})); !ok || !expires.IsZero() {
+		t.Errorf("Inspect: %v, %v", expires, ok)
+	}
+	if _, _, expires, ok := Inspect(unsigned("JWT", object{"iss": "x", "sub": "y", "exp": int64(253402300799)})); !ok || expires.UTC().Year() != 9999 {
+		t.Errorf("Inspect: %v, %v", expires, ok)
 	}
 }

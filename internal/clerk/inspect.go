@@ -24,7 +24,7 @@ func Inspect(token string) (issuer, subject string, expires time.Time, ok bool) 
 	if err != nil || json.Unmarshal(payload, &said) != nil {
 		return "", "", time.Time{}, false
 	}
-	if said.Expiry > 0 && said.Expiry < 1<<40 {
+	if said.Expiry > 0 && said.Expiry <= lastSecond {
 		expires = time.Unix(int64(said.Expiry), 0)
 	}
 	return said.Issuer, said.Subject, expires, true

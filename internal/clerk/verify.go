@@ -115,7 +115,7 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	}
 	tokens.ExpiresAt = expiry(answer, received, access)
 	if p.Token == "id" {
-		tokens.IDToken, tokens.ExpiresAt = idToken, id.Expiry.Time()
+		tokens.IDToken, tokens.ExpiresAt = idToken, endOf(id, received)
 	}
 	return tokens, nil
 }
@@ -167,7 +167,7 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 			if id.Expiry == nil || !id.Expiry.Time().After(tokens.ReceivedAt) {
 				return Tokens{}, fmt.Errorf("%w that is still valid", ErrNoIDToken)
 			}
-			tokens.IDToken, tokens.ExpiresAt = idToken, id.Expiry.Time()
+			tokens.IDToken, tokens.ExpiresAt = idToken, endOf(id, tokens.ReceivedAt)
 		}
 	} else if p.Token == "id" {
 		return Tokens{}, ErrNoIDToken
@@ -343,9 +343,26 @@ func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 	case answer.ExpiresIn > 0:
 		return received.Add(time.Duration(answer.ExpiresIn) * time.Second)
 	case access.Expiry != nil:
-		return access.Expiry.Time()
+		return endOf(access, received)
 	default:
 		return received.Add(unknownLife)
+	}
+}
+
+// lastSecond is the end of the year 9999, the last that JSON can hold (RFC 3339 §5.6). A record with a later one could not be
+// written, and the refresh token in it would be lost.
+const lastSecond = 253402300799
+
+// endOf is the end that a token names, which must name one. One after the year 9999 is no time, often milliseconds, and the
+// end is unknown; one before 1970 has passed.
+func endOf(token claims, received time.Time) time.Time {
+	switch end := token.Expiry.Time(); {
+	case end.Unix() > lastSecond:
+		return received.Add(unknownLife)
+	case end.Unix() < 0:
+		return received
+	default:
+		return end
 	}
 }
 
