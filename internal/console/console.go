@@ -8,13 +8,17 @@ package console
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -35,13 +39,39 @@ func (c *Console) Show(text string) { fmt.Fprint(c.Out, text) }
 // Escape makes foreign text harmless for a terminal; see [protocol.Escape].
 func Escape(s string) string { return protocol.Escape(s) }
 
-// JSON prints a value to Out, indented by two blanks.
+// JSON prints a value to Out, indented by two blanks. Characters that are not printable are escaped, as \u and four digits,
+// because a terminal may show the text.
 func (c *Console) JSON(v any) error {
-	e := json.NewEncoder(c.Out)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := c.Out.Write(escapeJSON(text.Bytes()))
+	return err
 }
+
+// escapeJSON escapes what is not printable in a JSON text. It stands in strings only, but for the ends of lines.
+func escapeJSON(text []byte) []byte {
+	if !bytes.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var escaped []byte
+	for _, r := range string(text) {
+		if !unprintable(r) {
+			escaped = utf8.AppendRune(escaped, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) { // RFC 8259 §7
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+		}
+	}
+	return escaped
+}
+
+func unprintable(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }
 
 // IsTerminal reports whether a stream is a terminal.
 func IsTerminal(stream any) bool {
