@@ -600,8 +600,8 @@ func BelowMinTTL(p *config.Profile, s broker.Session) string {
 	return fmt.Sprintf("min_ttl is %s and a token lives for %s: no more than half of that is guaranteed", console.Life(p.MinTTL), console.Life(s.Life()))
 }
 
-// otherTools looks at the files of the tools that setup knows, besides git and docker, which are asked about each host. A tool
-// that setup has not been told to configure is passed over.
+// otherTools checks the files of the tools that setup knows, except for git and docker, which have checks of their own. It
+// adds no finding for a tool that is not set up.
 func (d *doctor) otherTools() {
 	for _, tool := range toolconfig.Tools() {
 		if tool.Offered {

@@ -12,7 +12,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Hint is the advice that goes with an error: one line, with the command that helps.
+// Hint returns the remedy for an error: one line, usually with a command; empty if there is none.
 func Hint(err error) string {
 	var needs *broker.NeedsSignInError
 	var failed *broker.SignInError
@@ -60,11 +60,11 @@ func Hint(err error) string {
 	return ""
 }
 
-// SignInAgain is the advice for a session that only a sign-in brings back.
+// SignInAgain returns the remedy for a session that only a new sign-in replaces.
 func SignInAgain(profile string) string { return "run: clerk-credential-helper login " + profile }
 
-// untrusted reports whether no root vouches for a certificate, which may be right in itself. On macOS and Windows the
-// system's own words are all there is inside.
+// untrusted reports whether a certificate was refused for another reason than its host name or its validity: usually, its
+// root is unknown. On macOS and Windows the cause is only a message of the system, so it cannot be checked for directly.
 func untrusted(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var name x509.HostnameError

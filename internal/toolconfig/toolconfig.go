@@ -259,8 +259,8 @@ func (t Tool) Used(env Env) bool {
 	})
 }
 
-// Inspect finds the tool's file, which may be missing, and reports whether it has lines of ours. The error says what is wrong
-// with a file that seems to have some, with the line.
+// Inspect returns the path of the tool's file, which may be missing, and reports whether it has lines of ours. The error is
+// for a file that seems to have some but cannot be parsed, and begins with the line. The path is empty if it is not known.
 func (t Tool) Inspect(env Env) (file string, ours bool, err error) {
 	if file, err = t.file(env); err != nil {
 		return "", false, nil // then setup has written none
