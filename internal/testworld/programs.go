@@ -25,6 +25,10 @@ func versionCommand(program string) []string {
 		return []string{program, "version", "--client"}
 	case "sh":
 		return []string{program, "-c", ":"}
+	case "mandoc": // it has no version
+		return []string{program, os.DevNull}
+	case "tmux":
+		return []string{program, "-V"}
 	default:
 		return []string{program, "--version"}
 	}
