@@ -2,18 +2,10 @@
 // consent form's route reads everything again.
 
 import { ClerkProvider } from "@clerk/nextjs";
-import { auth } from "@clerk/nextjs/server";
 import type { Metadata } from "next";
 import { headers } from "next/headers";
 import { type ReactNode, Suspense } from "react";
-import {
-  type Account,
-  account,
-  activeSession,
-  ClerkUnavailable,
-  type Organization,
-  organizations,
-} from "../../lib/cli-auth/clerk";
+import { type Account, account, ClerkUnavailable, type Organization, organizations } from "../../lib/cli-auth/clerk";
 import {
   type AuthorizeRequest,
   authorizePath,
@@ -21,10 +13,13 @@ import {
   CLIENT_ID,
   parameters,
   parseAuthorize,
+  RENEWED_PARAM,
 } from "../../lib/cli-auth/request";
+import { browserSession } from "../../lib/cli-auth/session";
 import { readSettings, type Settings } from "../../lib/cli-auth/settings";
 import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
 import styles from "./page.module.css";
+import { Renewal } from "./renewal";
 import { SignInForm } from "./sign-in";
 
 export const metadata: Metadata = { title: "Sign in from the command line", robots: { index: false } };
@@ -41,16 +36,25 @@ export default function Page(props: Props) {
 }
 
 async function Authorize({ searchParams }: Props) {
-  if ((await headers()).get(CHECKED_HEADER) !== "1") {
+  const incoming = await headers();
+  if (incoming.get(CHECKED_HEADER) !== "1") {
     // Without it the page has no headers against framing, and nothing may be approved on it.
     throw new Error("cli-auth: proxy.ts does not call withCliAuth, or its matcher leaves /cli-auth out");
   }
   const settings = readSettings();
-  const request = parseAuthorize(asParams(await searchParams));
+  const params = asParams(await searchParams);
+  const request = parseAuthorize(params);
   const site = new URL(settings.origin).host;
   try {
-    const who = await signedIn(settings);
-    return who ? <Consent request={request} who={who} site={site} /> : <SignedOut request={request} site={site} />;
+    const session = await browserSession(settings, incoming);
+    switch (session.state) {
+      case "signed in":
+        return <Consent request={request} who={await personOf(settings, session)} site={site} />;
+      case "renew":
+        return <Renew request={request} site={site} renewed={params.has(RENEWED_PARAM)} />;
+      case "signed out":
+        return <SignedOut request={request} site={site} />;
+    }
   } catch (error) {
     if (!(error instanceof ClerkUnavailable)) throw error;
     console.error(`cli-auth: ${error.message}`);
@@ -66,15 +70,9 @@ type SignedIn = {
   memberships: Organization[];
 };
 
-// The cookie proves who the person is, and Clerk is asked for the rest: the cookie's token outlives a session by up
-// to a minute, and names the organisation of the tab that wrote it, while tokens are minted for that of the session.
-async function signedIn(settings: Settings): Promise<SignedIn | undefined> {
-  const { isAuthenticated, sessionId, userId } = await auth();
-  if (!isAuthenticated) return undefined;
-  const session = await activeSession(settings, sessionId);
-  if (session?.sub !== userId) return undefined;
-  const [person, memberships] = await Promise.all([account(settings, userId), organizations(settings, userId)]);
-  return { session: sessionId, user: userId, person, organization: session.org, memberships };
+async function personOf(settings: Settings, { sid, sub, org }: { sid: string; sub: string; org: string }) {
+  const [person, memberships] = await Promise.all([account(settings, sub), organizations(settings, sub)]);
+  return { session: sid, user: sub, person, organization: org, memberships } satisfies SignedIn;
 }
 
 function Consent({ request, who, site }: { request: AuthorizeRequest; who: SignedIn; site: string }) {
@@ -155,6 +153,18 @@ function SignedOut({ request, site }: { request: AuthorizeRequest; site: string 
       <SignInForm self={self} hint={request.loginHint} />
       <noscript>
         <p className={styles.notice}>The sign-in form needs JavaScript.</p>
+      </noscript>
+    </Frame>
+  );
+}
+
+// Whose session it is stays unsaid: the token in the cookie may be anybody's.
+function Renew({ request, site, renewed }: { request: AuthorizeRequest; site: string; renewed: boolean }) {
+  return (
+    <Frame site={site} wide>
+      <Renewal self={authorizePath(request)} hint={request.loginHint} renewed={renewed} site={site} />
+      <noscript>
+        <p className={styles.notice}>This page needs JavaScript.</p>
       </noscript>
     </Frame>
   );

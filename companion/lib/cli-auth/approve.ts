@@ -1,13 +1,12 @@
 // The consent form's route: the one place where a person's word becomes a code. It believes nothing of the page that
 // was shown: the request is read again, and so are session and organisation.
 
-import { auth } from "@clerk/nextjs/server";
-import { activeSession } from "./clerk";
 import { readForm } from "./form";
 import { issueCode } from "./grant";
 import { plainPage } from "./plain-page";
 import { type AuthorizeRequest, authorizePath, parseAuthorize, RETRY_PARAM, redirectUri, single } from "./request";
 import { invalidRequest, OAuthError, toOAuthError } from "./respond";
+import { browserSession } from "./session";
 import { readSettings, type Settings } from "./settings";
 
 /** POST /api/cli-auth/approve */
@@ -33,14 +32,14 @@ async function decide(request: Request): Promise<Response> {
   // The person decided about the account and the organisation on the page. If they are others by now, or if the session
   // ended while its cookie lives on, the person is asked again. The organisation is the session's, for which tokens are
   // minted; the cookie may name that of another tab.
-  const { isAuthenticated, sessionId, userId } = await auth();
-  if (!isAuthenticated || sessionId !== single(form, "session")) return askAgain(settings, authorizeRequest);
-  const session = await activeSession(settings, sessionId);
-  if (session?.sub !== userId || session.org !== single(form, "organization"))
+  const session = await browserSession(settings, request.headers);
+  if (session.state !== "signed in") return askAgain(settings, authorizeRequest);
+  const { sid, sub, org } = session;
+  if (sid !== single(form, "session") || org !== single(form, "organization"))
     return askAgain(settings, authorizeRequest);
 
   if (decision === "deny") return callback(settings, authorizeRequest, { error: "access_denied" });
-  const code = await issueCode(settings, { sid: sessionId, sub: userId, org: session.org }, authorizeRequest);
+  const code = await issueCode(settings, { sid, sub, org }, authorizeRequest);
   return callback(settings, authorizeRequest, { code });
 }
 

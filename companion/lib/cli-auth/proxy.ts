@@ -9,6 +9,7 @@ import { type NextFetchEvent, type NextMiddleware, NextRequest, NextResponse } f
 import { pageHeaders, plainPage } from "./plain-page";
 import { type AuthorizeRequest, CHECKED_HEADER, parseQuery, RETRY_PARAM } from "./request";
 import { toOAuthError } from "./respond";
+import { refuseAuthorization } from "./session";
 import { readSettings } from "./settings";
 
 /**
@@ -51,6 +52,7 @@ async function authorize(request: NextRequest, event: NextFetchEvent, clerk: Nex
   let authorizeRequest: AuthorizeRequest;
   try {
     readSettings(); // a page that leads nowhere is of no use: the first visitor is the one who sets it up
+    refuseAuthorization(request.headers);
     authorizeRequest = parseQuery(request.nextUrl.search);
   } catch (error) {
     const { status, message } = toOAuthError(error);

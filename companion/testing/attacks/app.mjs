@@ -93,9 +93,9 @@ export function asking(changes = {}) {
   return { params, verifier };
 }
 
-/** A signed-in browser. */
-export async function signIn(clerk, { user = "ada@acme.dev", organization = "acme", ...more } = {}) {
-  const answer = await clerk.control("/sign-in", { user, organization, ...more });
+/** A browser that is signed in to the app: the token in its cookie names the app's origin (azp), as clerk-js asked for it. */
+export async function signIn(app, { user = "ada@acme.dev", organization = "acme", ...more } = {}) {
+  const answer = await app.clerk.control("/sign-in", { user, organization, origin: app.issuer, ...more });
   return { ...answer, organization: answer.organization ?? "", cookie: cookieHeader(answer.cookies) };
 }
 

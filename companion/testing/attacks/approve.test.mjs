@@ -11,6 +11,7 @@ import {
   cookieHeader,
   filled,
   openPage,
+  port,
   redeem,
   redirected,
   sendForm,
@@ -27,7 +28,7 @@ const now = () => Math.floor(Date.now() / 1000);
 before(async () => {
   clerk = await clerkForTests();
   app = await startApp(clerk);
-  ada = await signIn(clerk);
+  ada = await signIn(app);
 });
 after(async () => {
   await app?.stop();
@@ -96,16 +97,17 @@ test("a browser without Sec-Fetch-Site is judged by its Origin", async () => {
 });
 
 test("another account than the one that the page showed is asked again", async () => {
-  const bob = await signIn(clerk, { user: "bob@acme.dev", organization: "" });
-  const other = await signIn(clerk);
-  const ended = await signIn(clerk);
+  const bob = await signIn(app, { user: "bob@acme.dev", organization: "" });
+  const other = await signIn(app);
+  const ended = await signIn(app);
   await clerk.control("/session", { session: ended.session, status: "revoked" });
-  const switched = await signIn(clerk);
+  const switched = await signIn(app);
   await clerk.control("/organization", { session: switched.session, id: clerk.organizations.Lab });
-  const old = await signIn(clerk);
+  const old = await signIn(app);
   const { token } = await clerk.control("/token", {
     kind: "session",
     session: old.session,
+    origin: app.origin,
     claims: { iat: now() - 120, nbf: now() - 130, exp: now() - 60 },
   });
   const nobody = cookieHeader((await clerk.control("/browser", {})).cookies);
@@ -145,7 +147,7 @@ function withSession(browser, token) {
 }
 
 test("the organisation is the session's, on the page and in the grant, whatever tab wrote the cookie", async () => {
-  const session = await signIn(clerk); // its cookie says Acme for as long as it lives
+  const session = await signIn(app); // its cookie says Acme for as long as it lives
   await clerk.control("/organization", { session: session.session, id: clerk.organizations.Lab });
   const { params, verifier } = asking();
   const page = await (await openPage(app, params, session)).text();
@@ -158,10 +160,11 @@ test("the organisation is the session's, on the page and in the grant, whatever 
 });
 
 test("asked again, the page stays here: Clerk's redirect would be stopped by the form's own policy", async () => {
-  const old = await signIn(clerk);
+  const old = await signIn(app);
   const { token } = await clerk.control("/token", {
     kind: "session",
     session: old.session,
+    origin: app.origin,
     claims: { iat: now() - 120, nbf: now() - 130, exp: now() - 60 },
   });
   const cookie = withSession(old, token);
@@ -174,9 +177,29 @@ test("asked again, the page stays here: Clerk's redirect would be stopped by the
   assert.match(text, /Sign in to go on/);
 });
 
+test("a session token that names no page, or another: it is renewed by the page's script and never let through", async () => {
+  for (const origin of [undefined, "https://other.acme.dev", `${app.origin}/`]) {
+    const session = await signIn(app, { origin });
+    const { params } = asking();
+    const to = await redirected(await sendForm(app, filled(params, session), session));
+    assert.equal(`${to.origin}${to.pathname}`, `${app.origin}/cli-auth`);
+    assert.deepEqual(Object.fromEntries(to.searchParams), { ...params, again: "1" });
+    for (const more of [{}, { again: "1" }, { renewed: "1" }, { again: "1", renewed: "1" }]) {
+      const page = await openPage(app, { ...params, ...more }, session);
+      assert.equal(page.status, 200);
+      assertPageHeaders(page, `'self' http://127.0.0.1:${port}`);
+      const text = await page.text();
+      assert.match(text, /Renewing your session/);
+      for (const secret of ['value="approve"', "ada@acme.dev", session.session, session.user, session.organization]) {
+        assert.ok(!text.includes(secret), `${JSON.stringify(more)}: ${secret}`);
+      }
+    }
+  }
+});
+
 test("a session that has ended gets no consent page, whatever its cookie says", async () => {
   for (const status of ["revoked", "ended", "expired", "removed", "replaced", "abandoned", "pending"]) {
-    const session = await signIn(clerk);
+    const session = await signIn(app);
     await clerk.control("/session", { session: session.session, status });
     const page = await openPage(app, asking().params, session);
     assert.equal(page.status, 200, status);
@@ -271,7 +294,7 @@ test("Clerk does not answer: nothing is approved, no one is signed out, and the 
 });
 
 test("a forged Host does not move the way back", async () => {
-  const other = await signIn(clerk);
+  const other = await signIn(app);
   const body = String(new URLSearchParams(filled(asking().params, other)));
   const location = await new Promise((resolve, reject) => {
     const request = plainRequest(

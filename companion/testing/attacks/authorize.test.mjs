@@ -25,7 +25,7 @@ let nobody;
 before(async () => {
   clerk = await clerkForTests();
   app = await startApp(clerk);
-  ada = await signIn(clerk);
+  ada = await signIn(app);
   nobody = cookieHeader((await clerk.control("/browser", {})).cookies);
 });
 after(async () => {

@@ -27,11 +27,9 @@ import {
 } from "./app.mjs";
 
 let clerk;
-let ada;
 
 before(async () => {
   clerk = await clerkForTests();
-  ada = await signIn(clerk);
 });
 after(() => clerk?.close());
 
@@ -68,7 +66,7 @@ test("secrets are rotated: the old one opens while it is listed, and no longer",
   const before = await running(t, { CLI_AUTH_ORIGIN: origin, CLI_AUTH_SECRET: old });
   const during = await running(t, { CLI_AUTH_ORIGIN: origin, CLI_AUTH_SECRET: `${fresh},${old}` });
   const after = await running(t, { CLI_AUTH_ORIGIN: origin, CLI_AUTH_SECRET: fresh });
-  const session = { ...ada, headers: { origin } };
+  const session = { ...(await signIn(before)), headers: { origin } };
   const start = await approvedAt(before, session);
   const { refresh_token: first } = await tokens(await redeem(during, start));
   const { refresh_token: kept } = await tokens(await redeem(before, start));
@@ -82,6 +80,7 @@ test("secrets are rotated: the old one opens while it is listed, and no longer",
 test("another app with the same secret and the same instance: its values are not ours", async (t) => {
   const [one, two] = [await running(t, {}), await running(t, {})];
   assert.notEqual(one.origin, two.origin);
+  const ada = await signIn(one);
   const approval = await approved(one, ada);
   await refusedGrant(await redeem(two, approval), "a code of the other app");
   const { refresh_token } = await tokens(await redeem(one, approval));
@@ -99,7 +98,7 @@ test("another instance behind the same address: its values are not ours", async 
   });
   const metadata = await (await fetch(`${two.origin}/.well-known/oauth-authorization-server`)).json();
   assert.equal(metadata.jwks_uri, "https://app.acme.dev/__clerk/.well-known/jwks.json");
-  const approval = await approvedAt(one, { ...ada, headers: { origin } });
+  const approval = await approvedAt(one, { ...(await signIn(one)), headers: { origin } });
   await refusedGrant(await redeem(two, approval), "a code for the other instance");
   const { refresh_token } = await tokens(await redeem(one, approval));
   await refusedGrant(await refresh(two, refresh_token), "a refresh token for the other instance");
@@ -118,7 +117,7 @@ async function approvedAt(app, session) {
 
 test("how long a token lives is the operator's word", async (t) => {
   const app = await running(t, { CLI_AUTH_TOKEN_SECONDS: "60" });
-  const { access_token, expires_in } = await signedInTokens(app, ada);
+  const { access_token, expires_in } = await signedInTokens(app, await signIn(app));
   assert.ok(expires_in > 50 && expires_in <= 60, String(expires_in));
   const { iat, exp } = claimsOf(access_token);
   assert.equal(exp - iat, 60);
@@ -126,7 +125,7 @@ test("how long a token lives is the operator's word", async (t) => {
 
 test("tokens from a template; the session still decides about the organisation", async (t) => {
   const app = await running(t, { CLI_AUTH_TEMPLATE: "cli_session_token" });
-  const session = await signIn(clerk);
+  const session = await signIn(app);
   const { access_token, refresh_token, expires_in } = await signedInTokens(app, session);
   const { sub, sid, exp } = claimsOf(access_token);
   assert.deepEqual([sub, sid], [session.user, undefined], "a template token names no session");
@@ -170,7 +169,7 @@ describe("a KV store", () => {
     const origin = "https://app.acme.dev";
     const settings = { CLI_AUTH_ORIGIN: origin, CLI_AUTH_STORE: store.url, CLI_AUTH_STORE_TOKEN: token };
     const [one, two] = [await running(t, settings), await running(t, settings)];
-    const session = { ...ada, headers: { origin } };
+    const session = { ...(await signIn(one)), headers: { origin } };
 
     const approval = await approvedAt(one, session);
     const { refresh_token: first } = await tokens(await redeem(one, approval));
@@ -191,6 +190,7 @@ describe("a KV store", () => {
   test("that does not answer is 503, never yes; afterwards the same values work", async (t) => {
     const store = await kv(t);
     const app = await running(t, { CLI_AUTH_STORE: store.url, CLI_AUTH_STORE_TOKEN: token });
+    const ada = await signIn(app);
     const approval = await approved(app, ada);
     const { refresh_token } = await signedInTokens(app, ada);
     const rows = [
@@ -225,6 +225,9 @@ describe("a KV store", () => {
 });
 
 test("a Clerk that answers nonsense is one that does not answer; another person's token is refused", async (t) => {
+  const origin = "https://app.acme.dev";
+  const real = await running(t, { CLI_AUTH_ORIGIN: origin });
+  const ada = await signIn(real);
   const jwt = (claims) => `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
   const good = {
     sub: ada.user,
@@ -241,11 +244,8 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
     response.setHeader("content-type", "application/json");
     response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
   });
-  const real = await running(t, { CLI_AUTH_ORIGIN: "https://app.acme.dev" });
-  const app = await running(t, { CLI_AUTH_ORIGIN: "https://app.acme.dev", CLERK_API_URL: backend });
-  const { refresh_token } = await tokens(
-    await redeem(real, await approvedAt(real, { ...ada, headers: { origin: "https://app.acme.dev" } })),
-  );
+  const app = await running(t, { CLI_AUTH_ORIGIN: origin, CLERK_API_URL: backend });
+  const { refresh_token } = await tokens(await redeem(real, await approvedAt(real, { ...ada, headers: { origin } })));
   answers = {};
   await tokens(await refresh(app, refresh_token));
 
@@ -296,6 +296,9 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
 });
 
 test("a template that leaves the organisation out: the session is asked once more", async (t) => {
+  const origin = "https://app.acme.dev";
+  const real = await running(t, { CLI_AUTH_ORIGIN: origin });
+  const ada = await signIn(real);
   const exp = Math.floor(Date.now() / 1000) + 600;
   const token = `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify({ sub: ada.user, exp })).toString("base64url")}.x`;
   let asked = 0;
@@ -308,8 +311,6 @@ test("a template that leaves the organisation out: the session is asked once mor
     const organization = asked % 2 ? ada.organization : second;
     response.end(JSON.stringify({ status: "active", user_id: ada.user, last_active_organization_id: organization }));
   });
-  const origin = "https://app.acme.dev";
-  const real = await running(t, { CLI_AUTH_ORIGIN: origin });
   const app = await running(t, { CLI_AUTH_ORIGIN: origin, CLERK_API_URL: backend, CLI_AUTH_TEMPLATE: "plain" });
   const { refresh_token } = await tokens(await redeem(real, await approvedAt(real, { ...ada, headers: { origin } })));
   await tokens(await refresh(app, refresh_token));
@@ -333,7 +334,7 @@ test("wrong settings: everything is refused, the variable is named, its value is
       await post(app, "/api/cli-auth/token", { ...client, grant_type: "refresh_token", refresh_token: "x" }),
       await post(app, "/api/cli-auth/revoke", { ...client, token: "x" }),
     ];
-    const page = await openPage(app, asking().params, ada);
+    const page = await openPage(app, asking().params, await signIn(app));
     assertPageHeaders(page, "'self'", name);
     for (const answer of [...answers, page]) {
       const text = await answer.text();

@@ -39,7 +39,7 @@ for (const mode of ["none", "memory"]) {
     before(async () => {
       clerk = await clerkForTests();
       app = await startApp(clerk, { CLI_AUTH_STORE: stored ? "memory" : undefined });
-      ada = await signIn(clerk);
+      ada = await signIn(app);
     });
     after(async () => {
       await app?.stop();
@@ -113,7 +113,7 @@ for (const mode of ["none", "memory"]) {
     });
 
     test("the personal account is a grant of its own", async () => {
-      const bob = await signIn(clerk, { user: "bob@acme.dev", organization: "" });
+      const bob = await signIn(app, { user: "bob@acme.dev", organization: "" });
       const { access_token, refresh_token, email } = await signedInTokens(app, bob);
       assert.equal(email, "bob@acme.dev");
       assert.equal(claimsOf(access_token).o, undefined);
@@ -360,7 +360,7 @@ for (const mode of ["none", "memory"]) {
 
     test("a session that is not active gives nothing, and everything again if it is", async () => {
       for (const status of statuses) {
-        const session = await signIn(clerk);
+        const session = await signIn(app);
         const { refresh_token } = await signedInTokens(app, session);
         const approval = await approved(app, session);
         await clerk.control("/session", { session: session.session, status });
@@ -377,7 +377,7 @@ for (const mode of ["none", "memory"]) {
     });
 
     test("the organisation was switched in the web app: the grant is of the other one", async () => {
-      const session = await signIn(clerk);
+      const session = await signIn(app);
       const { refresh_token } = await signedInTokens(app, session);
       const approval = await approved(app, session);
       const minted = async () => {

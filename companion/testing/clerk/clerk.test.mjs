@@ -100,6 +100,27 @@ test("a browser that Clerk does not know goes through a handshake and is known a
   assert.equal(once.status, 404, "a nonce works once");
 });
 
+test("a handshake brings the session of a browser that is known, in a token that names no page", async () => {
+  const { cookies, session } = await control("/sign-in", { user: "ada@acme.dev", origin: app });
+  const azp = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url")).azp;
+  assert.equal(azp(cookies.__session), app, "a token that a page asked for names it");
+  const { token } = await control("/token", { kind: "session", session, claims: { exp: 1_700_000_000 } });
+  const old = { ...cookies, __session: token, [`__session_${ready.cookieSuffix}`]: token };
+  const state = await judged({ cookie: cookieHeader(old), ...page });
+  assert.equal(state.status, "handshake", state.reason);
+  const away = new URL(state.headers.get("location"));
+  const back = new URL((await throughProxy(away.pathname + away.search)).headers.location);
+  const resolved = await judged({ cookie: cookieHeader(old), ...page }, {}, back.pathname + back.search);
+  const fresh = resolved.headers.getSetCookie().find((line) => line.startsWith("__session="));
+  const [, jwt] = /^__session=([^;]+)/.exec(fresh);
+  assert.equal(azp(jwt), undefined);
+  const again = await judged({
+    cookie: cookieHeader({ ...cookies, __session: jwt, [`__session_${ready.cookieSuffix}`]: jwt }),
+    ...page,
+  });
+  assert.equal(again.toAuth().sessionId, session, "to Clerk's code it is a session all the same");
+});
+
 test("a handshake leads to apps of this machine only", async () => {
   const answer = await throughProxy("/v1/client/handshake?redirect_url=https%3A%2F%2Fapp.acme.dev%2F");
   assert.equal(answer.status, 422);

@@ -24,7 +24,8 @@ export function controlRoutes(world, journal) {
       journal.reset();
     }),
     // {user, organization?, seconds?, origin?, browser?}: a signed-in session without a browser. `seconds` is how long
-    // the token in the cookie lives; Clerk's own live for 60. `browser` is the __clerk_db_jwt of an earlier answer.
+    // the token in the cookie lives; Clerk's own live for 60. `origin` is the page that it names (azp), none if it is
+    // left out, as after a handshake. `browser` is the __clerk_db_jwt of an earlier answer.
     post("sign-in", ({ user, organization, seconds = 600, origin, browser: known }) => {
       const browser = world.browsers.get(known) ?? world.newBrowser();
       const session = world.startSession(

@@ -246,7 +246,7 @@ export function frontendRoutes(world, packages) {
         if (!isLocal(back)) throw new Refusal(422, "redirect_url_invalid", "not an app of this machine");
         const known = world.browsers.get(url.searchParams.get("__clerk_db_jwt"));
         const target = new URL(back);
-        const nonce = world.handshake(known ?? world.newBrowser(), target.origin);
+        const nonce = world.handshake(known ?? world.newBrowser());
         target.searchParams.set("__clerk_handshake_nonce", nonce);
         return { status: 307, headers: { location: target.href } };
       },

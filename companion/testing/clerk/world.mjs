@@ -253,12 +253,15 @@ export class World {
     return token;
   }
 
-  /** Answers a handshake: the cookies to set, fetched once by the app's server. */
-  handshake(browser, origin) {
+  /**
+   * Answers a handshake: the cookies to set, fetched once by the app's server. A browser sends no Origin with a
+   * navigation, so the token in them names no page (azp).
+   */
+  handshake(browser) {
     const nonce = randomUUID();
     this.handshakes.set(
       nonce,
-      Object.entries(this.cookies(browser, { origin })).map(([name, value]) =>
+      Object.entries(this.cookies(browser)).map(([name, value]) =>
         value === "" ? `${name}=; Path=/; Max-Age=0; SameSite=Lax` : `${name}=${value}; Path=/; SameSite=Lax`,
       ),
     );

@@ -22,6 +22,35 @@ async function arriveSignedIn(stage, profile, user, options = {}) {
   return answer;
 }
 
+/** The cookies with another session token. */
+function withSession(cookies, token) {
+  return Object.fromEntries(
+    Object.entries(cookies).map(([name, value]) => [name, name.startsWith("__session") ? token : value]),
+  );
+}
+
+/** A token of the session that is over. */
+async function expired(stage, session) {
+  const now = Math.floor(Date.now() / 1000);
+  const past = { iat: now - 3600, nbf: now - 3610, exp: now - 3540 };
+  return (await stage.control("/token", { kind: "session", session, origin: stage.app, claims: past })).token;
+}
+
+/** The page that the browser's session cookie names. */
+async function azpOf(profile) {
+  const cookies = await profile.context.cookies(profile.stage.app);
+  return claims(cookies.find(({ name }) => name === "__session").value).azp;
+}
+
+/** Keeps scripts from changing the app's cookies, until a page of it has put "thawed" into its storage. */
+function freezeCookies(profile) {
+  return profile.context.addInitScript((app) => {
+    if (location.origin !== app || localStorage.getItem("thawed")) return;
+    const own = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
+    Object.defineProperty(document, "cookie", { get: () => own.get.call(document), set: () => {} });
+  }, profile.stage.app);
+}
+
 /** Waits for a program and demands its exit status. */
 async function ended(child, status = 0) {
   const got = await child.exit;
@@ -376,16 +405,10 @@ export const scenarios = [
       const clone = person.clone();
       const page = await profile.open(await person.address(clone));
       const { approve } = await consent(page, bob.email);
-      const now = Math.floor(Date.now() / 1000);
-      const past = { iat: now - 3600, nbf: now - 3610, exp: now - 3540 };
-      const { token } = await stage.control("/token", { kind: "session", session, claims: past });
+      const token = await expired(stage, session);
       // A machine that sleeps runs no script. Clerk's would write a fresh cookie over the old one, every 1.5 s.
       await page.evaluate(() => Object.defineProperty(document, "cookie", { get: () => "", set: () => {} }));
-      await profile.setCookies(
-        Object.fromEntries(
-          Object.keys(cookies).map((name) => [name, name.startsWith("__session") ? token : cookies[name]]),
-        ),
-      );
+      await profile.setCookies(withSession(cookies, token));
       const asked = page.waitForRequest(`${stage.app}/api/cli-auth/approve`);
       await approve.click();
       assert.match((await (await asked).allHeaders()).cookie, new RegExp(token), "the old cookie was sent");
@@ -395,6 +418,128 @@ export const scenarios = [
       await listenerSays(page, "You are signed in");
       await ended(clone);
       await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "handshake",
+    what: "the cookie is over and Clerk's handshake renews it, for no page: renewed once more by the page's script",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "handshake");
+      const { session, cookies } = await arriveSignedIn(stage, profile, bob);
+      await profile.setCookies(withSession(cookies, await expired(stage, session)));
+      const clone = person.clone();
+      const page = await profile.context.newPage();
+      const handshake = page.waitForRequest(`${stage.clerk.issuer}/v1/client/handshake?**`);
+      await page.goto(await person.address(clone));
+      await handshake;
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "no-azp",
+    what: "a cookie that names no page, or another app of this machine: the question comes without a click",
+    async run(stage, profile) {
+      for (const [name, origin] of [
+        ["no-azp", undefined],
+        ["other-azp", "http://localhost:1"],
+      ]) {
+        const person = await Person.at(stage, name);
+        await arriveSignedIn(stage, profile, bob, { origin });
+        const clone = person.clone();
+        const page = await profile.open(await person.address(clone));
+        const { approve } = await consent(page, bob.email);
+        assert.equal(await azpOf(profile), stage.app, "the cookie names this app now");
+        await approve.click();
+        await listenerSays(page, "You are signed in");
+        await ended(clone);
+        await keeps(stage, person, bob);
+      }
+    },
+  },
+  {
+    name: "no-azp-approve",
+    what: "the cookie has lost its page while the question was open: Approve comes back to it, and then works",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "no-azp-approve");
+      const { session, cookies } = await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      const { approve } = await consent(page, bob.email);
+      await page.evaluate(() => Object.defineProperty(document, "cookie", { get: () => "", set: () => {} }));
+      const { token } = await stage.control("/token", { kind: "session", session });
+      await profile.setCookies(withSession(cookies, token));
+      const asked = page.waitForRequest(`${stage.app}/api/cli-auth/approve`);
+      await approve.click();
+      assert.match((await (await asked).allHeaders()).cookie, new RegExp(token), "that cookie was sent");
+      await page.waitForURL(`${stage.app}/cli-auth?**`);
+      assert.equal(clone.ended, false, "nothing was approved");
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "no-renewal",
+    what: "Clerk renews nothing, or again for no page: the page says so, and the next attempt works",
+    slow: true, // Clerk's script tries again for a quarter of a minute
+    async run(stage, profile) {
+      const person = await Person.at(stage, "no-renewal");
+      const { session } = await arriveSignedIn(stage, profile, bob, { origin: undefined });
+      const clone = person.clone();
+      const tokens = `${stage.clerk.issuer}/v1/client/sessions/${session}/tokens?**`;
+      await profile.context.route(tokens, (route) => route.abort());
+      // Clerk's script itself brings a good token when it starts, which it must not here.
+      await freezeCookies(profile);
+      const page = await profile.open(await person.address(clone));
+      const again = page.getByRole("link", { name: /try again/i });
+      await page.getByRole("alert").filter({ hasText: "Clerk does not answer" }).waitFor();
+      await profile.shoot(page, "no-renewal");
+
+      await profile.context.unroute(tokens);
+      await again.click();
+      await page.getByRole("alert").filter({ hasText: "does not say that it is for localhost" }).waitFor();
+      assert.equal(new URL(page.url()).searchParams.get("renewed"), "1", "it was asked once and not for ever");
+      await profile.shoot(page, "no-azp");
+
+      await page.evaluate(() => localStorage.setItem("thawed", "1"));
+      await again.click();
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "stolen-token",
+    what: "a browser with nothing but a stolen token in its cookie gets the sign-in form",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "stolen-token");
+      const { session } = await stage.control("/sign-in", { user: bob.email, origin: stage.app });
+      const { token } = await stage.control("/token", { kind: "session", session, seconds: 600 });
+      const { cookies } = await stage.control("/browser");
+      const now = String(Math.floor(Date.now() / 1000) - 10);
+      const stolen = Object.fromEntries(
+        Object.keys(cookies).map((name) => {
+          if (name.startsWith("__session")) return [name, token];
+          return [name, name.startsWith("__client_uat") ? now : cookies[name]];
+        }),
+      );
+      await profile.setCookies(stolen);
+      const login = person.helper("login", "acme");
+      const page = await profile.open(await person.address(login));
+      await page.locator("input[name=identifier]").waitFor();
+      assert.equal(await page.getByText(bob.email).count(), 0, "whose token it is stays unsaid");
+      assert.equal(await page.getByRole("button", { name: "Approve" }).count(), 0);
+      // The thief's own account is served, and nobody else's.
+      await signIn(page, ada.email, ada.password);
+      await (await consent(page, ada.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(login);
+      await keeps(stage, person, ada);
     },
   },
   {
