@@ -5,7 +5,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { decodeJwt } from "jose";
 import { account, activeSession, ClerkUnavailable, mintToken } from "./clerk";
 import type { AuthorizeRequest } from "./request";
-import { invalidGrant } from "./respond";
+import { invalidGrant, OAuthError } from "./respond";
 import {
   type Grant,
   now,
@@ -104,6 +104,10 @@ async function mint(settings: Settings, grant: Grant): Promise<{ jwt: string; ex
   const jwt = await mintToken(settings, grant.sid);
   const claims = readClaims(jwt);
   if (claims.sub !== grant.sub) throw invalidGrant();
+  if (claims.azp === settings.origin) {
+    // As a cookie such a token would be a browser's own to us, and whoever saw it could approve a grant with it.
+    throw new OAuthError(500, "server_error", "Clerk's token names this app's pages (azp), which no page asked for");
+  }
   if (settings.template && claims.org === undefined) {
     // A template may leave the organisation out. Then the session shows whether it was switched in between.
     const session = await activeSession(settings, grant.sid);
@@ -117,11 +121,17 @@ async function mint(settings: Settings, grant: Grant): Promise<{ jwt: string; ex
 }
 
 // The signature is the receiving server's to check: this token came from Clerk over TLS a moment ago.
-function readClaims(jwt: string): { sub: string | undefined; org: string | undefined; exp: number } {
+function readClaims(jwt: string) {
   try {
-    const { sub, exp, o, org_id: orgId } = decodeJwt<{ o?: { id?: unknown }; org_id?: unknown }>(jwt);
+    const {
+      sub,
+      exp,
+      azp,
+      o,
+      org_id: orgId,
+    } = decodeJwt<{ azp?: unknown; o?: { id?: unknown }; org_id?: unknown }>(jwt);
     const org = o?.id ?? orgId;
-    return { sub, org: typeof org === "string" ? org : undefined, exp: exp ?? 0 };
+    return { sub, azp, org: typeof org === "string" ? org : undefined, exp: exp ?? 0 };
   } catch {
     throw new ClerkUnavailable("a token that is not a JWT");
   }

@@ -251,6 +251,7 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
 
   const unavailable = [503, "temporarily_unavailable"];
   const grant = [400, "invalid_grant"];
+  const wrong = [500, "server_error"];
   const rows = [
     [{ sessions: "<html>" }, unavailable, "a page in place of JSON"],
     [{ sessions: "" }, unavailable, "nothing"],
@@ -270,6 +271,7 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
     [{ tokens: { jwt: jwt({ ...good, sub: undefined }) } }, grant, "a token without a subject"],
     [{ tokens: { jwt: jwt({ ...good, o: { id: "org_2other" } }) } }, grant, "a token in another organisation"],
     [{ tokens: { jwt: jwt({ ...good, o: undefined }) } }, grant, "a token in none"],
+    [{ tokens: { jwt: jwt({ ...good, azp: origin }) } }, wrong, "a token that could pass for a browser's own"],
     [{ tokens: { jwt: jwt({ ...good, o: undefined, org_id: "org_2other" }) } }, grant, "the same in the older form"],
   ];
   for (const [change, [status, error], why] of rows) {
