@@ -57,9 +57,29 @@ function isHttpsOrLoopback(url: URL): boolean {
 function readSecrets(value: string | undefined): string[] {
   const secrets = required("CLI_AUTH_SECRET", value).split(",");
   if (secrets.some((secret) => secret.trim().length < 32)) {
-    throw new SettingsError("CLI_AUTH_SECRET must be secrets of at least 32 characters each, separated by commas");
+    throw new SettingsError(
+      `CLI_AUTH_SECRET must be secrets of at least 32 characters each, separated by commas; ${MAKE}`,
+    );
+  }
+  if (secrets.some((secret) => isTyped(secret.trim()))) {
+    throw new SettingsError(`CLI_AUTH_SECRET has a secret that repeats itself and can be guessed; ${MAKE}`);
   }
   return secrets.map((secret) => secret.trim());
+}
+
+const MAKE = "make one with: openssl rand -hex 32";
+
+// Whoever guesses a secret makes grants of their own, and can try guesses at home on one sealed value. This finds what
+// was typed to fill the length: few different characters, one of them more often than all others, a piece over and
+// over. Of 32 random hexadecimal digits not one in a million is refused. It cannot find a sentence out of a book.
+function isTyped(secret: string): boolean {
+  const counts = new Map<string, number>();
+  for (const character of secret) counts.set(character, (counts.get(character) ?? 0) + 1);
+  if (counts.size < 8 || Math.max(...counts.values()) * 2 > secret.length) return true;
+  for (let piece = 1; piece * 2 <= secret.length; piece++) {
+    if (secret.slice(piece) === secret.slice(0, -piece)) return true;
+  }
+  return false;
 }
 
 function readTokenSeconds(value: string | undefined): number {

@@ -325,6 +325,7 @@ test("wrong settings: everything is refused, the variable is named, its value is
   const rows = [
     ["CLI_AUTH_ORIGIN", undefined],
     ["CLI_AUTH_SECRET", "short and secret"],
+    ["CLI_AUTH_SECRET", "a".repeat(32)],
     ["CLI_AUTH_STORE", "redis://u:private@kv"],
     ["CLERK_SECRET_KEY", ""],
   ];

@@ -1,6 +1,7 @@
 // The settings: what an operator may write, and that every mistake is named without its value.
 
 import assert from "node:assert/strict";
+import { randomBytes, randomUUID } from "node:crypto";
 import { after, test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
@@ -10,9 +11,10 @@ const { issuerOfKey, readSettings, SettingsError } = library.load("settings");
 
 process.env.NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY = "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ";
 delete process.env.NEXT_PUBLIC_CLERK_PROXY_URL;
+const [secret, other] = ["9f86d081884c7d659a2feaa0c55ad015", "Zm9yIHRoZSB0ZXN0cywgYW5kIGZvciBub3RoaW5n"];
 const good = {
   CLI_AUTH_ORIGIN: "https://app.acme.dev",
-  CLI_AUTH_SECRET: "s".repeat(32),
+  CLI_AUTH_SECRET: secret,
   CLERK_SECRET_KEY: "sk_test_x",
 };
 
@@ -20,7 +22,7 @@ test("the defaults", () => {
   assert.deepEqual(readSettings(good), {
     origin: "https://app.acme.dev",
     clerk: "https://noted-lab-42.clerk.accounts.dev",
-    secrets: ["s".repeat(32)],
+    secrets: [secret],
     tokenSeconds: 600,
     template: "",
     store: { kind: "none" },
@@ -29,8 +31,13 @@ test("the defaults", () => {
 });
 
 test("what may be set", () => {
-  const secrets = readSettings({ ...good, CLI_AUTH_SECRET: `${"a".repeat(32)}, ${"b".repeat(40)}` }).secrets;
-  assert.deepEqual(secrets, ["a".repeat(32), "b".repeat(40)]);
+  const { secrets } = readSettings({ ...good, CLI_AUTH_SECRET: `${secret}, ${other}` });
+  assert.deepEqual(secrets, [secret, other]);
+  for (let made = 0; made < 2000; made++) {
+    for (const text of [randomBytes(16).toString("hex"), randomBytes(24).toString("base64"), randomUUID()]) {
+      assert.deepEqual(readSettings({ ...good, CLI_AUTH_SECRET: text }).secrets, [text]);
+    }
+  }
   for (const origin of ["http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000", "https://a.b:8443"]) {
     assert.equal(readSettings({ ...good, CLI_AUTH_ORIGIN: origin }).origin, origin);
   }
@@ -55,9 +62,18 @@ test("what may not be set", () => {
     ["CLI_AUTH_ORIGIN", "app.acme.dev", "no scheme"],
     ["CLI_AUTH_ORIGIN", "file:///x", "another scheme"],
     ["CLI_AUTH_SECRET", undefined, "anybody could make grants"],
-    ["CLI_AUTH_SECRET", "s".repeat(31), "too short"],
-    ["CLI_AUTH_SECRET", `${"s".repeat(32)},short`, "the second one too short"],
-    ["CLI_AUTH_SECRET", `${"s".repeat(32)},`, "an empty one"],
+    ["CLI_AUTH_SECRET", secret.slice(1), "too short"],
+    ["CLI_AUTH_SECRET", `${secret},short`, "the second one too short"],
+    ["CLI_AUTH_SECRET", `${secret},`, "an empty one"],
+    ["CLI_AUTH_SECRET", "a".repeat(32), "one letter"],
+    ["CLI_AUTH_SECRET", "a".repeat(4000), "one letter, often"],
+    ["CLI_AUTH_SECRET", `${secret},${"a".repeat(32)}`, "the second one is one letter"],
+    ["CLI_AUTH_SECRET", "0123456".repeat(5), "seven characters"],
+    ["CLI_AUTH_SECRET", "ab".repeat(16), "two letters"],
+    ["CLI_AUTH_SECRET", "changeme".repeat(4), "a word over and over"],
+    ["CLI_AUTH_SECRET", "0123456789abcdef".repeat(2), "all digits, twice"],
+    ["CLI_AUTH_SECRET", `${"my-dog-is-named-max-".repeat(2)}my`, "a sentence that begins again"],
+    ["CLI_AUTH_SECRET", `${"x".repeat(30)}bcdefgh1234567`, "mostly one letter"],
     ["CLI_AUTH_SECRET", ` ${" ".repeat(40)}`, "spaces"],
     ["CLI_AUTH_TOKEN_SECONDS", "59", "too short"],
     ["CLI_AUTH_TOKEN_SECONDS", "3601", "too long"],

@@ -12,7 +12,7 @@ const { readLimited } = library.load("read");
 Object.assign(process.env, {
   NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ",
   CLI_AUTH_ORIGIN: "https://app.acme.dev",
-  CLI_AUTH_SECRET: "s".repeat(32),
+  CLI_AUTH_SECRET: "9f86d081884c7d659a2feaa0c55ad015",
   CLERK_SECRET_KEY: "sk_test_x",
   CLERK_API_URL: "http://127.0.0.1:1", // never asked here
 });
