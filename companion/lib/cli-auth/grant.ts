@@ -74,23 +74,22 @@ function verifies(verifier: string, code: SealedCode): boolean {
 
 async function redeem(settings: Settings, store: Store | undefined, sealed: Sealed): Promise<Tokens> {
   if (store) {
-    if (await store.has(revokedKey(sealed))) throw invalidGrant();
-    if (await store.has(usedKey(sealed))) return reused(store, sealed);
+    if (await store.has({ kind: "revoked", of: sealed })) throw invalidGrant();
+    if (await store.has({ kind: "used", of: sealed })) return reused(store, sealed);
   }
   const session = await activeSession(settings, sealed.sid);
   if (!session || session.sub !== sealed.sub || session.org !== sealed.org) throw invalidGrant();
 
   const [minted, email] = await Promise.all([mint(settings, sealed), primaryEmail(settings, sealed.sub)]);
-  const { family, sid, sub, org } = sealed;
-  const refresh = await sealRefresh(
-    settings,
-    { family, sid, sub, org },
-    Math.min(now() + REFRESH_LIFE, session.expiresAt),
-  );
+  const { family, generation, sid, sub, org } = sealed;
+  const end = Math.min(now() + REFRESH_LIFE, session.expiresAt);
+  const refresh = await sealRefresh(settings, { family, generation: generation + 1, sid, sub, org }, end);
 
   // Taken last, and in one step: a fault on the way leaves the token as good as it was, and of two that come at the
   // same moment one is the second.
-  if (store && !(await store.take(usedKey(sealed), sealed.exp - now() + SLACK))) return reused(store, sealed);
+  // It is remembered for as long as what comes of it lives, so that a grant which lives has its place in a store.
+  const remembered = Math.max(sealed.exp, end) - now() + SLACK;
+  if (store && !(await store.take({ kind: "used", of: sealed }, remembered))) return reused(store, sealed);
   return {
     access_token: minted.jwt,
     token_type: "Bearer",
@@ -152,14 +151,6 @@ async function reused(store: Store, sealed: Sealed): Promise<never> {
   throw invalidGrant();
 }
 
-async function revokeFamily(store: Store, { family }: Sealed): Promise<void> {
-  await store.take(revokedKey({ family }), REFRESH_LIFE + SLACK);
-}
-
-function usedKey({ jti }: { jti: string }): string {
-  return `used:${jti}`;
-}
-
-function revokedKey({ family }: { family: string }): string {
-  return `revoked:${family}`;
+async function revokeFamily(store: Store, sealed: Sealed): Promise<void> {
+  await store.take({ kind: "revoked", of: sealed }, REFRESH_LIFE + SLACK);
 }

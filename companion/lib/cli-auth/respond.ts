@@ -3,7 +3,7 @@
 import { ClerkUnavailable } from "./clerk";
 import { BadParameter } from "./request";
 import { SettingsError } from "./settings";
-import { StoreError } from "./store";
+import { StoreError, StoreFull } from "./store";
 
 /** An error with the code that the helper decides by. */
 export class OAuthError extends Error {
@@ -50,9 +50,12 @@ export function toOAuthError(error: unknown): OAuthError {
   if (error instanceof BadParameter) return invalidRequest(error.message);
   if (error instanceof ClerkUnavailable || error instanceof StoreError) {
     console.error(`cli-auth: ${error.message}`);
-    const wait = error instanceof ClerkUnavailable ? error.retryAfter : 5;
-    const what = error instanceof ClerkUnavailable ? "Clerk" : "the store";
-    return new OAuthError(503, "temporarily_unavailable", `${what} does not answer`, { "retry-after": String(wait) });
+    const wait = error instanceof ClerkUnavailable ? error.retryAfter : error instanceof StoreFull ? 60 : 5;
+    const what =
+      error instanceof StoreFull
+        ? "the store has no room for another sign-in"
+        : `${error instanceof ClerkUnavailable ? "Clerk" : "the store"} does not answer`;
+    return new OAuthError(503, "temporarily_unavailable", what, { "retry-after": String(wait) });
   }
   if (error instanceof SettingsError) {
     console.error(`cli-auth: ${error.message}`);

@@ -10,8 +10,8 @@ export type Kind = "code" | "refresh";
 /** What a person has approved: this session of this user, in this organisation (empty: the personal account). */
 export type Grant = { family: string; sid: string; sub: string; org: string };
 
-/** A grant that was sealed. family is shared by a code and every refresh token that comes of it. */
-export type Sealed = Grant & { jti: string; exp: number };
+/** A grant that was sealed. family is shared by a code, generation 0, and every refresh token that comes of it. */
+export type Sealed = Grant & { generation: number; jti: string; exp: number };
 
 /** A sealed code, bound to the challenge and the port that it was asked with. */
 export type SealedCode = Sealed & { challenge: string; port: number };
@@ -33,10 +33,10 @@ export function now(): number {
 }
 
 export function sealCode(settings: Settings, grant: Grant, bound: { challenge: string; port: number }, exp: number) {
-  return seal(settings, "code", { ...grant, ...bound }, exp);
+  return seal(settings, "code", { ...grant, ...bound, generation: 0 }, exp);
 }
 
-export function sealRefresh(settings: Settings, grant: Grant, exp: number) {
+export function sealRefresh(settings: Settings, grant: Grant & { generation: number }, exp: number) {
   return seal(settings, "refresh", { ...grant }, exp);
 }
 
@@ -86,11 +86,11 @@ async function open(settings: Settings, kind: Kind, value: string): Promise<Reco
 // Only this app can have sealed what opens; the types are checked all the same, because a later release may seal
 // others.
 function grantOf(claims: Record<string, unknown>): Sealed {
-  const { jti, family, iat, exp, aud, sid, sub, org } = claims;
+  const { jti, family, generation, iat, exp, aud, sid, sub, org } = claims;
   if (!isId(jti) || !isId(family) || !isId(sid) || !isId(sub) || !(org === "" || isId(org))) throw new Unsealable();
   if (typeof aud !== "string" || !isInteger(exp) || !isInteger(iat)) throw new Unsealable();
-  if (iat > now() + CLOCK_SKEW) throw new Unsealable();
-  return { jti, family, sid, sub, org, exp };
+  if (iat > now() + CLOCK_SKEW || !isInteger(generation) || generation < 0) throw new Unsealable();
+  return { jti, family, generation, sid, sub, org, exp };
 }
 
 function isId(value: unknown): value is string {

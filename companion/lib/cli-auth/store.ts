@@ -2,16 +2,28 @@
 // it; a database table with a unique key serves as well. A store that does not answer is an error, never "not there".
 
 import { readLimited } from "./read";
+import type { Sealed } from "./seal";
 import type { Settings } from "./settings";
 
+/** What is remembered: that this code or refresh token was used, or that all of its family is revoked. */
+export type Mark = { kind: "used" | "revoked"; of: Pick<Sealed, "jti" | "sub" | "family" | "generation"> };
+
 export interface Store {
-  /** Remembers the key for so many seconds. True for the first caller, false for every later one. */
-  take(key: string, seconds: number): Promise<boolean>;
-  /** Whether the key has been taken. */
-  has(key: string): Promise<boolean>;
+  /** Remembers the mark for so many seconds. True for the first caller, false for every later one. */
+  take(mark: Mark, seconds: number): Promise<boolean>;
+  /** Whether the mark has been taken. */
+  has(mark: Mark): Promise<boolean>;
+}
+
+/** The key of a mark, for a store that keeps each by itself. */
+export function keyOf({ kind, of }: Mark): string {
+  return kind === "used" ? `used:${of.jti}` : `revoked:${of.family}`;
 }
 
 export class StoreError extends Error {}
+
+/** The store has no room for another sign-in. What it remembers of the others it goes on remembering. */
+export class StoreFull extends StoreError {}
 
 /** The store that the settings name; undefined without one. */
 export function openStore(settings: Settings): Store | undefined {
@@ -20,33 +32,77 @@ export function openStore(settings: Settings): Store | undefined {
   return store.kind === "memory" ? memoryStore() : kvStore(store.url, store.token);
 }
 
-const MAX_KEYS = 100_000;
+const MAX_FAMILIES = 100_000;
+const MAX_FAMILIES_OF_ONE = 500; // people; so one of them fills a two-hundredth part of it
+const SWEEP_EVERY = 10_000; // ms
+
+// Of a family one generation is good at a time, so it is enough to know the last one that was used: all before it were.
+type Family = { used: number; revoked: boolean; until: number };
 
 /** A store for an app that is one process, which forgets when it ends. */
 function memoryStore(): Store {
-  // Each route is a bundle of its own, with its own copy of this module: the map has to be the process's.
-  const place = globalThis as { [MAP]?: Map<string, number> };
-  place[MAP] ??= new Map();
-  const until = place[MAP];
-  const has = (key: string) => (until.get(key) ?? 0) > Date.now();
-  return {
-    async take(key, seconds) {
-      if (has(key)) return false;
-      if (until.size >= MAX_KEYS) sweep(until);
-      if (until.size >= MAX_KEYS) throw new StoreError("the memory store is full");
-      until.set(key, Date.now() + seconds * 1000);
-      return true;
-    },
-    async has(key) {
-      return has(key);
-    },
-  };
+  // Each route is a bundle of its own, with its own copy of this module: the memory has to be the process's.
+  const place = globalThis as { [MEMORY]?: Memory };
+  place[MEMORY] ??= new Memory();
+  return place[MEMORY];
 }
 
-const MAP = Symbol.for("clerk-credential-helper/store/1");
+const MEMORY = Symbol.for("clerk-credential-helper/store/2");
 
-function sweep(until: Map<string, number>) {
-  for (const [key, end] of until) if (end <= Date.now()) until.delete(key);
+class Memory implements Store {
+  private people = new Map<string, Map<string, Family>>();
+  private size = 0;
+  private swept = 0;
+
+  async take(mark: Mark, seconds: number): Promise<boolean> {
+    if (this.knows(mark)) return false;
+    const { kind, of } = mark;
+    const family = this.find(of) ?? this.add(of);
+    if (kind === "used") family.used = of.generation;
+    else family.revoked = true;
+    family.until = Math.max(family.until, Date.now() + seconds * 1000);
+    return true;
+  }
+
+  async has(mark: Mark): Promise<boolean> {
+    return this.knows(mark);
+  }
+
+  private knows({ kind, of }: Mark): boolean {
+    const family = this.find(of);
+    if (!family) return false;
+    return kind === "used" ? family.used >= of.generation : family.revoked;
+  }
+
+  private find({ sub, family: name }: Mark["of"]): Family | undefined {
+    const family = this.people.get(sub)?.get(name);
+    return family && family.until > Date.now() ? family : undefined;
+  }
+
+  private add({ sub, family: name }: Mark["of"]): Family {
+    if (this.isFull(sub)) this.sweep();
+    if (this.isFull(sub)) throw new StoreFull("the memory store is full");
+    const family = { used: -1, revoked: false, until: 0 };
+    const families = this.people.get(sub) ?? new Map<string, Family>();
+    this.people.set(sub, families);
+    if (!families.has(name)) this.size += 1;
+    families.set(name, family);
+    return family;
+  }
+
+  private isFull(sub: string): boolean {
+    return this.size >= MAX_FAMILIES || (this.people.get(sub)?.size ?? 0) >= MAX_FAMILIES_OF_ONE;
+  }
+
+  private sweep() {
+    const now = Date.now();
+    if (now - this.swept < SWEEP_EVERY) return; // what is over can wait, and a full store must not cost much
+    this.swept = now;
+    for (const [sub, families] of this.people) {
+      for (const [name, { until }] of families) if (until <= now && families.delete(name)) this.size -= 1;
+      if (families.size === 0) this.people.delete(sub);
+    }
+  }
 }
 
 /** A Redis behind a REST interface in the style of Upstash and Vercel KV. */
@@ -70,14 +126,14 @@ export function kvStore(url: string, token: string): Store {
     throw new StoreError("the store does not answer");
   };
   return {
-    async take(key, seconds) {
-      const result = await command("SET", `cli-auth:${key}`, "1", "NX", "EX", String(seconds));
+    async take(mark, seconds) {
+      const result = await command("SET", `cli-auth:${keyOf(mark)}`, "1", "NX", "EX", String(seconds));
       if (result === "OK") return true;
       if (result === null) return false;
       throw new StoreError("the store's answer to SET is not understood");
     },
-    async has(key) {
-      const result = await command("EXISTS", `cli-auth:${key}`);
+    async has(mark) {
+      const result = await command("EXISTS", `cli-auth:${keyOf(mark)}`);
       if (result === 1) return true;
       if (result === 0) return false;
       throw new StoreError("the store's answer to EXISTS is not understood");

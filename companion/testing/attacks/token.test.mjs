@@ -50,6 +50,7 @@ for (const mode of ["none", "memory"]) {
     const sealed = (changes = {}) => ({
       jti: "forged_1",
       family: "family_1",
+      generation: 1,
       iat: now(),
       exp: now() + 60,
       iss: app.origin,
@@ -262,6 +263,9 @@ for (const mode of ["none", "memory"]) {
       [{ nbf: () => now() + 3600 }, "not yet"],
       [{ jti: undefined }, "without an id: it could not be remembered"],
       [{ family: undefined }, "without a family: it could not be revoked"],
+      [{ generation: undefined }, "without a generation: it could not be told from the one before it"],
+      [{ generation: "1" }, "a generation that is text"],
+      [{ generation: -1 }, "a generation before the code's"],
       [{ sid: undefined }, "without a session"],
       [{ sid: 5 }, "a session that is a number"],
       [{ sid: "../users/user_1" }, "a session that is a path"],
@@ -370,6 +374,16 @@ for (const mode of ["none", "memory"]) {
         await tokens(await refresh(app, refresh_token));
         await tokens(await redeem(app, approval));
       }
+    });
+
+    test("a refresh token of long ago", async () => {
+      const first = await signedInTokens(app, ada);
+      let last = await tokens(await refresh(app, first.refresh_token));
+      const old = last.refresh_token;
+      for (let times = 0; times < 20; times++) last = await tokens(await refresh(app, last.refresh_token));
+      if (!stored) return tokens(await refresh(app, old));
+      await refusedGrant(await refresh(app, old), "it was used 20 generations ago");
+      await refusedGrant(await refresh(app, last.refresh_token), "and everything that came of it is over");
     });
 
     test("a session that Clerk does not know", async () => {

@@ -9,7 +9,7 @@ after(library.remove);
 const { now, openCode, openRefresh, sealCode, sealRefresh, Unsealable } = library.load("seal");
 
 const settings = { origin: "https://app.acme.dev", clerk: "https://clerk.acme.dev", secrets: ["a".repeat(32)] };
-const grant = { family: "family_1", sid: "sess_1", sub: "user_1", org: "org_1" };
+const grant = { family: "family_1", generation: 3, sid: "sess_1", sub: "user_1", org: "org_1" };
 const bound = { challenge: "c".repeat(43), port: 49152 };
 const later = () => now() + 60;
 
@@ -18,7 +18,7 @@ test("a round trip keeps the grant", async () => {
     const refresh = await openRefresh(settings, await sealRefresh(settings, { ...grant, org }, later()));
     assert.deepEqual({ ...refresh, jti: 0, exp: 0 }, { ...grant, org, jti: 0, exp: 0 });
     const code = await openCode(settings, await sealCode(settings, { ...grant, org }, bound, later()));
-    assert.deepEqual({ ...code, jti: 0, exp: 0 }, { ...grant, org, ...bound, jti: 0, exp: 0 });
+    assert.deepEqual({ ...code, jti: 0, exp: 0 }, { ...grant, org, ...bound, generation: 0, jti: 0, exp: 0 });
   }
 });
 
@@ -118,6 +118,9 @@ test("every field has its type, also in a value that another release sealed", as
     [{ sid: "../users/user_2" }, "an id that is a path"],
     [{ sub: "user_1\n" }, "an id with a line break"],
     [{ family: undefined }, "no family"],
+    [{ generation: undefined }, "no generation"],
+    [{ generation: "3" }, "a word for a generation"],
+    [{ generation: -1 }, "a generation before the first"],
     [{ org: null }, "null for the personal account"],
     [{ org: { id: "org_1" } }, "an object for an id"],
   ];

@@ -7,7 +7,7 @@ import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
 after(library.remove);
-const { kvStore, openStore, StoreError } = library.load("store");
+const { kvStore, openStore, StoreError, StoreFull } = library.load("store");
 
 async function serve(t, answer) {
   const server = createServer(answer);
@@ -19,28 +19,79 @@ async function serve(t, answer) {
   return `http://127.0.0.1:${server.address().port}/`;
 }
 
+/** The mark of a refresh token, or of a code: generation 0. */
+const used = (family, generation = 0, sub = "user_1") => ({
+  kind: "used",
+  of: { sub, family, generation, jti: `${family}.${generation}` },
+});
+const revoked = (family, sub = "user_1") => ({ kind: "revoked", of: { sub, family, generation: 0, jti: "any" } });
+
 test("memory: taken once, for its time, by the whole process", async (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: 1_000_000 });
   const store = openStore({ store: { kind: "memory" } });
-  assert.equal(await store.has("a"), false);
-  assert.equal(await store.take("a", 60), true);
-  assert.equal(await store.take("a", 60), false);
-  assert.equal(await store.has("a"), true);
-  assert.equal(await openStore({ store: { kind: "memory" } }).has("a"), true, "each route opens its own");
-  assert.equal(await store.take("b", 60), true);
+  for (const mark of [used, revoked]) {
+    assert.equal(await store.has(mark("a")), false);
+    assert.equal(await store.take(mark("a"), 60), true);
+    assert.equal(await store.take(mark("a"), 60), false);
+    assert.equal(await store.has(mark("a")), true);
+    assert.equal(await openStore({ store: { kind: "memory" } }).has(mark("a")), true, "each route opens its own");
+    assert.equal(await store.take(mark("b"), 60), true);
+    assert.equal(await store.has(mark("a", mark === used ? 0 : "user_2", "user_2")), false, "another person's");
+  }
   t.mock.timers.tick(60_000);
-  assert.equal(await store.has("a"), false);
-  assert.equal(await store.take("a", 60), true);
+  for (const mark of [used, revoked]) {
+    assert.equal(await store.has(mark("a")), false);
+    assert.equal(await store.take(mark("a"), 60), true);
+  }
 });
 
-test("memory: full of live keys, it refuses instead of forgetting one", async (t) => {
+test("memory: 300 refreshes of one person are one entry, and each of them is remembered", async (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: 2_000_000 });
   const store = openStore({ store: { kind: "memory" } });
+  const before = store.size;
+  for (let at = 0; at < 300; at++) {
+    assert.equal(await store.has(used("long", at)), false);
+    assert.equal(await store.take(used("long", at), 60), true);
+  }
+  for (const at of [0, 1, 150, 299]) {
+    assert.equal(await store.has(used("long", at)), true, String(at));
+    assert.equal(await store.take(used("long", at), 60), false, String(at));
+  }
+  assert.equal(await store.has(used("long", 300)), false, "the one that was given out last");
+  assert.equal(store.size - before, 1);
+  assert.equal(await store.take(revoked("long"), 60), true);
+  assert.equal(store.size - before, 1, "nor is the revocation another");
+});
+
+test("memory: one person has a part of it, and all others go on", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: 3_000_000 });
+  const store = openStore({ store: { kind: "memory" } });
+  let room = 0;
   await assert.rejects(async () => {
-    for (let at = 0; at <= 100_000; at++) await store.take(`key ${at}`, 60);
-  }, StoreError);
+    for (; room <= 100_000; room++) await store.take(used(`mine ${room}`, 0, "user_greedy"), 60);
+  }, StoreFull);
+  assert.ok(room >= 100 && room <= 1000, `room for ${room}`);
+  assert.equal(await store.take(used("mine 0", 1, "user_greedy"), 60), true, "what is there goes on");
+  assert.equal(await store.take(revoked("mine 0", "user_greedy"), 60), true, "and can be ended");
+  assert.equal(await store.has(used("mine 1", 0, "user_greedy")), true, "nothing is forgotten for it");
+  assert.equal(await store.take(used("hers", 0, "user_modest"), 60), true);
+  t.mock.timers.tick(60_000);
+  assert.equal(await store.take(used("after", 0, "user_greedy"), 60), true, "what is over makes room");
+});
+
+test("memory: full of live entries, it refuses new ones instead of forgetting one", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: 4_000_000 });
+  const store = openStore({ store: { kind: "memory" } });
+  const person = (at) => `user_${at % 1000}`;
+  await assert.rejects(async () => {
+    for (let at = 0; at <= 100_000; at++) await store.take(used(`many ${at}`, 0, person(at)), 60);
+  }, StoreFull);
+  await assert.rejects(store.take(used("new", 0, "user_new"), 60), StoreFull);
+  assert.equal(await store.has(used("new", 0, "user_new")), false, "what was refused is not spent");
+  assert.equal(await store.take(used("many 7", 1, person(7)), 60), true, "what is there goes on");
+  assert.equal(await store.take(revoked("many 8", person(8)), 60), true, "and can be ended");
   t.mock.timers.tick(3_600_000);
-  assert.equal(await store.take("after", 60), true, "what is over makes room");
+  assert.equal(await store.take(used("after"), 60), true, "what is over makes room");
 });
 
 test("none is none", () => assert.equal(openStore({ store: { kind: "none" } }), undefined));
@@ -58,14 +109,19 @@ test("kv: the commands, and who sends them", async (t) => {
     response.end(JSON.stringify({ result: words[0] === "SET" ? (had ? null : "OK") : Number(had) }));
   });
   const store = kvStore(url, "secret");
-  assert.equal(await store.has("a"), false);
-  assert.equal(await store.take("a", 60), true);
-  assert.equal(await store.take("a", 60), false);
-  assert.equal(await store.has("a"), true);
-  assert.deepEqual(seen.slice(0, 2), [
-    ["POST", "Bearer secret", "EXISTS", "cli-auth:a"],
-    ["POST", "Bearer secret", "SET", "cli-auth:a", "1", "NX", "EX", "60"],
-  ]);
+  assert.equal(await store.has(used("a", 2)), false);
+  assert.equal(await store.take(used("a", 2), 60), true);
+  assert.equal(await store.take(used("a", 2), 60), false);
+  assert.equal(await store.has(used("a", 2)), true);
+  assert.equal(await store.take(revoked("a"), 60), true);
+  assert.deepEqual(
+    [...seen.slice(0, 2), seen.at(-1)],
+    [
+      ["POST", "Bearer secret", "EXISTS", "cli-auth:used:a.2"],
+      ["POST", "Bearer secret", "SET", "cli-auth:used:a.2", "1", "NX", "EX", "60"],
+      ["POST", "Bearer secret", "SET", "cli-auth:revoked:a", "1", "NX", "EX", "60"],
+    ],
+  );
 });
 
 test("kv: whatever is not an answer is an error, and never yes or no", async (t) => {
@@ -86,7 +142,7 @@ test("kv: whatever is not an answer is an error, and never yes or no", async (t)
   ];
   for (const [why, wrong] of rows) {
     answer = wrong;
-    await assert.rejects(store.take("a", 60), StoreError, why);
-    await assert.rejects(store.has("a"), StoreError, why);
+    await assert.rejects(store.take(used("a"), 60), StoreError, why);
+    await assert.rejects(store.has(used("a")), StoreError, why);
   }
 });
