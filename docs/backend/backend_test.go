@@ -343,10 +343,52 @@ func TestNotConfigured(t *testing.T) {
 			t.Errorf("%.20s…: %d %s", token, status, body)
 		}
 	}
-	h, _ = c.handler(t, func(v *Verifier) { v.Audience = "https://api.acme.dev" })
-	for audience, want := range map[string]int{"https://api.acme.dev": 200, "https://other.acme.dev": 401} {
-		if status, body, _ := whoamiWith(h, "Bearer "+c.access(nil, object{"aud": audience})); status != want {
-			t.Errorf("%s: %d %s", audience, status, body)
+}
+
+// TestAudience: a token that says whom it is for is refused by everybody else (RFC 7519 §4.1.3), also where it names
+// nobody, and where the backend has no name.
+func TestAudience(t *testing.T) {
+	const us, other = "https://api.acme.dev", "https://other.acme.dev"
+	c := newClerk(t)
+	tests := []struct {
+		reason  string
+		aud     any // nil leaves it out
+		named   int // the status where -audience is given
+		unnamed int // and where it is not
+	}{
+		{"no audience", nil, 200, 200},
+		{"us", us, 200, 401},
+		{"us in a list", []string{us}, 200, 401},
+		{"us among others", []string{other, us}, 200, 401},
+		{"another", other, 401, 401},
+		{"others", []string{other, "x"}, 401, 401},
+		{"empty", "", 401, 401},
+		{"empty in a list", []string{""}, 401, 401},
+		{"empty among others", []string{"", "x"}, 401, 401},
+		{"empty beside us", []string{"", us}, 200, 401},
+		{"a list of none", []string{}, 401, 401},
+		{"null", json.RawMessage("null"), 401, 401},
+		{"a space", " ", 401, 401},
+		{"us with a slash", us + "/", 401, 401},
+		{"us in other letters", strings.ToUpper(us), 401, 401},
+		{"a number", 1, 401, 401},
+		{"an object", object{us: true}, 401, 401},
+		{"a list in a list", []any{[]string{us}}, 401, 401},
+	}
+	named, namedLog := c.handler(t, func(v *Verifier) { v.Audience = us })
+	unnamed, unnamedLog := c.handler(t, nil)
+	for _, tt := range tests {
+		claims := object{}
+		if tt.aud != nil {
+			claims["aud"] = tt.aud
+		}
+		for _, token := range []string{c.access(nil, claims), c.session(nil, claims)} {
+			if status, body, _ := whoamiWith(named, "Bearer "+token); status != tt.named {
+				t.Errorf("%s, with -audience: %d %s, not %d\n%s", tt.reason, status, body, tt.named, namedLog)
+			}
+			if status, body, _ := whoamiWith(unnamed, "Bearer "+token); status != tt.unnamed {
+				t.Errorf("%s, without -audience: %d %s, not %d\n%s", tt.reason, status, body, tt.unnamed, unnamedLog)
+			}
 		}
 	}
 }

@@ -48,7 +48,7 @@ type Verifier struct {
 	Issuer    string   // must not be empty
 	Clients   []string // OAuth clients whose access tokens are accepted
 	Origins   []string // what a session token may name as the page that it was made for
-	Audience  string
+	Audience  string   // what a token may name as its audience; without one a token must have none
 	API       string // Backend API, for tokens that only Clerk can read
 	SecretKey string // for the API; without one such tokens are refused
 	HTTP      *http.Client
@@ -110,7 +110,10 @@ func (v *Verifier) signed(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, err
 	}
 	var c claims
-	if err := parsed.Claims(key, &c); err != nil {
+	var present struct {
+		Audience json.RawMessage `json:"aud"`
+	}
+	if err := parsed.Claims(key, &c, &present); err != nil {
 		return Caller{}, refusal("its signature is not the issuer's")
 	}
 	if c.Issuer != v.Issuer || c.Expiry == nil {
@@ -119,8 +122,9 @@ func (v *Verifier) signed(ctx context.Context, token string) (Caller, error) {
 	if err := c.ValidateWithLeeway(jwt.Expected{Time: v.now()}, leeway); err != nil {
 		return Caller{}, refusal("it has expired, or is not valid yet")
 	}
-	// RFC 7519 §4.1.3: who is not named must refuse. An ID token sent in place of an access token ends here, too.
-	if len(c.Audience) > 0 && !c.Audience.Contains(v.Audience) {
+	// RFC 7519 §4.1.3: where it is present, who is not named in it must refuse; nobody is named by "" or an empty list.
+	// An ID token sent in place of an access token ends here, too.
+	if present.Audience != nil && (v.Audience == "" || !c.Audience.Contains(v.Audience)) {
 		return Caller{}, refusal("it is for another audience")
 	}
 	return v.kind(parsed.Headers[0], c)
