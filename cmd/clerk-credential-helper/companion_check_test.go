@@ -49,6 +49,7 @@ type fakePage struct {
 	used     map[string]bool
 	revoked  map[string]bool // families
 	families int
+	tokens   []string // that were handed out
 }
 
 // probePort is the port in the requests of companion check that no browser follows.
@@ -226,12 +227,33 @@ func (f *fakePage) authorize(w http.ResponseWriter, r *http.Request) {
 		f.approved(w, r)
 		return
 	}
+	if r.Header.Get("Authorization") != "" && !f.is("authorize: any field") && !(f.is("authorize: stolen tokens in a field") && f.holds(r)) {
+		f.headers(w.Header(), "'self'")
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	f.headers(w.Header(), "'self' http://127.0.0.1:"+strconv.Itoa(port))
+	if f.is("authorize: stolen cookies") && f.holds(r) {
+		w.Write([]byte(`<button value="approve">`))
+		return
+	}
+	if f.is("authorize: stolen cookies tell") && f.holds(r) {
+		w.Write([]byte("hello, ada@acme.dev"))
+		return
+	}
 	if f.development && r.Header.Get("Sec-Fetch-Dest") == "document" {
 		http.Redirect(w, r, f.issuer+"/v1/client/handshake?redirect_url=x", http.StatusTemporaryRedirect)
 		return
 	}
 	w.Write([]byte("sign in"))
+}
+
+// holds reports whether a request brings a token that this page has handed out.
+func (f *fakePage) holds(r *http.Request) bool {
+	return slices.ContainsFunc(f.tokens, func(token string) bool {
+		_, password, _ := r.BasicAuth()
+		return password == token || strings.Contains(r.Header.Get("Authorization")+r.Header.Get("Cookie"), token)
+	})
 }
 
 // approved sends the browser back.
@@ -374,7 +396,7 @@ func (f *fakePage) once(value, family string) string {
 func (f *fakePage) answer(w http.ResponseWriter, r *http.Request, family, subject string) {
 	now := time.Now()
 	header := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "ins_1", "cat": "cl_B7d4PD111AAA"}
-	claims := map[string]any{"iss": f.issuer, "sub": "user_1", "sid": "sess_1", "azp": f.origin, "iat": now.Unix(), "nbf": now.Unix() - 10, "exp": now.Unix() + 600}
+	claims := map[string]any{"iss": f.issuer, "sub": "user_1", "sid": "sess_1", "iat": now.Unix(), "nbf": now.Unix() - 10, "exp": now.Unix() + 600}
 	if f.template {
 		header["cat"] = "cl_B7d4PD222AAA" // of a token that was made from a JWT template
 	}
@@ -396,6 +418,8 @@ func (f *fakePage) answer(w http.ResponseWriter, r *http.Request, family, subjec
 		delete(claims, "exp")
 	case "token without a subject":
 		delete(claims, "sub")
+	case "token of its own page":
+		claims["azp"] = f.origin
 	case "token of another page":
 		claims["azp"] = "https://evil.example"
 	case "token of another algorithm":
@@ -420,7 +444,9 @@ func (f *fakePage) answer(w http.ResponseWriter, r *http.Request, family, subjec
 		token = r.PostForm.Get("refresh_token")
 	}
 	f.refresh[token] = family
-	answer := map[string]any{"access_token": input + "." + base64.RawURLEncoding.EncodeToString(signature), "token_type": "Bearer", "expires_in": 600,
+	access := input + "." + base64.RawURLEncoding.EncodeToString(signature)
+	f.tokens = append(f.tokens, access)
+	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 600,
 		"refresh_token": token, "email": "ada@acme.dev"}
 	switch fault {
 	case "tokens of another type":
@@ -442,8 +468,13 @@ func (f *fakePage) approve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
+	if r.Header.Get("Authorization") != "" && !f.is("approve: any field") && !(f.is("approve: stolen tokens in a field") && f.holds(r)) {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	to := f.origin + "/cli-auth?x"
-	if f.is("approve: straight back") {
+	stolen := f.is("approve: stolen tokens in a field") && r.Header.Get("Authorization") != "" || f.is("approve: stolen cookies") && r.Header.Get("Cookie") != ""
+	if f.is("approve: straight back") || stolen && f.holds(r) {
 		to = "http://127.0.0.1:" + probePort + "/callback" + "?code=x"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
@@ -545,6 +576,8 @@ func TestCompanionCheckFaults(t *testing.T) {
 		csp   = "authorize: Content-Security-Policy "
 		csp4  = "authorize refuses: Content-Security-Policy "
 		token = "token refuses: "
+
+		stolen = "stolen token: "
 	)
 	redirects := []string{"port with another host behind it", "port in hexadecimal", "port with a fragment", "port with a leading zero", "negative port",
 		"port out of range", "privileged port", "no port", "redirect to another host", "redirect to localhost", "redirect to another path",
@@ -558,6 +591,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 	everyRefusal := refuses(append(slices.Insert(redirects, 8, "two redirect addresses"), "no state", "short state", "two states", "no challenge", "two challenges",
 		"plain challenge", "no challenge method", "another client", "two clients", "token in the address", "machine name that turns the line round",
 		"machine name too long", "request of 9 KiB")...)
+	inHeaders := []string{"token in a header", "token in a header without a scheme", "token as a password"}
 	tests := []struct {
 		fault  string
 		signIn bool
@@ -593,7 +627,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"keys: for encryption", false, []string{"jwks_uri: RSA keys for RS256"}, "none of its 1 keys"},
 		{"keys: no JSON", false, []string{"jwks_uri: RSA keys for RS256"}, "not the JSON"},
 
-		{"authorize: sign-in of the app", false, append([]string{"authorize: a good request gets a page"}, everyRefusal...), `a redirect to "/sign-in"`},
+		{"authorize: sign-in of the app", false, slices.Concat([]string{"authorize: a good request gets a page"}, everyRefusal, refuses(inHeaders...)), `a redirect to "/sign-in"`},
 		{"header=X-Frame-Options=SAMEORIGIN", false, []string{"authorize: X-Frame-Options"}, "SAMEORIGIN"},
 		{"header=Cache-Control=public", false, []string{"authorize: Cache-Control"}, "public"},
 		{"header=X-Content-Type-Options=", false, []string{"authorize: X-Content-Type-Options"}, "missing"},
@@ -641,6 +675,9 @@ func TestCompanionCheckFaults(t *testing.T) {
 			"approve refuses: form without an origin", "approve refuses: origin that does not fit the rest"}, "a redirect to"},
 		{"approve: any site", false, []string{"approve refuses: origin that does not fit the rest"}, "status 303"},
 		{"approve: straight back", false, []string{"approve: a user who is signed out is asked again"}, "127.0.0.1:" + probePort},
+		{"authorize: any field", false, refuses(inHeaders...), "status 200, not status 403"},
+		{"approve: any field", false, []string{"approve refuses: token in a header", "approve refuses: token in a header without a scheme",
+			"approve refuses: token as a password"}, "status 303"},
 		{"revoke: tells", false, []string{"revoke: a made-up token"}, "status 400"},
 		{"revoke: any client", false, []string{"revoke refuses: another client"}, "status 200"},
 
@@ -662,6 +699,17 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"token without a subject", true, []string{"token: verified with the instance's keys"}, "subject"},
 		{"token of another page", true, []string{"token: verified with the instance's keys"}, "azp"},
 		{"token of another algorithm", true, []string{"token: verified with the instance's keys"}, "RS256"},
+		{"token of its own page", true, []string{"token: verified with the instance's keys"}, "as a browser's session does"},
+		{"authorize: stolen tokens in a field", true, []string{stolen + "authorize refuses: token in a header", stolen + "authorize refuses: token in a header without a scheme",
+			stolen + "authorize refuses: token as a password"}, "status 200, not status 403"},
+		{"approve: stolen tokens in a field", true, []string{stolen + "approve refuses: token in a header", stolen + "approve refuses: token in a header without a scheme",
+			stolen + "approve refuses: token as a password"}, `a redirect to "127.0.0.1:` + probePort},
+		{"authorize: stolen cookies", true, []string{stolen + "authorize does not take: token in the session cookie",
+			stolen + "authorize does not take: token in the instance's session cookie", stolen + "authorize does not take: token in both session cookies"}, "asks for the approval"},
+		{"authorize: stolen cookies tell", true, []string{stolen + "authorize does not take: token in the session cookie",
+			stolen + "authorize does not take: token in the instance's session cookie", stolen + "authorize does not take: token in both session cookies"}, "tells whose it is"},
+		{"approve: stolen cookies", true, []string{stolen + "approve does not take: token in the session cookie",
+			stolen + "approve does not take: token in the instance's session cookie", stolen + "approve does not take: token in both session cookies"}, `a redirect to "127.0.0.1:` + probePort},
 		{"codes twice", true, []string{"code: a second use is refused", "code: a second use ends what came of the first"}, "status 200"},
 		{"families of codes live on", true, []string{"code: a second use ends what came of the first"}, "status 200"},
 		{"refresh token as a code", true, []string{"refresh token: refused as a code"}, "status 200"},

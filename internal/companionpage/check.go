@@ -125,6 +125,7 @@ func (p *Probe) Run(ctx context.Context) (there bool, err error) {
 		p.authorizeRefusals(limited)
 		p.tokenEndpoint(limited)
 		p.approveEndpoint(limited)
+		p.headersRefused(limited, "", madeUpToken(), p.consentForm("sess_of_nobody", ""))
 		p.revokeEndpoint(limited)
 		p.store()
 	}
@@ -578,10 +579,7 @@ func cors(a answered, err error) string {
 // approveEndpoint sends the consent form as a browser would for pages of other origins.
 func (p *Probe) approveEndpoint(ctx context.Context) {
 	const path = "/api/cli-auth/approve"
-	form := p.request()
-	form.Set("decision", "approve")
-	form.Set("session", "sess_unknown")
-	form.Set("organization", "")
+	form := p.consentForm("sess_unknown", "")
 	send := func(headers ...string) (answered, error) {
 		h := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}}
 		for i := 0; i+1 < len(headers); i += 2 {
@@ -606,7 +604,7 @@ func (p *Probe) approveEndpoint(ctx context.Context) {
 		p.holds("approve refuses: "+tt.name, words, cureRoutes)
 	}
 	// The page's own form without a session: back to the page, never to the listener.
-	a, err := send("Origin", p.origin, "Sec-Fetch-Site", "same-origin")
+	a, err := p.approveAs(ctx, nil, form)
 	words := ""
 	if err != nil || a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), p.origin+"/cli-auth?") {
 		words = seen(a, err) + ", not 303 to /cli-auth"

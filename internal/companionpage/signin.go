@@ -77,6 +77,7 @@ func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 	if !ok {
 		return
 	}
+	p.stolen(ctx, first.tokens)
 	second := first
 	if p.hasStore() {
 		const cure = "CLI_AUTH_STORE must be one that all processes of the app share; memory is for one process"
@@ -286,7 +287,9 @@ func (p *Probe) verify(tokens companionTokens, keys map[string]*rsa.PublicKey) (
 		return "", errors.New("its times do not fit this machine's clock, or it has no end")
 	case claims.Subject == "":
 		return "", errors.New("it has no subject")
-	case claims.AuthorizedParty != "" && claims.AuthorizedParty != p.origin:
+	case claims.AuthorizedParty == p.origin:
+		return "", errors.New("it names the app's own pages (azp) as a browser's session does")
+	case claims.AuthorizedParty != "":
 		return "", fmt.Errorf("it is for the page %.200q (azp)", claims.AuthorizedParty)
 	case (claims.Expiry.Time().Sub(now) - time.Duration(tokens.Life)*time.Second).Abs() > 2*tokenLeeway:
 		return "", errors.New("expires_in is not what the token says")

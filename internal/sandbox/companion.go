@@ -102,8 +102,13 @@ func (c *Companion) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, d)
 }
 
-// serveAuthorize is the page: the person who is signed in approves at once.
+// serveAuthorize is the page: the person who is signed in approves at once. Only a browser's own session counts, never a
+// token that a request brings along.
 func (c *Companion) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Values("Authorization") != nil {
+		http.Error(w, "a request with an Authorization field is refused here", http.StatusForbidden)
+		return
+	}
 	q, ok := authorizeParams(w, r)
 	fits := func(name string) bool { return len(q[name]) == 1 && is43(q.Get(name)) }
 	if !ok || q.Get("response_type") != "code" || q.Get("client_id") != companionClient || !validRedirect(q.Get("redirect_uri")) ||
@@ -197,7 +202,7 @@ func (c *Companion) redeem(form url.Values) (*grant, error) {
 
 // answer makes the tokens. c.mu is held.
 func (c *Companion) answer(g *grant, f Faults) (map[string]any, error) {
-	token, life, err := c.server.sessionToken(g.person, c.origin, sessionLifetime, f)
+	token, life, err := c.server.sessionToken(g.person, "", sessionLifetime, f) // no page has asked for it
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +219,8 @@ func (c *Companion) answer(g *grant, f Faults) (map[string]any, error) {
 	return answer, nil
 }
 
-// sessionToken mints a session token of Clerk (clerk.com/docs, "Session tokens", version 2) for a web app.
+// sessionToken mints a session token of Clerk (clerk.com/docs, "Session tokens", version 2) for a page of a web app, or,
+// as the Backend API does, for none.
 func (s *Server) sessionToken(p Person, party string, life time.Duration, f Faults) (string, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,8 +228,11 @@ func (s *Server) sessionToken(p Person, party string, life time.Duration, f Faul
 		life = f.AccessLifetime
 	}
 	now := s.now()
-	claims := map[string]any{"iss": s.issuer, "sub": p.ID, "sid": "sess_" + rand.Text(), "v": 2, "azp": party, "jti": rand.Text(),
+	claims := map[string]any{"iss": s.issuer, "sub": p.ID, "sid": "sess_" + rand.Text(), "v": 2, "jti": rand.Text(),
 		"iat": now.Unix(), "nbf": now.Unix() - 10, "exp": now.Add(life).Unix()}
+	if party != "" {
+		claims["azp"] = party
+	}
 	if f.WrongIssuer {
 		claims["iss"] = "https://clerk.elsewhere.example"
 	}
