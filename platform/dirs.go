@@ -92,10 +92,18 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// OpenAtOnce is [os.OpenFile] without its wait for the other end of a named pipe, which no context ends: a pipe without
-// a writer reads as empty, and opening a pipe without a reader for writing is an error.
-func OpenAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
-	return openAtOnce(path, flag, perm)
+// AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at path
+// is not followed, and what belongs to another user than this one and root is refused: the error is then [ErrForeign]. A
+// named pipe without a reader is an error; it is not waited for.
+func AppendFile(path string) (*os.File, error) {
+	f, err := openNoFollow(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOurs(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // WriteFile makes or replaces a file that only this user can read: it writes a temporary file beside it (mode 0600,

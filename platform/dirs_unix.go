@@ -49,8 +49,22 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }
 
-func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
-	return os.OpenFile(path, flag|syscall.O_NONBLOCK, perm)
+// openAtOnce opens a file for reading. A named pipe without a writer, for which no context ends the wait, reads as empty.
+func openAtOnce(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// checkOurs checks that the file is ours or root's.
+func checkOurs(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	owner, err := ownerOf(f.Name(), info)
+	if err == nil && owner != 0 && owner != os.Getuid() {
+		err = fmt.Errorf("%s %w (%d)", f.Name(), ErrForeign, owner)
+	}
+	return err
 }
 
 // checkTrusted checks that the file is ours or root's and that no other user may write to it.

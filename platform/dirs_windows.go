@@ -56,9 +56,10 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 }
 
 // openAtOnce has nothing to add: pipes here are no files.
-func openAtOnce(path string, flag int, perm fs.FileMode) (*os.File, error) {
-	return os.OpenFile(path, flag, perm)
-}
+func openAtOnce(path string) (*os.File, error) { return os.Open(path) }
+
+// checkOurs has nothing to add: who may write into a folder is asked where it matters, see checkTrusted.
+func checkOurs(*os.File) error { return nil }
 
 func replaceFile(from, to string) error {
 	return patiently(func() error { return os.Rename(from, to) })

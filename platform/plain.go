@@ -11,7 +11,7 @@ import (
 // ReadPlain reads a plain file of at most limit bytes; links are followed, and a missing file is nil without an error. It
 // never waits for another process, as a read of a named pipe would.
 func ReadPlain(file string, limit int64) ([]byte, error) {
-	f, err := OpenAtOnce(file, os.O_RDONLY, 0)
+	f, err := openAtOnce(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -156,7 +156,7 @@ func (sys *system) companionTransport(origin string) (http.RoundTripper, error) 
 			profile = cfg.Profiles[at]
 		}
 	}
-	return transport(profile)
+	return sys.transport(profile)
 }
 
 // companionPerson is the person at a sign-in of companion check.

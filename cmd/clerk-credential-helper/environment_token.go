@@ -30,7 +30,11 @@ func (e *environmentTokens) of(getenv func(string) string, cfg *config.Config) f
 		if token := getenv(variable); token != "" {
 			return token, variable, nil
 		}
-		token, file := getenv("CLERK_HELPER_TOKEN"), getenv("CLERK_HELPER_TOKEN_FILE")
+		token = getenv("CLERK_HELPER_TOKEN")
+		file, err := config.PathVariable(getenv, "CLERK_HELPER_TOKEN_FILE") // it may be a link, as Kubernetes mounts them
+		if err != nil {
+			return "", "", &config.Error{Err: err}
+		}
 		if token == "" && file == "" {
 			return "", "", nil
 		}

@@ -170,12 +170,12 @@ func placeholder(flag *kong.Flag) string {
 
 func manVariables() [][2]string {
 	return [][2]string{
-		{"CLERK_HELPER_CONFIG", "Another file in place of the user's configuration."},
+		{"CLERK_HELPER_CONFIG", "The absolute path of another file in place of the user's configuration."},
 		{"CLERK_HELPER_PROFILE", "The profile that login, token and the like mean."},
 		{"CLERK_HELPER_INTERACTIVE", "auto, always or never: whether you may be asked. Takes precedence over the profile's interactive."},
 		{"CLERK_HELPER_MIN_TTL", "Takes precedence over the profile's min_ttl: how much life a token must have left."},
 		{"CLERK_HELPER_STORE", "Where sessions are kept: auto, keychain, kernel (Linux), file or none."},
-		{"CLERK_HELPER_TRACE", "1, or a file: every decision, and no secret."},
+		{"CLERK_HELPER_TRACE", "1, or the absolute path of a file: every decision, and no secret."},
 		{"CLERK_HELPER_ISSUER, CLERK_HELPER_PUBLISHABLE_KEY, CLERK_HELPER_CLIENT_ID, CLERK_HELPER_HOSTS", "A profile without a file."},
 		{"CLERK_HELPER_TOKEN, CLERK_HELPER_TOKEN_FILE, CLERK_HELPER_TOKEN_NAME", "A token that takes precedence over every session; the last one for the profile called name."},
 		{"CLERK_MACHINE_SECRET_KEY", "The key with which a profile with machine = true mints its tokens."},

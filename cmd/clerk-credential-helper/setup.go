@@ -182,11 +182,14 @@ func (sys *system) toolEnv() toolconfig.Env {
 
 // userConfig is our own configuration file of this user.
 func (sys *system) userConfig() (string, error) {
-	if file := sys.getenv("CLERK_HELPER_CONFIG"); file != "" {
-		return filepath.Abs(file)
+	file, err := config.PathVariable(sys.getenv, "CLERK_HELPER_CONFIG")
+	switch {
+	case err != nil:
+		return "", &config.Error{Err: err}
+	case file != "":
+		return filepath.Clean(file), nil
 	}
-	file, err := platform.UserConfig(sys.getenv)
-	if err != nil {
+	if file, err = platform.UserConfig(sys.getenv); err != nil {
 		return "", fmt.Errorf("finding the configuration: %w", err)
 	}
 	return file, nil

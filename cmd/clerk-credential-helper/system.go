@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -28,7 +29,10 @@ func (sys *system) config() (*config.Config, error) { return sys.configFrom(plat
 
 // configFrom is config with another way to read a file.
 func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error)) (*config.Config, error) {
-	named := sys.getenv("CLERK_HELPER_CONFIG")
+	named, err := config.PathVariable(sys.getenv, "CLERK_HELPER_CONFIG")
+	if err != nil {
+		return nil, &config.Error{Err: err}
+	}
 	files := []string{platform.MachineConfig()}
 	user, homeless := platform.UserConfig(sys.getenv)
 	switch {
@@ -137,7 +141,8 @@ func (sys *system) keychain() (*platform.Keychain, error) {
 	return k, nil
 }
 
-// tracer writes decisions to standard error (CLERK_HELPER_TRACE=1) or to the end of a file. Nil when not asked for.
+// tracer writes decisions to standard error (CLERK_HELPER_TRACE=1) or to the end of a file. Nil when not asked for. A
+// relative name, such as "true", would make or change a file in the folder where a tool runs.
 func (sys *system) tracer() func(string, ...any) {
 	var w io.Writer
 	switch to := sys.getenv("CLERK_HELPER_TRACE"); to {
@@ -146,7 +151,11 @@ func (sys *system) tracer() func(string, ...any) {
 	case "1":
 		w = sys.stderr
 	default:
-		f, err := platform.OpenAtOnce(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if !filepath.IsAbs(to) {
+			protocol.WriteMessage(sys.stderr, fmt.Errorf("CLERK_HELPER_TRACE is %q: write 1, 0 or the absolute path of a file", to), "")
+			return nil
+		}
+		f, err := platform.AppendFile(to)
 		if err != nil {
 			protocol.WriteMessage(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
 			return nil
@@ -159,8 +168,16 @@ func (sys *system) tracer() func(string, ...any) {
 	}
 }
 
-// transport trusts what the profile trusts.
-func transport(p *config.Profile) (http.RoundTripper, error) {
+// transport trusts what the profile trusts, and the roots that the crypto/x509 package finds by itself.
+func (sys *system) transport(p *config.Profile) (http.RoundTripper, error) {
+	if _, err := config.PathVariable(sys.getenv, "SSL_CERT_FILE"); err != nil {
+		return nil, &config.Error{Err: err}
+	}
+	for _, folder := range filepath.SplitList(sys.getenv("SSL_CERT_DIR")) {
+		if !filepath.IsAbs(folder) {
+			return nil, &config.Error{Err: fmt.Errorf("SSL_CERT_DIR is %q, which depends on the current folder: write absolute paths", sys.getenv("SSL_CERT_DIR"))}
+		}
+	}
 	var roots []byte
 	if p.CAFile != "" {
 		var err error
@@ -178,7 +195,7 @@ func transport(p *config.Profile) (http.RoundTripper, error) {
 // client speaks to the issuer of a profile, which may bring its own roots for TLS. Tokens for machines come from Clerk's
 // Backend API, or the one that CLERK_API_URL names, as in Clerk's own libraries.
 func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk.Client, error) {
-	transport, err := transport(p)
+	transport, err := sys.transport(p)
 	if err != nil {
 		return nil, err
 	}

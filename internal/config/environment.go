@@ -3,8 +3,20 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 )
+
+// PathVariable returns the path in a variable that names a file or a folder, empty if it is not set. A relative path is
+// an error that names the variable and says what to write: tools run in folders with foreign content, such as a clone.
+func PathVariable(getenv func(string) string, variable string) (string, error) {
+	path := getenv(variable)
+	if path != "" && !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%s is %q, which depends on the current folder: write an absolute path", variable, path)
+	}
+	return path, nil
+}
 
 // TokenVariable returns the environment variable for a token of the profile of that name, such as
 // CLERK_HELPER_TOKEN_ACME_CI for acme-ci. Merge refuses two profiles with the same variable.

@@ -119,6 +119,11 @@ func Print(w io.Writer, findings []Finding) {
 
 func (d *doctor) configuration() *config.Config {
 	const check = "configuration"
+	for _, variable := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		if _, err := config.PathVariable(d.env.Tools.Getenv, variable); err != nil { // passed over, by the rule of XDG
+			d.warn(check, err.Error(), "until then it is as if "+variable+" were not set")
+		}
+	}
 	cfg, err := d.env.Config()
 	file, homeless := d.env.Tools.OwnConfig()
 	switch {

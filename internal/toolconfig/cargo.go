@@ -12,15 +12,11 @@ import (
 )
 
 func cargoFile(env Env) (string, error) {
-	folder := env.Getenv("CARGO_HOME")
-	if folder == "" {
-		home, err := env.home()
-		if err != nil {
-			return "", err
-		}
-		folder = filepath.Join(home, ".cargo")
+	if folder, err := env.path("CARGO_HOME"); folder != "" || err != nil {
+		return filepath.Join(folder, "config.toml"), err
 	}
-	return filepath.Abs(filepath.Join(folder, "config.toml"))
+	home, err := env.home()
+	return filepath.Join(home, ".cargo", "config.toml"), err
 }
 
 const cargoProvider = "cargo-credential-clerk"

@@ -21,8 +21,8 @@ const (
 )
 
 func dockerFile(env Env) (string, error) {
-	if folder := env.Getenv("DOCKER_CONFIG"); folder != "" {
-		return filepath.Abs(filepath.Join(folder, "config.json"))
+	if folder, err := env.path("DOCKER_CONFIG"); folder != "" || err != nil {
+		return filepath.Join(folder, "config.json"), err
 	}
 	home, err := env.home()
 	return filepath.Join(home, ".docker", "config.json"), err

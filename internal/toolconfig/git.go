@@ -41,8 +41,8 @@ func gitRemoveHosts(text []byte, hosts []Host) ([]byte, error) {
 
 // gitFile returns the user's configuration file that git reads (git-config(1), "FILES").
 func gitFile(env Env) (string, error) {
-	if file := env.Getenv("GIT_CONFIG_GLOBAL"); file != "" {
-		return filepath.Abs(file)
+	if file, err := env.path("GIT_CONFIG_GLOBAL"); file != "" || err != nil {
+		return file, err
 	}
 	home, err := env.home()
 	if err != nil {
@@ -52,7 +52,10 @@ func gitFile(env Env) (string, error) {
 	if _, err := os.Lstat(file); err == nil {
 		return file, nil
 	}
-	folder := env.Getenv("XDG_CONFIG_HOME")
+	folder, err := env.path("XDG_CONFIG_HOME")
+	if err != nil {
+		return "", err
+	}
 	if folder == "" {
 		folder = filepath.Join(home, ".config")
 	}

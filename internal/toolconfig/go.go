@@ -3,7 +3,6 @@ package toolconfig
 import (
 	"bytes"
 	"errors"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,12 +10,12 @@ import (
 
 // goFile returns the file that "go env -w" writes (go help env).
 func goFile(env Env) (string, error) {
-	switch file := env.Getenv("GOENV"); file {
+	switch env.Getenv("GOENV") {
 	case "":
 	case "off":
 		return "", &RequestError{errors.New("GOENV is off: the go command reads no file")}
 	default:
-		return filepath.Abs(file)
+		return env.path("GOENV")
 	}
 	return configFile("go", "env")
 }

@@ -35,7 +35,7 @@ func kubeUser(indent string) []string {
 func kubeFile(env Env) (string, error) {
 	for _, file := range filepath.SplitList(env.Getenv("KUBECONFIG")) {
 		if file != "" {
-			return filepath.Abs(file)
+			return absolute("KUBECONFIG", file)
 		}
 	}
 	home, err := env.home()

@@ -20,8 +20,8 @@ import (
 // npmFile returns the user's .npmrc, which pnpm and yarn 1 read too.
 func npmFile(env Env) (string, error) {
 	for _, name := range []string{"npm_config_userconfig", "NPM_CONFIG_USERCONFIG"} {
-		if file := env.Getenv(name); file != "" {
-			return filepath.Abs(file)
+		if file, err := env.path(name); file != "" || err != nil {
+			return file, err
 		}
 	}
 	home, err := env.home()

@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
 // pipFile returns the user's file of pip (pip.pypa.io, "Configuration").
 func pipFile(env Env) (string, error) {
-	if file := env.Getenv("PIP_CONFIG_FILE"); file != "" {
-		return filepath.Abs(file)
+	if file, err := env.path("PIP_CONFIG_FILE"); file != "" || err != nil {
+		return file, err
 	}
 	if os.PathSeparator == '\\' {
 		return configFile("pip", "pip.ini")

@@ -10,8 +10,8 @@ import (
 )
 
 func terraformFile(env Env) (string, error) {
-	if file := env.Getenv("TF_CLI_CONFIG_FILE"); file != "" {
-		return filepath.Abs(file)
+	if file, err := env.path("TF_CLI_CONFIG_FILE"); file != "" || err != nil {
+		return file, err
 	}
 	if os.PathSeparator == '\\' {
 		return configFile("terraform.rc")

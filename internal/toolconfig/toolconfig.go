@@ -111,9 +111,26 @@ type Env struct {
 	FindFallback func(name string) (string, error)
 }
 
+// path is the one in a variable that names a file or a folder of a tool, empty if it is not set. A tool takes a relative
+// one from the folder where it runs, and setup would change another file there.
+func (env Env) path(variable string) (string, error) {
+	return absolute(variable, env.Getenv(variable))
+}
+
+func absolute(variable, path string) (string, error) {
+	path, err := config.PathVariable(func(string) string { return path }, variable)
+	if err != nil {
+		return "", &RequestError{err}
+	}
+	if path != "" {
+		path = filepath.Clean(path)
+	}
+	return path, nil
+}
+
 func (env Env) home() (string, error) {
-	if home := env.Getenv("HOME"); home != "" {
-		return home, nil
+	if home, err := env.path("HOME"); home != "" || err != nil {
+		return home, err
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
