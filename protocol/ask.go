@@ -20,11 +20,12 @@ type Address struct {
 	Password     bool   // there was one, which is kept nowhere
 }
 
-// ParseAddress parses a URL or a host, perhaps with a user in it, as pip's index URLs have one. The user ends at the first "@", as git has it, so that a second one stays in the host, which
-// then matches nothing. Its errors do not repeat the address, which may hold a password.
+// ParseAddress parses a URL or a host, perhaps with a user in it, as pip's index URLs have one. The user ends at the first
+// "@", as git has it; a second one stays in the host, which then matches nothing. Its
+// errors do not repeat the address, which may hold a password.
 func ParseAddress(text string) (Address, error) {
 	malformed := errors.New("the address is not a URL or a host")
-	if !strings.Contains(text, "@") {
+	if userEnd(text) == 0 {
 		malformed = fmt.Errorf("%q is not a URL or a host", text)
 	}
 	req, err := Docker{}.ReadRequest(Get, strings.NewReader(text))
@@ -51,12 +52,12 @@ func ParseAddress(text string) (Address, error) {
 			a.Shown = replace(user + ":...@")
 		}
 	}
-	if a.Host == "" {
+	if a.Host == "" || strings.Contains(a.Host, "%40") || userEnd(text) > 0 && strings.HasPrefix(a.Host, ":") {
 		return Address{}, malformed
 	}
 	a.Bare = a.Written
-	if a.Scheme == "" {
-		a.Scheme, a.URL, a.Bare = "https", "https://"+a.URL, "https://"+a.Bare
+	if !strings.HasPrefix(req.ServerURL, req.Scheme+"://") { // none was written
+		a.URL, a.Bare = req.Scheme+"://"+a.URL, req.Scheme+"://"+a.Bare
 	}
 	return a, nil
 }

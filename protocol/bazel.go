@@ -18,7 +18,7 @@ const bazelMaxRequest = 1 << 20 // a JSON object
 func (Bazel) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	failed := Request{Verb: verb}
 	if verb != Get {
-		return failed, fmt.Errorf("unknown command %q: only get is known", string(verb))
+		return failed, fmt.Errorf("unknown command %q: only get is known", Shown(string(verb)))
 	}
 	raw, err := readAll(r, bazelMaxRequest)
 	if err != nil {
@@ -34,7 +34,7 @@ func (Bazel) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	}
 	switch req.Scheme {
 	case "":
-		return failed, fmt.Errorf(`"uri" is not a URL: %q`, in.URI)
+		return failed, fmt.Errorf(`"uri" has no scheme, and a token needs https: %q`, Shown(in.URI))
 	case "grpcs":
 		req.Scheme = "https"
 	case "grpc":

@@ -29,7 +29,7 @@ func TestBazelReadRequest(t *testing.T) {
 		{"not UTF-8", Bazel{}, Get, "{\"uri\":\"https://a\xff\"}", Request{}, `want a JSON object`},
 		{"no URI", Bazel{}, Get, `{}`, Request{}, "the URL is empty"},
 		{"null", Bazel{}, Get, `null`, Request{}, "the URL is empty"},
-		{"a bare host", Bazel{}, Get, `{"uri":"cache.acme.dev"}`, Request{}, "not a URL"},
+		{"a bare host", Bazel{}, Get, `{"uri":"cache.acme.dev"}`, Request{}, "a token needs https"},
 		{"no host", Bazel{}, Get, `{"uri":"https:///x"}`, Request{}, "no host"},
 		{"a control character", Bazel{}, Get, `{"uri":"https://cache.acme.dev\n"}`, Request{}, "control character"},
 		{"too large", Bazel{}, Get, `{"uri":"https://` + strings.Repeat("x", bazelMaxRequest) + `"}`, Request{}, "larger than"},

@@ -93,7 +93,7 @@ func profileOption(args []string) (name string, rest []string, err error) {
 		name, rest, given = rest[0], rest[1:], true
 	}
 	if !given || name == "" {
-		return "", nil, fmt.Errorf("unknown argument %q: only --profile NAME is known", args[0])
+		return "", nil, fmt.Errorf("unknown argument %q: only --profile NAME is known", Shown(args[0]))
 	}
 	return name, rest, nil
 }

@@ -87,8 +87,9 @@ func (Docker) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// dockerServer parses a server's name: host[:port], host/repository, or a URL. User information stays in the host,
-// which then matches nothing.
+// dockerServer parses a server's name: host[:port], host/repository, or a URL. The names of registries have no scheme, and
+// a client calls them over https; http takes an administrator's word (insecure-registries in daemon.json). User
+// information stays in the host, which then matches nothing.
 func dockerServer(server string) (Request, error) {
 	if server == "" {
 		return Request{}, errNoServerURL
@@ -99,7 +100,7 @@ func dockerServer(server string) (Request, error) {
 	if len(server) > dockerMaxURL {
 		return Request{}, fmt.Errorf("the server URL is longer than %d bytes", dockerMaxURL)
 	}
-	req := Request{ServerURL: server, Host: server}
+	req := Request{ServerURL: server, Scheme: "https", Host: server}
 	// What does not begin with a scheme (RFC 3986, section 3.1) is no URL. It is no host either, and matches nothing.
 	if scheme, rest, ok := strings.Cut(server, "://"); ok && scheme != "" && !strings.ContainsFunc(scheme, notInScheme) {
 		req.Scheme, req.Host = scheme, rest
@@ -123,7 +124,7 @@ func (d Docker) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (
 	case Version:
 		return write(stdout, 0, fmt.Appendf(nil, "%s (clerk-credential-helper) %s\n", d.Program, d.Version))
 	default:
-		return write(stdout, 1, fmt.Appendf(nil, "%s: unknown action: %q\n", d.Program, string(req.Verb)))
+		return write(stdout, 1, fmt.Appendf(nil, "%s: unknown action: %q\n", d.Program, Shown(string(req.Verb))))
 	}
 	if reply.Result == Failed || reply.Result == Refused {
 		return write(stdout, 1, []byte(dockerFailure(reply)+"\n"))

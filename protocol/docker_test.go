@@ -21,30 +21,30 @@ func TestDockerReadServer(t *testing.T) {
 		why, in string
 		want    Request
 	}{
-		{"what every client sends: a host, no newline", "registry.acme.dev", Request{ServerURL: "registry.acme.dev", Host: "registry.acme.dev"}},
-		{"a port", "127.0.0.1:5001", Request{ServerURL: "127.0.0.1:5001", Host: "127.0.0.1:5001"}},
-		{"a person's echo", "registry.acme.dev\n", Request{ServerURL: "registry.acme.dev", Host: "registry.acme.dev"}},
-		{"a person's echo on Windows", "registry.acme.dev \r\n", Request{ServerURL: "registry.acme.dev", Host: "registry.acme.dev"}},
-		{"spaces around", "  registry.acme.dev ", Request{ServerURL: "registry.acme.dev", Host: "registry.acme.dev"}},
-		{"go-containerregistry asks for the repository first", "registry.acme.dev/team/app", Request{ServerURL: "registry.acme.dev/team/app", Host: "registry.acme.dev", Path: "team/app"}},
+		{"what every client sends: a host, no newline", "registry.acme.dev", Request{ServerURL: "registry.acme.dev", Scheme: "https", Host: "registry.acme.dev"}},
+		{"a port", "127.0.0.1:5001", Request{ServerURL: "127.0.0.1:5001", Scheme: "https", Host: "127.0.0.1:5001"}},
+		{"a person's echo", "registry.acme.dev\n", Request{ServerURL: "registry.acme.dev", Scheme: "https", Host: "registry.acme.dev"}},
+		{"a person's echo on Windows", "registry.acme.dev \r\n", Request{ServerURL: "registry.acme.dev", Scheme: "https", Host: "registry.acme.dev"}},
+		{"spaces around", "  registry.acme.dev ", Request{ServerURL: "registry.acme.dev", Scheme: "https", Host: "registry.acme.dev"}},
+		{"go-containerregistry asks for the repository first", "registry.acme.dev/team/app", Request{ServerURL: "registry.acme.dev/team/app", Scheme: "https", Host: "registry.acme.dev", Path: "team/app"}},
 		{"Docker Hub", "https://index.docker.io/v1/", Request{ServerURL: "https://index.docker.io/v1/", Scheme: "https", Host: "index.docker.io", Path: "v1/"}},
 		{"Hub's pseudo-key at logout", "https://index.docker.io/v1/refresh-token", Request{ServerURL: "https://index.docker.io/v1/refresh-token", Scheme: "https", Host: "index.docker.io", Path: "v1/refresh-token"}},
 		{"docker logout tries http too", "http://registry.acme.dev", Request{ServerURL: "http://registry.acme.dev", Scheme: "http", Host: "registry.acme.dev"}},
-		{"IPv6", "[::1]:5000", Request{ServerURL: "[::1]:5000", Host: "[::1]:5000"}},
+		{"IPv6", "[::1]:5000", Request{ServerURL: "[::1]:5000", Scheme: "https", Host: "[::1]:5000"}},
 		{"IPv6 as a URL", "https://[::1]:5000/v2/", Request{ServerURL: "https://[::1]:5000/v2/", Scheme: "https", Host: "[::1]:5000", Path: "v2/"}},
 		{"another scheme is left to the matching", "oci://registry.acme.dev", Request{ServerURL: "oci://registry.acme.dev", Scheme: "oci", Host: "registry.acme.dev"}},
 		{"a query", "https://h/?a=b", Request{ServerURL: "https://h/?a=b", Scheme: "https", Host: "h", Path: "?a=b"}},
 
 		{"user information stays in the host", "https://registry.acme.dev@evil.example/", Request{ServerURL: "https://registry.acme.dev@evil.example/", Scheme: "https", Host: "registry.acme.dev@evil.example"}},
-		{"user information without a scheme", "evil.example@registry.acme.dev", Request{ServerURL: "evil.example@registry.acme.dev", Host: "evil.example@registry.acme.dev"}},
-		{"a host behind a query's mark is no host", "evil.example?@registry.acme.dev", Request{ServerURL: "evil.example?@registry.acme.dev", Host: "evil.example", Path: "?@registry.acme.dev"}},
-		{"a host behind a fragment's mark is no host", "evil.example#registry.acme.dev", Request{ServerURL: "evil.example#registry.acme.dev", Host: "evil.example", Path: "#registry.acme.dev"}},
-		{"a backslash stays in the host", `registry.acme.dev\@evil.example`, Request{ServerURL: `registry.acme.dev\@evil.example`, Host: `registry.acme.dev\@evil.example`}},
-		{"an encoded slash stays in the host", "registry.acme.dev%2fx", Request{ServerURL: "registry.acme.dev%2fx", Host: "registry.acme.dev%2fx"}},
+		{"user information without a scheme", "evil.example@registry.acme.dev", Request{ServerURL: "evil.example@registry.acme.dev", Scheme: "https", Host: "evil.example@registry.acme.dev"}},
+		{"a host behind a query's mark is no host", "evil.example?@registry.acme.dev", Request{ServerURL: "evil.example?@registry.acme.dev", Scheme: "https", Host: "evil.example", Path: "?@registry.acme.dev"}},
+		{"a host behind a fragment's mark is no host", "evil.example#registry.acme.dev", Request{ServerURL: "evil.example#registry.acme.dev", Scheme: "https", Host: "evil.example", Path: "#registry.acme.dev"}},
+		{"a backslash stays in the host", `registry.acme.dev\@evil.example`, Request{ServerURL: `registry.acme.dev\@evil.example`, Scheme: "https", Host: `registry.acme.dev\@evil.example`}},
+		{"an encoded slash stays in the host", "registry.acme.dev%2fx", Request{ServerURL: "registry.acme.dev%2fx", Scheme: "https", Host: "registry.acme.dev%2fx"}},
 		{"no host", "https://", Request{ServerURL: "https://", Scheme: "https"}},
-		{"no host but a path", "/registry.acme.dev", Request{ServerURL: "/registry.acme.dev", Path: "registry.acme.dev"}},
-		{"no scheme before ://", "://registry.acme.dev", Request{ServerURL: "://registry.acme.dev", Host: ":", Path: "/registry.acme.dev"}},
-		{"spaces inside stay", "a b", Request{ServerURL: "a b", Host: "a b"}},
+		{"no host but a path", "/registry.acme.dev", Request{ServerURL: "/registry.acme.dev", Scheme: "https", Path: "registry.acme.dev"}},
+		{"no scheme before ://", "://registry.acme.dev", Request{ServerURL: "://registry.acme.dev", Scheme: "https", Host: ":", Path: "/registry.acme.dev"}},
+		{"spaces inside stay", "a b", Request{ServerURL: "a b", Scheme: "https", Host: "a b"}},
 	} {
 		for _, verb := range []Verb{Get, Erase} {
 			tt.want.Verb = verb
@@ -94,12 +94,12 @@ func TestDockerReadStore(t *testing.T) {
 		why, in string
 		want    Request
 	}{
-		{"docker's form", `{"ServerURL":"h:5000","Username":"u","Secret":"s"}` + "\n", Request{ServerURL: "h:5000", Host: "h:5000", Username: "u", Secret: "s"}},
-		{"escaped angle brackets", `{"ServerURL":"h","Username":"\u003ctoken\u003e","Secret":"s"}`, Request{ServerURL: "h", Host: "h", Username: "<token>", Secret: "s"}},
-		{"plain angle brackets", `{"ServerURL":"h","Username":"<token>","Secret":"s"}`, Request{ServerURL: "h", Host: "h", Username: "<token>", Secret: "s"}},
-		{"a registry whose password is a key file", `{"ServerURL":"h","Username":"_json_key","Secret":"{\n}\n"}`, Request{ServerURL: "h", Host: "h", Username: "_json_key", Secret: "{\n}\n"}},
-		{"an empty secret", `{"ServerURL":"h","Username":"u"}`, Request{ServerURL: "h", Host: "h", Username: "u"}},
-		{"unknown keys", `{"ServerURL":"h","Username":"u","Secret":"s","Future":{}}`, Request{ServerURL: "h", Host: "h", Username: "u", Secret: "s"}},
+		{"docker's form", `{"ServerURL":"h:5000","Username":"u","Secret":"s"}` + "\n", Request{ServerURL: "h:5000", Scheme: "https", Host: "h:5000", Username: "u", Secret: "s"}},
+		{"escaped angle brackets", `{"ServerURL":"h","Username":"\u003ctoken\u003e","Secret":"s"}`, Request{ServerURL: "h", Scheme: "https", Host: "h", Username: "<token>", Secret: "s"}},
+		{"plain angle brackets", `{"ServerURL":"h","Username":"<token>","Secret":"s"}`, Request{ServerURL: "h", Scheme: "https", Host: "h", Username: "<token>", Secret: "s"}},
+		{"a registry whose password is a key file", `{"ServerURL":"h","Username":"_json_key","Secret":"{\n}\n"}`, Request{ServerURL: "h", Scheme: "https", Host: "h", Username: "_json_key", Secret: "{\n}\n"}},
+		{"an empty secret", `{"ServerURL":"h","Username":"u"}`, Request{ServerURL: "h", Scheme: "https", Host: "h", Username: "u"}},
+		{"unknown keys", `{"ServerURL":"h","Username":"u","Secret":"s","Future":{}}`, Request{ServerURL: "h", Scheme: "https", Host: "h", Username: "u", Secret: "s"}},
 	} {
 		tt.want.Verb = Store
 		got, err := testDocker().ReadRequest(Store, strings.NewReader(tt.in))

@@ -78,7 +78,7 @@ func (req *Request) setGit(line string) error {
 		checked = strings.ReplaceAll(value, "\t", " ")
 	}
 	if hasControl(checked) {
-		return fmt.Errorf("there is a control character in the value of %.40q", key)
+		return fmt.Errorf("there is a control character in the value of %.40q", Shown(key))
 	}
 	switch key {
 	case "protocol":

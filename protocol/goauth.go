@@ -35,7 +35,7 @@ func (g GOAUTH) ReadRequest(_ Verb, r io.Reader) (Request, error) {
 		return Request{Verb: Get}, err
 	}
 	if req.Scheme != "https" {
-		return Request{Verb: Get}, fmt.Errorf("want an https URL, as the go command asks for: %q", g.URL)
+		return Request{Verb: Get}, fmt.Errorf("%q needs https, as the go command asks for", Shown(g.URL))
 	}
 	if err := req.setResponse(r); err != nil {
 		return Request{Verb: Get}, err

@@ -33,8 +33,8 @@ func TestGOAUTHReadRequest(t *testing.T) {
 		{"a line that is no header", GOAUTH{at}, "", "HTTP/1.1 401 U\nx\n\n", want, ""},
 		{"a person", GOAUTH{at}, "", "", want, ""},
 
-		{"http", GOAUTH{"http://proxy.acme.dev"}, "", "", Request{}, "want an https URL"},
-		{"no scheme", GOAUTH{"proxy.acme.dev"}, "", "", Request{}, "want an https URL"},
+		{"http", GOAUTH{"http://proxy.acme.dev"}, "", "", Request{}, "needs https"},
+		{"no scheme", GOAUTH{"proxy.acme.dev"}, "", "", Request{}, "needs https"},
 		{"no host", GOAUTH{"https://"}, "", "", Request{}, "no host"},
 		{"a line break in the URL", GOAUTH{"https://proxy.acme.dev\nhttps://x"}, "", "", Request{}, "control character"},
 		{"not a response", GOAUTH{at}, "", "protocol=https\nhost=proxy.acme.dev\n", Request{}, "want the head of a response"},

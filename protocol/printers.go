@@ -79,7 +79,7 @@ func (PNPM) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int,
 type Netrc struct{ Target }
 
 // ReadRequest makes a Get of the target. The file has no ports, and its readers send the password to every port, over
-// plain HTTP too; so a target with a port of its own, or another scheme than https, is an error.
+// plain HTTP too; so a target with a port of its own, or http to loopback, is an error.
 func (n Netrc) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	req, err := n.Target.ReadRequest(verb, r)
 	switch {
@@ -87,8 +87,10 @@ func (n Netrc) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 		return req, err
 	case req.Host == "":
 		return req, errors.New("a line of a netrc file is for one host: name its URL")
-	case strings.ContainsAny(netrcHost(req), ":[]"), req.Scheme != "" && !strings.EqualFold(req.Scheme, "https"):
-		return Request{Verb: Get}, fmt.Errorf("a netrc file has neither ports nor schemes: other services of %q would get its token", req.Host)
+	case req.Scheme != "" && !strings.EqualFold(req.Scheme, "https"):
+		return Request{Verb: Get}, fmt.Errorf("%q needs https: a netrc file has no schemes", req.Scheme+"://"+req.Shown())
+	case strings.ContainsAny(netrcHost(req), ":[]"):
+		return Request{Verb: Get}, fmt.Errorf("a netrc file has no ports: other services of %q would get its token", req.Shown())
 	}
 	return req, nil
 }

@@ -22,10 +22,10 @@ func TestPrintersReadRequest(t *testing.T) {
 
 		{"a line break", Headers{"https://api.acme.dev\n"}, "", "", Request{}, "control character"},
 		{"no host", CurlConfig{"https://"}, "", "", Request{}, "no host"},
-		{"netrc knows no ports", Netrc{"https://api.acme.dev:8443"}, "", "", Request{}, "neither ports nor schemes"},
-		{"netrc: the port of http", Netrc{"api.acme.dev:80"}, "", "", Request{}, "neither ports nor schemes"},
-		{"netrc: http", Netrc{"http://localhost"}, "", "", Request{}, "neither ports nor schemes"},
-		{"netrc: IPv6", Netrc{"https://[::1]"}, "", "", Request{}, "neither ports nor schemes"},
+		{"netrc knows no ports", Netrc{"https://api.acme.dev:8443"}, "", "", Request{}, "has no ports"},
+		{"netrc: the port of http", Netrc{"api.acme.dev:80"}, "", "", Request{}, "has no ports"},
+		{"netrc: http", Netrc{"http://localhost"}, "", "", Request{}, "needs https"},
+		{"netrc: IPv6", Netrc{"https://[::1]"}, "", "", Request{}, "has no ports"},
 		{"netrc: no host", Netrc{}, "", "", Request{}, "name its URL"},
 		{"netrc: a line break", Netrc{"a\nmachine b"}, "", "", Request{}, "control character"},
 	})

@@ -39,7 +39,8 @@ const (
 // Request is one request of a tool.
 type Request struct {
 	Verb Verb
-	// Scheme is "https", "http" or whatever else the tool sent, unchanged. Empty where the wire sent a bare host.
+	// Scheme is "https", "http" or whatever else the tool sent, unchanged. Empty where the tool sent none: that is not
+	// https, and gets nothing. A wire whose names never have one, and whose tool uses https, sets "https".
 	Scheme string
 	// Host is host[:port] exactly as sent: the configuration matches it.
 	Host string
@@ -195,7 +196,7 @@ func failure(req Request, reply Reply) error {
 	case req.Host == "":
 		return errors.New("the tool gave no host: name a profile with --profile NAME")
 	case req.Profile != "":
-		return fmt.Errorf("%q is not a host of profile %q", req.Host, req.Profile)
+		return fmt.Errorf("%q is not a host of profile %q", req.Shown(), Shown(req.Profile))
 	}
-	return fmt.Errorf("%q is the host of no profile", req.Host)
+	return fmt.Errorf("%q is the host of no profile", req.Shown())
 }

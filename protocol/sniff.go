@@ -22,7 +22,7 @@ func Sniff(verb Verb, r *bufio.Reader) (string, error) {
 	case List, Version:
 		return "docker", nil
 	default:
-		return "", fmt.Errorf("unknown verb %q", string(verb))
+		return "", fmt.Errorf("unknown verb %q", Shown(string(verb)))
 	}
 	for n := 1; n <= sniffMax; n++ {
 		first, err := r.Peek(n)

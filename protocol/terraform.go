@@ -38,16 +38,16 @@ func (t Terraform) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	switch verb {
 	case Get, Store, Forget:
 	default:
-		return failed, fmt.Errorf("unknown verb %q: get, store or forget", string(verb))
+		return failed, fmt.Errorf("unknown verb %q: get, store or forget", Shown(string(verb)))
 	}
 	req, err := readTarget(t.Host)
 	if err != nil {
 		return failed, fmt.Errorf("the host: %w", err)
 	}
 	if req.Host != t.Host {
-		return failed, fmt.Errorf("want a host, not a URL: %q", t.Host)
+		return failed, fmt.Errorf("want a host, not a URL: %q", Shown(t.Host))
 	}
-	req.Verb = verb
+	req.Verb, req.Scheme = verb, "https" // the only one of service discovery
 	if verb == Forget {
 		req.Verb = Logout
 	}

@@ -13,10 +13,10 @@ import (
 func TestTerraformReadRequest(t *testing.T) {
 	at := Terraform{Host: "tf.acme.dev:8443"}
 	testRequests(t, []requestTest{
-		{"get", at, Get, "", Request{Verb: Get, Host: "tf.acme.dev:8443"}, ""},
-		{"forget", at, Forget, "", Request{Verb: Logout, Host: "tf.acme.dev:8443"}, ""},
-		{"store", at, Store, `{"token":"tok-123"}`, Request{Verb: Store, Host: "tf.acme.dev:8443", Secret: "tok-123"}, ""},
-		{"store with space around", at, Store, " {\"token\":\"tok-123\"}\r\n", Request{Verb: Store, Host: "tf.acme.dev:8443", Secret: "tok-123"}, ""},
+		{"get", at, Get, "", Request{Verb: Get, Scheme: "https", Host: "tf.acme.dev:8443"}, ""},
+		{"forget", at, Forget, "", Request{Verb: Logout, Scheme: "https", Host: "tf.acme.dev:8443"}, ""},
+		{"store", at, Store, `{"token":"tok-123"}`, Request{Verb: Store, Scheme: "https", Host: "tf.acme.dev:8443", Secret: "tok-123"}, ""},
+		{"store with space around", at, Store, " {\"token\":\"tok-123\"}\r\n", Request{Verb: Store, Scheme: "https", Host: "tf.acme.dev:8443", Secret: "tok-123"}, ""},
 
 		{"no verb", at, "", "", Request{}, `unknown verb ""`},
 		{"erase is forget here", at, Erase, "", Request{}, `unknown verb "erase"`},
@@ -63,7 +63,7 @@ func TestTerraformReadsToTheEnd(t *testing.T) {
 
 func TestTerraformWriteReply(t *testing.T) {
 	at := Terraform{"tf.acme.dev"}
-	req := func(verb Verb) Request { return Request{Verb: verb, Host: "tf.acme.dev"} }
+	req := func(verb Verb) Request { return Request{Verb: verb, Scheme: "https", Host: "tf.acme.dev"} }
 	const foreign = "clerk-credential-helper: \"tf.acme.dev\" is the host of no profile"
 	testReplies(t, []replyTest{
 		{"get", at, req(Get), testFound(), `{"token":"tok-123"}` + "\n", "", 0},

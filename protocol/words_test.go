@@ -57,3 +57,60 @@ func FuzzWords(f *testing.F) {
 		}
 	})
 }
+
+func TestShown(t *testing.T) {
+	for _, tt := range []struct{ why, in, want string }{
+		{"a host", "git.acme.dev", "git.acme.dev"},
+		{"a URL", "https://git.acme.dev:8443/a?b=c#d", "https://git.acme.dev:8443/a?b=c#d"},
+		{"an npm scope", "https://npm.acme.dev/@acme/x", "https://npm.acme.dev/@acme/x"},
+		{"an npm scope behind a port", "https://npm.acme.dev:8443/@acme/x", "https://npm.acme.dev:8443/@acme/x"},
+		{"an npm scope on an IPv6 host", "http://[::1]/@acme/x", "http://[::1]/@acme/x"},
+		{"a word", "frobnicate", "frobnicate"},
+		{"nothing", "", ""},
+
+		{"a user and a password", "https://bob:hunter2@git.acme.dev/a", "https://git.acme.dev/a"},
+		{"without a scheme", "bob:hunter2@git.acme.dev", "git.acme.dev"},
+		{"a token in the user's place", "https://hunter2@git.acme.dev", "https://git.acme.dev"},
+		{"no user", "https://:hunter2@git.acme.dev", "https://git.acme.dev"},
+		{"an npm scope behind it", "https://bob:hunter2@npm.acme.dev/@acme/x", "https://npm.acme.dev/@acme/x"},
+		{"no host", "https://bob:hunter2@", "https://"},
+		{"an @ in the password", "https://bob:hun@ter2@git.acme.dev", "https://git.acme.dev"},
+		{"a slash in the password", "https://bob:hun/ter2@git.acme.dev/a", "https://git.acme.dev/a"},
+		{"a question mark in the password", "bob:hun?ter2@git.acme.dev", "git.acme.dev"},
+		{"a number sign in the password", "bob:hun#ter2@git.acme.dev", "git.acme.dev"},
+		{"all of them in the password", "https://bob:h@u:n/t@e?r2@git.acme.dev", "https://git.acme.dev"},
+		{"an encoded @", "https://bob:hunter2%40git.acme.dev", "https://git.acme.dev"},
+		{"all encoded", "bob%3Ahunter2%40git.acme.dev", "git.acme.dev"},
+		{"a backslash", `https://bob:hunter2\@git.acme.dev`, "https://git.acme.dev"},
+		{"an option", "--bob:hunter2@git.acme.dev", "git.acme.dev"},
+		{"words before it", "no such flag: -https://bob:hunter2@git.acme.dev", "no such flag: -https://git.acme.dev"},
+		{"no scheme before ://", "://bob:hunter2@git.acme.dev", "://git.acme.dev"},
+		{"three slashes", "https:///bob:hunter2@git.acme.dev", "https://git.acme.dev"},
+		{"a scheme twice", "https://https://bob:hunter2@git.acme.dev", "https://git.acme.dev"},
+	} {
+		if got := Shown(tt.in); got != tt.want {
+			t.Errorf("%s: %q is shown as %q, not %q", tt.why, tt.in, got, tt.want)
+		}
+	}
+	for _, address := range []string{"https://bob:hun/ter2@git.acme.dev", "https://bob:hunter2@git.acme.dev", "bob:hun?ter2@git.acme.dev/x"} {
+		if req, err := readTarget(address); err != nil || req.Shown() != "git.acme.dev" {
+			t.Errorf("the host of %q is shown as %q (%v)", address, req.Shown(), err)
+		}
+	}
+}
+
+// FuzzShown: what stands before the last "@" of a host is never shown, and nothing is added.
+func FuzzShown(f *testing.F) {
+	for _, seed := range []string{"https://bob:hunter2@git.acme.dev/@a", "a:b/c@d", "%40", "@@", "://@", "[::1]:5/@"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		got := Shown(raw)
+		if Shown(got) != got || len(got) > len(raw) {
+			t.Fatalf("%q is shown as %q, and that as %q", raw, got, Shown(got))
+		}
+		if req, err := readTarget("bob:hunter2@" + raw); err == nil && strings.Contains(req.Shown(), "hunter2") {
+			t.Fatalf("%q: %q is shown", raw, req.Shown())
+		}
+	})
+}

@@ -176,7 +176,7 @@ func (t tool) call(sys *system, args []string) call {
 		words = slices.Delete(words, at, at+1)
 	}
 	if len(words) > t.operands {
-		c.err = fmt.Errorf("unexpected argument %q", words[0])
+		c.err = fmt.Errorf("unexpected argument %q", protocol.Shown(words[0]))
 		words = nil
 	}
 	c.wire = t.wire(sys.getenv, words)
@@ -199,14 +199,14 @@ func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
 	case errors.Is(err, flag.ErrHelp):
 		return call{}, false
 	case err != nil:
-		c.err = err
+		c.err = errors.New(protocol.Shown(err.Error()))
 	case flags.NArg() > 1, flags.NArg() == 1 && verb != protocol.Get:
-		c.err = fmt.Errorf("unexpected argument %q", flags.Arg(flags.NArg()-1))
+		c.err = fmt.Errorf("unexpected argument %q", protocol.Shown(flags.Arg(flags.NArg()-1)))
 	case *format == "token" && flags.NArg() == 1:
 		sys.args = []string{sys.args[0], "token", "--", flags.Arg(0)}
 		return call{}, false
 	case *format != "json":
-		c.err = fmt.Errorf("unknown format %q: json, or token with a URL", *format)
+		c.err = fmt.Errorf("unknown format %q: json, or token with a URL", protocol.Shown(*format))
 	case flags.NArg() == 1:
 		c.in = strings.NewReader(flags.Arg(0))
 		return c, true
@@ -217,7 +217,7 @@ func ownCall(sys *system, verb protocol.Verb, args []string) (call, bool) {
 	case *wire == "git":
 		c.id, c.wire = protocol.GitTool, protocol.Git{}
 	case *wire != "docker":
-		c.err = fmt.Errorf("unknown protocol %q: git or docker", *wire)
+		c.err = fmt.Errorf("unknown protocol %q: git or docker", protocol.Shown(*wire))
 	}
 	return c, true
 }

@@ -144,7 +144,10 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 		quiet.Person = doesNotWait(q.unasked)
 		b = &quiet
 	}
-	if named := x.cfg.Match(q.scheme, q.host); len(named) == 0 {
+	if named := x.cfg.Match(q.scheme, q.host); x.cfg.NeedsHTTPS(q.scheme, q.host) {
+		reply.Err = &broker.SchemeError{Scheme: q.scheme, Host: q.host}
+		e.Why = reply.Err.Error()
+	} else if len(named) == 0 {
 		e.Fallback = x.cfg.DockerFallback
 	} else if p := b.Choose(ctx, q.scheme, q.host, q.user); p == nil {
 		e.match(named[0], q)

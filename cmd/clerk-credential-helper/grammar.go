@@ -99,7 +99,11 @@ func people(sys *system) int {
 		return status
 	}
 	if err != nil {
-		protocol.WriteMessage(sys.stderr, err, "clerk-credential-helper --help lists the commands")
+		var words []string
+		for word := range strings.SplitSeq(err.Error(), " ") { // which may be an argument
+			words = append(words, protocol.Shown(word))
+		}
+		protocol.WriteMessage(sys.stderr, errors.New(strings.Join(words, " ")), "clerk-credential-helper --help lists the commands")
 		return exitUsage
 	}
 	err = parsed.Run()
@@ -232,10 +236,12 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 		}
 	}
 	switch {
+	case cfg.NeedsHTTPS(at.Scheme, at.Host):
+		return nil, &usageError{&broker.SchemeError{Scheme: at.Scheme, Host: at.Host}}
 	case len(named) == 0:
 		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.Shown, cfg.Names())}
 	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail may be the account's
-		return nil, &usageError{fmt.Errorf("the user %q is not the profile's %q: leave it out", at.User, named[0].Username)}
+		return nil, &usageError{fmt.Errorf("the address names another user than the profile's %q: leave it out", named[0].Username)}
 	}
 	return named[0], nil
 }

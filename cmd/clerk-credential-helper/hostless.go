@@ -29,7 +29,7 @@ func (t tool) complete(req protocol.Request) bool {
 func narrow(cfg *config.Config, name string) (*config.Config, error) {
 	p := cfg.Profile(name)
 	if p == nil {
-		return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", name, cfg.Names())}
+		return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", protocol.Shown(name), cfg.Names())}
 	}
 	return &config.Config{Profiles: []*config.Profile{p}}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -38,7 +39,9 @@ func failures(getenv func(string) string) (*platform.Keychain, error) {
 
 // remember stores why a tool got nothing, for users whose tool hid the error. Failure to save it is ignored.
 func remember(getenv func(string) string, tool, host string, reply protocol.Reply) {
-	if reply.Err == nil {
+	// pip and uv ask for an index's URL first, and what failed then is what the user wants to know.
+	var insecure *broker.SchemeError
+	if reply.Err == nil || errors.As(reply.Err, &insecure) && insecure.Scheme == "" {
 		return
 	}
 	f := failure{Tool: tool, At: time.Now().UTC(), Host: clipText(host, 300), Error: clipText(reply.Err.Error(), failureLimit), Hint: clipText(reply.Hint, failureLimit)}

@@ -46,7 +46,7 @@ func serve(sys *system, c call) int {
 		}
 		if reply.Err != nil {
 			reply.Hint = cmp.Or(reply.Hint, sys.advice(reply.Err))
-			remember(sys.getenv, c.who, req.Host, reply)
+			remember(sys.getenv, c.who, req.Shown(), reply)
 		}
 		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
 		if err != nil {

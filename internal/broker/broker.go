@@ -94,6 +94,24 @@ func (e *SignInError) Unwrap() error { return e.Err }
 // ErrOtherAccount means that the account of a sign-in on demand is not the profile's previous one. Its tokens were not kept.
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
 
+// SchemeError means that a token was asked for over something other than https for a host of a profile.
+type SchemeError struct{ Scheme, Host string }
+
+func (e *SchemeError) Error() string {
+	if e.Scheme == "" {
+		return fmt.Sprintf("%q was asked for without a scheme, and gets no token: that needs https", e.Host)
+	}
+	return fmt.Sprintf("%q gets no token: that needs https", protocol.Shown(e.Scheme+"://"+e.Host))
+}
+
+// NeedsHTTPS is a [*SchemeError] if a request gets nothing only because of its scheme, else nil.
+func (b *Broker) NeedsHTTPS(scheme, host string) error {
+	if !b.Config.NeedsHTTPS(scheme, host) {
+		return nil
+	}
+	return &SchemeError{scheme, host}
+}
+
 // Decision is a tool's request, with the profile that it is for and the plan for it.
 type Decision struct {
 	Profile *config.Profile // of a get; nil for a host of no profile
@@ -185,11 +203,13 @@ func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profi
 	p := b.Choose(ctx, req.Scheme, req.Host, req.Username)
 	switch {
 	case p != nil:
-		b.trace("%q is a host of profile %s", req.Host, p.Name)
+		b.trace("%q is a host of profile %s", req.Shown(), p.Name)
 	case len(b.Config.Match(req.Scheme, req.Host)) > 0:
-		b.trace("%q is asked for another account than ours", req.Host)
+		b.trace("%q is asked for another account than ours", req.Shown())
+	case b.NeedsHTTPS(req.Scheme, req.Host) != nil:
+		b.trace("%v", b.NeedsHTTPS(req.Scheme, req.Host))
 	default:
-		b.trace("%q is the host of no profile", req.Host)
+		b.trace("%q is the host of no profile", req.Shown())
 	}
 	return p
 }
@@ -223,7 +243,7 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 	}
 	reply := protocol.Reply{Result: protocol.Done}
 	if s, err := b.Current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
-		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Host, p.Name)
+		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Shown(), p.Name)
 	}
 	return reply
 }
@@ -238,7 +258,7 @@ func (d *Decision) erase(ctx context.Context) protocol.Reply {
 	reply := protocol.Reply{Result: protocol.Done}
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
 		if err == nil && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
-			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Host, p.Name)
+			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Shown(), p.Name)
 		}
 		return reply
 	}
@@ -260,10 +280,14 @@ func (d *Decision) erase(ctx context.Context) protocol.Reply {
 	return reply
 }
 
-// notOurs answers for a host of no profile: docker gets what any helper would answer, other wires get nothing.
+// notOurs answers for a host of no profile: docker gets what any helper would answer, other wires get nothing. A host of
+// ours that is asked for over http is no stranger: no token goes there, and it must not reach the fallback.
 func (d *Decision) notOurs(ctx context.Context) protocol.Reply {
-	// docker also says http://HOST for a host of ours. No token goes there, and it must not reach the fallback.
-	if fromDocker(d.req) && len(d.broker.Config.Match("https", d.req.Host)) == 0 {
+	insecure := d.broker.NeedsHTTPS(d.req.Scheme, d.req.Host)
+	switch {
+	case insecure != nil && d.req.Verb == protocol.Get:
+		return protocol.Reply{Err: insecure}
+	case insecure == nil && fromDocker(d.req) && len(d.broker.Config.Match(d.req.Scheme, d.req.Host)) == 0:
 		return d.broker.foreign(ctx, d.req)
 	}
 	return protocol.Reply{}

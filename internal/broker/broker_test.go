@@ -1128,16 +1128,37 @@ func TestForeign(t *testing.T) {
 	for _, req := range []protocol.Request{
 		{Scheme: "https", Host: "git.acme.dev.evil.com"},
 		{Scheme: "https", Host: "evilgit.acme.dev"},
-		{Scheme: "http", Host: "git.acme.dev"},
 		{Scheme: "https", Host: "git.acme.dev:8443"},
+		{Scheme: "http", Host: "git.acme.dev:8443"},
+		{Scheme: "", Host: "evil.dev"},
 		{Scheme: "https", Host: "a.b.pkg.acme.dev"},
-		{Scheme: "ssh", Host: "git.acme.dev"},
 		{Scheme: "https", Host: ""},
 		{},
 	} {
 		req.Verb = protocol.Get
 		if reply := b.Answer(t.Context(), req); !reflect.DeepEqual(reply, protocol.Reply{}) {
 			t.Errorf("%s://%s: got %+v", req.Scheme, req.Host, reply)
+		}
+	}
+	// A host of ours that is asked for in another way gets nothing either, and the reason.
+	for _, req := range []protocol.Request{
+		{Scheme: "http", Host: "git.acme.dev"},
+		{Scheme: "HTTP", Host: "git.acme.dev:80"},
+		{Scheme: "http", Host: "registry.acme.dev:5000", Tool: protocol.DockerTool, ServerURL: "http://registry.acme.dev:5000"},
+		{Scheme: "", Host: "x.pkg.acme.dev"},
+		{Scheme: "ssh", Host: "git.acme.dev"},
+	} {
+		req.Verb = protocol.Get
+		var insecure *broker.SchemeError
+		reply := b.Answer(t.Context(), req)
+		if reply.Result != protocol.None || !errors.As(reply.Err, &insecure) || reply.Credential != (protocol.Credential{}) {
+			t.Errorf("%s://%s: got %+v", req.Scheme, req.Host, reply)
+		}
+		for _, verb := range []protocol.Verb{protocol.Store, protocol.Erase} {
+			req.Verb = verb
+			if reply := b.Answer(t.Context(), req); !reflect.DeepEqual(reply, protocol.Reply{}) {
+				t.Errorf("%s of %s://%s: got %+v", verb, req.Scheme, req.Host, reply)
+			}
 		}
 	}
 }

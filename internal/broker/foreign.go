@@ -44,7 +44,7 @@ func foreignName(server string) string {
 // keychain. It never asks a person, and is never called for a host of ours.
 func (b *Broker) foreign(ctx context.Context, req protocol.Request) protocol.Reply {
 	if b.Fallback != nil {
-		b.trace("%q goes to the fallback", req.Host)
+		b.trace("%q goes to the fallback", req.Shown())
 		return b.Fallback(ctx, req)
 	}
 	return dockerStore{b.Keychain, b.Locks}.answer(ctx, req)
@@ -86,19 +86,22 @@ func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Rep
 		return protocol.Reply{}
 	}
 	if err != nil {
-		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Host, err)}
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Shown(), err)}
 	}
 	var item foreignItem
 	if json.Unmarshal([]byte(text), &item) != nil || item.Version != foreignVersion || item.ServerURL != req.ServerURL {
-		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Host)}
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Shown())}
 	}
 	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
 
 func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
+	if req.Shown() != req.Host {
+		return fmt.Errorf("not kept: the address of %q holds a user name or a password, leave it out", req.Shown())
+	}
 	text, err := json.Marshal(foreignItem{foreignVersion, req.ServerURL, req.Username, req.Secret})
 	if err != nil {
-		return fmt.Errorf("encoding the credential of %q: %w", req.Host, err)
+		return fmt.Errorf("encoding the credential of %q: %w", req.Shown(), err)
 	}
 	return d.change(ctx, req, func(servers map[string]string) error {
 		servers[req.ServerURL] = req.Username
@@ -131,7 +134,7 @@ func (d dockerStore) change(ctx context.Context, req protocol.Request, change fu
 	}
 	before := maps.Clone(list.Servers)
 	if err := change(list.Servers); err != nil {
-		return fmt.Errorf("%s of the credential of %q: %w", req.Verb, req.Host, err)
+		return fmt.Errorf("%s of the credential of %q: %w", req.Verb, req.Shown(), err)
 	}
 	if maps.Equal(before, list.Servers) {
 		return nil

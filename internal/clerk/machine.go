@@ -29,8 +29,8 @@ const (
 func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) (Tokens, error) {
 	backend := cmp.Or(c.Backend, backendURL)
 	u, err := url.Parse(backend)
-	if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
-		return Tokens{}, fmt.Errorf("the Backend API's address %q is not https", backend)
+	if err != nil || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return Tokens{}, errors.New("the Backend API's address in CLERK_API_URL is not https, or has a user name") // and may hold a password
 	}
 	question, err := json.Marshal(map[string]any{
 		"token_format":             p.MachineToken,

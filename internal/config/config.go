@@ -102,10 +102,11 @@ func (c *Config) Hosts() []Host {
 // exactly, or if there are none, those with a wildcard for it. More than one is possible only with different user names;
 // the request's user name chooses among them.
 //
-// The scheme is https, or empty for https; http matches only loopback (127.0.0.0/8, ::1, localhost, without a dot at the
-// end); no other scheme matches. The host is host[:port] as a tool sent it. Upper case, one trailing dot of a name, the
-// scheme's default port and the spelling of an IPv6 literal make no difference; a host with any byte outside
-// [a-z0-9-._:] and brackets after lower-casing matches nothing, nor does an address that is not in its usual form.
+// The scheme is https; http matches only loopback (127.0.0.0/8, ::1, localhost, without a dot at the end, since a resolver is
+// asked for such a name); no other scheme matches. An empty one is not https: a tool whose names have no scheme may use http,
+// and one whose protocol has only https says so in its wire. The host is host[:port] as a tool sent it. Upper case, one
+// trailing dot of a name, the scheme's default port and the spelling of an IPv6 literal make no difference; a host with any
+// byte outside [a-z0-9-._:] and brackets after lower-casing matches nothing, nor does an address that is not in its usual form.
 func (c *Config) Match(scheme, host string) []*Profile {
 	scheme, ok := lowerASCII(scheme)
 	if !ok {
@@ -116,8 +117,6 @@ func (c *Config) Match(scheme, host string) []*Profile {
 		return nil
 	}
 	switch scheme {
-	case "":
-		scheme = "https"
 	case "https":
 	case "http":
 		if !mayBePlain(host, name) {
@@ -145,6 +144,15 @@ func (c *Config) Match(scheme, host string) []*Profile {
 		return exact
 	}
 	return wild
+}
+
+// NeedsHTTPS reports whether a request matches nothing only because of its scheme: over https its host would be one of a
+// profile.
+func (c *Config) NeedsHTTPS(scheme, host string) bool {
+	if strings.EqualFold(scheme, "http") {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return len(c.Match(scheme, host)) == 0 && len(c.Match("https", host)) > 0
 }
 
 // Merge combines several configurations: the machine's file, the user's, the environment. A profile of a later one replaces

@@ -37,12 +37,12 @@ func parseHost(pattern string) (Host, error) {
 	switch {
 	case pattern == "":
 		return Host{}, errors.New("the host is empty: write a name such as \"git.acme.dev\"")
+	case strings.Contains(pattern, "@"): // what stands before it may be a password, which no error repeats
+		return Host{}, errors.New("there is a user name before the host: write only the host")
 	case strings.Contains(pattern, "://"):
 		return Host{}, fmt.Errorf("%q is a URL: write only the host and, if it is not 443, the port", pattern)
 	case strings.Contains(pattern, "/"):
 		return Host{}, fmt.Errorf("%q has a path: tokens belong to whole hosts, write only the host", pattern)
-	case strings.Contains(pattern, "@"):
-		return Host{}, fmt.Errorf("%q has a user name: write only the host", pattern)
 	case !strings.HasPrefix(pattern, "[") && strings.Count(pattern, ":") > 1:
 		return Host{}, fmt.Errorf("%q: write an IPv6 address in brackets, such as \"[::1]:5000\"", pattern)
 	}

@@ -40,7 +40,6 @@ func TestMatch(t *testing.T) {
 		"127.9.9.9:80")
 	for _, tt := range []struct{ why, scheme, host, want string }{
 		{"as named", "https", "git.acme.dev", "git.acme.dev"},
-		{"docker sends no scheme", "", "git.acme.dev", "git.acme.dev"},
 		{"git passes the scheme on as typed", "HTTPS", "git.acme.dev", "git.acme.dev"},
 		{"upper case", "https", "GIT.Acme.DEV", "git.acme.dev"},
 		{"trailing dot", "https", "git.acme.dev.", "git.acme.dev"},
@@ -59,6 +58,7 @@ func TestMatch(t *testing.T) {
 		{"https to localhost", "https", "localhost:443", "localhost"},
 		{"http to localhost with a port", "http", "LOCALHOST:8080", "localhost:8080"},
 		{"https to localhost by its full name", "https", "localhost.:8080", "localhost:8080"},
+		{"https to localhost with a dot", "https", "LOCALHOST.:8080", "localhost:8080"},
 		{"https to that port", "https", "localhost:8080", "localhost:8080"},
 		{"http to 127.0.0.1", "http", "127.0.0.1:3000", "127.0.0.1:3000"},
 		{"http to 127.0.0.0/8, the port named", "http", "127.9.9.9", "127.9.9.9:80"},
@@ -122,6 +122,14 @@ func TestMatchMustNot(t *testing.T) {
 		{"two ports", "https", "git.acme.dev:443:443"},
 		{"a port and a dot", "https", "git.acme.dev:443."},
 
+		{"no scheme is not https", "", "git.acme.dev"},
+		{"no scheme to loopback", "", "localhost"},
+		{"a blank for a scheme", " ", "git.acme.dev"},
+		{"http to localhost with a dot, which a resolver is asked for", "http", "localhost."},
+		{"http to localhost with a dot and a port", "http", "localhost.:8080"},
+		{"http to an address with a dot", "http", "127.0.0.1."},
+		{"https to an address with a dot", "https", "10.0.0.1."},
+		{"https to an address with a dot and a port", "https", "127.0.0.2.:443"},
 		{"http", "http", "git.acme.dev"},
 		{"http with https's port", "http", "git.acme.dev:443"},
 		{"http with http's port", "http", "git.acme.dev:80"},
@@ -340,7 +348,8 @@ func TestParseHost(t *testing.T) {
 		{"", `the host is empty: write a name such as "git.acme.dev"`},
 		{"https://git.acme.dev", `"https://git.acme.dev" is a URL: write only the host and, if it is not 443, the port`},
 		{"git.acme.dev/x", `"git.acme.dev/x" has a path: tokens belong to whole hosts, write only the host`},
-		{"clerk@git.acme.dev", `"clerk@git.acme.dev" has a user name: write only the host`},
+		{"clerk@git.acme.dev", `there is a user name before the host: write only the host`},
+		{"https://clerk:hunter2@git.acme.dev", `there is a user name before the host: write only the host`},
 		{"::1", `"::1": write an IPv6 address in brackets, such as "[::1]:5000"`},
 		{"git.acme.dev:443:1", `"git.acme.dev:443:1": write an IPv6 address in brackets, such as "[::1]:5000"`},
 		{"*", `"*": a wildcard stands only for the whole first label, such as "*.pkg.acme.dev"`},
@@ -396,9 +405,12 @@ func oracle(pattern Host, scheme, host string) bool {
 	}
 	defaultPort := "443"
 	switch strings.Map(lower, scheme) {
-	case "", "https":
+	case "https":
 	case "http":
 		defaultPort = "80"
+		if strings.HasSuffix(host, ".") || strings.Contains(host, ".:") {
+			return false
+		}
 		v4 := strings.HasPrefix(name, "127.") && strings.Trim(name, "0123456789.") == ""
 		if name != "localhost" && name != "[::1]" && !v4 {
 			return false

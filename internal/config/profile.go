@@ -285,12 +285,15 @@ func parseIssuer(raw string) (string, error) {
 
 // parseAddress is parseIssuer for other addresses; what and example are for its errors.
 func parseAddress(raw, what, example string) (string, error) {
+	if hasUser(raw) {
+		return "", fmt.Errorf("there is a user name in the address: write it as %s", example)
+	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", fmt.Errorf("%q is not %s: write it as %s", raw, what, example)
 	}
-	if u.User != nil || strings.ContainsAny(raw, "?#") {
-		return "", fmt.Errorf("%q has a user name, a query or a fragment: write it as %s", raw, example)
+	if strings.ContainsAny(raw, "?#") {
+		return "", fmt.Errorf("%q has a query or a fragment: write it as %s", raw, example)
 	}
 	name, port, err := splitHost(u.Host)
 	if err != nil {
@@ -307,6 +310,15 @@ func parseAddress(raw, what, example string) (string, error) {
 		name += ":" + strconv.Itoa(int(port))
 	}
 	return u.Scheme + "://" + name + base, nil
+}
+
+// hasUser reports whether an address has, or may be meant to have, a user and a password, which no error repeats.
+func hasUser(raw string) bool {
+	before, _, ok := strings.Cut(raw, "@")
+	if _, rest, found := strings.Cut(before, "://"); found {
+		before = rest
+	}
+	return ok && (!strings.Contains(before, "/") || strings.Contains(before, ":"))
 }
 
 // ParseCompanion parses the origin of a web app with a companion page, as a profile names it: https, or http on loopback.
