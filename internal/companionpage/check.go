@@ -77,14 +77,18 @@ type Probe struct {
 	// Tell, if not nil, is called with each line as soon as it is known.
 	Tell func(Line)
 
+	page
+	lines     []Line
+	described companionDescription
+}
+
+// page is a companion page, and how it is asked.
+type page struct {
 	origin, userAgent string
 	client            *http.Client
-	lines             []Line
 
 	// The state and challenge of a valid request, random for each Probe.
 	state, challenge string
-
-	described companionDescription
 }
 
 // probePort is the port in requests that get no callback, so that it need not be open.
@@ -92,14 +96,14 @@ const probePort = "53682"
 
 // NewProbe returns a Probe of the page at origin, as [config.ParseCompanion] returns it. Redirects are not followed.
 func NewProbe(origin, userAgent string, transport http.RoundTripper) *Probe {
-	return &Probe{
+	return &Probe{page: page{
 		origin: origin, userAgent: userAgent, state: randomWord(), challenge: randomWord(),
 		client: &http.Client{
 			Transport:     transport,
 			Timeout:       probeTime,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}
+	}}
 }
 
 // Lines returns all lines so far. After an error of Run, the last ones may be of requests that were cut off.
@@ -160,11 +164,11 @@ type answered struct {
 }
 
 // ask makes a request to the page itself; path begins with a slash.
-func (p *Probe) ask(ctx context.Context, method, path string, header http.Header, body string) (answered, error) {
+func (p *page) ask(ctx context.Context, method, path string, header http.Header, body string) (answered, error) {
 	return p.askAt(ctx, method, p.origin+path, header, body)
 }
 
-func (p *Probe) askAt(ctx context.Context, method, address string, header http.Header, body string) (answered, error) {
+func (p *page) askAt(ctx context.Context, method, address string, header http.Header, body string) (answered, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
 		return answered{}, errors.New("its address is not valid")
@@ -199,7 +203,7 @@ func (p *Probe) askAt(ctx context.Context, method, address string, header http.H
 }
 
 // post sends a form as the helper does.
-func (p *Probe) post(ctx context.Context, path string, form url.Values) (answered, error) {
+func (p *page) post(ctx context.Context, path string, form url.Values) (answered, error) {
 	return p.ask(ctx, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
 }
 
@@ -353,7 +357,7 @@ func (p *Probe) fetchKeys(ctx context.Context) (map[string]*rsa.PublicKey, error
 }
 
 // request returns a valid authorization request.
-func (p *Probe) request() url.Values {
+func (p *page) request() url.Values {
 	return url.Values{
 		"response_type": {"code"}, "client_id": {config.CompanionClient}, "redirect_uri": {redirectTo(probePort)},
 		"state": {p.state}, "code_challenge": {p.challenge}, "code_challenge_method": {"S256"}, "machine_name": {"companion check"},

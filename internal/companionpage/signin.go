@@ -212,12 +212,12 @@ func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profil
 	return callback, err
 }
 
-func (p *Probe) redeem(ctx context.Context, a approval) (answered, error) {
+func (p *page) redeem(ctx context.Context, a approval) (answered, error) {
 	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {config.CompanionClient},
 		"code": {a.code}, "code_verifier": {a.verifier}, "redirect_uri": {a.redirect}})
 }
 
-func (p *Probe) refresh(ctx context.Context, token string) (answered, error) {
+func (p *page) refresh(ctx context.Context, token string) (answered, error) {
 	return p.post(ctx, "/api/cli-auth/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {config.CompanionClient}, "refresh_token": {token}})
 }
 

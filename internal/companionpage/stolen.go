@@ -96,14 +96,14 @@ func (p *Probe) forbidden(check string, a answered, err error) {
 }
 
 // openAs opens the page as a browser does, with more fields.
-func (p *Probe) openAs(ctx context.Context, more http.Header) (answered, error) {
+func (p *page) openAs(ctx context.Context, more http.Header) (answered, error) {
 	h := asBrowser()
 	maps.Copy(h, more)
 	return p.ask(ctx, http.MethodGet, "/cli-auth?"+p.request().Encode(), h, "")
 }
 
 // approveAs sends the consent form as the page's own, with more fields.
-func (p *Probe) approveAs(ctx context.Context, more http.Header, form url.Values) (answered, error) {
+func (p *page) approveAs(ctx context.Context, more http.Header, form url.Values) (answered, error) {
 	h := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"},
 		"Origin": {p.origin}, "Sec-Fetch-Site": {"same-origin"}}
 	maps.Copy(h, more)
@@ -111,7 +111,7 @@ func (p *Probe) approveAs(ctx context.Context, more http.Header, form url.Values
 }
 
 // consentForm is the form of the consent page, approved, for a session and an organisation.
-func (p *Probe) consentForm(session, organization string) url.Values {
+func (p *page) consentForm(session, organization string) url.Values {
 	form := p.request()
 	form.Set("decision", "approve")
 	form.Set("session", session)
