@@ -183,6 +183,9 @@ func (p *page) askAt(ctx context.Context, method, address string, header http.He
 	}
 	if err != nil {
 		sent, _ := url.ParseQuery(body)
+		for _, name := range []string{"Authorization", "Cookie"} {
+			sent[name] = append(sent[name], strings.FieldsFunc(header.Get(name), func(r rune) bool { return strings.ContainsRune(" ;=", r) })...)
+		}
 		for _, values := range sent {
 			// net/http quotes an answer that is not HTTP, and such an answer may repeat a code or a token.
 			if slices.ContainsFunc(values, func(v string) bool { return len(v) >= 16 && strings.Contains(err.Error(), v) }) {

@@ -1,6 +1,7 @@
 package companionpage
 
 import (
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -23,7 +24,12 @@ func TestProbeEcho(t *testing.T) {
 			}
 			buffer := make([]byte, 64<<10)
 			n, _ := conn.Read(buffer)
-			_, body, _ := strings.Cut(string(buffer[:n]), "\r\n\r\n")
+			header, body, _ := strings.Cut(string(buffer[:n]), "\r\n\r\n")
+			for line := range strings.SplitSeq(header, "\r\n") {
+				if name, value, _ := strings.Cut(line, ": "); name == "Authorization" || name == "Cookie" {
+					body = value + body
+				}
+			}
 			io.WriteString(conn, body+"\r\n\r\n")
 			conn.Close()
 		}
@@ -33,5 +39,17 @@ func TestProbeEcho(t *testing.T) {
 	_, err = p.refresh(t.Context(), token)
 	if err == nil || strings.Contains(err.Error(), token) {
 		t.Errorf("error %v", err)
+	}
+	for _, way := range append(inHeaders(token), p.inCookies(token)...) {
+		password := base64.StdEncoding.EncodeToString([]byte("clerk:" + token))
+		for _, ask := range []func() (answered, error){
+			func() (answered, error) { return p.openAs(t.Context(), way.header) },
+			func() (answered, error) { return p.approveAs(t.Context(), way.header, p.consentForm("sess_1", "")) },
+		} {
+			_, err := ask()
+			if err == nil || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), password) {
+				t.Errorf("%s: error %v", way.name, err)
+			}
+		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 // A token that a server has seen must not act for its person on the page: whoever has one could approve a grant that
 // outlives it. Only a browser's own session counts there.
 
-const cureSession = "deploy the files of companion add as they are now"
+const cureSession = "write the files again with companion add --force, and deploy"
 
 // tried is a way to present a token.
 type tried struct {

@@ -15,6 +15,7 @@ import {
   parseAuthorize,
   RENEWED_PARAM,
 } from "../../lib/cli-auth/request";
+import { now } from "../../lib/cli-auth/seal";
 import { browserSession } from "../../lib/cli-auth/session";
 import { readSettings, type Settings } from "../../lib/cli-auth/settings";
 import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
@@ -51,7 +52,7 @@ async function Authorize({ searchParams }: Props) {
       case "signed in":
         return <Consent request={request} who={await personOf(settings, session)} site={site} />;
       case "renew":
-        return <Renew request={request} site={site} renewed={params.has(RENEWED_PARAM)} />;
+        return <Renew request={request} site={site} renewed={Number(params.get(RENEWED_PARAM))} />;
       case "signed out":
         return <SignedOut request={request} site={site} />;
     }
@@ -159,10 +160,20 @@ function SignedOut({ request, site }: { request: AuthorizeRequest; site: string 
 }
 
 // Whose session it is stays unsaid: the token in the cookie may be anybody's.
-function Renew({ request, site, renewed }: { request: AuthorizeRequest; site: string; renewed: boolean }) {
+function Renew({ request, site, renewed }: { request: AuthorizeRequest; site: string; renewed: number }) {
+  const self = authorizePath(request);
+  const at = now();
+  // Renewed a moment ago, and still not ours: once more would go on for ever. An older address may be tried anew.
+  const just = Math.abs(at - renewed) < 60;
   return (
     <Frame site={site} wide>
-      <Renewal self={authorizePath(request)} hint={request.loginHint} renewed={renewed} site={site} />
+      <Renewal
+        self={self}
+        next={`${self}&${RENEWED_PARAM}=${at}`}
+        renewed={just}
+        hint={request.loginHint}
+        site={site}
+      />
       <noscript>
         <p className={styles.notice}>This page needs JavaScript.</p>
       </noscript>

@@ -4,14 +4,13 @@
 
 import { ClerkFailed, useAuth, useClerk } from "@clerk/nextjs";
 import { useEffect, useRef, useState } from "react";
-import { RENEWED_PARAM } from "../../lib/cli-auth/request";
 import { useHydrated } from "./hydrated";
 import styles from "./page.module.css";
 import { SignInForm } from "./sign-in";
 
-/** Renews the session and comes back to the same request. renewed says that this has been done, and changed nothing. */
-export function Renewal(props: { self: string; hint: string; renewed: boolean; site: string }) {
-  const { self, hint, renewed, site } = props;
+/** Renews the session and goes to next. renewed says that this has just been done, and has changed nothing. */
+export function Renewal(props: { self: string; next: string; renewed: boolean; hint: string; site: string }) {
+  const { self, next, renewed, hint, site } = props;
   const hydrated = useHydrated();
   const { isLoaded, isSignedIn, sessionId, getToken } = useAuth();
   const { signOut } = useClerk();
@@ -22,10 +21,10 @@ export function Renewal(props: { self: string; hint: string; renewed: boolean; s
     asked.current = true;
     // Clerk's script writes the new token into the cookie before it answers.
     getToken({ skipCache: true }).then(
-      () => window.location.replace(`${self}&${RENEWED_PARAM}=1`),
+      () => window.location.replace(next),
       () => setFailed(true),
     );
-  }, [isLoaded, isSignedIn, renewed, self, getToken]);
+  }, [isLoaded, isSignedIn, renewed, next, getToken]);
 
   if (hydrated && isLoaded && isSignedIn && (renewed || failed)) {
     return (

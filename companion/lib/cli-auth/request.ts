@@ -10,7 +10,7 @@ export const CHECKED_HEADER = "x-cli-auth-checked";
 /** A parameter of a request that the person is asked about a second time. */
 export const RETRY_PARAM = "again";
 
-/** A parameter of a request for which the page has had the browser's session renewed. */
+/** A parameter of a request for which the page has had the browser's session renewed: when, in seconds. */
 export const RENEWED_PARAM = "renewed";
 
 /** A sign-in that a helper asks for. */
