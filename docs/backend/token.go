@@ -49,8 +49,8 @@ type Verifier struct {
 	Clients   []string // OAuth clients whose access tokens are accepted
 	Origins   []string // what a session token may name as the page that it was made for
 	Audience  string   // what a token may name as its audience; without one a token must have none
-	API       string // Backend API, for tokens that only Clerk can read
-	SecretKey string // for the API; without one such tokens are refused
+	API       string   // Backend API, for tokens that only Clerk can read
+	SecretKey string   // for the API; without one such tokens are refused
 	HTTP      *http.Client
 	Now       func() time.Time // nil means time.Now
 

@@ -49,7 +49,7 @@ for (const mode of ["none", "memory"]) {
     const refusedGrant = (response, why) => refused(response, 400, "invalid_grant", why);
     const sealed = (changes = {}) => ({
       jti: "forged_1",
-      family: "family_1",
+      family: `family_${Math.random()}`.replace(".", ""),
       generation: 1,
       iat: now(),
       exp: now() + 60,
@@ -416,7 +416,7 @@ for (const mode of ["none", "memory"]) {
       const of = { iss: app.origin, aud: clerk.issuer, sid: ada.session, sub: ada.user, org: ada.organization };
       const challenge = createHash("sha256").update(approval.verifier).digest("base64url");
       const { jti, family, iat, exp } = code;
-      assert.deepEqual(code, { ...of, jti, family, iat, exp, challenge, port });
+      assert.deepEqual(code, { ...of, jti, family, generation: 0, iat, exp, challenge, port });
       assert.equal(exp - iat, 60);
       assert.ok(Math.abs(iat - now()) < 10);
 
@@ -426,8 +426,8 @@ for (const mode of ["none", "memory"]) {
         await unseal("refresh", first.refresh_token),
         await unseal("refresh", second.refresh_token),
       ];
-      for (const token of sealedTokens) {
-        assert.deepEqual(token, { ...of, jti: token.jti, family, iat: token.iat, exp: token.exp });
+      for (const [at, token] of sealedTokens.entries()) {
+        assert.deepEqual(token, { ...of, jti: token.jti, family, generation: at + 1, iat: token.iat, exp: token.exp });
         assert.ok(token.exp - token.iat <= 30 * 24 * 3600, "thirty days at most");
       }
       assert.equal(new Set([jti, ...sealedTokens.map((token) => token.jti)]).size, 3, "each has an id of its own");
