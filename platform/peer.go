@@ -2,8 +2,10 @@ package platform
 
 import "net/netip"
 
-// OwnPeer reports whether a connection over loopback may be this user's: its other end, client, belongs to this user or
-// to root (who may forward a port), or its owner is unknown. Argument lists are public on many systems, so any user of
-// the machine can use an address that is in one; this tells the users apart. On systems other than Linux it is always
-// true.
-func OwnPeer(server, client netip.AddrPort) bool { return ownPeer(server, client) }
+// OwnPeer reports whether a connection over loopback, of which client is the other end, belongs to this user or to root,
+// who may forward a port. Argument lists are public on many systems, so any user of the machine can use an address that
+// is in one; this tells the users apart. certain is false on systems other than Linux, which do not say whose a connection
+// is: own is then true.
+//
+// On Linux, a connection that is closed already, and one that is not among those of our network namespace, is not own.
+func OwnPeer(server, client netip.AddrPort) (own, certain bool) { return ownPeer(server, client) }

@@ -4,4 +4,4 @@ package platform
 
 import "net/netip"
 
-func ownPeer(_, _ netip.AddrPort) bool { return true }
+func ownPeer(_, _ netip.AddrPort) (own, certain bool) { return true, false }

@@ -36,7 +36,7 @@ type Invitation struct {
 	Until time.Time
 
 	// For Browser and Paste.
-	StartURL     string // on 127.0.0.1, good for one GET, redirects to AuthorizeURL; may be an argument of a program
+	StartURL     string // on 127.0.0.1, good for one browser, redirects to AuthorizeURL; may be an argument of a program
 	AuthorizeURL string // contains the state: for the terminal only
 	RedirectURI  string // where the browser is redirected in the end
 	// Paste takes the address on which the browser ended; see [loopback.Listener.Paste].
@@ -124,7 +124,7 @@ func (a *Attempt) Invitation() Invitation { return a.invitation }
 
 // Wait waits until the user has done their part. Meanwhile the user is shown the Invitation; see [InviteDuring].
 //
-// Errors: ErrTimeout, ErrDenied, or the cause of the end of ctx.
+// Errors: ErrTimeout, ErrDenied, ErrTaken, or the cause of the end of ctx.
 func (a *Attempt) Wait(ctx context.Context) error {
 	timed, release := context.WithTimeoutCause(ctx, a.limit, ErrTimeout)
 	defer release()
@@ -140,9 +140,14 @@ func (a *Attempt) Wait(ctx context.Context) error {
 
 // Redeem exchanges the result of the user's part for verified tokens. It must be called once, after Wait.
 //
-// Errors: ErrDenied, ErrClock, a *ResponseError, or an error of the network or of the verification.
+// Errors: ErrDenied, ErrTaken, ErrClock, a *ResponseError, or an error of the network or of the verification.
 func (a *Attempt) Redeem(ctx context.Context) (Tokens, error) {
 	tokens, err := a.exchange.redeem(ctx)
+	if a.listener != nil && err == nil {
+		if err = a.listener.Err(); err != nil { // the second visitor came after the first had signed in
+			tokens = Tokens{}
+		}
+	}
 	a.account = cmp.Or(tokens.Email, tokens.Subject)
 	return tokens, err
 }

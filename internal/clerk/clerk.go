@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/loopback"
 )
 
 // Errors that callers branch on.
@@ -29,6 +30,8 @@ var (
 	ErrDenied = errors.New("access was denied")
 	// ErrTimeout means that the user did not finish in time.
 	ErrTimeout = errors.New("the sign-in was not finished in time")
+	// ErrTaken means that another user of this machine may have used the link that the browser was started with.
+	ErrTaken = loopback.ErrTaken
 	// ErrOtherFlow means that this flow is not possible, here or with this issuer. Another flow may work.
 	ErrOtherFlow = errors.New("this way of signing in is not possible here")
 	// ErrClock means that a new token has already expired or is not valid yet: the issuer's clock and ours differ.
@@ -60,8 +63,9 @@ type Client struct {
 	Transport http.RoundTripper // nil means one made by NewTransport, with the system's roots
 	UserAgent string            // should name the program: Clerk refuses the default ones of HTTP libraries
 	Hostname  string            // this machine's name, for the pages of a sign-in
-	// Peer reports whether a connection to the listener at server, from client, may be the user's own; nil means all may.
-	Peer    func(server, client netip.AddrPort) bool
+	// Peer reports whether a connection to the listener at server, from client, is the user's own, and whether that is
+	// certain; see [loopback.Listen]. nil means that all are.
+	Peer    func(server, client netip.AddrPort) (own, certain bool)
 	Now     func() time.Time // nil means time.Now
 	Timeout time.Duration    // how long the user has for a sign-in; 0 means 5 min
 	// Account is the account to sign in to, as a hint for the issuer (login_hint of OpenID Connect Core 1.0 §3.1.2.1;

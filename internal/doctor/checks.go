@@ -426,8 +426,17 @@ func (d *doctor) listener() {
 		d.fail("listener", err.Error(), "a firewall keeps programs from reaching 127.0.0.1: allow it")
 		return
 	}
-	conn.Close()
-	d.ok("listener", "127.0.0.1 can be reached")
+	defer conn.Close()
+	server, client := conn.RemoteAddr().(*net.TCPAddr).AddrPort(), conn.LocalAddr().(*net.TCPAddr).AddrPort()
+	switch own, certain := platform.OwnPeer(server, client); {
+	case !own:
+		d.warn("listener", "127.0.0.1 can be reached, but the system does not say that it is this user who does",
+			"make /proc/net/tcp readable; until then open the sign-in address that login shows, not the link")
+	case !certain:
+		d.ok("listener", "127.0.0.1 can be reached; the system does not say by which user, so a sign-in stops if its link is opened twice")
+	default:
+		d.ok("listener", "127.0.0.1 can be reached, and the system says by which user")
+	}
 }
 
 func (d *doctor) browser() {

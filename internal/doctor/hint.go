@@ -44,6 +44,8 @@ func Hint(err error) string {
 		return "set this machine's clock; clerk-credential-helper doctor compares it with the issuer's"
 	case errors.Is(err, clerk.ErrMisnamed):
 		return "correct the profile; clerk-credential-helper doctor says more"
+	case errors.Is(err, clerk.ErrTaken):
+		return "try again; clerk-credential-helper login --no-browser starts no browser with a link that others could read"
 	case errors.Is(err, clerk.ErrRedirect):
 		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
 	case errors.Is(err, broker.ErrUnreachable):

@@ -48,6 +48,8 @@ const (
 	// finishTime is how long Finish waits for the browser to fetch /done. A browser that is on its way, on a busy
 	// machine, would find the port closed and show an error; one that does not come is rare.
 	finishTime = 5 * time.Second
+	// cookieTime is longer than a person has for a sign-in.
+	cookieTime = time.Hour
 )
 
 // Callback is the authorization response (RFC 6749 §4.1.2, RFC 9207): one of Code and Error, or after BeginToken the
@@ -82,17 +84,19 @@ type Listener struct {
 	host   string // 127.0.0.1:PORT, the only Host that is answered
 	server *http.Server
 	pages  *pages
-	peer   func(server, client netip.AddrPort) bool
+	peer   func(server, client netip.AddrPort) (own, certain bool)
 
 	callback chan Callback // holds the one genuine callback
 	broken   chan error    // holds why the server ended, if it did
 	decided  chan struct{} // closed by Finish
 	served   chan struct{} // closed when /done has been answered with the result
 	waiters  chan struct{} // one element for each request that waits on /done
+	taken    chan struct{} // closed when a second visitor has come, and been told
+	endOnce  sync.Once     // for taken
 
 	mu        sync.Mutex
-	start     string // the random part of the start path; empty before Begin
-	startUsed bool
+	start     string                  // the random part of the start path; empty before Begin
+	visitor   string                  // the cookie of the browser that has used it; empty before, and set once
 	authorize string                  // where /start leads
 	state     string                  // what the callback must bring; empty before Begin
 	good      func(token string) bool // not nil: the callback brings a token, perhaps without the state
@@ -101,14 +105,20 @@ type Listener struct {
 	result    Result                  // set before decided is closed
 	finished  bool
 	fetched   bool
+	ended     bool // a second visitor has come: no callback is genuine any more
 }
+
+// ErrTaken ends a sign-in whose start link was opened by two browsers or programs, where the system does not say whose
+// they are: the first may be another user's, who has read the link and would sign in in the person's place.
+var ErrTaken = errors.New("the sign-in link was opened twice, by two browsers or programs: another user of this machine may have used it")
 
 // Listen opens a port of the OS's choice on 127.0.0.1 and answers requests on it until Close. The names in page are
 // shown to the person. ctx limits only the opening of the port.
 //
-// peer, if not nil, reports whether a connection to server from client may be the user's own; others cannot use the
-// start link.
-func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrPort) bool) (*Listener, error) {
+// peer, if not nil, reports whether a connection to server from client is the user's own, and whether that is certain. A
+// connection that is not cannot use the start link, nor use it up. Where it is not certain, a second visitor ends the
+// sign-in with ErrTaken; nil is as if all connections were certainly the user's.
+func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrPort) (own, certain bool)) (*Listener, error) {
 	pages, err := newPages(page)
 	if err != nil {
 		return nil, err
@@ -132,6 +142,7 @@ func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrP
 		decided:  make(chan struct{}),
 		served:   make(chan struct{}),
 		waiters:  make(chan struct{}, maxDoneWaiters),
+		taken:    make(chan struct{}),
 	}
 	l.server = &http.Server{
 		Handler:                      http.HandlerFunc(l.serve),
@@ -157,8 +168,9 @@ func (l *Listener) RedirectURI() string {
 }
 
 // Begin sets the state that the callback must bring, and returns a URL on this listener that leads to authorizeURL. It
-// is good for one GET and can be given to a browser's command line, where other users of the machine could read state
-// and challenge. Begin can be called once; state must not be empty.
+// is good for one browser, which may load it again, and can be given to a browser's command line, where other users of
+// the machine could read state and challenge. A prefetch does not use it up. Begin can be called once; state must not be
+// empty.
 func (l *Listener) Begin(state, authorizeURL string) (startURL string, err error) {
 	random := make([]byte, 32)
 	rand.Read(random)
@@ -187,8 +199,21 @@ func (l *Listener) BeginToken(state, pageURL string, good func(token string) boo
 	return startURL, err
 }
 
-// Wait returns the genuine callback, or the cause of ctx's end.
+// Err is ErrTaken if a second visitor has come, which can be after the callback.
+func (l *Listener) Err() error {
+	select {
+	case <-l.taken:
+		return ErrTaken
+	default:
+		return nil
+	}
+}
+
+// Wait returns the genuine callback, the cause of ctx's end, or ErrTaken.
 func (l *Listener) Wait(ctx context.Context) (Callback, error) {
+	if err := l.Err(); err != nil {
+		return Callback{}, err
+	}
 	select {
 	case callback := <-l.callback:
 		return callback, nil
@@ -197,6 +222,8 @@ func (l *Listener) Wait(ctx context.Context) (Callback, error) {
 	select {
 	case callback := <-l.callback:
 		return callback, nil
+	case <-l.taken:
+		return Callback{}, ErrTaken
 	case err := <-l.broken:
 		return Callback{}, fmt.Errorf("listener on 127.0.0.1: %w", err)
 	case <-ctx.Done():
@@ -260,45 +287,116 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start string) {
-	ours := l.ours(r)
-	l.mu.Lock()
-	genuine := l.start != "" && same(start, l.start) && ours
-	used := l.startUsed
-	if genuine {
-		l.startUsed = true
-	}
-	authorize := l.authorize
-	l.mu.Unlock()
+// startCookie names the browser that has used the start link.
+const startCookie = "clerk-credential-helper-start"
 
-	switch {
-	case !genuine:
+// serveStart leads the person's browser to the sign-in. Whose a request is comes before all that it could use up: another
+// user who has read the link in an argument list must neither learn state and challenge from it, nor keep the person from
+// it, however soon they close the connection.
+func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start string) {
+	l.mu.Lock()
+	genuine := l.start != "" && same(start, l.start)
+	l.mu.Unlock()
+	if !genuine {
 		refuse(w, http.StatusNotFound)
-	case used:
+		return
+	}
+	own, certain := l.owner(r)
+	switch {
+	case !own:
+		w.Header().Set("Connection", "close")
+		http.Error(w, "This link is for another user of this machine. If it is yours, open the address that the terminal shows.", http.StatusNotFound)
+		return
+	case prefetches(r):
+		refuse(w, http.StatusServiceUnavailable) // the browser asks again when the person wants the page
+		return
+	}
+
+	cookie := ""
+	if c, err := r.Cookie(startCookie); err == nil {
+		cookie = c.Value
+	}
+	switch l.visit(cookie, certain) {
+	case firstVisit:
+		// The path keeps it from other programs on 127.0.0.1: cookies know no ports.
+		http.SetCookie(w, &http.Cookie{Name: startCookie, Value: l.visitor, Path: r.URL.Path,
+			MaxAge: int(cookieTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		fallthrough
+	case sameBrowser:
+		redirect(w, l.authorize)
+	case otherVisit:
 		l.pages.write(w, http.StatusGone, usedPage, "")
-	default:
-		redirect(w, authorize)
+	case takenVisit:
+		l.pages.write(w, http.StatusGone, takenPage, "")
+		// Wait, and with it the process, may end as soon as the page is sent.
+		http.NewResponseController(w).Flush()
+		l.endOnce.Do(func() { close(l.taken) })
 	}
 }
 
-// ours reports whether a request may be the user's own. Another user who has read the start link in an argument list
-// must not learn state and challenge from it, nor use it up.
-func (l *Listener) ours(r *http.Request) bool {
+// visit is one use of the start link.
+type visit int
+
+const (
+	firstVisit  visit = iota
+	sameBrowser       // by the browser that has used it before: a reload, or a page that is restored
+	otherVisit        // by another program of the person's
+	takenVisit        // by another than the first, and one of the two may be another user's
+)
+
+func (l *Listener) visit(cookie string, certain bool) visit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ended:
+		return takenVisit
+	case l.visitor == "":
+		l.visitor = rand.Text()
+		return firstVisit
+	case same(cookie, l.visitor):
+		return sameBrowser
+	case certain:
+		return otherVisit
+	}
+	l.ended = true
+	return takenVisit
+}
+
+// owner reports whether a request is the user's own, and whether that is certain.
+func (l *Listener) owner(r *http.Request) (own, certain bool) {
 	if l.peer == nil {
-		return true
+		return true, true
 	}
 	server, err := netip.ParseAddrPort(l.host)
 	if err != nil {
-		return false
+		return false, true
 	}
 	client, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && l.peer(server, client)
+	if err != nil {
+		return false, true
+	}
+	return l.peer(server, client)
+}
+
+// prefetches reports whether a browser asks before the person does: Sec-Purpose (Fetch Standard), and what came before it
+// in Chromium, Safari and Firefox.
+func prefetches(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		value := strings.ToLower(r.Header.Get(name))
+		if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 	callback, err := l.accept(rawQuery)
 	switch {
 	case errors.Is(err, errArrived): // a page that sends twice still shows how the sign-in ends
+	case errors.Is(err, ErrTaken):
+		l.pages.write(w, http.StatusGone, takenPage, "")
+		return
 	case err != nil:
 		refuse(w, http.StatusBadRequest)
 		return
@@ -385,6 +483,9 @@ func (l *Listener) accept(rawQuery string) (Callback, error) {
 		}
 	} else if (callback.Code == "") == (callback.Error == "") {
 		return Callback{}, errIncomplete
+	}
+	if l.ended {
+		return Callback{}, ErrTaken
 	}
 	if l.arrived {
 		return Callback{}, errArrived

@@ -315,21 +315,145 @@ func TestSecondSuccessIsNotTaken(t *testing.T) {
 	}
 }
 
-func TestStartIsGoodOnce(t *testing.T) {
+func TestStartIsGoodForOneBrowser(t *testing.T) {
 	l, start := begin(t)
 	client := browser(t)
 	// A HEAD, as link checkers send it, does not spend it.
 	if resp, err := client.Head(start); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Fatalf("HEAD: %v, %v", resp, err)
 	}
-	if resp, _ := get(t, client, start); resp.StatusCode != http.StatusSeeOther {
-		t.Fatalf("first GET: %d", resp.StatusCode)
+	first, _ := get(t, client, start)
+	if first.StatusCode != http.StatusSeeOther {
+		t.Fatalf("first GET: %d", first.StatusCode)
 	}
 	resp, page := get(t, client, start)
 	if resp.StatusCode != http.StatusGone || resp.Header.Get("Location") != "" || !strings.Contains(page, "already used") {
-		t.Errorf("second GET: %d, %q", resp.StatusCode, page)
+		t.Errorf("another browser: %d, %q", resp.StatusCode, page)
+	}
+	if resp := visitStart(t, start, first.Cookies()...); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != testAuthorize {
+		t.Errorf("the same browser: %d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	mustStillWork(t, l)
+	if err := l.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// visitStart is a GET of the start link with cookies.
+func visitStart(t *testing.T, start string, cookies ...*http.Cookie) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, start, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cookies {
+		if c.Path != "" && c.Path != req.URL.Path || !c.HttpOnly && c.Path != "" {
+			t.Errorf("the cookie %v is for other pages, or for scripts", c)
+		}
+		req.AddCookie(c)
+	}
+	resp, err := browser(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp
+}
+
+// TestPrefetch: a browser that loads the page before the person wants it neither sees where it leads nor uses it up.
+func TestPrefetch(t *testing.T) {
+	for _, header := range [][2]string{
+		{"Sec-Purpose", "prefetch"}, {"Sec-Purpose", "prefetch;prerender"}, {"Sec-Purpose", "prefetch;anonymous-client-ip"},
+		{"Purpose", "prefetch"}, {"X-Purpose", "preview"}, {"X-Moz", "prefetch"},
+	} {
+		l, start := begin(t)
+		for range 2 {
+			req, err := http.NewRequest(http.MethodGet, start, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(header[0], header[1])
+			resp, err := browser(t).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Location") != "" || len(resp.Cookies()) > 0 {
+				t.Errorf("%q: %s to %q", header, resp.Status, resp.Header.Get("Location"))
+			}
+		}
+		if resp, _ := get(t, browser(t), start); resp.StatusCode != http.StatusSeeOther {
+			t.Errorf("%q: then the person got %s", header, resp.Status)
+		}
+		mustStillWork(t, l)
+	}
+}
+
+// TestSecondVisitor: where the system does not say whose a connection is, two visitors are one too many.
+func TestSecondVisitor(t *testing.T) {
+	for _, row := range []struct {
+		reason  string
+		arrived bool // whether the first has signed in already
+		cookies func(first []*http.Cookie) []*http.Cookie
+		taken   bool
+	}{
+		{"a browser that reloads", false, func(first []*http.Cookie) []*http.Cookie { return first }, false},
+		{"a browser that reloads at the end", true, func(first []*http.Cookie) []*http.Cookie { return first }, false},
+		{"another browser", false, func([]*http.Cookie) []*http.Cookie { return nil }, true},
+		{"another browser, too late", true, func([]*http.Cookie) []*http.Cookie { return nil }, true},
+		{"a cookie that is made up", false, func([]*http.Cookie) []*http.Cookie {
+			return []*http.Cookie{{Name: startCookie, Value: "AAAAAAAAAAAAAAAAAAAAAAAAAA"}}
+		}, true},
+		{"an empty cookie", false, func([]*http.Cookie) []*http.Cookie { return []*http.Cookie{{Name: startCookie}} }, true},
+		{"another cookie with the value", false, func(first []*http.Cookie) []*http.Cookie {
+			return []*http.Cookie{{Name: "another", Value: first[0].Value}}
+		}, true},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			l, err := Listen(t.Context(), Page{Profile: "acme"}, func(_, _ netip.AddrPort) (own, certain bool) { return true, false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			start, err := l.Begin(testState, testAuthorize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := visitStart(t, start)
+			if first.StatusCode != http.StatusSeeOther || len(first.Cookies()) != 1 {
+				t.Fatalf("the first: %s, %v", first.Status, first.Cookies())
+			}
+			if row.arrived {
+				mustStillWork(t, l)
+			}
+			second := visitStart(t, start, row.cookies(first.Cookies())...)
+			if !row.taken {
+				if second.StatusCode != http.StatusSeeOther || l.Err() != nil {
+					t.Errorf("%s, %v", second.Status, l.Err())
+				}
+				if !row.arrived {
+					mustStillWork(t, l)
+				}
+				return
+			}
+			if second.StatusCode != http.StatusGone || second.Header.Get("Location") != "" {
+				t.Errorf("the second: %s to %q", second.Status, second.Header.Get("Location"))
+			}
+			if _, err := l.Wait(t.Context()); !errors.Is(err, ErrTaken) || !errors.Is(l.Err(), ErrTaken) {
+				t.Errorf("Wait = %v, Err = %v", err, l.Err())
+			}
+			resp, page := get(t, browser(t), l.RedirectURI()+"?"+good)
+			if resp.StatusCode != http.StatusGone || resp.Header.Get("Location") != "" || !strings.Contains(page, "opened twice") {
+				t.Errorf("the callback of the first: %s", resp.Status)
+			}
+			if err := l.Paste(l.RedirectURI() + "?" + good); !errors.Is(err, ErrTaken) {
+				t.Errorf("Paste = %v", err)
+			}
+			if third := visitStart(t, start, first.Cookies()...); third.StatusCode != http.StatusGone {
+				t.Errorf("the first again: %s", third.Status)
+			}
+		})
+	}
 }
 
 func TestBegin(t *testing.T) {
@@ -528,7 +652,7 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	titles := map[string]bool{}
-	for _, kind := range []pageKind{signedInPage, deniedPage, failedPage, usedPage, slowPage} {
+	for _, kind := range []pageKind{signedInPage, deniedPage, failedPage, usedPage, takenPage, slowPage} {
 		w := httptest.NewRecorder()
 		p.setHeaders(w.Header())
 		p.write(w, http.StatusOK, kind, "")
@@ -596,7 +720,7 @@ func FuzzCallback(f *testing.F) {
 func TestStartOfAnotherUser(t *testing.T) {
 	var client netip.AddrPort
 	mine := false
-	l, err := Listen(t.Context(), Page{Profile: "acme"}, func(_, c netip.AddrPort) bool { client = c; return mine })
+	l, err := Listen(t.Context(), Page{Profile: "acme"}, func(_, c netip.AddrPort) (own, certain bool) { client = c; return mine, true })
 	if err != nil {
 		t.Fatal(err)
 	}

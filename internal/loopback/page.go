@@ -30,6 +30,7 @@ const (
 	deniedPage   pageKind = "denied"
 	failedPage   pageKind = "failed"
 	usedPage     pageKind = "used"
+	takenPage    pageKind = "taken"
 	slowPage     pageKind = "slow"
 )
 

@@ -31,6 +31,31 @@ func Rewrite(t testing.TB, file, old, fresh string) {
 	Write(t, file, strings.Replace(string(text), old, fresh, 1))
 }
 
+// OpenToAll copies the program of the test to where other users of the machine can start it, and returns its path.
+func OpenToAll(t testing.TB) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	Chmod(t, dir, 0o755)
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	Chmod(t, program, 0o755)
+	return program
+}
+
 // Chmod sets the mode of a file.
 func Chmod(t testing.TB, file string, mode os.FileMode) {
 	t.Helper()
