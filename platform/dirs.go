@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 )
 
@@ -53,35 +52,24 @@ func StateDir(getenv func(string) string) (string, error) {
 // that home folder's Library/Application Support; on Windows the local application data folder. It makes nothing.
 func LockDir() (string, error) { return lockDir() }
 
-// ReadTrusted reads a configuration file of at most limit bytes. The file and its folder must belong to this user, to
-// root or (on Windows) to Administrators or SYSTEM, and no other user may be able to write there. Symbolic links are
-// followed first; the place where the file really is, and the folder of the path itself, must both pass.
+// ReadTrusted reads a configuration file of at most limit bytes, if no other user can change it or put another in its
+// place. On Unix the file and each folder and link on the way to it, from the root on, must belong to this user or to root,
+// and no other user may be able to write to the file or to one of the folders, as sshd wants it (StrictModes). A folder that
+// is sticky, or root's on a read-only file system, may be writable by others. In a container of a user who is not root, the
+// folders above may belong to users who are unknown there, as those of the host's root do. On Windows the file, its folder
+// and the folder of the path itself must belong to this user, Administrators or SYSTEM, and no other account may be able to
+// write there.
 //
 // A missing file is [io/fs.ErrNotExist]. Every other error names the path and what is wrong with it.
 func ReadTrusted(path string, limit int64) ([]byte, error) {
-	real, err := filepath.EvalSymlinks(path)
+	f, err := openTrusted(path)
 	if errors.Is(err, syscall.ENOTDIR) { // the home of a service user is often /dev/null
 		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(real)}) {
-		if err := checkTrustedDir(dir); err != nil {
-			return nil, err
-		}
-	}
-	f, err := openNoFollow(real, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
 	defer f.Close()
-	if err := checkRegular(f); err != nil {
-		return nil, err
-	}
-	if err := checkTrusted(f); err != nil {
-		return nil, err
-	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,11 @@ import "path/filepath"
 
 func machineConfigDir() string { return "/etc" }
 
+// readOnly is for stores that only Linux has.
+func readOnly(string) bool { return false }
+
+func unmapped(int) bool { return false }
+
 func lockDir() (string, error) {
 	home, err := passwdHome()
 	if err != nil {

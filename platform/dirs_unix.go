@@ -67,37 +67,6 @@ func checkOurs(f *os.File) error {
 	return err
 }
 
-// checkTrusted checks that the file is ours or root's and that no other user may write to it.
-func checkTrusted(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return checkOwner(f.Name(), info)
-}
-
-// checkTrustedDir is checkTrusted for a folder. To open it as well would cost more than the whole rest.
-func checkTrustedDir(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	return checkOwner(dir, info)
-}
-
-func checkOwner(path string, info fs.FileInfo) error {
-	owner, err := ownerOf(path, info)
-	switch {
-	case err != nil:
-		return err
-	case owner != 0 && owner != os.Getuid():
-		return fmt.Errorf("%s %w (%d)", path, ErrForeign, owner)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s %w (mode %04o)", path, ErrWritable, info.Mode().Perm())
-	}
-	return nil
-}
-
 // checkPrivate checks that the file or folder is ours and that no other user has any right to it.
 func checkPrivate(path string, info fs.FileInfo) error {
 	owner, err := ownerOf(path, info)

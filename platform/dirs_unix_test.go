@@ -3,6 +3,8 @@
 package platform
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,7 +14,13 @@ import (
 )
 
 func TestReadTrusted(t *testing.T) {
-	type place struct{ dir, other, file string }
+	type place struct{ top, dir, other, file string }
+	linkDir := func(t *testing.T, p place) { // dir becomes a link to other
+		if err := os.Rename(p.dir, p.dir+"-moved"); err != nil {
+			t.Fatal(err)
+		}
+		symlink(t, p.other, p.dir)
+	}
 	for _, row := range []struct {
 		reason string
 		spoil  func(t *testing.T, p place)
@@ -25,7 +33,77 @@ func TestReadTrusted(t *testing.T) {
 		{"the group may write the file", func(t *testing.T, p place) { chmod(t, p.file, 0o620) }, "config.toml may be written by others (mode 0620)"},
 		{"only others may write the file", func(t *testing.T, p place) { chmod(t, p.file, 0o602) }, "may be written by others (mode 0602)"},
 		{"the group may write the folder", func(t *testing.T, p place) { chmod(t, p.dir, 0o770) }, "dir may be written by others (mode 0770)"},
-		{"a folder like /tmp", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky) }, "dir may be written by others (mode 0777)"},
+		{"a folder like /tmp, in which a file of ours cannot be replaced", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky) }, ""},
+		{"a folder like /tmp above the last", func(t *testing.T, p place) { chmod(t, p.top, 0o777|os.ModeSticky) }, ""},
+		{"a link of ours to a folder of ours", linkDir, ""},
+		{"a link that goes up and down again", func(t *testing.T, p place) { relink(t, p.file, "../dir/../other/./config.toml") }, ""},
+		{"a store as in Nix, by two links", func(t *testing.T, p place) {
+			needRoot(t)
+			chownTo(t, p.other, 0, 3000)
+			chmod(t, p.other, 0o775|os.ModeSticky)
+			chmod(t, filepath.Join(p.other, "config.toml"), 0o444)
+			symlink(t, filepath.Join(p.other, "config.toml"), filepath.Join(p.other, "generation"))
+			relink(t, p.file, filepath.Join(p.other, "generation"))
+		}, ""},
+		{"a store as in Nix, whose file has many names", func(t *testing.T, p place) {
+			needRoot(t)
+			chownTo(t, p.other, 0, 3000)
+			chmod(t, p.other, 0o775|os.ModeSticky)
+			hardLink(t, filepath.Join(p.other, "config.toml"), filepath.Join(p.other, "same"))
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+		}, ""},
+		{"a folder like /tmp, another user's file", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky); chown(t, p.file) }, "config.toml belongs to another user (12345)"},
+		{"a folder like /tmp, another user's folder in it", func(t *testing.T, p place) { chmod(t, p.top, 0o777|os.ModeSticky); chown(t, p.dir) }, "dir belongs to another user (12345)"},
+		{"a folder like /tmp, another user's link in it", func(t *testing.T, p place) {
+			chmod(t, p.dir, 0o777|os.ModeSticky)
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+			chown(t, p.file)
+		}, "config.toml, a link, belongs to another user (12345)"},
+		{"a folder like /tmp that is another user's", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky); chown(t, p.dir) }, "dir belongs to another user (12345)"},
+		{"the group may write above the last folder", func(t *testing.T, p place) { chmod(t, p.top, 0o775) }, "may be written by others (mode 0775)"},
+		{"anybody may write above the last folder", func(t *testing.T, p place) { chmod(t, p.top, 0o703) }, "may be written by others (mode 0703)"},
+		{"another user's folder above the last", func(t *testing.T, p place) { chown(t, p.top) }, "belongs to another user (12345)"},
+		{"a folder like /tmp, another name of a file of ours", func(t *testing.T, p place) {
+			chmod(t, p.dir, 0o777|os.ModeSticky)
+			remove(t, p.file)
+			hardLink(t, filepath.Join(p.other, "config.toml"), p.file)
+		}, "has 2 names"},
+		{"another user's link in place of the folder", func(t *testing.T, p place) { linkDir(t, p); chown(t, p.dir) }, "dir, a link, belongs to another user (12345)"},
+		{"another user's link in place of the file", func(t *testing.T, p place) {
+			relink(t, p.file, filepath.Join(p.other, "config.toml"))
+			chown(t, p.file)
+		}, "config.toml, a link, belongs to another user (12345)"},
+		{"the second link is another user's", func(t *testing.T, p place) {
+			relink(t, p.file, filepath.Join(p.other, "second"))
+			symlink(t, "config.toml", filepath.Join(p.other, "second"))
+			chown(t, filepath.Join(p.other, "second"))
+		}, "second, a link, belongs to another user (12345)"},
+		{"the second link is in a folder that others may write", func(t *testing.T, p place) {
+			third := filepath.Join(p.top, "third")
+			mkdir(t, third)
+			symlink(t, filepath.Join(p.other, "config.toml"), filepath.Join(third, "second"))
+			relink(t, p.file, filepath.Join(third, "second"))
+			chmod(t, third, 0o777)
+		}, "third may be written by others (mode 0777)"},
+		{"a link through a folder that others may write, and back", func(t *testing.T, p place) {
+			mkdir(t, filepath.Join(p.other, "below"))
+			relink(t, p.file, filepath.Join(p.other, "below")+"/../config.toml")
+			chmod(t, filepath.Join(p.other, "below"), 0o777)
+		}, "below may be written by others (mode 0777)"},
+		{"a link to a place whose folder above others may write", func(t *testing.T, p place) {
+			below := filepath.Join(p.other, "below")
+			mkdir(t, below)
+			writeText(t, filepath.Join(below, "config.toml"), "content")
+			relink(t, p.file, filepath.Join(below, "config.toml"))
+			chmod(t, p.other, 0o772)
+		}, "other may be written by others (mode 0772)"},
+		{"links that go round", func(t *testing.T, p place) { relink(t, p.file, p.file) }, "too many levels of symbolic links"},
+		{"a link to a pipe", func(t *testing.T, p place) {
+			if err := syscall.Mkfifo(p.file+"-pipe", 0o600); err != nil {
+				t.Fatal(err)
+			}
+			relink(t, p.file, p.file+"-pipe")
+		}, "is not a plain file"},
 		{"a link into a folder that others may write", func(t *testing.T, p place) {
 			relink(t, p.file, filepath.Join(p.other, "config.toml"))
 			chmod(t, p.other, 0o777)
@@ -55,7 +133,7 @@ func TestReadTrusted(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			top := t.TempDir()
-			p := place{dir: filepath.Join(top, "dir"), other: filepath.Join(top, "other"), file: filepath.Join(top, "dir", "config.toml")}
+			p := place{top: top, dir: filepath.Join(top, "dir"), other: filepath.Join(top, "other"), file: filepath.Join(top, "dir", "config.toml")}
 			for _, dir := range []string{p.dir, p.other} {
 				mkdir(t, dir)
 				if err := os.WriteFile(filepath.Join(dir, "config.toml"), []byte("content"), 0o600); err != nil {
@@ -74,6 +152,26 @@ func TestReadTrusted(t *testing.T) {
 				t.Errorf("ReadTrusted = %q, %v; want an error with the path and %q", data, err, row.want)
 			}
 		})
+	}
+}
+
+// TestReadTrustedNothingThere: where there is no file, nothing is trusted, and nothing is wrong with the folders.
+func TestReadTrustedNothingThere(t *testing.T) {
+	top := t.TempDir()
+	writeText(t, filepath.Join(top, "file"), "content")
+	symlink(t, filepath.Join(top, "nowhere"), filepath.Join(top, "link"))
+	for _, mode := range []os.FileMode{0o700, 0o775, 0o777, 0o777 | os.ModeSticky} {
+		chmod(t, top, mode)
+		for _, path := range []string{"config.toml", "dir/config.toml", "file/config.toml", "link", "link/config.toml"} {
+			if data, err := ReadTrusted(filepath.Join(top, path), 100); !errors.Is(err, fs.ErrNotExist) || data != nil {
+				t.Errorf("mode %v, %s: %q, %v", mode, path, data, err)
+			}
+		}
+	}
+	for _, path := range []string{"", "config.toml", "./file"} {
+		if _, err := ReadTrusted(path, 100); err == nil {
+			t.Errorf("%q is read", path)
+		}
 	}
 }
 
@@ -300,7 +398,35 @@ func chown(t *testing.T, path string) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give a file away, not user " + strconv.Itoa(os.Getuid()))
 	}
-	if err := os.Chown(path, 12345, -1); err != nil {
+	if err := os.Lchown(path, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make a folder of root's")
+	}
+}
+
+func chownTo(t *testing.T, path string, uid, gid int) {
+	t.Helper()
+	if err := os.Lchown(path, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func symlink(t *testing.T, to, link string) {
+	t.Helper()
+	if err := os.Symlink(to, link); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hardLink(t *testing.T, file, name string) {
+	t.Helper()
+	if err := os.Link(file, name); err != nil {
 		t.Fatal(err)
 	}
 }

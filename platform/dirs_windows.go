@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -97,6 +98,28 @@ func checkTrusted(f *os.File) error {
 		return &os.PathError{Op: "reading the permissions of", Path: f.Name(), Err: err}
 	}
 	return checkAccess(f.Name(), sd, writeRights, ErrWritable)
+}
+
+// openTrusted opens a file for reading if it and its folder pass checkTrusted, and the folder of the path itself, should
+// there be a link.
+func openTrusted(path string) (*os.File, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range slices.Compact([]string{filepath.Dir(path), filepath.Dir(real)}) {
+		if err := checkTrustedDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	f, err := openNoFollow(real, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(checkRegular(f), checkTrusted(f)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // checkTrustedDir is checkTrusted for a folder.

@@ -137,7 +137,7 @@ func (d *doctor) configuration() *config.Config {
 		d.fail(check, err.Error(), "chmod go-w that file or folder", d.closeConfigurations()...)
 		return &config.Config{}
 	case errors.Is(err, platform.ErrForeign):
-		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then sudo chown \"$(id -un)\" FILE")
+		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then sudo chown -h \"$(id -un)\" that file, folder or link; or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG")
 		return &config.Config{}
 	case errors.Is(err, fs.ErrNotExist) && d.env.Tools.Getenv("CLERK_HELPER_CONFIG") != "":
 		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")

@@ -114,6 +114,15 @@ func (x Fix) repair(ctx context.Context, r repair) error {
 	return nil
 }
 
+// foldersAbove are the folders of a path.
+func foldersAbove(path string) []string {
+	var folders []string
+	for above := filepath.Dir(path); above != path; path, above = above, filepath.Dir(above) {
+		folders = append(folders, above)
+	}
+	return folders
+}
+
 // closeConfigurations returns repairs that make configuration files and their folders unwritable for others.
 func (d *doctor) closeConfigurations() []repair {
 	files := []string{platform.MachineConfig()}
@@ -122,9 +131,9 @@ func (d *doctor) closeConfigurations() []repair {
 	}
 	var paths []string
 	for _, file := range files {
-		paths = append(paths, filepath.Dir(file))
+		paths = append(paths, foldersAbove(file)...)
 		if real, err := filepath.EvalSymlinks(file); err == nil {
-			paths = append(paths, filepath.Dir(real), real)
+			paths = append(append(paths, real), foldersAbove(real)...)
 		}
 	}
 	slices.Sort(paths)
