@@ -18,6 +18,9 @@ const maxLinks = 40
 // openTrusted opens a file for reading if no other user could have put another in its place: see [ReadTrusted].
 func openTrusted(path string) (*os.File, error) {
 	real, above, err := walkTrusted(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err != nil {
 		if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) || errors.Is(missing, syscall.ENOTDIR) {
 			return nil, missing // there is nothing that could be trusted
