@@ -46,6 +46,32 @@ func StateDir(getenv func(string) string) (string, error) {
 	return filepath.Join(dir, appName), nil
 }
 
+// RuntimeDir returns the folder for files that must not outlive a command: on Unix clerk-credential-helper below
+// $XDG_RUNTIME_DIR, if that is an absolute path to a folder which is this user's alone and which no other user could
+// replace; else [StateDir]. $TMPDIR has no say in it: others may write there. It makes nothing.
+func RuntimeDir(getenv func(string) string) (string, error) {
+	if dir := userRuntimeDir(getenv); dir != "" {
+		return filepath.Join(dir, appName), nil
+	}
+	return StateDir(getenv)
+}
+
+// OpenPrivateDir opens a folder, which it makes with mode 0700 if it is missing. The folder must be this user's and closed to
+// others, and on Unix no other user may be able to put another in its place, as for [ReadTrusted]. Errors name the path and
+// what is wrong with it; nothing is made in another user's folder.
+func OpenPrivateDir(dir string) (*os.Root, error) {
+	switch other, err := OwnedByOther(dir); {
+	case err != nil:
+		return nil, err
+	case other:
+		return nil, fmt.Errorf("%s is in a folder that %w", dir, ErrForeign)
+	}
+	if err := makePrivateDir(dir); err != nil {
+		return nil, err
+	}
+	return openPrivateDir(dir)
+}
+
 // LockDir returns the folder for the [Locks] of everything that belongs to this user on this machine. It comes from
 // the system and never from the environment, so that processes with different environments meet there: on Linux
 // /run/user/UID if it is ours, else the state folder below the home folder that the user database names; on macOS

@@ -32,6 +32,25 @@ func xdgDir(getenv func(string) string, variable, below string) (string, error) 
 	return filepath.Join(home, below), nil
 }
 
+func userRuntimeDir(getenv func(string) string) string {
+	real, info, err := walkTrusted(getenv("XDG_RUNTIME_DIR"))
+	if err != nil || checkPrivate(real, info) != nil {
+		return ""
+	}
+	return real
+}
+
+func openPrivateDir(dir string) (*os.Root, error) {
+	real, info, err := walkTrusted(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrivate(real, info); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(real)
+}
+
 // passwdHome is the home folder in the user database. user.Current would fall back to $HOME.
 func passwdHome() (string, error) {
 	u, err := user.LookupId(strconv.Itoa(os.Getuid()))

@@ -25,6 +25,10 @@ func userConfigDir(getenv func(string) string) (string, error) { return envDir(g
 
 func userStateDir(getenv func(string) string) (string, error) { return envDir(getenv, "LocalAppData") }
 
+func userRuntimeDir(func(string) string) string { return "" }
+
+func openPrivateDir(dir string) (*os.Root, error) { return os.OpenRoot(dir) }
+
 func envDir(getenv func(string) string, variable string) (string, error) {
 	dir := getenv(variable)
 	if !filepath.IsAbs(dir) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type execCommand struct {
 	Env     string        `placeholder:"NAME" help:"The variable that holds the token."`
 	File    string        `placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end."`
 	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
+	KeepEnv bool          `help:"Leave in the command's environment the tokens and keys that are for this program alone, for a command that runs it, as git does."`
 	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
 }
 
@@ -73,11 +75,14 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	token := s.Token(p)
 	cmd := exec.Command(program, c.Command[1:]...)
 	cmd.Env = os.Environ()
+	if !c.KeepEnv {
+		cmd.Env = platform.WithoutSecrets(cmd.Env)
+	}
 	if c.Env != "" {
 		cmd.Env = append(cmd.Env, c.Env+"="+token)
 	}
 	if c.File != "" {
-		file, remove, err := tokenFile(token)
+		file, remove, err := tokenFile(sys.getenv, token)
 		if err != nil {
 			return err
 		}
@@ -89,52 +94,129 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 }
 
 const (
-	tokenFolder = "clerk-credential-helper-exec-*"
+	tokenFolder = "exec" // below the user's runtime folder; in it are a folder for each run, and the lock of all
+	tokenRun    = "run-"
 	tokenName   = "token"
 	tokenLock   = "exec"
-	// abandonedAfter is the age from which an unlocked folder counts as left behind: a new one is locked at once.
-	abandonedAfter = time.Minute
+	// sweepLimit bounds how many folders of killed runs one command takes away.
+	sweepLimit = 1000
 )
 
-// sweepTokens removes what a killed exec has left: an unlocked folder.
-func sweepTokens() {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), tokenFolder))
-	for _, folder := range left {
-		if info, err := os.Lstat(folder); err != nil || time.Since(info.ModTime()) < abandonedAfter || !platform.IsPlain(filepath.Join(folder, tokenLock+".lock")) {
-			continue // without a lock it is not of exec, whatever its name
+// sweepTokens removes what killed runs of exec have left. It belongs to every command but a tool's quick one, and says nothing:
+// what it cannot remove, the next may.
+func sweepTokens(getenv func(string) string) {
+	runtime, err := platform.RuntimeDir(getenv)
+	if err != nil {
+		return
+	}
+	folders := []string{runtime}
+	if state, err := platform.StateDir(getenv); err == nil && state != runtime {
+		folders = append(folders, state)
+	}
+	for _, folder := range folders {
+		folder = filepath.Join(folder, tokenFolder)
+		if _, err := os.Lstat(folder); err != nil {
+			continue // there was no run
 		}
-		if unlock, free, err := (platform.Locks{Dir: folder}).TryLock(tokenLock); err == nil && free { // never in another user's
+		root, err := platform.OpenPrivateDir(folder)
+		if err != nil {
+			continue
+		}
+		if unlock, free, err := (platform.Locks{Dir: root.Name()}).TryLock(tokenLock); err == nil && free {
+			sweepRuns(root)
 			unlock()
-			for _, name := range []string{tokenName, tokenLock + ".lock", ""} { // whatever else is in it stays, and it too
-				os.Remove(filepath.Join(folder, name))
-			}
+		}
+		root.Close()
+	}
+}
+
+// sweepRuns removes the runs that nobody has locked. The lock of all is held: no run is between its folder and its lock.
+func sweepRuns(root *os.Root) {
+	f, err := root.Open(".")
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(sweepLimit) // what could be read
+	for _, name := range names {
+		if !strings.HasPrefix(name, tokenRun) {
+			continue
+		}
+		if unlock, free, err := (platform.Locks{Dir: filepath.Join(root.Name(), name)}).TryLock(tokenLock); err == nil && free {
+			unlock()
+			removeRun(root, name)
 		}
 	}
 }
 
-// tokenFile writes the token to a file of mode 0600 in a folder of its own, which is locked until remove.
-func tokenFile(token string) (file string, remove func(), err error) {
-	sweepTokens()
-	folder, err := os.MkdirTemp("", tokenFolder) // 0700
-	if err != nil {
-		return "", nil, fmt.Errorf("making a place for the token: %w", err)
+// removeRun removes what a run has made; whatever else is in its folder stays, and the folder with it.
+func removeRun(root *os.Root, name string) {
+	for _, file := range []string{tokenName, tokenLock + ".lock", ""} {
+		root.Remove(filepath.Join(name, file))
 	}
-	unlock, free, err := platform.Locks{Dir: folder}.TryLock(tokenLock)
-	if err != nil || !free {
-		os.RemoveAll(folder)
-		return "", nil, fmt.Errorf("locking the place for the token: %w", err)
+}
+
+// tokenFile writes the token to a new file of mode 0600 in a folder of its own, which is locked until remove. Its place is one
+// in which no other user may write: with a TMPDIR of others the token could be written to a folder of theirs.
+func tokenFile(getenv func(string) string, token string) (file string, remove func(), err error) {
+	fail := func(what string, err error) (string, func(), error) {
+		if errors.Is(err, platform.ErrWritable) || errors.Is(err, platform.ErrForeign) || errors.Is(err, platform.ErrOpen) {
+			err = fmt.Errorf("%w: name a folder of mode 0700 in XDG_RUNTIME_DIR", err)
+		}
+		return "", nil, fmt.Errorf("%s the token's file: %w", what, err)
+	}
+	folder, err := platform.RuntimeDir(getenv)
+	if err != nil {
+		return fail("finding a place for", err)
+	}
+	root, err := platform.OpenPrivateDir(filepath.Join(folder, tokenFolder))
+	if err != nil {
+		return fail("making a place for", err)
+	}
+	defer func() {
+		if err != nil {
+			root.Close()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), lockLimit)
+	defer cancel()
+	release, err := platform.Locks{Dir: root.Name()}.Lock(ctx, tokenLock)
+	if err != nil {
+		return fail("locking the place for", err)
+	}
+	defer release()
+	run := tokenRun + rand.Text()
+	if err := root.Mkdir(run, 0o700); err != nil {
+		return fail("making a place for", err)
+	}
+	unlock, free, err := platform.Locks{Dir: filepath.Join(root.Name(), run)}.TryLock(tokenLock)
+	if err == nil && !free {
+		err = errors.New("another process has it")
+	}
+	if err != nil {
+		removeRun(root, run)
+		return fail("locking the place for", err)
 	}
 	remove = func() {
 		unlock()
-		os.RemoveAll(folder)
+		removeRun(root, run)
+		root.Close()
 	}
-	file = filepath.Join(folder, tokenName)
-	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
-		remove()
-		return "", nil, fmt.Errorf("writing the token's file: %w", err)
+	f, err := root.OpenFile(filepath.Join(run, tokenName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		_, err = f.WriteString(token)
+		err = errors.Join(err, f.Close())
 	}
-	return file, remove, nil
+	if err != nil {
+		unlock()
+		removeRun(root, run)
+		return fail("writing", err)
+	}
+	return filepath.Join(root.Name(), run, tokenName), remove, nil
 }
+
+// lockLimit bounds the wait for the lock of all runs, which is held for moments.
+const lockLimit = 10 * time.Second
 
 func isVariable(name string) bool {
 	for i := range len(name) {

@@ -100,6 +100,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if decision.Quick() {
 		return decision.Answer(ctx)
 	}
+	sweepTokens(sys.getenv)
 	reply := decision.Answer(sys.signals.heard(ctx, sys.stdout))
 	if reply.Result == protocol.Found {
 		sayDone(sys, decision.Profile, decision.Session)
