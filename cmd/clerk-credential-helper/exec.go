@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -82,7 +80,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		cmd.Env = append(cmd.Env, c.Env+"="+token)
 	}
 	if c.File != "" {
-		file, remove, err := tokenFile(sys.getenv, token)
+		file, remove, err := platform.SecretFile(sys.getenv, token)
 		if err != nil {
 			return err
 		}
@@ -92,131 +90,6 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	return runChild(cmd)
 }
-
-const (
-	tokenFolder = "exec" // below the user's runtime folder; in it are a folder for each run, and the lock of all
-	tokenRun    = "run-"
-	tokenName   = "token"
-	tokenLock   = "exec"
-	// sweepLimit bounds how many folders of killed runs one command takes away.
-	sweepLimit = 1000
-)
-
-// sweepTokens removes what killed runs of exec have left. It belongs to every command but a tool's quick one, and says nothing:
-// what it cannot remove, the next may.
-func sweepTokens(getenv func(string) string) {
-	runtime, err := platform.RuntimeDir(getenv)
-	if err != nil {
-		return
-	}
-	folders := []string{runtime}
-	if state, err := platform.StateDir(getenv); err == nil && state != runtime {
-		folders = append(folders, state)
-	}
-	for _, folder := range folders {
-		folder = filepath.Join(folder, tokenFolder)
-		if _, err := os.Lstat(folder); err != nil {
-			continue // there was no run
-		}
-		root, err := platform.OpenPrivateDir(folder)
-		if err != nil {
-			continue
-		}
-		if unlock, free, err := (platform.Locks{Dir: root.Name()}).TryLock(tokenLock); err == nil && free {
-			sweepRuns(root)
-			unlock()
-		}
-		root.Close()
-	}
-}
-
-// sweepRuns removes the runs that nobody has locked. The lock of all is held: no run is between its folder and its lock.
-func sweepRuns(root *os.Root) {
-	f, err := root.Open(".")
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	names, _ := f.Readdirnames(sweepLimit) // what could be read
-	for _, name := range names {
-		if !strings.HasPrefix(name, tokenRun) {
-			continue
-		}
-		if unlock, free, err := (platform.Locks{Dir: filepath.Join(root.Name(), name)}).TryLock(tokenLock); err == nil && free {
-			unlock()
-			removeRun(root, name)
-		}
-	}
-}
-
-// removeRun removes what a run has made; whatever else is in its folder stays, and the folder with it.
-func removeRun(root *os.Root, name string) {
-	for _, file := range []string{tokenName, tokenLock + ".lock", ""} {
-		root.Remove(filepath.Join(name, file))
-	}
-}
-
-// tokenFile writes the token to a new file of mode 0600 in a folder of its own, which is locked until remove. Its place is one
-// in which no other user may write: with a TMPDIR of others the token could be written to a folder of theirs.
-func tokenFile(getenv func(string) string, token string) (file string, remove func(), err error) {
-	fail := func(what string, err error) (string, func(), error) {
-		if errors.Is(err, platform.ErrWritable) || errors.Is(err, platform.ErrForeign) || errors.Is(err, platform.ErrOpen) {
-			err = fmt.Errorf("%w: name a folder of mode 0700 in XDG_RUNTIME_DIR", err)
-		}
-		return "", nil, fmt.Errorf("%s the token's file: %w", what, err)
-	}
-	folder, err := platform.RuntimeDir(getenv)
-	if err != nil {
-		return fail("finding a place for", err)
-	}
-	root, err := platform.OpenPrivateDir(filepath.Join(folder, tokenFolder))
-	if err != nil {
-		return fail("making a place for", err)
-	}
-	defer func() {
-		if err != nil {
-			root.Close()
-		}
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), lockLimit)
-	defer cancel()
-	release, err := platform.Locks{Dir: root.Name()}.Lock(ctx, tokenLock)
-	if err != nil {
-		return fail("locking the place for", err)
-	}
-	defer release()
-	run := tokenRun + rand.Text()
-	if err := root.Mkdir(run, 0o700); err != nil {
-		return fail("making a place for", err)
-	}
-	unlock, free, err := platform.Locks{Dir: filepath.Join(root.Name(), run)}.TryLock(tokenLock)
-	if err == nil && !free {
-		err = errors.New("another process has it")
-	}
-	if err != nil {
-		removeRun(root, run)
-		return fail("locking the place for", err)
-	}
-	remove = func() {
-		unlock()
-		removeRun(root, run)
-		root.Close()
-	}
-	f, err := root.OpenFile(filepath.Join(run, tokenName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		_, err = f.WriteString(token)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		unlock()
-		removeRun(root, run)
-		return fail("writing", err)
-	}
-	return filepath.Join(root.Name(), run, tokenName), remove, nil
-}
-
-// lockLimit bounds the wait for the lock of all runs, which is held for moments.
-const lockLimit = 10 * time.Second
 
 func isVariable(name string) bool {
 	for i := range len(name) {

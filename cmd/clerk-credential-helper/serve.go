@@ -9,6 +9,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -100,7 +101,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if decision.Quick() {
 		return decision.Answer(ctx)
 	}
-	sweepTokens(sys.getenv)
+	platform.SweepSecretFiles(sys.getenv)
 	reply := decision.Answer(sys.signals.heard(ctx, sys.stdout))
 	if reply.Result == protocol.Found {
 		sayDone(sys, decision.Profile, decision.Session)
