@@ -101,7 +101,7 @@ func walkTrusted(path string) (real string, above fs.FileInfo, err error) {
 }
 
 // checkFolder checks that no other user can replace what is ours or root's in a folder: the folder is ours or root's, and
-// others may not write to it, or it is sticky, or on a file system that nobody writes to.
+// others may not write to it, or it is sticky, or root's on a file system that is mounted read-only.
 func checkFolder(path string, info fs.FileInfo) error {
 	owner, err := ownerOf(path, info)
 	mode := info.Mode()

@@ -54,6 +54,8 @@ func faultsToFix(t *testing.T) []fixable {
 			mode(own + "/config.toml"), "chmod go-w"},
 		{"and so may its folder", func(t *testing.T, home string) { chmod(t, filepath.Join(home, own), 0o777) },
 			mode(own), "look at what the configuration says"},
+		{"and so may a folder above", func(t *testing.T, home string) { chmod(t, filepath.Join(home, ".config"), 0o775) },
+			mode(".config"), "look at what the configuration says"},
 		{"the folder behind a link", func(t *testing.T, home string) {
 			write(t, filepath.Join(home, "dotfiles/config.toml"), "")
 			if err := os.Rename(filepath.Join(home, own, "config.toml"), filepath.Join(home, "dotfiles/config.toml")); err != nil {
