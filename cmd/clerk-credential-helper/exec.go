@@ -24,6 +24,7 @@ type execCommand struct {
 	Profile string        `help:"Whose token; not needed if there is only one profile."`
 	Env     string        `placeholder:"NAME" help:"The variable that holds the token."`
 	File    string        `placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end."`
+	NPM     bool          `name:"npm" help:"The command runs npm, pnpm, yarn or bun: give these the token for the profile's hosts alone. Needed only if it is not one of them itself."`
 	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
 	KeepEnv bool          `help:"Leave in the command's environment the tokens and keys that are for this program alone, for a command that runs it, as git does."`
 	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
@@ -50,7 +51,9 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	switch {
 	case len(c.Command) == 0:
 		return &usageError{errors.New("which command? write it after --")}
-	case c.Env == "" && c.File == "":
+	case c.Env != "" && c.managesPackages():
+		return errNPMVariable
+	case c.Env == "" && c.File == "" && !c.managesPackages():
 		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it")}
 	}
 	for _, name := range []string{c.Env, c.File} {
@@ -86,6 +89,13 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		}
 		defer remove()
 		cmd.Env = append(cmd.Env, c.File+"="+file)
+	}
+	if c.managesPackages() {
+		remove, err := c.forPackageManager(sys, cmd, p, token)
+		if err != nil {
+			return err
+		}
+		defer remove()
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	return runChild(cmd)

@@ -3,7 +3,8 @@
 // A tool's file and the hosts of the configuration come in; a change to the file goes out, which [Apply] shows as a diff
 // and then writes. [Tools] is the one table of tools: the lines that each needs, what is left to do by hand, and how all
 // of it is undone. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
-// package runs no program, uses no network and handles no token.
+// package runs no program and uses no network. The one token that it sees is what it puts into the configuration of a
+// package manager for one run; see [NPMUserConfig].
 package toolconfig
 
 import (

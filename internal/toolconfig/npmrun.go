@@ -1,0 +1,124 @@
+package toolconfig
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+)
+
+// What a package manager is given for one run. npm, pnpm, yarn 1 and bun read a user configuration, whose place a variable
+// names (npm help config, "userconfig"). yarn from 2 on has no such file, and takes its plugins from a variable.
+
+// Registries returns the registries that a profile's token goes to, as host or host/path: the hosts that the profile names,
+// and what Check has found, for there are package managers that know no wildcards, and yarn 1 knows no token of a host for
+// the paths below it.
+func Registries(p *config.Profile, found []string) []string {
+	var all []string
+	for _, h := range p.Hosts {
+		if h.Exact() {
+			all = append(all, h.String())
+		}
+	}
+	for _, registry := range found {
+		host, _, _ := strings.Cut(registry, "/")
+		all = append(all, host, registry)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// NPMUserFile finds and reads the user's own .npmrc, which may be missing.
+func NPMUserFile(env Env) (file string, text []byte, err error) {
+	if file, err = npmFile(env); err != nil {
+		return "", nil, err
+	}
+	if text, err = ReadFile(file); err != nil {
+		err = &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
+	}
+	return file, text, err
+}
+
+// NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have written. It
+// is for a file that only the user can read and that is removed after the run.
+func NPMUserConfig(text []byte, registries []string, token string) ([]byte, error) {
+	if err := checkToken(token); err != nil {
+		return nil, err
+	}
+	if _, _, err := parseNpm(text); err != nil {
+		return nil, err
+	}
+	// A line by hand, for a path of the host, would take precedence with a variable that is not set.
+	earlier := regexp.MustCompile(`^//\S+:_authToken\s*=\s*["']?\$\{CLERK_[A-Z0-9_]+\??\}["']?$`)
+	text = cutMatching(text, earlier.MatchString)
+	_, section, err := parseNpm(text)
+	if err != nil {
+		return nil, err
+	}
+	var added strings.Builder
+	for _, registry := range registries {
+		fmt.Fprintf(&added, "//%s/:_authToken=%s\n", registry, token)
+	}
+	if section >= 0 { // npm takes what follows it for a part of it
+		return slices.Concat(text[:section], []byte(added.String()), text[section:]), nil
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(slices.Clone(text), '\n')
+	}
+	return slices.Concat(text, []byte(added.String())), nil
+}
+
+// checkToken refuses a token that an .npmrc cannot hold as it is.
+func checkToken(token string) error {
+	if !regexp.MustCompile(`^[A-Za-z0-9._~+/=-]+$`).MatchString(token) {
+		return errors.New("the token has characters in it that npm's configuration cannot hold")
+	}
+	return nil
+}
+
+// YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a request at
+// the last moment, if its target is at the host of a registry by https, or by http for the hosts of plain: yarn asks for a
+// token by the registry, and then sends it to whatever address the lock file has for the package.
+func YarnPlugin(registries, plain []string, token string) ([]byte, error) {
+	if err := checkToken(token); err != nil {
+		return nil, err
+	}
+	hosts := slices.DeleteFunc(slices.Clone(registries), func(registry string) bool { return strings.Contains(registry, "/") })
+	values, err := json.Marshal(map[string]any{"https": hosts, "http": append([]string{}, plain...), "token": token})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(`const of = ` + string(values) + `;
+module.exports = {
+  name: "clerk-credential-helper",
+  factory: () => {
+    const mark = "Bearer clerk-credential-helper";
+    const ours = (target) => {
+      try {
+        const url = new URL(String(target));
+        return (of[url.protocol.slice(0, -1)] ?? []).includes(url.host);
+      } catch {
+        return false;
+      }
+    };
+    return {
+      hooks: {
+        getNpmAuthenticationHeader: async (current, registry) => (ours(registry) ? mark : current),
+        wrapNetworkRequest: async (request, {target, headers}) => {
+          for (const name of Object.keys(headers ?? {})) {
+            if (headers[name] !== mark) continue;
+            if (!ours(target)) throw new Error("clerk-credential-helper: no token for " + new URL(String(target)).host);
+            headers[name] = "Bearer " + of.token;
+          }
+          return request;
+        },
+      },
+    };
+  },
+};
+`), nil
+}

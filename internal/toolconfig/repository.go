@@ -1,0 +1,419 @@
+package toolconfig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// A package manager reads files of the repository that it runs in, and they take precedence over the user's. A token that
+// is bound to a host still leaves in the clear if such a file asks for the host by http, and in the open if it names
+// a proxy together with a certificate authority of its own. Repository finds such lines before the token is handed out.
+
+// Repository is where a package manager is about to run.
+type Repository struct {
+	Config *config.Config // with the one profile whose token is to be handed out
+	// Program is the package manager, as PackageManager names it; empty if it is not known, so that the files of all are read.
+	Program string
+	Home    string // the home folder, whose files are the user's own; may be empty
+	User    string // the user's configuration file of npm, which is not the repository's; may be missing
+}
+
+// Limits of Check.
+const (
+	maxLock    = 64 << 20 // bytes of one file
+	maxFolders = 5000     // folders below a repository's root that are looked into
+)
+
+// PackageManager returns npm, pnpm, yarn or bun for a program, by its name, with a version's number after it or none. It
+// returns "" for any other.
+func PackageManager(program string) string {
+	name := strings.ToLower(program[strings.LastIndexAny(program, `/\`)+1:])
+	for _, extension := range []string{".exe", ".cmd", ".bat", ".ps1"} {
+		name = strings.TrimSuffix(name, extension)
+	}
+	return map[string]string{"npm": "npm", "npx": "npm", "pnpm": "pnpm", "pnpx": "pnpm", "pn": "pnpm", "pnx": "pnpm",
+		"yarn": "yarn", "yarnpkg": "yarn", "bun": "bun", "bunx": "bun"}[strings.TrimRight(name, "0123456789.-@")]
+}
+
+// repositoryFile is a file by which a repository can lead requests elsewhere.
+type repositoryFile struct {
+	name  string
+	users string // the package managers that read it; empty for all
+	// check finds lines that the file may not have, besides addresses; nil for a manifest or a lock file.
+	check func(r Repository, text []byte) error
+}
+
+func repositoryFiles() []repositoryFile {
+	files := []repositoryFile{
+		{".npmrc", "", Repository.checkNpmrc},
+		{".yarnrc", "yarn", Repository.checkYarnrc},
+		{".yarnrc.yml", "yarn", Repository.checkYAML},
+		{"pnpm-workspace.yaml", "pnpm", Repository.checkYAML},
+		{"bunfig.toml", "bun", Repository.checkBunfig},
+	}
+	for _, name := range []string{"package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"} {
+		files = append(files, repositoryFile{name: name})
+	}
+	// bun takes its own environment from them (bun.sh, "Environment Variables").
+	for _, name := range []string{".env", ".env.local", ".env.development", ".env.production", ".env.test",
+		".env.development.local", ".env.production.local", ".env.test.local"} {
+		files = append(files, repositoryFile{name, "bun", Repository.checkDotenv})
+	}
+	return files
+}
+
+// Check reads the files of each folder, of all above it, and, where a repository has its root, of those one and two levels
+// below. It returns the registries below hosts of the profile that they name, as host/path.
+//
+// The error is a *RequestError with the file and its line: it would lead the token elsewhere, or it cannot be read as the
+// package manager does. A setting of the user's own files is refused only if it asks for a host of the profile by http.
+func (r Repository) Check(folders ...string) (registries []string, err error) {
+	looked := map[string]bool{}
+	for _, folder := range folders {
+		folder, err := filepath.Abs(folder)
+		if err != nil {
+			return nil, fmt.Errorf("finding the repository: %w", err)
+		}
+		for {
+			all := []string{folder}
+			if platform.IsPlain(filepath.Join(folder, "package.json")) || platform.IsPlain(filepath.Join(folder, "pnpm-workspace.yaml")) {
+				if all, err = withSubfolders(folder); err != nil {
+					return nil, err
+				}
+			}
+			for _, one := range all {
+				if looked[one] {
+					continue
+				}
+				looked[one] = true
+				named, err := r.checkFolder(one)
+				if err != nil {
+					return nil, err
+				}
+				registries = append(registries, named...)
+			}
+			above := filepath.Dir(folder)
+			if above == folder {
+				break
+			}
+			folder = above
+		}
+	}
+	slices.Sort(registries)
+	return slices.Compact(registries), nil
+}
+
+// withSubfolders returns a folder and those one and two levels below it, in which the packages of a workspace are.
+func withSubfolders(root string) ([]string, error) {
+	all := []string{root}
+	for level, next := 0, all; level < 2; level++ {
+		from := next
+		next = nil
+		for _, folder := range from {
+			entries, err := os.ReadDir(folder)
+			if err != nil {
+				continue // the package manager cannot read it either
+			}
+			for _, e := range entries {
+				if !e.IsDir() || e.Name() == "node_modules" || e.Name() == ".git" {
+					continue
+				}
+				if next = append(next, filepath.Join(folder, e.Name())); len(all)+len(next) > maxFolders {
+					return nil, &RequestError{fmt.Errorf("%s: it has more than %d folders, too many to look at", root, maxFolders)}
+				}
+			}
+		}
+		all = append(all, next...)
+	}
+	return all, nil
+}
+
+func (r Repository) checkFolder(folder string) (registries []string, err error) {
+	for _, f := range repositoryFiles() {
+		if r.Program != "" && r.Program != "bun" && f.users != "" && f.users != r.Program {
+			continue
+		}
+		file := filepath.Join(folder, f.name)
+		if _, err := os.Stat(file); err != nil {
+			continue
+		}
+		text, err := platform.ReadPlain(file, maxLock)
+		if err != nil {
+			return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
+		}
+		named, err := r.CheckAddresses(text)
+		if err == nil && f.check != nil && folder != r.Home && file != r.User {
+			err = f.check(r, text)
+		}
+		for _, registry := range named {
+			if f.check == nil { // an address of a package
+				registry, _, _ = strings.Cut(registry, "/")
+			}
+			registries = append(registries, registry)
+		}
+		if err != nil {
+			return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
+		}
+	}
+	return registries, nil
+}
+
+// CheckAddresses returns the registries below hosts of the profile that a text has https URLs of, as host/path. It is an error, which begins with the
+// line, if the text asks for one by http; loopback is allowed.
+//
+// A URL is read as the WHATWG parser of the package managers does, which takes many spellings; one that is not plain is
+// taken for a host of the profile.
+func (r Repository) CheckAddresses(text []byte) (registries []string, err error) {
+	address := regexp.MustCompile(`(?i)(https?):[/\\]*([^/\\?#\s"'<>,;)}|]*)((?:/[A-Za-z0-9._~-]+)*)`)
+	n := 0
+	for raw := range bytes.SplitSeq(text, []byte("\n")) {
+		n++
+		if !bytes.Contains(raw, []byte(":")) && !bytes.Contains(raw, []byte("%")) && !bytes.Contains(raw, []byte(`\`)) {
+			continue
+		}
+		for _, found := range address.FindAllSubmatch(plainLine(raw), -1) {
+			host := string(found[2])
+			host = strings.ToLower(host[strings.LastIndexByte(host, '@')+1:])
+			switch {
+			case host == "":
+			case strings.EqualFold(string(found[1]), "https"):
+				if len(r.Config.Match("https", host)) > 0 {
+					registries = append(registries, strings.TrimSuffix(host, ":443")+string(found[3]))
+				}
+			case r.byHTTP(host):
+				return nil, fmt.Errorf("line %d: it asks for %q by http, which would send the token in the clear", n, host)
+			}
+		}
+	}
+	return registries, nil
+}
+
+// plainLine undoes the escapes of JSON, YAML, TOML and URLs that hide an address, and drops the tabs that URLs may have.
+func plainLine(line []byte) []byte {
+	line = bytes.ReplaceAll(line, []byte("\t"), nil)
+	if bytes.IndexByte(line, '\\') >= 0 {
+		line = decode(line, regexp.MustCompile(`\\(?:(?:u00|x|U000000|u\{0*)([0-9a-fA-F]{2})\}?|[\\/tnr])`))
+	}
+	for range 2 { // yarn's lock file has addresses inside of addresses
+		if regexp.MustCompile(`(?i)%3a|%25`).Match(line) {
+			line = decode(line, regexp.MustCompile(`%([0-9a-fA-F]{2})`))
+		}
+	}
+	return line
+}
+
+// decode replaces each escape by the byte whose two hexadecimal digits it captures, or by its last byte if that is a slash or
+// a backslash. What stands for a blank goes.
+func decode(line []byte, escape *regexp.Regexp) []byte {
+	return escape.ReplaceAllFunc(line, func(found []byte) []byte {
+		code, err := strconv.ParseUint(string(escape.FindSubmatch(found)[1]), 16, 8)
+		switch last := found[len(found)-1]; {
+		case err == nil:
+			return []byte{byte(code)}
+		case last == '/' || last == '\\':
+			return []byte{last}
+		}
+		return nil
+	})
+}
+
+// byHTTP reports whether a host of an http URL is one of the profile's, and not loopback.
+func (r Repository) byHTTP(host string) bool {
+	if decoded, err := url.PathUnescape(host); err == nil {
+		host = strings.ToLower(decoded)
+	}
+	if strings.ContainsFunc(host, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_:[]", c))
+	}) {
+		return true // an international name, or a spelling that only browsers know
+	}
+	host = strings.TrimSuffix(host, ":80")
+	name := host
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
+		name = host[:colon]
+	}
+	name = strings.TrimSuffix(name, ".")
+	label := name[strings.LastIndexByte(name, '.')+1:]
+	if _, err := strconv.ParseUint(label, 0, 64); err == nil {
+		if _, err := netip.ParseAddr(name); err != nil {
+			return true // an IPv4 address in another spelling, such as 0x7f.1
+		}
+	}
+	// npm puts the user's registry in this one's place, and before release 11 keeps the scheme (npm help config,
+	// "replace-registry-host").
+	if name == "registry.npmjs.org" {
+		return true
+	}
+	for _, of := range []string{host, name} {
+		if len(r.Config.Match("http", of)) == 0 && len(r.Config.Match("https", of)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var errForm = errors.New("it is in a form that cannot be checked here")
+
+// settingLines calls check for each line of a file of settings that is not a comment, with the line trimmed. The error of
+// check is returned with the line.
+func settingLines(text []byte, comments string, check func(line string) error) error {
+	if err := checkLines(text); err != nil {
+		return err
+	}
+	for n, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.IndexByte(comments, line[0]) >= 0 {
+			continue
+		}
+		err := check(line)
+		switch {
+		case err != nil:
+		case strings.ContainsRune(line, '\r'):
+			err = errForm
+		case regexp.MustCompile(`\$\{?CLERK_`).MatchString(line):
+			err = errors.New("it takes a variable of clerk-credential-helper: remove it, exec needs none")
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+// leadsElsewhere is the error about a setting.
+func leadsElsewhere(key string) error {
+	return fmt.Errorf("%.40q can lead requests elsewhere: if you want it, set it in your own configuration", key)
+}
+
+// variableInAddress finds a variable in the address of a registry, which could stand for anything.
+func variableInAddress(line string) error {
+	if regexp.MustCompile(`(?i)(regist|server|url|https?:)[a-z]*["'\]]*\s*[:=]?\s*["']?[^"'\s,}]*\$`).MatchString(line) {
+		return errors.New("there is a variable in the address of a registry: write the address out")
+	}
+	return nil
+}
+
+// checkNpmrc is about .npmrc, for npm's keys and those that pnpm and yarn have besides.
+func (r Repository) checkNpmrc(text []byte) error {
+	plain := regexp.MustCompile(`^[A-Za-z0-9@/._:\[\]*-]+$`)
+	elsewhere := regexp.MustCompile(`(?i)proxy|strict-?ssl|^ca$|cafile|host-suffix|userconfig|globalconfig|auth-?file|^prefix$|^git$|^replace-registry-host$`)
+	return settingLines(text, "#;", func(line string) error {
+		if line[0] == '[' {
+			return nil // what follows is not npm's, but may be another's
+		}
+		key, value, given := strings.Cut(line, "=")
+		key, value = strings.TrimSpace(key), npmUnquote(value)
+		name := strings.TrimSuffix(key, "[]")
+		registry, ofRegistry := strings.CutPrefix(name, "//")
+		switch {
+		case !plain.MatchString(key) && (ofRegistry && strings.Contains(key, "$") || !ofRegistry):
+			return errForm
+		case ofRegistry:
+			host, _, _ := strings.Cut(registry, "/")
+			setting := registry[strings.LastIndexByte(registry, ':')+1:]
+			if elsewhere.MatchString(setting) {
+				return leadsElsewhere(setting)
+			}
+			host = strings.TrimSuffix(host, ":"+setting)
+			if slices.Contains([]string{"_authToken", "_auth", "_password", "tokenHelper"}, setting) && len(r.Config.Match("https", host)) > 0 {
+				return fmt.Errorf("it has %s for %s, which takes precedence over the token: remove that line", setting, host)
+			}
+			return nil
+		case elsewhere.MatchString(name) && !(name == "strict-ssl" && value == "true" && given):
+			return leadsElsewhere(name)
+		case strings.Contains(value, `\`) && strings.Contains(strings.ToLower(name), "registry"):
+			return errForm
+		}
+		return variableInAddress(line)
+	})
+}
+
+// checkYarnrc is about .yarnrc of yarn 1: a key, a blank and a value, or an option of the command line.
+func (r Repository) checkYarnrc(text []byte) error {
+	elsewhere := regexp.MustCompile(`(?i)proxy|strict-?ssl|^ca$|cafile|host-suffix|userconfig|use-yarnrc|^env$`)
+	return settingLines(text, "#", func(line string) error {
+		if strings.Contains(line, `\`) {
+			return errForm
+		}
+		key := strings.Trim(strings.Fields(line)[0], `"':`)
+		if option, ok := strings.CutPrefix(key, "--"); ok {
+			key, _, _ = strings.Cut(option[strings.LastIndexByte(option, '.')+1:], "=")
+		}
+		if elsewhere.MatchString(key) && !strings.HasPrefix(key, "@") {
+			return leadsElsewhere(key)
+		}
+		return variableInAddress(line)
+	})
+}
+
+// checkYAML is about the keys at the margin of .yarnrc.yml and pnpm-workspace.yaml.
+func (r Repository) checkYAML(text []byte) error {
+	margin := -1
+	plain := regexp.MustCompile(`^["']?([A-Za-z0-9_.-]+)["']?[ \t]*:`)
+	elsewhere := regexp.MustCompile(`(?i)^(npm-?)?(https?-?proxy|proxy|no-?proxy|strict-?ssl|enable-?strict-?ssl|ca|cafile|https?-?ca-?file-?path|ca-?file-?path|network-?settings|npmrc-?auth-?file|user-?config)$`)
+	for n, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimRight(line, "\r ")
+		inner := strings.TrimLeft(line, " ")
+		if inner == "" || inner[0] == '#' || line == "---" {
+			continue
+		}
+		indent := len(line) - len(inner)
+		if margin < 0 {
+			margin = indent
+		}
+		key := plain.FindStringSubmatch(inner)
+		switch {
+		case indent > margin || indent == margin && strings.HasPrefix(inner, "-"):
+		case key == nil || indent < margin:
+			return fmt.Errorf("line %d: %w", n+1, errForm)
+		case elsewhere.MatchString(key[1]):
+			return fmt.Errorf("line %d: %w", n+1, leadsElsewhere(key[1]))
+		}
+	}
+	return settingLines(text, "#", variableInAddress)
+}
+
+// checkBunfig is about bunfig.toml.
+func (r Repository) checkBunfig(text []byte) error {
+	var all map[string]any
+	if err := toml.Unmarshal(text, &all); err != nil {
+		return errForm
+	}
+	install, _ := all["install"].(map[string]any)
+	for _, key := range []string{"ca", "cafile"} {
+		if _, ok := install[key]; ok {
+			at := regexp.MustCompile(`\b` + key + `\b`).FindIndex(text)
+			if at == nil {
+				at = []int{0}
+			}
+			return fmt.Errorf("line %d: %w", lineOf(text, at[0]), leadsElsewhere(key))
+		}
+	}
+	return settingLines(text, "#", variableInAddress)
+}
+
+// checkDotenv is about .env and its like.
+func (r Repository) checkDotenv(text []byte) error {
+	elsewhere := regexp.MustCompile(`(?i)proxy|tls_reject|npm_config|bun_config|extra_ca|ssl_cert|node_options|bun_options`)
+	return settingLines(text, "#", func(line string) error {
+		key, _, _ := strings.Cut(line, "=")
+		if key = strings.TrimSpace(strings.TrimPrefix(key, "export ")); elsewhere.MatchString(key) {
+			return leadsElsewhere(key)
+		}
+		return nil
+	})
+}
