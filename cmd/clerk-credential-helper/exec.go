@@ -43,7 +43,7 @@ const (
 
 // Run runs a command with a token in one variable, for programs that know no other way. The token stands in no argument.
 // The command's exit status is ours, 128 and the number of the signal that ended it. Without a named variable it does
-// nothing: there is no name that every program would take for a secret.
+// nothing: there is no name that every program would take for a secret. A package manager gets a file; see exec_npm.go.
 func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]

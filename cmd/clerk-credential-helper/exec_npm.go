@@ -10,6 +10,7 @@ import (
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/toolconfig"
+	"clerk-credential-helper/platform"
 )
 
 // npm, pnpm, yarn and bun ask no helper, and expand variables in the files of the repository that they run in. So exec
@@ -50,17 +51,28 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 	if err != nil {
 		return nil, err
 	}
-	userConfig, removeConfig, err := tokenFile(string(configuration))
+	userConfig, removeConfig, err := platform.SecretFile(sys.getenv, string(configuration))
 	if err != nil {
 		return nil, err
 	}
-	yarnPlugin, removePlugin, err := tokenFile(string(plugin))
+	yarnPlugin, removePlugin, err := platform.SecretFile(sys.getenv, string(plugin))
 	if err != nil {
 		removeConfig()
 		return nil, err
 	}
 	cmd.Env = npmEnvironment(cmd.Env, userConfig, yarnPlugin)
 	return func() { removePlugin(); removeConfig() }, nil
+}
+
+// checkForPNPM refuses what exec does where pnpm itself asks for the token: it runs us in the folder that it runs in, and does
+// not say where the token goes.
+func checkForPNPM(sys *system, p *config.Profile) error {
+	file, text, err := toolconfig.NPMUserFile(sys.toolEnv())
+	if err != nil {
+		return err
+	}
+	_, err = execCommand{Command: []string{"pnpm"}}.checkRepository(os.Environ(), p, file, text)
+	return err
 }
 
 // checkRepository looks at where the command will run, and at what was said on its command line and in its environment. It

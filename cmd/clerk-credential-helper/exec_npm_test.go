@@ -170,6 +170,34 @@ func TestPackageManagers(t *testing.T) {
 			})
 		}
 	}
+	for _, name := range []string{"pnpm10", "pnpm12"} {
+		program, ok := programs[name]
+		if !ok {
+			continue
+		}
+		t.Run(name+" with its own helper", func(t *testing.T) {
+			helper := filepath.Join(t.TempDir(), "helper")
+			write(t, helper, "#!/bin/sh\nexec clerk-credential-helper pnpm --profile acme\n")
+			chmod(t, helper, 0o700)
+			write(t, filepath.Join(vars["HOME"], ".npmrc"), "//git.acme.dev/:tokenHelper="+helper+"\n")
+			folder := t.TempDir()
+			write(t, filepath.Join(folder, "package.json"), manifest)
+			write(t, filepath.Join(folder, ".npmrc"), strings.ReplaceAll(proxied, "EVIL", evil))
+			cmd := exec.Command(program, "install")
+			cmd.Dir, cmd.Env = folder, env
+			if out, err := cmd.CombinedOutput(); err == nil {
+				t.Errorf("it ran well: %s", out)
+			}
+			for _, line := range foreign.take() {
+				if strings.Contains(line, "Bearer") {
+					t.Errorf("the token arrived: %.60s", line)
+				}
+			}
+			if status, out := run(folder, "last-error"); status != exitOK || !strings.Contains(out, "by http") {
+				t.Errorf("%d: %s", status, out)
+			}
+		})
+	}
 	for name, program := range programs {
 		t.Run(name+" gets the package", func(t *testing.T) {
 			folder := t.TempDir()

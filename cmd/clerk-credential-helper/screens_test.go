@@ -83,7 +83,6 @@ hosts     = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 	show("status-check", exitOK, "status", "--check")
 	show("help-login", exitOK, "login", "--help")
 	show("help-doctor", exitOK, "doctor", "--help")
-	show("setup-npm", exitOK, "setup", "npm", "--yes")
 	show("setup-bazel", exitOK, "setup", "bazel", "--yes")
 	show("explain", exitOK, "explain", "https://git.acme.dev/platform/api")
 	show("explain-foreign", exitOK, "explain", "https://ghcr.io")

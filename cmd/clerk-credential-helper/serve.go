@@ -93,6 +93,11 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	case req.Verb == protocol.List:
 		return b.Answer(ctx, req)
 	case req.Host == "":
+		if t.id == "pnpm" {
+			if err := checkForPNPM(sys, cfg.Profiles[0]); err != nil {
+				return protocol.Reply{Result: protocol.Failed, Err: err}
+			}
+		}
 		return ofProfile(ctx, sys, b, cfg.Profiles[0])
 	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))

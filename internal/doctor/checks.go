@@ -626,6 +626,9 @@ func (d *doctor) otherTools() {
 		case err != nil:
 			d.warn(tool.Name, fmt.Sprintf("%s: %v", file, err), "correct that line: "+tool.Name+" cannot read it either")
 		case !ours:
+		case !tool.Writes():
+			d.warn(tool.Name, file+" has lines of an earlier release, with which a repository's file can send the token anywhere",
+				"clerk-credential-helper setup "+tool.Name+" takes them out, and says what to run instead")
 		case tool.Calls != "" && !d.inPath(tool.Calls):
 			d.fail(tool.Name, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), "./install.sh makes the links; put its folder (~/.local/bin) in the PATH")
 		default:

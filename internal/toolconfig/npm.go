@@ -6,16 +6,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"clerk-credential-helper/internal/config"
 )
 
-// npm asks no helper: it expands variables of its environment in .npmrc (npm help npmrc). There is a line for each host and
-// a variable for each profile, so that no host ever gets another profile's token:
+// npm asks no helper, so setup writes nothing: exec gives it the token for one command, in a configuration of its own. Earlier
+// releases wrote a line for each host,
 //
 //	//npm.acme.dev/:_authToken=${CLERK_TOKEN_ACME}
 //
-// The variable is set for one command, by exec. The line is good for every path of the host.
+// for a variable that exec set. But npm expands variables in a repository's .npmrc too, which could send it anywhere. So
+// setup, like unset, takes these lines out.
 
 // npmFile returns the user's .npmrc, which pnpm and yarn 1 read too.
 func npmFile(env Env) (string, error) {
@@ -28,54 +27,7 @@ func npmFile(env Env) (string, error) {
 	return filepath.Join(home, ".npmrc"), err
 }
 
-func npmRefuses(h config.Host) (why, remedy string) {
-	if !h.Exact() {
-		return "knows no wildcards", "name its registries in the profile one by one"
-	}
-	return "", ""
-}
-
-// npmVariable returns the variable for a profile's token. We do not take it for an injected token ourselves.
-func npmVariable(profile string) string {
-	return "CLERK_TOKEN_" + strings.ReplaceAll(strings.ToUpper(profile), "-", "_")
-}
-
-func npmLine(h Host) string {
-	return "//" + h.Name + "/:_authToken=${" + npmVariable(h.Profile) + "}"
-}
-
-// npmAdd adds the lines before the first section, if there is any: npm takes what follows for a part of the section.
-func npmAdd(text []byte, hosts []Host) ([]byte, error) {
-	settings, section, err := parseNpm(text)
-	if err != nil {
-		return nil, err
-	}
-	var lacking []string
-	for _, h := range hosts {
-		there := false
-		for _, s := range settings {
-			switch {
-			case s.host != h.Name:
-			case s.key == "_authToken" && strings.TrimSuffix(s.path, "/") == "" && s.value == "${"+npmVariable(h.Profile)+"}":
-				there = true
-			case slices.Contains([]string{"_authToken", "_auth", "_password"}, s.key):
-				return nil, fmt.Errorf("line %d: it has %s for %s already: remove that line first", s.line, s.key, h.Name)
-			}
-		}
-		if !there {
-			lacking = append(lacking, npmLine(h))
-		}
-	}
-	switch {
-	case lacking == nil:
-		return text, nil
-	case section >= 0:
-		end := lineEnd(text)
-		return slices.Concat(text[:section], []byte(strings.Join(lacking, end)+end), text[section:]), nil
-	}
-	return AppendLines(text, lacking), nil
-}
-
+// npmRemove removes the lines of earlier releases for the profiles of hosts, or all if hosts is nil.
 func npmRemove(text []byte, hosts []Host) ([]byte, error) {
 	if _, _, err := parseNpm(text); err != nil {
 		return nil, err
@@ -86,25 +38,21 @@ func npmRemove(text []byte, hosts []Host) ([]byte, error) {
 	}), nil
 }
 
-// lineMost is how wide a command may be before it is split into two lines, in columns.
-const lineMost = 80
+// npmLine returns the line that earlier releases wrote for a host.
+func npmLine(h Host) string {
+	return "//" + h.Name + "/:_authToken=${CLERK_TOKEN_" + strings.ReplaceAll(strings.ToUpper(h.Profile), "-", "_") + "}"
+}
 
-// npmAfter says how the variables are set, which no file can do.
 func npmAfter(hosts []Host) []string {
-	text := []string{"npm asks no helper: the token comes in a variable, for one command at a time:"}
+	text := []string{"npm, pnpm, yarn and bun ask no helper: exec gives them the token, for one command:"}
 	var known []string
 	for _, h := range hosts {
 		if !slices.Contains(known, h.Profile) {
 			known = append(known, h.Profile)
-			command := fmt.Sprintf("  clerk-credential-helper exec --profile %s --env %s -- npm ci", h.Profile, npmVariable(h.Profile))
-			if len(command) > lineMost {
-				command = strings.Replace(command, " --env ", " \\\n    --env ", 1)
-			}
-			text = append(text, strings.Split(command, "\n")...)
+			text = append(text, fmt.Sprintf("  clerk-credential-helper exec --profile %s -- npm ci", h.Profile))
 		}
 	}
-	return append(text,
-		"the scripts of packages see it too: npm ci --ignore-scripts keeps them from running, and pnpm has a helper that needs no variable (docs/tools/pnpm.md)")
+	return append(text, "scripts of packages run as you and can ask for it too: npm ci --ignore-scripts keeps them from running")
 }
 
 // npmSetting is a setting for one registry: //HOST[:PORT][/PATH]:KEY = VALUE.

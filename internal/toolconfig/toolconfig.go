@@ -37,7 +37,7 @@ type Tool struct {
 	// refuses returns why the tool cannot be set up for a host, and the remedy, or two empty texts. Nil if it can be for all.
 	refuses func(config.Host) (why, remedy string)
 	// add makes the tool ask us about hosts; remove removes what add has written, for all hosts if they are nil. A tool
-	// with EveryHost gets nil in both.
+	// with EveryHost gets nil in both. Without add, setup removes too: what earlier releases have written.
 	add, remove func(text []byte, hosts []Host) ([]byte, error)
 	// without removes everything of ours; if nil, remove does.
 	without func(text []byte) ([]byte, error)
@@ -71,7 +71,7 @@ func Tools() []Tool {
 			after: terraformAfter, left: terraformLeft},
 		{Name: "pip", EveryHost: true, file: pipFile, add: everyHost(pipAdd), remove: everyHost(pipRemove), blank: isBlank,
 			after: pipAfter, left: pipLeft},
-		{Name: "npm", Calls: "clerk-credential-helper", file: npmFile, refuses: npmRefuses, add: npmAdd, remove: npmRemove, blank: isBlank, private: true, after: npmAfter},
+		{Name: "npm", Calls: "clerk-credential-helper", file: npmFile, remove: npmRemove, blank: isBlank, private: true, after: npmAfter},
 		{Name: "bazel", Calls: bazelName, file: bazelFile, refuses: bazelRefuses, add: bazelAdd, remove: bazelRemove, blank: isBlank},
 	}
 }
@@ -190,12 +190,16 @@ func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile st
 		}
 		taken = hostsOf(cfg, exact, profile)
 	}
-	e := t.edit(file)
-	e.Change = func(text []byte) ([]byte, error) { return t.add(text, taken) }
-	c.Edits = []Edit{e}
 	if t.after != nil {
 		c.After = t.after(taken)
 	}
+	if t.add == nil {
+		c.Edits = []Edit{t.undo(file, nil)}
+		return c, nil
+	}
+	e := t.edit(file)
+	e.Change = func(text []byte) ([]byte, error) { return t.add(text, taken) }
+	c.Edits = []Edit{e}
 	return c, nil
 }
 
@@ -216,6 +220,15 @@ func (t Tool) refuse(h config.Host) (why, remedy string) {
 		return "", ""
 	}
 	return t.refuses(h)
+}
+
+// Writes reports whether setup writes lines. If not, what Inspect finds was written by an earlier release.
+func (t Tool) Writes() bool { return t.add != nil }
+
+// undo returns the edit that removes our lines for some hosts, or for all if they are nil.
+func (t Tool) undo(file string, some []Host) Edit {
+	return Edit{File: file, Undo: true, Private: t.private, Blank: t.blank,
+		Change: func(text []byte) ([]byte, error) { return t.remove(text, some) }}
 }
 
 // edit returns an edit of the tool's file that lacks only its Change.
@@ -240,8 +253,7 @@ func (t Tool) Unset(env Env, cfg *config.Config, hosts []config.Host, profile st
 	if !t.EveryHost {
 		some = hostsOf(cfg, hosts, profile)
 	}
-	e := Edit{File: file, Undo: true, Private: t.private, Blank: t.blank,
-		Change: func(text []byte) ([]byte, error) { return t.remove(text, some) }}
+	e := t.undo(file, some)
 	switch {
 	case t.again != nil:
 		e.Again = func(text []byte) ([]byte, error) { return t.again(text, some) }
