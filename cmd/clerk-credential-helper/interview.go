@@ -211,7 +211,7 @@ func (v interview) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, err
 	}
-	return &newProfile{toolconfig.Edit{File: file, Private: true, Change: change}, cfg, reached}, nil
+	return &newProfile{toolconfig.Edit{File: file, Change: change}, cfg, reached}, nil
 }
 
 // reachTime is how long a person at setup waits to hear whether people can sign in.

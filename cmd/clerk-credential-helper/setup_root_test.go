@@ -26,12 +26,13 @@ func TestSetupUnderSudo(t *testing.T) {
 	// The configuration is the other's and is not read by root; the environment brings one.
 	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(t.TempDir(), "config.toml"))
 	write(t, os.Getenv("CLERK_HELPER_CONFIG"), "[profiles.acme]\nissuer=\"https://clerk.acme.dev\"\nclient_id=\"x\"\nhosts=[\"git.acme.dev\"]\n")
+	t.Setenv("KUBECONFIG", "")
 	t.Setenv("SUDO_UID", "4242")
 	before, err := os.ReadFile(filepath.Join(home, ".gitconfig"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"setup", "git", "--yes"}, {"setup", "npm", "--yes"}, {"setup", "pip", "--yes"}, {"setup", "bazel", "--yes"}} {
+	for _, args := range [][]string{{"setup", "git", "--yes"}, {"setup", "kubectl", "--yes"}, {"setup", "pip", "--yes"}, {"setup", "bazel", "--yes"}} {
 		status, _, words := runHere(args...)
 		if status != exitUsage || !strings.Contains(words, "would be root's") || !strings.Contains(words, "hint: run it without sudo") {
 			t.Errorf("%q: %d %s", args, status, words)
@@ -43,13 +44,13 @@ func TestSetupUnderSudo(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(home, ".gitconfig")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("it was changed: %v\n%s", err, after)
 	}
-	for _, name := range []string{".npmrc", ".bazelrc", ".gitconfig.clerk-backup"} {
+	for _, name := range []string{".kube", ".bazelrc", ".gitconfig.clerk-backup"} {
 		if _, err := os.Lstat(filepath.Join(home, name)); err == nil {
 			t.Errorf("%s was made", name)
 		}
 	}
 	t.Setenv("SUDO_UID", "")
-	if status, _, words := runHere("setup", "npm", "--yes"); status != exitOK {
+	if status, _, words := runHere("setup", "kubectl", "--yes"); status != exitOK {
 		t.Errorf("without sudo: %d %s", status, words)
 	}
 }

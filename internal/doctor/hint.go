@@ -22,6 +22,10 @@ func Hint(err error) string {
 	switch {
 	case errors.Is(err, toolconfig.ErrForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
+	case errors.Is(err, platform.ErrAccess):
+		return "run it as the file's owner, or chown and chgrp the file to yourself first; --dry-run shows the lines to add by hand"
+	case errors.Is(err, platform.ErrChanged):
+		return "run it again"
 	case errors.Is(err, broker.ErrWouldReplaceSession):
 		return "if you mean it: clerk-credential-helper logout first"
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):

@@ -1,31 +1,89 @@
 package toolconfig
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"clerk-credential-helper/protocol"
 )
 
-// diff returns a unified diff without context lines: other lines of such a file may hold passwords.
+// diff returns a unified diff without context lines: other lines of such a file may hold passwords. Of a line that changes it
+// shows what comes and goes, with dots for the rest: the whole file may be one line.
 func (d draft) diff() string {
+	var out strings.Builder
+	if d.stale && bytes.Equal(d.old, d.new) {
+		fmt.Fprintf(&out, "--- %s\n", protocol.Escape(d.File+backupSuffix))
+		return out.String()
+	}
 	old, fresh := lines(d.old), lines(d.new)
 	if d.gone {
 		fresh = nil
 	}
-	var out strings.Builder
 	fmt.Fprintf(&out, "--- %s\n+++ %s\n", protocol.Escape(d.File), protocol.Escape(d.File))
 	for _, h := range hunks(old, fresh) {
 		fmt.Fprintf(&out, "@@ -%d,%d +%d,%d @@\n", h.old.start+1, h.old.end-h.old.start, h.fresh.start+1, h.fresh.end-h.fresh.start)
-		for _, line := range old[h.old.start:h.old.end] {
-			fmt.Fprintf(&out, "-%s\n", withoutSecrets(line))
+		gone, come := old[h.old.start:h.old.end], fresh[h.fresh.start:h.fresh.end]
+		if len(gone) > 0 && len(come) > 0 {
+			gone, come = changedParts(gone, come)
 		}
-		for _, line := range fresh[h.fresh.start:h.fresh.end] {
-			fmt.Fprintf(&out, "+%s\n", withoutSecrets(line))
+		for _, line := range gone {
+			fmt.Fprintf(&out, "-%s\n", shown(line))
+		}
+		for _, line := range come {
+			fmt.Fprintf(&out, "+%s\n", shown(line))
 		}
 	}
 	return out.String()
+}
+
+// changedParts leaves of lines that replace others only what is different, with dots for what both have. A line that has
+// nothing else goes.
+func changedParts(old, fresh []string) (gone, come []string) {
+	words := regexp.MustCompile(`"(?:\\.|[^"\\\n])*"|\w+|\s|.`)
+	a := words.FindAllString(strings.Join(old, "\n"), -1)
+	b := words.FindAllString(strings.Join(fresh, "\n"), -1)
+	parts := hunks(a, b)
+	if slices.ContainsFunc(parts, func(h hunk) bool { return (h.old.end-h.old.start)*(h.fresh.end-h.fresh.start) > pairsMost }) {
+		return nil, []string{"... (a change that is too long to show)"}
+	}
+	return onlyParts(a, parts, func(h hunk) span { return h.old }), onlyParts(b, parts, func(h hunk) span { return h.fresh })
+}
+
+// onlyParts returns the lines of a text, of which all but some parts are replaced by dots.
+func onlyParts(words []string, parts []hunk, of func(hunk) span) []string {
+	const dots = "..."
+	var text strings.Builder
+	at := 0
+	skip := func(to int) {
+		between := strings.Join(words[at:to], "")
+		first, rest, more := strings.Cut(between, "\n")
+		if strings.TrimSpace(first) != "" {
+			text.WriteString(dots)
+		} else {
+			text.WriteString(first)
+		}
+		if more {
+			text.WriteByte('\n')
+			if last := rest[strings.LastIndexByte(rest, '\n')+1:]; strings.TrimSpace(last) != "" {
+				text.WriteString(dots)
+			} else {
+				text.WriteString(last)
+			}
+		}
+	}
+	for _, h := range parts {
+		part := of(h)
+		skip(part.start)
+		text.WriteString(strings.Join(words[part.start:part.end], ""))
+		at = part.end
+	}
+	skip(len(words))
+	return slices.DeleteFunc(strings.Split(text.String(), "\n"), func(line string) bool {
+		return strings.Trim(line, ". \t") == ""
+	})
 }
 
 // lines splits a text into lines without their ends, which are LF or CRLF.
@@ -42,8 +100,11 @@ func lines(text []byte) []string {
 
 type hunk struct{ old, fresh span }
 
-// hunks returns the parts in which two lists of lines differ, by the longest common subsequence of what lies between
-// their common beginning and end. Beyond a million pairs of lines everything in between is one hunk.
+// pairsMost limits the work of hunks, in pairs of words.
+const pairsMost = 1 << 20
+
+// hunks returns the parts in which two lists of lines or words differ, by the longest common subsequence of what lies between
+// their common beginning and end. Beyond pairsMost everything in between is one hunk.
 func hunks(old, fresh []string) []hunk {
 	head := 0
 	for head < min(len(old), len(fresh)) && old[head] == fresh[head] {
@@ -54,7 +115,7 @@ func hunks(old, fresh []string) []hunk {
 		tail++
 	}
 	a, b := old[head:len(old)-tail], fresh[head:len(fresh)-tail]
-	if len(a)*len(b) > 1<<20 {
+	if len(a)*len(b) > pairsMost {
 		return []hunk{{span{head, head + len(a)}, span{head, head + len(b)}}}
 	}
 	common := make([][]int, len(a)+1)
@@ -91,10 +152,5 @@ func hunks(old, fresh []string) []hunk {
 	return all
 }
 
-// withoutSecrets masks the secrets that docker stores beside its settings, since a whole file may be one line, and escapes
-// the rest for a terminal.
-func withoutSecrets(line string) string {
-	secret := regexp.MustCompile(`("(?i:auth|identitytoken|registrytoken|password|[a-z-]*authorization)"\s*:\s*)"(\\.|[^"\\])*"`)
-	line = secret.ReplaceAllString(line, `$1"***"`)
-	return protocol.Escape(strings.ReplaceAll(line, "\t", "    "))
-}
+// shown is a line for a terminal.
+func shown(line string) string { return protocol.Escape(strings.ReplaceAll(line, "\t", "    ")) }

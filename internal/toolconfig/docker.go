@@ -57,7 +57,14 @@ func dockerAll(env Env) ([]Edit, error) {
 	if err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
-	edits := []Edit{{File: file, Blank: isEmptyObject, Without: dockerWithout, Change: func(text []byte) ([]byte, error) {
+	without := func(text []byte) ([]byte, error) {
+		text, err := dockerRemove(text, nil)
+		if err != nil {
+			return nil, err
+		}
+		return dockerRemoveAll(text, previous)
+	}
+	edits := []Edit{{File: file, Blank: isEmptyObject, Without: without, Change: func(text []byte) ([]byte, error) {
 		edited, _, err := dockerAddAll(text)
 		return edited, err
 	}}}
@@ -72,7 +79,8 @@ func dockerAll(env Env) ([]Edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours := Edit{File: own, Private: true, Change: func(text []byte) ([]byte, error) { return addFallback(own, text, program) }}
+	ours := Edit{File: own, Without: func(text []byte) ([]byte, error) { return removeFallback(own, text) },
+		Change: func(text []byte) ([]byte, error) { return addFallback(own, text, program) }}
 	// Ours first: docker must not call us before we have the fallback.
 	return slices.Insert(edits, 0, ours), nil
 }
@@ -105,8 +113,8 @@ func dockerUndoAll(env Env, docker Edit) ([]Edit, error) {
 	if previous == "" {
 		return []Edit{docker}, nil
 	}
-	return []Edit{docker, {File: own, Undo: true, Private: true, Blank: isBlank,
-		Change: func(text []byte) ([]byte, error) { return removeFallback(own, text) }}}, nil
+	remove := func(text []byte) ([]byte, error) { return removeFallback(own, text) }
+	return []Edit{docker, {File: own, Undo: true, Blank: isBlank, Without: remove, Change: remove}}, nil
 }
 
 func isEmptyObject(text []byte) bool { return string(bytes.Join(bytes.Fields(text), nil)) == "{}" }

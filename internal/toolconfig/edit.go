@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -25,24 +26,28 @@ type Edit struct {
 	Change func(text []byte) ([]byte, error)
 	// Undo reports whether the change undoes an earlier one, of which there may be a backup.
 	Undo bool
-	// Without removes all our lines; nil for an undo. Blank reports whether a text without them holds nothing else, and is
-	// required for an undo. If either is nil, a change that is not an undo always keeps a backup.
+	// Without removes all our lines; nil if there is no way, and then setup keeps a backup.
 	Without func(text []byte) ([]byte, error)
-	Blank   func(text []byte) bool
+	// Blank reports whether a text without our lines holds nothing else. It is required for an undo.
+	Blank func(text []byte) bool
 	// Again re-applies setup to a backup, so that it can be compared with an undone text where Change does not always
 	// restore the bytes; see [dockerRemove]. May be nil.
 	Again func(text []byte) ([]byte, error)
-	// Private makes a new file readable by this user alone. An existing file keeps its mode.
-	Private bool
+	// Lock means that the tool excludes other writers by a file FILE.lock, as git and kubectl do.
+	Lock bool
 }
 
-// ours reports whether everything in a text is ours, so that it needs no backup.
-func (e Edit) ours(text []byte) bool {
+// comesBack reports whether Without restores the old text from the new one byte for byte, as far as it is not ours.
+func (e Edit) comesBack(old, fresh []byte) bool {
 	if e.Without == nil {
 		return false
 	}
-	rest, err := e.Without(text)
-	return err == nil && !bytes.Equal(rest, text) && (isBlank(rest) || e.Blank(rest))
+	before, err := e.Without(old)
+	if err != nil {
+		return false
+	}
+	after, err := e.Without(fresh)
+	return err == nil && bytes.Equal(before, after)
 }
 
 // wouldLeave reports whether setup and undo turn the backup into left: no other change was made since.
@@ -57,20 +62,21 @@ func (e Edit) wouldLeave(backup, left []byte) bool {
 	return err == nil && bytes.Equal(back, left)
 }
 
-// backupSuffix is appended to a file's name for the copy that setup makes before its first change, with the file's mode.
-// unset removes the copy when the file is restored.
+// backupSuffix is appended to a file's name for the copy that setup makes before its first change, if the old text could not
+// be restored without it. Files of tools hold secrets, which a copy would keep when the tool has removed them, so most
+// changes leave none. It is readable by this user alone, and unset removes it.
 const backupSuffix = ".clerk-backup"
 
 // draft is an edit that has been computed and not yet written.
 type draft struct {
 	Edit
-	real     string      // the file, links followed
-	mode     fs.FileMode // of the file, or of the one to be created
+	real     string // the file, links followed
 	old, new []byte
 	there    bool
+	kept     bool // there is a backup
 	gone     bool // nothing is left: the file is removed
 	restored bool // new is the backup
-	stale    bool // the backup is removed: it has lines of ours, and nothing else that is not in new
+	stale    bool // the backup is removed: nothing of ours is left, or it has nothing but our lines that is not in new
 }
 
 // Person shows the user the changes and asks for agreement. [clerk-credential-helper/internal/console.Console] is one.
@@ -94,10 +100,11 @@ type Options struct {
 var ErrDeclined = errors.New("nothing was changed")
 
 // Apply shows all changes, asks once, and makes them in their order. A file is written to a temporary name and renamed,
-// after a copy was made of what setup changes for the first time; one that an undo leaves empty is removed.
+// and keeps its owner, group, mode and access list; one that an undo leaves empty is removed.
 //
 // Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; ErrForAnother, for another
-// user's file that root would take over; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made.
+// user's file that root would take over; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made;
+// the file itself is as it was if another program has changed it or holds its lock, or if its access could not be kept.
 func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Options) error {
 	var drafts []draft
 	for _, e := range edits {
@@ -105,7 +112,7 @@ func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Op
 		if err != nil {
 			return &config.Error{Err: fmt.Errorf("%s: %w; nothing was changed", e.File, err)}
 		}
-		if d.there && bytes.Equal(d.old, d.new) && !d.gone || !d.there && len(d.new) == 0 {
+		if same := d.there && bytes.Equal(d.old, d.new) && !d.gone || !d.there && len(d.new) == 0; same && !d.stale {
 			person.Tell(d.File + ": nothing to change")
 			continue
 		}
@@ -141,10 +148,7 @@ func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Op
 }
 
 func newDraft(e Edit) (draft, error) {
-	d := draft{Edit: e, real: e.File, mode: 0o644}
-	if e.Private {
-		d.mode = 0o600
-	}
+	d := draft{Edit: e, real: e.File}
 	real, err := filepath.EvalSymlinks(e.File)
 	switch {
 	case err == nil:
@@ -156,42 +160,53 @@ func newDraft(e Edit) (draft, error) {
 	}
 	info, err := os.Stat(d.real)
 	if err == nil {
-		d.there, d.mode = true, info.Mode().Perm()
+		d.there = true
 		switch {
 		case !info.Mode().IsRegular():
 			return d, errors.New("it is not a plain file")
-		case d.mode&0o200 == 0:
+		case info.Mode()&0o200 == 0:
 			return d, errors.New("it is read-only")
 		}
 	}
 	if d.old, err = ReadFile(d.real); err != nil {
 		return d, err
 	}
-	if d.new, err = e.Change(d.old); err != nil || !e.Undo {
+	if d.new, err = e.Change(d.old); err != nil {
 		return d, err
 	}
-	backup, err := ReadFile(d.real + backupSuffix)
-	if err != nil {
-		return d, err
+	if d.kept = platform.IsPlain(d.real + backupSuffix); e.Undo {
+		err = d.undo()
 	}
-	kept := platform.IsPlain(d.real + backupSuffix)
-	mixed := false // the backup was taken of a text with lines of ours, as releases before this one did
-	if kept {
-		rest, err := e.Change(backup)
+	return d, err
+}
+
+// undo looks at the backup, and at what is left of the file.
+func (d *draft) undo() error {
+	mixed := false // the backup was taken of a text with lines of ours, as early releases did
+	if d.kept {
+		backup, err := ReadFile(d.real + backupSuffix)
 		if err != nil {
-			return d, nil // not a backup of ours: it stays
+			return err
+		}
+		rest, err := d.Change(backup)
+		if err != nil {
+			return nil // not a backup of ours: it stays
 		}
 		mixed = !bytes.Equal(rest, backup)
+		left, err := d.Without(d.new)
 		switch {
-		case !mixed && e.wouldLeave(backup, d.new):
+		case err != nil:
+		case !mixed && d.wouldLeave(backup, d.new):
 			d.new, d.restored = backup, true
-		case mixed && (bytes.Equal(rest, d.new) || e.Blank(rest)):
+		case mixed && (bytes.Equal(rest, d.new) || d.Blank(rest)):
 			d.stale = true
+		case bytes.Equal(left, d.new) && !d.Blank(d.new):
+			d.stale = true // what is in it and not in the file was removed on purpose, a password perhaps
 		}
 	}
 	// git and the next setup refuse a dangling link, so the target of a link stays, as an empty file.
-	d.gone = d.there && !isLink(e.File) && !bytes.Equal(d.old, d.new) && (!kept || mixed) && e.Blank(d.new)
-	return d, nil
+	d.gone = d.there && !isLink(d.File) && !bytes.Equal(d.old, d.new) && (!d.kept || mixed) && d.Blank(d.new)
+	return nil
 }
 
 func isLink(path string) bool {
@@ -203,43 +218,73 @@ func isLink(path string) bool {
 func ReadFile(file string) ([]byte, error) { return platform.ReadPlain(file, maxFile) }
 
 func (d draft) write() error {
+	unlock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if now, err := ReadFile(d.real); err != nil || !bytes.Equal(now, d.old) {
-		return errors.Join(errors.New("it has changed since it was read"), err)
+		return errors.Join(platform.ErrChanged, err)
 	}
-	if d.gone {
-		if err := os.Remove(d.real); err != nil || !d.stale {
-			return err
-		}
-		return os.Remove(d.real + backupSuffix)
-	}
-	if d.there && !d.Undo && !d.ours(d.old) {
-		if err := d.backUp(); err != nil {
-			return fmt.Errorf("keeping a copy of it: %w", err)
+	backup := d.real + backupSuffix
+	if d.kept { // an early release made it as open as the file, and its owner's group's
+		if err := platform.Restrict(backup, 0o077); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("closing %s to others: %w", backup, err)
 		}
 	}
-	if err := platform.WriteFile(d.real, d.new); err != nil {
-		return err
-	}
-	if err := os.Chmod(d.real, d.mode); err != nil {
-		return err
-	}
-	if d.restored || d.stale {
-		return os.Remove(d.real + backupSuffix)
-	}
-	return nil
-}
-
-// backUp copies the text before our first change. An existing copy stays.
-func (d draft) backUp() error {
-	f, err := os.OpenFile(d.real+backupSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, d.mode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	switch {
+	case d.gone:
+		err = os.Remove(d.real)
+	case !d.there:
+		err = platform.WriteFile(d.real, d.new) // readable by this user alone
+	case bytes.Equal(d.old, d.new):
+	default:
+		if !d.Undo && !d.comesBack(d.old, d.new) {
+			if err := platform.WriteCopy(backup, d.real, d.old); err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("keeping a copy of it: %w", err)
+			}
+		}
+		err = platform.Rewrite(d.real, d.old, d.new)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(d.old)
-	return errors.Join(err, f.Sync(), f.Close())
+	if d.restored || d.stale {
+		return os.Remove(backup)
+	}
+	return nil
+}
+
+// lock keeps the tool from changing the file, if it has a lock for that. kubectl's is beside a link, git's beside the file.
+func (d draft) lock() (unlock func(), err error) {
+	var held []string
+	unlock = func() {
+		for _, file := range held {
+			os.Remove(file)
+		}
+	}
+	if !d.Lock {
+		return unlock, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(d.real), 0o700); err != nil {
+		return nil, err
+	}
+	for _, file := range slices.Compact([]string{d.File + ".lock", d.real + ".lock"}) {
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("another program is changing it; if none is, remove %s", file)
+		}
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		held = append(held, file)
+		if err := f.Close(); err != nil {
+			unlock()
+			return nil, err
+		}
+	}
+	return unlock, nil
 }
 
 // outcome is the message about a change that was made.
@@ -256,8 +301,10 @@ func (d draft) outcome() string {
 		words = "restored to what it was before"
 	case !d.there:
 		words = "created"
+	case d.stale:
+		words = "changed; the copy in " + backup + " is removed"
 	case d.Undo && kept:
-		words = "changed; it had other changes too, so the backup stays in " + backup
+		words = "changed; the backup stays in " + backup
 	case kept:
 		words = "changed; the previous text is in " + backup
 	}

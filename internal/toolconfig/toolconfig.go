@@ -45,8 +45,8 @@ type Tool struct {
 	again func(text []byte, hosts []Host) ([]byte, error)
 	// blank reports whether nothing is left in a file that setup has created.
 	blank func(text []byte) bool
-	// private is set for a file that may also hold secrets of the tool.
-	private bool
+	// lock is set for a tool that has a lock for its file; see Edit.Lock.
+	lock bool
 	// after returns what is left to do by hand: text, and commands, which begin with blanks. May be nil.
 	after func(hosts []Host) []string
 	// left returns what unset leaves to undo by hand. May be nil.
@@ -59,19 +59,19 @@ type Tool struct {
 // Tools returns the table. A new tool is a file of this package, its test, and a row here.
 func Tools() []Tool {
 	return []Tool{
-		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, remove: gitRemoveHosts, blank: isBlank},
+		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, remove: gitRemoveHosts, blank: isBlank, lock: true},
 		{Name: "docker", Calls: "docker-credential-clerk", Offered: true, file: dockerFile, programs: []string{"docker", "podman"}, refuses: dockerRefuses,
 			add: dockerAddHosts, remove: dockerRemoveHosts, without: dockerWithout, again: dockerAgain, blank: isEmptyObject,
 			all: dockerAll, undoAll: dockerUndoAll},
 		{Name: "go", Calls: "clerk-credential-helper", EveryHost: true, file: goFile, add: everyHost(goAdd), remove: everyHost(goRemove), blank: isBlank},
 		{Name: "cargo", Calls: "cargo-credential-clerk", EveryHost: true, file: cargoFile, add: everyHost(cargoAdd), remove: everyHost(cargoRemove), blank: isBlank},
 		{Name: "kubectl", Calls: "clerk-credential-helper", EveryHost: true, file: kubeFile, add: everyHost(kubeAdd), remove: everyHost(kubeRemove), blank: kubeBlank,
-			after: kubeAfter, left: kubeLeft},
+			after: kubeAfter, left: kubeLeft, lock: true},
 		{Name: "terraform", EveryHost: true, file: terraformFile, add: everyHost(terraformAdd), remove: everyHost(terraformRemove), blank: isBlank,
 			after: terraformAfter, left: terraformLeft},
 		{Name: "pip", EveryHost: true, file: pipFile, add: everyHost(pipAdd), remove: everyHost(pipRemove), blank: isBlank,
 			after: pipAfter, left: pipLeft},
-		{Name: "npm", Calls: "clerk-credential-helper", file: npmFile, remove: npmRemove, blank: isBlank, private: true, after: npmAfter},
+		{Name: "npm", Calls: "clerk-credential-helper", file: npmFile, remove: npmRemove, blank: isBlank, after: npmAfter},
 		{Name: "bazel", Calls: bazelName, file: bazelFile, refuses: bazelRefuses, add: bazelAdd, remove: bazelRemove, blank: isBlank},
 	}
 }
@@ -227,8 +227,10 @@ func (t Tool) Writes() bool { return t.add != nil }
 
 // undo returns the edit that removes our lines for some hosts, or for all if they are nil.
 func (t Tool) undo(file string, some []Host) Edit {
-	return Edit{File: file, Undo: true, Private: t.private, Blank: t.blank,
-		Change: func(text []byte) ([]byte, error) { return t.remove(text, some) }}
+	e := t.edit(file)
+	e.Undo = true
+	e.Change = func(text []byte) ([]byte, error) { return t.remove(text, some) }
+	return e
 }
 
 // edit returns an edit of the tool's file that lacks only its Change.
@@ -237,7 +239,7 @@ func (t Tool) edit(file string) Edit {
 	if without == nil {
 		without = func(text []byte) ([]byte, error) { return t.remove(text, nil) }
 	}
-	return Edit{File: file, Private: t.private, Blank: t.blank, Without: without}
+	return Edit{File: file, Blank: t.blank, Without: without, Lock: t.lock}
 }
 
 // Unset returns the edits, for Apply, that undo Setup for some hosts, or for all if hosts is nil. If profile is not empty,
