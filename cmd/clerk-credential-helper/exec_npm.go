@@ -94,7 +94,7 @@ func (c execCommand) checkRepository(env []string, p *config.Profile, userFile s
 			folders = append(folders, word)
 		}
 	}
-	registries, err := r.CheckAddresses(userText)
+	registries, err := r.CheckSettings(userText)
 	if err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("%s: %w", userFile, err)}
 	}

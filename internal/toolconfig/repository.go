@@ -2,6 +2,7 @@ package toolconfig
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -155,7 +156,15 @@ func (r Repository) checkFolder(folder string) (registries []string, err error) 
 		if err != nil {
 			return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
 		}
-		named, err := r.CheckAddresses(text)
+		var named []string
+		switch {
+		case f.check != nil:
+			named, err = r.CheckSettings(text)
+		case f.name == "package.json":
+			named, err = r.CheckAddresses(dependencies(text))
+		default:
+			named, err = r.CheckAddresses(text)
+		}
 		if err == nil && f.check != nil && folder != r.Home && file != r.User {
 			err = f.check(r, text)
 		}
@@ -170,6 +179,30 @@ func (r Repository) checkFolder(folder string) (registries []string, err error) 
 		}
 	}
 	return registries, nil
+}
+
+// CheckSettings is CheckAddresses for a file of settings, whose comments it passes over.
+func (r Repository) CheckSettings(text []byte) (registries []string, err error) {
+	return r.CheckAddresses(regexp.MustCompile(`(?m)^[ \t]*[#;][^\r\n]*`).ReplaceAll(text, nil))
+}
+
+// dependencies blanks the members of a package.json whose addresses are for people. The lines stay.
+func dependencies(text []byte) []byte {
+	if !json.Valid(text) || bytes.TrimSpace(text)[0] != '{' {
+		return text
+	}
+	text = slices.Clone(text)
+	for _, m := range scanObject(text, bytes.IndexByte(text, '{')).members {
+		switch m.name {
+		case "homepage", "repository", "bugs", "author", "contributors", "maintainers", "funding", "license", "licenses", "description", "keywords", "scripts":
+			for i := m.value.start; i < m.value.end; i++ {
+				if text[i] != '\n' {
+					text[i] = ' '
+				}
+			}
+		}
+	}
+	return text
 }
 
 // CheckAddresses returns the registries below hosts of the profile that a text has https URLs of, as host/path. It is an error, which begins with the

@@ -125,6 +125,9 @@ func TestRepositoryRefuses(t *testing.T) {
 		{"bun reads yarn's files as well", "bun", ".yarnrc.yml", "npmRegistryServer: http://npm.acme.dev\n", byHTTP},
 
 		{"a package by its address", "npm", "package.json", "{\"dependencies\":\n{\"x\":\"http://npm.acme.dev/x.tgz\"}}", "line 2: "},
+		{"among others", "npm", "package.json", "{\"homepage\": \"http://npm.acme.dev/\",\n\"overrides\": {\"a\": \"http://npm.acme.dev/x.tgz\"}}", "line 2: "},
+		{"not JSON", "npm", "package.json", "{\"homepage\": \"http://npm.acme.dev/\",}", byHTTP},
+		{"after a comment", "npm", ".npmrc", "# x\nregistry=http://npm.acme.dev/ # y\n", "line 2: "},
 		{"in JSON's escapes", "npm", "package.json", `{"dependencies":{"x":"\u0068ttp:\/\/npm.acme.dev/x.tgz"}}`, byHTTP},
 		{"of a package in a workspace", "npm", "packages/a/package.json", `{"dependencies":{"x":"http://npm.acme.dev/x.tgz"}}`, byHTTP},
 		{"npm's lock file", "npm", "package-lock.json", `{"resolved":"http://npm.acme.dev/x.tgz"}`, byHTTP},
@@ -170,6 +173,9 @@ func TestRepositoryPasses(t *testing.T) {
 		{"bun", "bun", "bunfig.toml", "[install]\nregistry = { url = \"https://npm.acme.dev\", token = \"$npm_token\" }\n[test]\ncoverage = true\n", []string{"npm.acme.dev"}},
 		{"an environment", "bun", ".env", "DATABASE_URL=postgres://localhost/x\nAPI=\"http://example.com\"\n", nil},
 		{"a lock file", "npm", "package-lock.json", "{\"resolved\": \"https://npm.acme.dev/x/-/x-1.tgz\",\n\"funding\": \"http://example.com/x\"}", []string{"npm.acme.dev"}},
+		{"addresses for people", "npm", "package.json", "{\"homepage\": \"http://npm.acme.dev/\", \"repository\": {\"url\": \"http://npm.acme.dev/x.git\"}}", nil},
+		{"a comment", "npm", ".npmrc", "# registry=http://npm.acme.dev/\n ; @a:registry=http://npm.acme.dev/\n", nil},
+		{"a comment in YAML", "pnpm", "pnpm-workspace.yaml", "# httpProxy: x\npackages: []\n  # http://npm.acme.dev\n", nil},
 		{"text", "npm", "package.json", "{\"description\": \"speaks http: and more\"}", nil},
 		{"a program in a folder of packages", "npm", "node_modules/x/package.json", "{\"homepage\": \"http://npm.acme.dev/\"}", nil},
 	} {
