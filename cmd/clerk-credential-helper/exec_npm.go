@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/toolconfig"
@@ -32,7 +31,7 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 	if err != nil {
 		return nil, err
 	}
-	asked, err := c.checkRepository(cmd.Env, p, file, text)
+	asked, err := checkCommand(c.Command, cmd.Env, p, file, text)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 		removeConfig()
 		return nil, err
 	}
-	cmd.Env = npmEnvironment(cmd.Env, userConfig, yarnPlugin)
+	cmd.Env = toolconfig.NPMEnvironment(cmd.Env, userConfig, yarnPlugin)
 	return func() { removePlugin(); removeConfig() }, nil
 }
 
@@ -71,72 +70,15 @@ func checkForPNPM(sys *system, p *config.Profile) error {
 	if err != nil {
 		return err
 	}
-	_, err = execCommand{Command: []string{"pnpm"}}.checkRepository(os.Environ(), p, file, text)
+	_, err = checkCommand([]string{"pnpm"}, os.Environ(), p, file, text)
 	return err
 }
 
-// checkRepository looks at where the command will run, and at what was said on its command line and in its environment. It
-// returns the registries below hosts of the profile that are asked for.
-func (c execCommand) checkRepository(env []string, p *config.Profile, userFile string, userText []byte) ([]string, error) {
-	r := toolconfig.Repository{Config: &config.Config{Profiles: []*config.Profile{p}}, Program: toolconfig.PackageManager(c.Command[0]), User: userFile}
-	if home, err := os.UserHomeDir(); err == nil {
-		r.Home = filepath.Clean(home)
-	}
-	folders := []string{"."}
-	for _, word := range c.Command[1:] {
-		if _, err := r.CheckAddresses([]byte(word)); err != nil {
-			return nil, &usageError{errors.New("the command asks for a host of the profile by http, which would send the token in the clear")}
-		}
-		if _, value, ok := strings.Cut(word, "="); ok {
-			word = value
-		}
-		if info, err := os.Stat(word); err == nil && info.IsDir() { // --prefix, --dir, --cwd
-			folders = append(folders, word)
-		}
-	}
-	registries, err := r.CheckSettings(userText)
+func checkCommand(command, env []string, p *config.Profile, userFile string, userText []byte) (registries []string, err error) {
+	home, err := os.UserHomeDir()
 	if err != nil {
-		return nil, &config.Error{Err: fmt.Errorf("%s: %w", userFile, err)}
+		home = ""
 	}
-	for _, variable := range env {
-		name, value, _ := strings.Cut(variable, "=")
-		if !isRegistryVariable(name) {
-			continue
-		}
-		named, err := r.CheckAddresses([]byte(value))
-		if err != nil {
-			return nil, &usageError{fmt.Errorf("%s asks for a host of the profile by http, which would send the token in the clear", name)}
-		}
-		registries = append(registries, named...)
-	}
-	named, err := r.Check(folders...)
-	return append(registries, named...), err
-}
-
-func isRegistryVariable(name string) bool {
-	name = strings.ToLower(name)
-	for _, prefix := range []string{"npm_config_", "pnpm_config_", "bun_config_", "yarn_"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// npmEnvironment names the files in the variables that the package managers read. npm takes its own in any case, and pnpm,
-// yarn 1 and bun take npm's; yarn from 2 on takes a list of plugins.
-func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
-	const plugins = "YARN_PLUGINS"
-	var all []string
-	for _, variable := range env {
-		name, value, _ := strings.Cut(variable, "=")
-		switch {
-		case strings.EqualFold(strings.ReplaceAll(name, "-", "_"), "npm_config_userconfig"):
-		case name == plugins:
-			yarnPlugin = value + ";" + yarnPlugin
-		default:
-			all = append(all, variable)
-		}
-	}
-	return append(all, "npm_config_userconfig="+userConfig, "NPM_CONFIG_USERCONFIG="+userConfig, plugins+"="+yarnPlugin)
+	r := toolconfig.Repository{Config: &config.Config{Profiles: []*config.Profile{p}}, Program: toolconfig.PackageManager(command[0]), Home: filepath.Clean(home), User: userFile}
+	return r.CheckCommand(command[1:], env, userText)
 }

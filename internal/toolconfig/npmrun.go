@@ -80,6 +80,24 @@ func checkToken(token string) error {
 	return nil
 }
 
+// NPMEnvironment names the files of NPMUserConfig and YarnPlugin in the variables that the package managers read. npm takes
+// its own in any case, and pnpm, yarn 1 and bun take npm's; yarn from 2 on takes a list of plugins.
+func NPMEnvironment(env []string, userConfig, yarnPlugin string) []string {
+	const plugins = "YARN_PLUGINS"
+	var all []string
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		switch {
+		case strings.EqualFold(strings.ReplaceAll(name, "-", "_"), "npm_config_userconfig"):
+		case name == plugins:
+			yarnPlugin = value + ";" + yarnPlugin
+		default:
+			all = append(all, variable)
+		}
+	}
+	return append(all, "npm_config_userconfig="+userConfig, "NPM_CONFIG_USERCONFIG="+userConfig, plugins+"="+yarnPlugin)
+}
+
 // YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a request at
 // the last moment, if its target is at the host of a registry by https, or by http for the hosts of plain: yarn asks for a
 // token by the registry, and then sends it to whatever address the lock file has for the package.

@@ -77,6 +77,49 @@ func repositoryFiles() []repositoryFile {
 	return files
 }
 
+// CheckCommand looks at the words of a command and at its environment, at the text of the user's configuration file, and, as
+// Check, at the current folder and those that a word names.
+func (r Repository) CheckCommand(words, env []string, user []byte) (registries []string, err error) {
+	folders := []string{"."}
+	for _, word := range words {
+		if _, err := r.checkAddresses([]byte(word)); err != nil {
+			return nil, &RequestError{errors.New("the command asks for a host of the profile by http, which would send the token in the clear")}
+		}
+		if _, value, ok := strings.Cut(word, "="); ok {
+			word = value
+		}
+		if info, err := os.Stat(word); err == nil && info.IsDir() { // --prefix, --dir, --cwd
+			folders = append(folders, word)
+		}
+	}
+	if registries, err = r.checkSettings(user); err != nil {
+		return nil, &config.Error{Err: fmt.Errorf("%s: %w", r.User, err)}
+	}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if !isRegistryVariable(name) {
+			continue
+		}
+		named, err := r.checkAddresses([]byte(value))
+		if err != nil {
+			return nil, &RequestError{fmt.Errorf("%s asks for a host of the profile by http, which would send the token in the clear", name)}
+		}
+		registries = append(registries, named...)
+	}
+	named, err := r.Check(folders...)
+	return append(registries, named...), err
+}
+
+func isRegistryVariable(name string) bool {
+	name = strings.ToLower(name)
+	for _, prefix := range []string{"npm_config_", "pnpm_config_", "bun_config_", "yarn_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // Check reads the files of each folder, of all above it, and, where a repository has its root, of those one and two levels
 // below. It returns the registries below hosts of the profile that they name, as host/path.
 //
@@ -159,11 +202,11 @@ func (r Repository) checkFolder(folder string) (registries []string, err error) 
 		var named []string
 		switch {
 		case f.check != nil:
-			named, err = r.CheckSettings(text)
+			named, err = r.checkSettings(text)
 		case f.name == "package.json":
-			named, err = r.CheckAddresses(dependencies(text))
+			named, err = r.checkAddresses(dependencies(text))
 		default:
-			named, err = r.CheckAddresses(text)
+			named, err = r.checkAddresses(text)
 		}
 		if err == nil && f.check != nil && folder != r.Home && file != r.User {
 			err = f.check(r, text)
@@ -181,9 +224,9 @@ func (r Repository) checkFolder(folder string) (registries []string, err error) 
 	return registries, nil
 }
 
-// CheckSettings is CheckAddresses for a file of settings, whose comments it passes over.
-func (r Repository) CheckSettings(text []byte) (registries []string, err error) {
-	return r.CheckAddresses(regexp.MustCompile(`(?m)^[ \t]*[#;][^\r\n]*`).ReplaceAll(text, nil))
+// checkSettings is checkAddresses for a file of settings, whose comments it passes over.
+func (r Repository) checkSettings(text []byte) (registries []string, err error) {
+	return r.checkAddresses(regexp.MustCompile(`(?m)^[ \t]*[#;][^\r\n]*`).ReplaceAll(text, nil))
 }
 
 // dependencies blanks the members of a package.json whose addresses are for people. The lines stay.
@@ -205,12 +248,12 @@ func dependencies(text []byte) []byte {
 	return text
 }
 
-// CheckAddresses returns the registries below hosts of the profile that a text has https URLs of, as host/path. It is an error, which begins with the
-// line, if the text asks for one by http; loopback is allowed.
+// checkAddresses returns the registries below hosts of the profile that a text has https URLs of, as host/path. It is an error,
+// which begins with the line, if the text asks for one by http; loopback is allowed.
 //
 // A URL is read as the WHATWG parser of the package managers does, which takes many spellings; one that is not plain is
 // taken for a host of the profile.
-func (r Repository) CheckAddresses(text []byte) (registries []string, err error) {
+func (r Repository) checkAddresses(text []byte) (registries []string, err error) {
 	address := regexp.MustCompile(`(?i)(https?):[/\\]*([^/\\?#\s"'<>,;)}|]*)((?:/[A-Za-z0-9._~-]+)*)`)
 	n := 0
 	for raw := range bytes.SplitSeq(text, []byte("\n")) {
