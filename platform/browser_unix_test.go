@@ -112,7 +112,7 @@ func TestOpenBrowserEnvironment(t *testing.T) {
 	lister := script(t, dir, "lister", "env >$TEST_LOG")
 	log := filepath.Join(dir, "log")
 	t.Setenv("TEST_LOG", log)
-	for _, secret := range []string{"CLERK_HELPER_TOKEN", "CLERK_HELPER_TOKEN_FILE", "CLERK_HELPER_TOKEN_ACME", "CLERK_MACHINE_SECRET_KEY"} {
+	for _, secret := range []string{"CLERK_HELPER_TOKEN", "CLERK_HELPER_TOKEN_FILE", "CLERK_HELPER_TOKEN_ACME", "CLERK_MACHINE_SECRET_KEY", "CLERK_MACHINE_SECRET_KEY_ACME"} {
 		t.Setenv(secret, "hidden")
 	}
 	t.Setenv("CLERK_HELPER_PROFILE", "kept")

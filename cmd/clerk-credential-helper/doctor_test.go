@@ -244,7 +244,12 @@ func TestDoctorBroken(t *testing.T) {
 		}, doctor.Doubt, "no refresh token", "offline_access"},
 		{"machine without a key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
-		}, doctor.Failing, "CLERK_MACHINE_SECRET_KEY is not set", "secret key of the machine"},
+		}, doctor.Failing, "CLERK_MACHINE_SECRET_KEY is not set, nor is CLERK_MACHINE_SECRET_KEY_ACME", "secret key of the machine"},
+		{"machines of two issuers and one key", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+			rewrite(t, filepath.Join(home, own), "[profiles.acme]", "[profiles.rival]\nissuer = \"https://clerk.rival.dev\"\nmachine = true\nhosts = [\"git.rival.dev\"]\n\n[profiles.acme]")
+			t.Setenv("CLERK_MACHINE_SECRET_KEY", "ak_1")
+		}, doctor.Failing, "CLERK_MACHINE_SECRET_KEY could be for any of the profiles rival, acme", "set CLERK_MACHINE_SECRET_KEY_RIVAL"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,39 +21,25 @@ type environmentTokens struct {
 	piped pipedToken
 }
 
-// of finds the token for a profile of a configuration: CLERK_HELPER_TOKEN_PROFILE for one profile by name, or
-// CLERK_HELPER_TOKEN or CLERK_HELPER_TOKEN_FILE for the only profile or the one that CLERK_HELPER_PROFILE names.
+// of finds the token for a profile of a configuration, in the variable that [config.Config.TokenOf] tells.
 func (e *environmentTokens) of(getenv func(string) string, cfg *config.Config) func(context.Context, *config.Profile) (token, source string, err error) {
 	return func(ctx context.Context, p *config.Profile) (token, source string, err error) {
-		variable := config.TokenVariable(p.Name)
-		if token := getenv(variable); token != "" {
-			return token, variable, nil
+		source, err = cfg.TokenOf(p, getenv)
+		if err != nil || source == "" {
+			return "", "", err
 		}
-		token = getenv("CLERK_HELPER_TOKEN")
-		file, err := config.PathVariable(getenv, "CLERK_HELPER_TOKEN_FILE") // it may be a link, as Kubernetes mounts them
+		if source != "CLERK_HELPER_TOKEN_FILE" {
+			return getenv(source), source, nil
+		}
+		file, err := config.PathVariable(getenv, source) // it may be a link, as Kubernetes mounts them
 		if err != nil {
 			return "", "", &config.Error{Err: err}
 		}
-		if token == "" && file == "" {
-			return "", "", nil
-		}
-		if token != "" && file != "" {
-			return "", "", &config.Error{Err: errors.New("CLERK_HELPER_TOKEN and CLERK_HELPER_TOKEN_FILE are both set: keep one")}
-		}
-		switch named := getenv("CLERK_HELPER_PROFILE"); {
-		case named == "" && len(cfg.Profiles) > 1:
-			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", cfg.Names(), variable)}
-		case named != "" && named != p.Name:
-			return "", "", nil
-		}
-		if token != "" {
-			return token, "CLERK_HELPER_TOKEN", nil
-		}
-		text, err := e.in(ctx, file)
+		token, err = e.in(ctx, file)
 		if err != nil {
-			return "", "", &config.Error{Err: fmt.Errorf("CLERK_HELPER_TOKEN_FILE: %w", err)}
+			return "", "", &config.Error{Err: fmt.Errorf("%s: %w", source, err)}
 		}
-		return text, "CLERK_HELPER_TOKEN_FILE", nil
+		return token, source, nil
 	}
 }
 

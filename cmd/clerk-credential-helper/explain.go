@@ -35,13 +35,15 @@ type explanation struct {
 	Rule      string `json:"rule,omitempty"` // the pattern that names the host
 	RuleAt    string `json:"rule_at,omitempty"`
 
-	Source   string    `json:"source,omitempty"` // a variable, "keychain", "machine" or "none"
-	StoredIn string    `json:"stored_in,omitempty"`
-	Account  string    `json:"account,omitempty"`
-	Token    string    `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
-	Kind     string    `json:"token_kind,omitempty"`
-	Expires  time.Time `json:"expires,omitzero"`
-	Fallback string    `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
+	Source   string `json:"source,omitempty"` // a variable, "keychain", "machine" or "none"
+	StoredIn string `json:"stored_in,omitempty"`
+	// MachineKey is the variable that brings the key of the source "machine".
+	MachineKey string    `json:"machine_key,omitempty"`
+	Account    string    `json:"account,omitempty"`
+	Token      string    `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
+	Kind       string    `json:"token_kind,omitempty"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Fallback   string    `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
 	// Next is what would happen first.
 	Next broker.Next `json:"next"`
 	// Why is the reason if the person would not be asked, nothing could be answered, or a refresh is put off.
@@ -202,6 +204,9 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
 		e.StoredIn = keychain.Explain(ctx)
 	}
+	if plan.Source == broker.SourceMachine {
+		e.MachineKey = cmp.Or(b.MachineKeyVariable(p), config.MachineKey)
+	}
 	s := plan.Session
 	if token := s.Token(p); token != "" {
 		sum := sha256.Sum256([]byte(token))
@@ -309,7 +314,7 @@ func (e explanation) print(w io.Writer) {
 	case "keychain":
 		console.Fact(w, "source", "the session in: "+e.StoredIn)
 	case "machine":
-		console.Fact(w, "source", "minted with CLERK_MACHINE_SECRET_KEY, kept in: "+e.StoredIn)
+		console.Fact(w, "source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
 	default:
 		console.Fact(w, "source", e.Source+" in the environment, which takes precedence over every session")
 	}

@@ -27,11 +27,11 @@ func (t tool) complete(req protocol.Request) bool {
 
 // narrow leaves only the profile that the person named in the tool's configuration.
 func narrow(cfg *config.Config, name string) (*config.Config, error) {
-	p := cfg.Profile(name)
-	if p == nil {
+	only := cfg.Only(name)
+	if only == nil {
 		return nil, &usageError{fmt.Errorf("there is no profile %q; there is %s", protocol.Shown(name), cfg.Names())}
 	}
-	return &config.Config{Profiles: []*config.Profile{p}}, nil
+	return only, nil
 }
 
 // ofProfile answers a wire that has no host.

@@ -40,7 +40,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	}
 	s := out.Session
 	if p.IsMachine {
-		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool\n", p.Name)
+		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and the machine's secret key mints another for the next tool\n", p.Name)
 		return nil
 	}
 	if s.Token(p) == "" && s.RefreshToken == "" {
@@ -173,7 +173,7 @@ func (o signedOut) words() string {
 		}
 	case "forgotten":
 		if o.machine {
-			text += ": the token that was kept is gone, and CLERK_MACHINE_SECRET_KEY mints another for the next tool"
+			text += ": the token that was kept is gone, and the machine's secret key mints another for the next tool"
 			break
 		}
 		text += ": signed out; there was no grant to revoke"

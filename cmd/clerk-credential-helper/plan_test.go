@@ -141,10 +141,15 @@ func (b *planned) record(kind, code string, at time.Time, more map[string]any) {
 	b.set(&b.records, kind+strings.TrimPrefix(broker.KeychainItem(b.p), "session"), r)
 }
 
+// useKey brings a machine's key.
+func (b *planned) useKey(key string) {
+	b.MachineKey = func(*config.Profile) (string, string, error) { return key, config.MachineKey, nil }
+}
+
 // machineToken mints a token and makes of it one that was received that long ago.
 func (b *planned) machineToken(age time.Duration, change ...func(*broker.Session)) {
 	b.t.Helper()
-	b.MachineKey = sandbox.MachineKey
+	b.useKey(sandbox.MachineKey)
 	if _, err := b.Token(b.t.Context(), b.p); err != nil {
 		b.t.Fatal(err)
 	}
@@ -296,9 +301,9 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		{state: "injected, expired", begin: func(b *planned) { b.env["CLERK_HELPER_TOKEN"] = jwt(b); b.now = b.now.Add(25 * time.Hour) }, want: "refuse"},
 		{state: "injected, of another issuer", begin: func(b *planned) { b.env["CLERK_HELPER_TOKEN"] = oldToken("https://clerk.evil.dev") }, want: "refuse"},
 		{state: "injected twice", begin: func(b *planned) { b.env["CLERK_HELPER_TOKEN"], b.env["CLERK_HELPER_TOKEN_FILE"] = "oat_1", "/x" }, want: "refuse"},
-		{state: "a machine", profile: machine, begin: func(b *planned) { b.MachineKey = sandbox.MachineKey }, want: "mint"},
+		{state: "a machine", profile: machine, begin: func(b *planned) { b.useKey(sandbox.MachineKey) }, want: "mint"},
 		{state: "a machine without its key", profile: machine, want: "refuse"},
-		{state: "a machine with a key of the Backend API", profile: machine, begin: func(b *planned) { b.MachineKey = "sk_live_1" }, want: "refuse"},
+		{state: "a machine with a key of the Backend API", profile: machine, begin: func(b *planned) { b.useKey("sk_live_1") }, want: "refuse"},
 		{state: "a machine's token", profile: machine, begin: func(b *planned) { b.machineToken(31 * time.Minute) }, want: "answer"},
 		{state: "a machine's token near its end", profile: machine, begin: func(b *planned) { b.machineToken(56 * time.Minute) }, want: "mint"},
 		{state: "a machine's token that has expired", profile: machine, begin: func(b *planned) { b.machineToken(2 * time.Hour) }, want: "mint"},
@@ -309,7 +314,7 @@ func TestExplainIsWhatHappens(t *testing.T) {
 			b.machineToken(time.Minute, endless, func(s *broker.Session) { s.AccessToken, s.Rejected = "", 1 })
 		}, want: "mint"},
 		{state: "a machine without a keychain", profile: machine, begin: func(b *planned) {
-			b.MachineKey = sandbox.MachineKey
+			b.useKey(sandbox.MachineKey)
 			b.keychain.Hook = func(string, string) error { return platform.ErrUnavailable }
 		}, want: "mint"},
 		{state: "a machine beside an injected token", profile: machine, begin: func(b *planned) { b.env["CLERK_HELPER_TOKEN"] = "oat_1" }, want: "answer"},

@@ -38,6 +38,8 @@ type profileStatus struct {
 	StoredIn string `json:"stored_in"`
 	// Injected is the variable that brings a token, which takes precedence over the session.
 	Injected string `json:"injected,omitempty"`
+	// MachineKey is the variable that brings a machine's secret key.
+	MachineKey string `json:"machine_key,omitempty"`
 	// LastSignIn is why the last one came to nothing, for as long as that counts.
 	LastSignIn string `json:"last_sign_in,omitempty"`
 	// AskedAgain is when a tool may next ask the person to sign in after that; zero where none asks at all.
@@ -120,6 +122,7 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 		if st.State = "machine"; err != nil {
 			st.Error = err.Error() // a machine without a key is no failure of this command
 		}
+		st.MachineKey = b.MachineKeyVariable(p)
 	} else {
 		s, _, err := b.ReadSession(ctx, p)
 		st, failed = describe(p, s, b.Now(), keychain.Explain(ctx)), err
@@ -179,6 +182,9 @@ func (s profileStatus) print(w io.Writer) {
 	row("token", s.token())
 	if s.Injected != "" {
 		row("injected", s.Injected+" takes precedence over the session")
+	}
+	if s.MachineKey != "" {
+		row("key", s.MachineKey)
 	}
 	if s.Check != "" {
 		text := string(s.Check)

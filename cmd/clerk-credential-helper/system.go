@@ -117,7 +117,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
-		MachineKey:   sys.getenv("CLERK_MACHINE_SECRET_KEY"),
+		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
 		SpawnRefresh: spawnRefresh,
 		Fallback:     fallback,
 		Person:       localUser{sys, keychain},

@@ -53,8 +53,9 @@ type Broker struct {
 	// Injected gives a token that the environment brings for the profile, and its source, which is empty if there is none.
 	// It takes precedence over every other source and may block: the token can arrive through a pipe. May be nil.
 	Injected func(context.Context, *config.Profile) (token, source string, err error)
-	// MachineKey is the secret key with which tokens are minted for profiles with machine = true.
-	MachineKey string
+	// MachineKey gives the secret key with which tokens are minted for a profile with machine = true, and its variable; both
+	// are empty if there is none. May be nil.
+	MachineKey func(*config.Profile) (key, variable string, err error)
 	// SpawnRefresh runs RefreshOnce in a process that outlives ours, and waits for it until the context ends. If nil,
 	// RefreshOnce runs in this one.
 	SpawnRefresh func(ctx context.Context, p *config.Profile, seen time.Time) error

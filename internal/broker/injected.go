@@ -63,19 +63,12 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,
 		Kind: "opaque", AccessToken: token, ReceivedAt: now.UTC(),
 	}
-	issuer, subject, expires, jwt := clerk.Inspect(token)
+	if err := clerk.CheckIssuer(p, token); err != nil {
+		return Session{}, err
+	}
+	_, subject, expires, jwt := clerk.Inspect(token)
 	if jwt {
 		s.Kind, s.Subject, s.ExpiresAt = "jwt", subject, expires.UTC()
-		want := p.Issuer
-		if p.Companion { // its tokens are its Clerk instance's
-			want = p.Instance
-		}
-		switch {
-		case want == "":
-			return Session{}, errors.New("cannot be checked: the profile does not name the Clerk instance, as issuer = \"...\" beside companion does")
-		case issuer != want:
-			return Session{}, fmt.Errorf("was issued by %.200q, not by %q", issuer, want)
-		}
 		if !expires.IsZero() && !expires.After(now) {
 			return Session{}, fmt.Errorf("expired at %s", expires.UTC().Format(time.RFC3339))
 		}

@@ -20,30 +20,41 @@ var ErrNoMachineKey = errors.New("no machine secret key")
 
 // machineSignIn is the error of a sign-in to a machine profile.
 func machineSignIn(p *config.Profile) error {
-	return fmt.Errorf("profile %q is a machine's: its tokens come from CLERK_MACHINE_SECRET_KEY, and no user signs in to it", p.Name)
+	return fmt.Errorf("profile %q is a machine's: its tokens come from a machine secret key, and no user signs in to it", p.Name)
 }
 
 // machine is what is kept for a machine profile: the token that was minted last, in an item of the keychain, and a lock of
 // the same name.
 type machine struct {
-	b *Broker
-	p *config.Profile
+	b   *Broker
+	p   *config.Profile
+	key string
+	err error // why there is no key to use
 }
 
-func (b *Broker) machine(p *config.Profile) machine { return machine{b, p} }
+func (b *Broker) machine(p *config.Profile) machine {
+	m := machine{b: b, p: p}
+	if b.MachineKey != nil {
+		m.key, _, m.err = b.MachineKey(p)
+	}
+	if m.err == nil {
+		m.err = m.checkKey()
+	}
+	return m
+}
 
 // item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's token,
 // and on the form of token. The key cannot be computed from it.
 func (m machine) item() string {
-	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.b.MachineKey))
+	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.key))
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
 // plan plans for a machine profile.
 func (m machine) plan(ctx context.Context) Plan {
 	plan := Plan{Profile: m.p, Source: SourceMachine}
-	if err := m.checkKey(); err != nil {
-		return plan.refuse(err)
+	if m.err != nil {
+		return plan.refuse(m.err)
 	}
 	plan.Next = NextMint
 	s, err := m.read(ctx)
@@ -62,9 +73,9 @@ func (m machine) plan(ctx context.Context) Plan {
 
 func (m machine) checkKey() error {
 	switch {
-	case m.b.MachineKey == "":
+	case m.key == "":
 		return fmt.Errorf("profile %q: %w", m.p.Name, ErrNoMachineKey)
-	case strings.HasPrefix(m.b.MachineKey, "sk_"):
+	case strings.HasPrefix(m.key, "sk_"):
 		return fmt.Errorf("profile %q: %w: the one given is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
 	}
 	return nil
@@ -113,7 +124,7 @@ func (m machine) ask(ctx context.Context) (clerk.Tokens, error) {
 	if err != nil {
 		return clerk.Tokens{}, err
 	}
-	return issuer.Mint(ctx, m.p, m.b.MachineKey)
+	return issuer.Mint(ctx, m.p, m.key)
 }
 
 // paused is the error between the rejection of a token and the time when the next one may be minted; nil otherwise.
@@ -160,7 +171,7 @@ func (m machine) reject(ctx context.Context, secret string) error {
 
 // forget deletes the token from the keychain. Without the key its item cannot be named.
 func (m machine) forget(ctx context.Context) (Session, error) {
-	if m.b.MachineKey == "" {
+	if m.key == "" {
 		return Session{}, nil
 	}
 	release, err := m.lock(ctx)
@@ -188,6 +199,15 @@ func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Sessi
 	return plan.Session, plan.Why
 }
 
+// MachineKeyVariable is the variable that brings the key of a machine's profile, empty without a key that is its own.
+func (b *Broker) MachineKeyVariable(p *config.Profile) string {
+	if b.MachineKey == nil {
+		return ""
+	}
+	_, variable, _ := b.MachineKey(p) // what is wrong with it is the reason of every plan
+	return variable
+}
+
 func (m machine) lock(ctx context.Context) (release func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
@@ -204,7 +224,7 @@ func (m machine) read(ctx context.Context) (Session, error) {
 		return Session{}, err
 	}
 	var s Session
-	if json.Unmarshal([]byte(text), &s) != nil || s.Version != recordVersion {
+	if json.Unmarshal([]byte(text), &s) != nil || s.Version != recordVersion || clerk.CheckIssuer(m.p, s.AccessToken) != nil {
 		return Session{}, ErrUnreadable
 	}
 	return s, nil

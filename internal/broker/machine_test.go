@@ -8,13 +8,19 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/protocol"
 )
+
+// machineKey gives one key for every profile.
+func machineKey(key string) func(*config.Profile) (string, string, error) {
+	return func(*config.Profile) (string, string, error) { return key, config.MachineKey, nil }
+}
 
 // TestMachinePlan: a plan says whether a call returns the kept token, a new one or neither, and mints none.
 func TestMachinePlan(t *testing.T) {
 	b := newBench(t)
-	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
 	minted := 0
 	b.issuer.mint = func() (clerk.Tokens, error) {
 		minted++
@@ -48,16 +54,16 @@ func TestMachinePlan(t *testing.T) {
 	look("", false, "servers have refused the machine's last tokens")
 	b.now = b.now.Add(time.Minute)
 	look("", true, "")
-	b.MachineKey = "sk_live_1"
+	b.MachineKey = machineKey("sk_live_1")
 	look("", false, "secret key of Clerk's Backend API")
-	b.MachineKey = ""
+	b.MachineKey = machineKey("")
 	look("", false, "no machine secret key")
 }
 
 // TestMachineLogout: the kept token is removed. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)
-	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", "ak_1"
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
 	b.issuer.mint = func() (clerk.Tokens, error) {
 		return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
 	}
@@ -83,8 +89,42 @@ func TestMachineLogout(t *testing.T) {
 	if _, err := b.Logout(t.Context(), b.acme); err == nil {
 		t.Error("it could not be removed, and there was no error")
 	}
-	b.MachineKey = ""
+	b.MachineKey = machineKey("")
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Token(b.acme) != "" {
 		t.Errorf("without a key: %+v, %v", out, err)
+	}
+}
+
+// TestMachineTokenOfAnother: a token that an earlier release has kept for a profile of another issuer is not handed out.
+func TestMachineTokenOfAnother(t *testing.T) {
+	b := newBench(t)
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
+	for _, row := range []struct {
+		reason, token string
+		want          broker.Next
+	}{
+		{"of the profile's issuer", jwt(`{"iss":"https://clerk.acme.dev"}`), broker.NextAnswer},
+		{"of another issuer", jwt(`{"iss":"https://clerk.rival.dev"}`), broker.NextMint},
+		{"of nobody", jwt(`{}`), broker.NextMint},
+		{"opaque", "mt_1", broker.NextAnswer},
+	} {
+		b.issuer.mint = func() (clerk.Tokens, error) {
+			return clerk.Tokens{AccessToken: row.token, ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
+		}
+		if b.get("git.acme.dev").Result != protocol.Found { // kept, as a client that checks nothing would have it
+			t.Fatal(row.reason)
+		}
+		if got := b.Plan(t.Context(), b.acme).Next; got != row.want {
+			t.Errorf("%s: %s, not %s", row.reason, got, row.want)
+		}
+		if _, err := b.Logout(t.Context(), b.acme); err != nil {
+			t.Error(err)
+		}
+	}
+	// A key that could be anybody's is used for nobody.
+	could := errors.New("could be for any")
+	b.MachineKey = func(*config.Profile) (string, string, error) { return "", "", could }
+	if plan := b.Plan(t.Context(), b.acme); plan.Next != broker.NextRefuse || !errors.Is(plan.Why, could) {
+		t.Errorf("got %+v", plan)
 	}
 }

@@ -3,29 +3,56 @@ package clerk
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
+
+	"clerk-credential-helper/internal/config"
 )
 
 // Inspect returns issuer, subject and end of a JWT without checking its signature. It is good for messages about a token
 // that the user has put into a variable, and for nothing else. ok reports whether token is a JWT; a claim that it does not
 // have is empty.
 func Inspect(token string) (issuer, subject string, expires time.Time, ok bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 || kind(token) != kindJWT {
+	if kind(token) != kindJWT {
 		return "", "", time.Time{}, false
 	}
-	var said struct {
-		Issuer  string  `json:"iss"`
-		Subject string  `json:"sub"`
-		Expiry  float64 `json:"exp"`
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		return "", "", time.Time{}, true
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.Unmarshal(payload, &said) != nil {
-		return "", "", time.Time{}, false
+	// The names of a struct's fields would be found in any case, and "ISS" is another claim.
+	var said map[string]json.RawMessage
+	if json.Unmarshal(payload, &said) != nil {
+		return "", "", time.Time{}, true
 	}
-	if said.Expiry > 0 && said.Expiry <= lastSecond {
-		expires = time.Unix(int64(said.Expiry), 0)
+	var expiry float64
+	json.Unmarshal(said["iss"], &issuer) // a claim of another type is left empty
+	json.Unmarshal(said["sub"], &subject)
+	json.Unmarshal(said["exp"], &expiry)
+	if expiry > 0 && expiry <= lastSecond {
+		expires = time.Unix(int64(expiry), 0)
 	}
-	return said.Issuer, said.Subject, expires, true
+	return issuer, subject, expires, true
+}
+
+// CheckIssuer returns an error for a JWT, from whatever source, that is not of the profile's issuer, and nil for every other
+// token. The error's text goes on from "the token ...".
+func CheckIssuer(p *config.Profile, token string) error {
+	issuer, _, _, ok := Inspect(token)
+	if !ok {
+		return nil
+	}
+	want := p.Issuer
+	if p.Companion { // its tokens are its Clerk instance's
+		want = p.Instance
+	}
+	switch {
+	case want == "":
+		return errors.New("cannot be checked: the profile does not name the Clerk instance, as issuer = \"...\" beside companion does")
+	case issuer != want:
+		return fmt.Errorf("was issued by %.200q, not by %q", issuer, want)
+	}
+	return nil
 }

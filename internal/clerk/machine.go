@@ -23,7 +23,7 @@ const (
 
 // Mint gets a machine-to-machine token that lives for an hour, for the machine whose secret key is given: POST
 // /v1/m2m_tokens of the Backend API at c.Backend, which must be https or loopback. Clerk charges for each token, so callers
-// should store it.
+// should store it. The instance cannot be read from a key, but from a JWT: one of another issuer is an error.
 //
 // Errors: a *ResponseError, or an error of the network; they never contain the key.
 func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) (Tokens, error) {
@@ -56,6 +56,9 @@ func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) 
 	}
 	if answer.Token == "" {
 		return Tokens{}, errors.New("machine token endpoint: the answer holds no token")
+	}
+	if err := CheckIssuer(p, answer.Token); err != nil {
+		return Tokens{}, fmt.Errorf("machine token endpoint: the token %w", err)
 	}
 	t := Tokens{Subject: answer.Subject, AccessToken: answer.Token, Kind: kind(answer.Token), ReceivedAt: received, ExpiresAt: received.Add(machineLife)}
 	if at := time.UnixMilli(answer.Expiration); answer.Expiration > 0 && at.Before(t.ExpiresAt) {

@@ -47,8 +47,8 @@ type Profile struct {
 	MinTTL time.Duration
 	// CAFile is the absolute path of a PEM file with additional roots for the issuer's TLS certificate; empty for none.
 	CAFile string
-	// IsMachine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY), and
-	// no user signs in. ClientID is then empty.
+	// IsMachine makes the profile a service's: tokens are minted with a machine's secret key (CLERK_MACHINE_SECRET_KEY or
+	// CLERK_MACHINE_SECRET_KEY_NAME), and no user signs in. ClientID is then empty.
 	IsMachine bool
 	// MachineToken is the form of such tokens: "jwt" or "opaque".
 	MachineToken string
@@ -59,6 +59,7 @@ type Profile struct {
 // Config is the set of profiles in force.
 type Config struct {
 	Profiles []*Profile
+	all      []*Profile // where Only has left some out
 	// DockerFallback is the docker helper that keeps the credentials of hosts of no profile: an absolute path, or a name
 	// such as "osxkeychain" for docker-credential-osxkeychain. Empty if we keep them.
 	DockerFallback string
@@ -74,10 +75,28 @@ func (c *Config) Profile(name string) *Profile {
 	return nil
 }
 
-// Names returns the names of the profiles, for people: "acme, app".
+// Only returns the configuration with the profile of that name alone, or nil if there is none. Whose a token of the
+// environment is still depends on all profiles; see [Config.All].
+func (c *Config) Only(name string) *Config {
+	p := c.Profile(name)
+	if p == nil {
+		return nil
+	}
+	return &Config{Profiles: []*Profile{p}, all: c.All()}
+}
+
+// All returns the profiles, with those that Only has left out.
+func (c *Config) All() []*Profile {
+	if c.all != nil {
+		return c.all
+	}
+	return c.Profiles
+}
+
+// Names returns the names of all profiles, for people: "acme, app".
 func (c *Config) Names() string {
 	var all []string
-	for _, p := range c.Profiles {
+	for _, p := range c.All() {
 		all = append(all, p.Name)
 	}
 	return strings.Join(all, ", ")

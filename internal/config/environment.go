@@ -20,14 +20,74 @@ func PathVariable(getenv func(string) string, variable string) (string, error) {
 
 // TokenVariable returns the environment variable for a token of the profile of that name, such as
 // CLERK_HELPER_TOKEN_ACME_CI for acme-ci. Merge refuses two profiles with the same variable.
-func TokenVariable(profile string) string {
-	return "CLERK_HELPER_TOKEN_" + strings.ReplaceAll(strings.ToUpper(profile), "-", "_")
+func TokenVariable(profile string) string { return "CLERK_HELPER_TOKEN_" + inVariable(profile) }
+
+// MachineKey is the variable for a machine secret key where all machine profiles have one issuer.
+const MachineKey = "CLERK_MACHINE_SECRET_KEY"
+
+// MachineKeyVariable returns the environment variable for the machine secret key of the profile of that name, such as
+// CLERK_MACHINE_SECRET_KEY_ACME_CI for acme-ci.
+func MachineKeyVariable(profile string) string { return MachineKey + "_" + inVariable(profile) }
+
+func inVariable(profile string) string { return strings.ReplaceAll(strings.ToUpper(profile), "-", "_") }
+
+// MachineKeyOf returns the secret key for a machine profile, and its variable: the one with the profile's name, else
+// CLERK_MACHINE_SECRET_KEY. A key does not say whose it is, so one without a name is for the profile that
+// CLERK_HELPER_PROFILE names, or for all machine profiles if they have one issuer; otherwise it is an [*Error]. Both are
+// empty if there is no key.
+func (c *Config) MachineKeyOf(p *Profile, getenv func(string) string) (key, variable string, err error) {
+	own := MachineKeyVariable(p.Name)
+	if key := getenv(own); key != "" {
+		return key, own, nil
+	}
+	key = getenv(MachineKey)
+	if key == "" {
+		return "", "", nil
+	}
+	var names []string
+	several := false
+	for _, other := range c.All() {
+		if other.IsMachine {
+			names = append(names, other.Name)
+			several = several || other.Issuer != p.Issuer
+		}
+	}
+	switch named := getenv("CLERK_HELPER_PROFILE"); {
+	case several && named == "":
+		return "", "", &Error{fmt.Errorf("%s could be for any of the profiles %s: set %s, or name one in CLERK_HELPER_PROFILE", MachineKey, strings.Join(names, ", "), own)}
+	case several && named != p.Name:
+		return "", "", nil
+	}
+	return key, MachineKey, nil
+}
+
+// TokenOf returns the variable with a token for p: the one with the profile's name, CLERK_HELPER_TOKEN, or
+// CLERK_HELPER_TOKEN_FILE, which names a file. A token without a name is for the only profile, or for the one that
+// CLERK_HELPER_PROFILE names; otherwise it is an [*Error]. It is empty if there is no token.
+func (c *Config) TokenOf(p *Profile, getenv func(string) string) (variable string, err error) {
+	const plain, file = "CLERK_HELPER_TOKEN", "CLERK_HELPER_TOKEN_FILE"
+	own := TokenVariable(p.Name)
+	switch named := getenv("CLERK_HELPER_PROFILE"); {
+	case getenv(own) != "":
+		return own, nil
+	case getenv(plain) == "" && getenv(file) == "":
+		return "", nil
+	case getenv(plain) != "" && getenv(file) != "":
+		return "", &Error{errors.New(plain + " and " + file + " are both set: keep one")}
+	case named == "" && len(c.All()) > 1:
+		return "", &Error{fmt.Errorf("%s could be for any of the profiles %s: name one in CLERK_HELPER_PROFILE, or set %s", plain, c.Names(), own)}
+	case named != "" && named != p.Name:
+		return "", nil
+	case getenv(plain) != "":
+		return plain, nil
+	}
+	return file, nil
 }
 
 // FromEnvironment returns a configuration with one profile, made from variables, for machines without a file:
 //
 //	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
-//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY
+//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY, also with the profile's name behind it
 //	CLERK_HELPER_HOSTS        separated by commas or spaces
 //
 // and optionally CLERK_HELPER_SCOPES (a list like the hosts), _USERNAME, _GIT_AUTH, _INTERACTIVE, _MIN_TTL and
@@ -66,7 +126,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		}
 	}
 	// With a machine's key and no client, no user can sign in.
-	d.IsMachine = !d.given["client_id"] && strings.TrimSpace(getenv("CLERK_MACHINE_SECRET_KEY")) != ""
+	d.IsMachine = !d.given["client_id"] && strings.TrimSpace(getenv(MachineKey)+getenv(MachineKeyVariable(d.Name))) != ""
 	if d.IsMachine {
 		d.MachineToken = "jwt"
 	}

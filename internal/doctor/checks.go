@@ -354,12 +354,28 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// machine checks whether there is a key for a machine's profile.
+func (d *doctor) machine(cfg *config.Config, p *config.Profile) {
+	const remedy = "set it to the secret key of the machine (ak_...), from Clerk's dashboard"
+	check := "machine " + p.Name
+	own := config.MachineKeyVariable(p.Name)
+	key, variable, err := cfg.MachineKeyOf(p, d.env.Tools.Getenv)
+	switch {
+	case err != nil:
+		d.fail(check, err.Error(), "set "+own+" to the secret key of this profile's machine")
+	case key == "" && d.env.Tools.Getenv(config.MachineKey) != "":
+		d.fail(check, config.MachineKey+" is for the profile that CLERK_HELPER_PROFILE names, and "+own+" is not set", remedy)
+	case key == "":
+		d.fail(check, config.MachineKey+" is not set, nor is "+own, remedy)
+	default:
+		d.ok(check, "the key is in %s", variable)
+	}
+}
+
 // session checks what the keychain holds for a profile.
 func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	if p.IsMachine {
-		if d.env.Tools.Getenv("CLERK_MACHINE_SECRET_KEY") == "" {
-			d.fail("machine "+p.Name, "CLERK_MACHINE_SECRET_KEY is not set", "set it to the secret key of the machine (ak_...), from Clerk's dashboard")
-		}
+		d.machine(cfg, p)
 		return
 	}
 	check := "session of " + p.Name

@@ -33,7 +33,7 @@ func Hint(err error) string {
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
 	case errors.Is(err, broker.ErrNoMachineKey):
-		return "set CLERK_MACHINE_SECRET_KEY to the secret key of the machine (ak_...), from Clerk's dashboard"
+		return "set CLERK_MACHINE_SECRET_KEY, or CLERK_MACHINE_SECRET_KEY_NAME for the profile called name, to the secret key of the machine (ak_...), from Clerk's dashboard"
 	case errors.Is(err, platform.ErrNoBrowser):
 		return "run clerk-credential-helper login in a terminal"
 	case errors.As(err, &needs):
