@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strconv"
 
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -30,9 +32,28 @@ type foreignItem struct {
 	Secret    string `json:"secret"`
 }
 
+// foreignList is an item that lists credentials. The first may say how many there are; a further one has its number behind
+// the name.
 type foreignList struct {
 	Version int               `json:"v"`
-	Servers map[string]string `json:"servers"` // server to user name
+	Servers map[string]string `json:"servers"`         // server to user name
+	Pages   int               `json:"pages,omitempty"` // of the first item: how many, if it is not the only one
+
+	stored string // the item's text as it is kept, empty for none
+}
+
+const (
+	// foreignPage bounds one item of the list, in bytes: the smallest of our stores, the kernel's keyring, takes 32,767.
+	foreignPage = 30_000
+	// foreignPages bounds the number of items, for a list that says nonsense.
+	foreignPages = 1000
+)
+
+func foreignPageName(i int) string {
+	if i == 0 {
+		return foreignIndex
+	}
+	return foreignIndex + "-" + strconv.Itoa(i)
 }
 
 func foreignName(server string) string {
@@ -69,7 +90,11 @@ func (d dockerStore) answer(ctx context.Context, req protocol.Request) protocol.
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	return protocol.Reply{Result: protocol.Found, Entries: list.Servers}
+	entries := map[string]string{}
+	for _, page := range list {
+		maps.Copy(entries, page.Servers)
+	}
+	return protocol.Reply{Result: protocol.Found, Entries: entries}
 }
 
 func done(err error) protocol.Reply {
@@ -95,6 +120,8 @@ func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Rep
 	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
 
+// store keeps a credential, and lists it. If it cannot be listed, what was there before is put back: a credential that
+// docker hears was not kept is not there.
 func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
 	if req.Shown() != req.Host {
 		return fmt.Errorf("not kept: the address of %q holds a user name or a password, leave it out", req.Shown())
@@ -103,24 +130,43 @@ func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
 	if err != nil {
 		return fmt.Errorf("encoding the credential of %q: %w", req.Shown(), err)
 	}
-	return d.change(ctx, req, func(servers map[string]string) error {
-		servers[req.ServerURL] = req.Username
-		return d.keychain.Set(ctx, foreignName(req.ServerURL), string(text))
-	})
-}
-
-func (d dockerStore) erase(ctx context.Context, req protocol.Request) error {
-	return d.change(ctx, req, func(servers map[string]string) error {
-		delete(servers, req.ServerURL)
-		if err := d.keychain.Delete(ctx, foreignName(req.ServerURL)); !errors.Is(err, platform.ErrNotFound) {
+	return d.change(ctx, req, func(list dockerList) error {
+		name := foreignName(req.ServerURL)
+		before, err := d.keychain.Get(ctx, name)
+		if err != nil && !errors.Is(err, platform.ErrNotFound) {
 			return err
 		}
-		return nil
+		after, err := list.with(req.ServerURL, req.Username)
+		if err != nil {
+			return err
+		}
+		if err := d.keychain.Set(ctx, name, string(text)); err != nil {
+			return err
+		}
+		return d.write(ctx, list, after, func(ctx context.Context) error { return d.restore(ctx, name, before) })
 	})
 }
 
-// change changes an item and then the list, so that what is listed can be read.
-func (d dockerStore) change(ctx context.Context, req protocol.Request, change func(servers map[string]string) error) error {
+// erase takes a credential off the list, and then out of the keychain: what is listed can always be read.
+func (d dockerStore) erase(ctx context.Context, req protocol.Request) error {
+	return d.change(ctx, req, func(list dockerList) error {
+		after, err := list.without(req.ServerURL)
+		if err != nil {
+			return err
+		}
+		if err := d.write(ctx, list, after, nil); err != nil {
+			return err
+		}
+		err = d.keychain.Delete(ctx, foreignName(req.ServerURL))
+		if err == nil || errors.Is(err, platform.ErrNotFound) {
+			return nil
+		}
+		return errors.Join(err, d.undo(ctx, after, list))
+	})
+}
+
+// change changes a credential and the list, under their lock.
+func (d dockerStore) change(ctx context.Context, req protocol.Request, change func(dockerList) error) error {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := d.locks.Lock(limited, foreignIndex)
@@ -132,34 +178,178 @@ func (d dockerStore) change(ctx context.Context, req protocol.Request, change fu
 	if err != nil {
 		return err
 	}
-	before := maps.Clone(list.Servers)
-	if err := change(list.Servers); err != nil {
+	if err := change(list); err != nil {
 		return fmt.Errorf("%s of the credential of %q: %w", req.Verb, req.Shown(), err)
-	}
-	if maps.Equal(before, list.Servers) {
-		return nil
-	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		return fmt.Errorf("encoding the list of docker's credentials: %w", err)
-	}
-	if err := d.keychain.Set(ctx, foreignIndex, string(text)); err != nil {
-		return fmt.Errorf("keeping the list of docker's credentials: %w", err)
 	}
 	return nil
 }
 
-func (d dockerStore) list(ctx context.Context) (foreignList, error) {
-	list := foreignList{Version: foreignVersion, Servers: map[string]string{}}
-	text, err := d.keychain.Get(ctx, foreignIndex)
-	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
-		return list, nil
+// write replaces a list by another. If that fails, the list is put back, and so is what undo puts back.
+func (d dockerStore) write(ctx context.Context, before, after dockerList, undo func(context.Context) error) error {
+	err := d.replace(ctx, before, after)
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		return list, fmt.Errorf("reading the list of docker's credentials: %w", err)
+	err = fmt.Errorf("keeping the list of docker's credentials: %w", err)
+	if undone := d.undo(ctx, after, before); undone != nil {
+		err = errors.Join(err, undone)
 	}
-	if json.Unmarshal([]byte(text), &list) != nil || list.Version != foreignVersion || list.Servers == nil {
-		return list, errors.New("the list of docker's credentials in the keychain is not readable")
+	if undo != nil {
+		// Ctrl-C is no reason to leave the half of it.
+		if undone := undo(context.WithoutCancel(ctx)); undone != nil {
+			err = errors.Join(err, fmt.Errorf("the credential is kept, and not listed: %w", undone))
+		}
+	}
+	return err
+}
+
+// undo puts a list back. What has not been replaced is left alone.
+func (d dockerStore) undo(ctx context.Context, from, to dockerList) error {
+	ctx = context.WithoutCancel(ctx)
+	now := slices.Clone(from)
+	for i := range now {
+		text, err := d.keychain.Get(ctx, foreignPageName(i))
+		if err != nil && !errors.Is(err, platform.ErrNotFound) {
+			return fmt.Errorf("reading the list of docker's credentials: %w", err)
+		}
+		now[i].stored = text
+	}
+	if err := d.replace(ctx, now, to); err != nil {
+		return fmt.Errorf("putting the list of docker's credentials back: %w", err)
+	}
+	return nil
+}
+
+// replace writes the pages that differ, the first one last: until then it names none of the new ones. A page that is gone
+// is deleted after that.
+func (d dockerStore) replace(ctx context.Context, before, after dockerList) error {
+	stored := func(i int) string {
+		if i < len(before) {
+			return before[i].stored
+		}
+		return ""
+	}
+	for i, page := range slices.Backward(after) {
+		if page.stored == stored(i) {
+			continue
+		}
+		if err := d.restore(ctx, foreignPageName(i), page.stored); err != nil {
+			return err
+		}
+	}
+	for i := len(after); i < len(before); i++ {
+		d.keychain.Delete(ctx, foreignPageName(i)) // nothing names it any more
+	}
+	return nil
+}
+
+// restore gives an item this text, or removes it if there is none.
+func (d dockerStore) restore(ctx context.Context, name, text string) error {
+	if text != "" {
+		return d.keychain.Set(ctx, name, text)
+	}
+	if err := d.keychain.Delete(ctx, name); !errors.Is(err, platform.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// list reads all pages. One that is missing lists nothing.
+func (d dockerStore) list(ctx context.Context) (dockerList, error) {
+	var list dockerList
+	for i, pages := 0, 1; i < pages; i++ {
+		page := foreignList{Version: foreignVersion, Servers: map[string]string{}}
+		text, err := d.keychain.Get(ctx, foreignPageName(i))
+		switch {
+		case errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable):
+		case err != nil:
+			return nil, fmt.Errorf("reading the list of docker's credentials: %w", err)
+		case json.Unmarshal([]byte(text), &page) != nil || page.Version != foreignVersion || page.Servers == nil || page.Pages > foreignPages:
+			return nil, errors.New("the list of docker's credentials in the keychain is not readable")
+		}
+		page.stored = text
+		list = append(list, page)
+		if i == 0 {
+			pages = max(page.Pages, 1)
+		}
 	}
 	return list, nil
+}
+
+// dockerList is the list of docker's credentials: one page at least.
+type dockerList []foreignList
+
+// without is the list without a server.
+func (l dockerList) without(server string) (dockerList, error) {
+	at := slices.IndexFunc(l, func(p foreignList) bool { _, ok := p.Servers[server]; return ok })
+	if at < 0 {
+		return l, nil
+	}
+	after := slices.Clone(l)
+	after[at].Servers = maps.Clone(after[at].Servers)
+	delete(after[at].Servers, server)
+	for len(after) > 1 && len(after[len(after)-1].Servers) == 0 {
+		after = after[:len(after)-1]
+	}
+	return after.encode()
+}
+
+// with is the list with a server, on the page where it is, or on the first that has room. It is an error if no page could
+// have room.
+func (l dockerList) with(server, username string) (dockerList, error) {
+	entry, err := json.Marshal(map[string]string{server: username})
+	if err != nil {
+		return nil, err
+	}
+	const rest = len(`{"v":1,"servers":{},"pages":1000}`)
+	if len(entry)+rest > foreignPage {
+		return nil, fmt.Errorf("the names of the server and the user are longer than %d bytes together", foreignPage-rest)
+	}
+	after := slices.Clone(l)
+	at := slices.IndexFunc(after, func(p foreignList) bool { _, ok := p.Servers[server]; return ok })
+	if at < 0 {
+		at = slices.IndexFunc(after, func(p foreignList) bool { return len(p.stored)+len(entry)+rest <= foreignPage })
+	}
+	if at < 0 {
+		at = len(after)
+		after = append(after, foreignList{Version: foreignVersion})
+	}
+	after[at].Servers = maps.Clone(after[at].Servers)
+	if after[at].Servers == nil {
+		after[at].Servers = map[string]string{}
+	}
+	after[at].Servers[server] = username
+	return after.encode()
+}
+
+// encode makes the texts of all pages, and two of a page that has become too long.
+func (l dockerList) encode() (dockerList, error) {
+	for i := 0; i < len(l); i++ {
+		if len(l) > foreignPages {
+			return nil, fmt.Errorf("there are more than %d pages of them", foreignPages)
+		}
+		p := &l[i]
+		p.Pages = 0
+		if i == 0 && len(l) > 1 {
+			p.Pages = len(l)
+		}
+		text, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		if len(text) > foreignPage && len(p.Servers) > 1 {
+			servers := slices.Sorted(maps.Keys(p.Servers))
+			more := foreignList{Version: foreignVersion, Servers: map[string]string{}}
+			p.Servers = maps.Clone(p.Servers)
+			for _, server := range servers[len(servers)/2:] {
+				more.Servers[server] = p.Servers[server]
+				delete(p.Servers, server)
+			}
+			l = append(l, more)
+			i = -1 // the first page says how many there are
+			continue
+		}
+		p.stored = string(text)
+	}
+	return l, nil
 }

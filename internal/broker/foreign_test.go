@@ -2,9 +2,14 @@ package broker_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +111,253 @@ func TestForeignWithoutKeychain(t *testing.T) {
 		if reply.Result != protocol.Found || len(reply.Entries) != 0 || (reply.Err == nil) != (row.get == protocol.None) {
 			t.Errorf("%s: list: %+v", row.reason, reply)
 		}
+	}
+}
+
+// foreignState is what docker could get and what it would be told that it could.
+func (b *bench) foreignState() (items, listed map[string]string) {
+	b.t.Helper()
+	items, listed = map[string]string{}, map[string]string{}
+	for _, name := range b.keychain.Names() {
+		text, err := b.keychain.Get(b.t.Context(), name)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var item struct {
+			Server, Username string
+			Servers          map[string]string
+		}
+		if err := json.Unmarshal([]byte(text), &item); err != nil {
+			b.t.Fatal(err)
+		}
+		if item.Server != "" {
+			items[item.Server] = item.Username
+		}
+	}
+	for server, user := range b.docker(protocol.List, "", "", "").Entries {
+		if user != "clerk" {
+			listed[server] = user
+		}
+	}
+	return items, listed
+}
+
+// longName makes a registry's name that is as long as one can be.
+func longName(i int) string {
+	label := strings.Repeat("r", 60)
+	return fmt.Sprintf("r%05d.%s.%s.%s.dev", i, label, label, label)
+}
+
+// TestForeignMany: a list that outgrows one item of the store goes on in further ones, and shrinks again.
+func TestForeignMany(t *testing.T) {
+	b := newBench(t)
+	const many = 700 // of 200 bytes each: two items of the store's limit
+	for i := range many {
+		if reply := b.docker(protocol.Store, longName(i), "ada", "secret"); reply.Result != protocol.Done {
+			t.Fatalf("store %d: %v", i, reply.Err)
+		}
+	}
+	b.docker(protocol.Store, longName(3), "eve", "another")
+	items, listed := b.foreignState()
+	if len(items) != many || !maps.Equal(items, listed) || items[longName(3)] != "eve" {
+		t.Errorf("%d are kept, %d are listed, not %d", len(items), len(listed), many)
+	}
+	for _, name := range b.keychain.Names() {
+		if text, _ := b.keychain.Get(t.Context(), name); len(text) > 32_000 {
+			t.Errorf("%s has %d bytes: the kernel's keyring takes 32,767", name, len(text))
+		}
+	}
+	for i := range many {
+		if reply := b.docker(protocol.Erase, longName(i), "", ""); reply.Result != protocol.Done {
+			t.Fatalf("erase %d: %v", i, reply.Err)
+		}
+	}
+	if names := b.keychain.Names(); !slices.Equal(names, []string{"docker-index"}) {
+		t.Errorf("%q is left", names)
+	}
+	// The names that do not fit even alone.
+	if reply := b.docker(protocol.Store, strings.Repeat("r", 40_000), "ada", "secret"); reply.Result != protocol.Failed || !strings.Contains(reply.Err.Error(), "longer than") {
+		t.Errorf("got %+v", reply)
+	}
+	if items, listed := b.foreignState(); len(items)+len(listed) > 0 {
+		t.Errorf("half of it was kept: %v %v", items, listed)
+	}
+}
+
+// TestForeignTenThousand: docker login goes on working with ten thousand registries.
+func TestForeignTenThousand(t *testing.T) {
+	b := newBench(t)
+	const many = 10_000
+	want := map[string]string{}
+	// What as many calls would leave, without their time: the pages, written as they are kept.
+	const pages, each = 40, many / 40
+	for page := range pages {
+		servers := map[string]string{}
+		for i := page * each; i < (page+1)*each; i++ {
+			server := fmt.Sprintf("registry-%05d.region.example.com", i)
+			servers[server], want[server] = "ada", "ada"
+			b.keepForeign(t, server, "ada")
+		}
+		list := map[string]any{"v": 1, "servers": servers}
+		name := fmt.Sprintf("docker-index-%d", page)
+		if page == 0 {
+			list["pages"], name = pages, "docker-index"
+		}
+		text, err := json.Marshal(list)
+		if err == nil {
+			err = b.keychain.Set(t.Context(), name, string(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		server := fmt.Sprintf("new-%d.example.com", i)
+		if reply := b.docker(protocol.Store, server, "eve", "s"); reply.Result != protocol.Done {
+			t.Fatal(reply.Err)
+		}
+		want[server] = "eve"
+	}
+	gone := "registry-05000.region.example.com"
+	if reply := b.docker(protocol.Erase, gone, "", ""); reply.Result != protocol.Done {
+		t.Fatal(reply.Err)
+	}
+	delete(want, gone)
+	if items, listed := b.foreignState(); !maps.Equal(items, want) || !maps.Equal(listed, want) {
+		t.Errorf("%d are kept and %d are listed, of %d", len(items), len(listed), len(want))
+	}
+}
+
+// keepForeign puts a credential into the keychain as a store would.
+func (b *bench) keepForeign(t *testing.T, server, user string) {
+	t.Helper()
+	sum := sha256.Sum256([]byte(server))
+	text := fmt.Sprintf(`{"v":1,"server":%q,"username":%q,"secret":"s"}`, server, user)
+	if err := b.keychain.Set(t.Context(), "docker-"+hex.EncodeToString(sum[:16]), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForeignFormat: what earlier builds have written is read, and goes on being written. Never change these texts.
+func TestForeignFormat(t *testing.T) {
+	const item = `{"v":1,"server":"ghcr.io","username":"ada","secret":"hunter2"}`
+	const list = `{"v":1,"servers":{"ghcr.io":"ada"}}`
+	const name = "docker-0fd460f0568e29c129d5164443c22dc2"
+	b := newBench(t)
+	b.docker(protocol.Store, "ghcr.io", "ada", "hunter2")
+	var names []string
+	for _, name := range b.keychain.Names() {
+		text, _ := b.keychain.Get(t.Context(), name)
+		if want := map[bool]string{true: list, false: item}[name == "docker-index"]; text != want {
+			t.Errorf("%s is %s, not %s", name, text, want)
+		}
+		names = append(names, name)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{name, "docker-index"}) {
+		t.Errorf("the items are %q", names)
+	}
+
+	// A list of one item that is as large as the store takes: it is read, and the next login divides it.
+	b = newBench(t)
+	servers := map[string]string{}
+	for i := 0; ; i++ {
+		servers[longName(i)] = "ada"
+		text, err := json.Marshal(map[string]any{"v": 1, "servers": servers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 64<<10 {
+			delete(servers, longName(i))
+			break
+		}
+		b.keepForeign(t, longName(i), "ada")
+	}
+	text, err := json.Marshal(struct {
+		Version int               `json:"v"`
+		Servers map[string]string `json:"servers"`
+	}{1, servers})
+	if err == nil {
+		err = b.keychain.Set(t.Context(), "docker-index", string(text))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if items, listed := b.foreignState(); !maps.Equal(items, servers) || !maps.Equal(listed, servers) {
+		t.Errorf("%d of %d are listed", len(listed), len(servers))
+	}
+	if reply := b.docker(protocol.Store, longName(9999), "eve", "s"); reply.Result != protocol.Done {
+		t.Fatal(reply.Err)
+	}
+	servers[longName(9999)] = "eve"
+	if items, listed := b.foreignState(); !maps.Equal(items, servers) || !maps.Equal(listed, servers) {
+		t.Errorf("%d of %d are listed after a login", len(listed), len(servers))
+	}
+}
+
+// TestForeignHalf: whichever write of a login or a logout fails, what is kept is listed and what is listed is kept, and
+// both are as before.
+func TestForeignHalf(t *testing.T) {
+	full := errors.New("the store is full")
+	for _, had := range []int{0, 3, 147, 148, 149} { // the list grows or shrinks by an item here
+		prepared := newBench(t)
+		for i := range had {
+			prepared.docker(protocol.Store, longName(i), "ada", "s")
+		}
+		for _, change := range []struct {
+			verb   protocol.Verb
+			server string
+		}{
+			{protocol.Store, "new.dev"}, {protocol.Store, longName(1)}, {protocol.Store, strings.Repeat("n", 9000)},
+			{protocol.Erase, longName(0)}, {protocol.Erase, longName(had - 1)}, {protocol.Erase, "unknown.dev"},
+		} {
+			for fails := 1; ; fails++ {
+				b := newBench(t)
+				for _, name := range prepared.keychain.Names() {
+					text, _ := prepared.keychain.Get(t.Context(), name)
+					b.keychain.Set(t.Context(), name, text)
+				}
+				before, _ := b.foreignState()
+				writes, failed := 0, false
+				b.keychain.Hook = func(op, name string) error {
+					if op == "get" {
+						return nil
+					}
+					if writes++; writes == fails {
+						failed = true
+						return full
+					}
+					return nil
+				}
+				reply := b.docker(change.verb, change.server, "eve", "t")
+				b.keychain.Hook = nil
+				items, listed := b.foreignState()
+				if !maps.Equal(items, listed) {
+					t.Errorf("%d, %s %.20s, write %d fails: %d are kept and %d are listed", had, change.verb, change.server, fails, len(items), len(listed))
+				}
+				if !failed {
+					break // it needs no more writes
+				}
+				if reply.Result == protocol.Failed && !maps.Equal(items, before) {
+					t.Errorf("%d, %s %.20s, write %d fails: %d are kept, not %d as before", had, change.verb, change.server, fails, len(items), len(before))
+				}
+				if reply.Result == protocol.Failed && !errors.Is(reply.Err, full) {
+					t.Errorf("%d, %s %.20s, write %d fails: %v", had, change.verb, change.server, fails, reply.Err)
+				}
+			}
+		}
+	}
+}
+
+// TestForeignWithPassword: a registry's address with a password in it is not kept; docker sends none.
+func TestForeignWithPassword(t *testing.T) {
+	b := newBench(t)
+	for _, server := range []string{"https://bob:hunter2@ghcr.io/v1/", "bob@ghcr.io", "bob:hunter2%40ghcr.io"} {
+		if reply := b.docker(protocol.Store, server, "ada", "s"); reply.Result != protocol.Failed || strings.Contains(reply.Err.Error(), "bob") {
+			t.Errorf("%s: got %+v", server, reply)
+		}
+	}
+	if names := b.keychain.Names(); len(names) > 0 {
+		t.Errorf("%q are kept", names)
 	}
 }
 
