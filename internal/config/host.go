@@ -161,8 +161,10 @@ func splitHost(host string) (name string, port uint16, err error) {
 		if err := checkName(name); err != nil {
 			return "", 0, err
 		}
-		if _, ok := address(name); ok && name != full {
-			return "", 0, errors.New("an address has no dot at its end")
+		if name != full {
+			if _, ok := address(name); ok {
+				return "", 0, errors.New("an address has no dot at its end")
+			}
 		}
 	}
 	if hasPort {
