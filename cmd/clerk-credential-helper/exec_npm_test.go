@@ -16,20 +16,20 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// recorder is a host of no profile, and a proxy for plain http. It keeps what it is sent.
-type recorder struct {
+// foreignHost is a host of no profile, and a proxy for plain http. It keeps what it is sent.
+type foreignHost struct {
 	mu  sync.Mutex
 	got []string
 }
 
-func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (r *foreignHost) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	r.got = append(r.got, req.Method+" "+req.Host+req.URL.Path+" "+req.Header.Get("Authorization")+" "+req.URL.RawQuery)
 	r.mu.Unlock()
 	http.Error(w, "{}", http.StatusNotFound)
 }
 
-func (r *recorder) take() []string {
+func (r *foreignHost) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	got := r.got
@@ -64,7 +64,7 @@ func TestPackageManagers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := &recorder{}
+	foreign := &foreignHost{}
 	server := httptest.NewServer(foreign)
 	t.Cleanup(server.Close)
 	evil := strings.TrimPrefix(server.URL, "http://")
