@@ -114,7 +114,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Keychain:     keychain,
 		Locks:        locks,
 		Records:      records{locks},
-		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace) },
+		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, records{locks}) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
 		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
@@ -212,11 +212,12 @@ func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk
 	}, nil
 }
 
-func (sys *system) issuer(p *config.Profile, trace func(string, ...any)) (broker.Issuer, error) {
+func (sys *system) issuer(p *config.Profile, trace func(string, ...any), documents clerk.Documents) (broker.Issuer, error) {
 	c, err := sys.client(p, trace)
 	if err != nil {
 		return nil, err
 	}
+	c.Documents = documents
 	return broker.Clerk(c), nil
 }
 

@@ -42,6 +42,9 @@ type ring struct {
 	records   *platformtest.Memory
 	skew      time.Duration // of this machine's clock
 	transport *silence
+	client    *clerk.Client
+	copies    sync.WaitGroup // of the program, which refresh
+	since2000 time.Duration  // when synctest's clock begins
 }
 
 // newClerk starts a stand-in for Clerk, and returns its origin.
@@ -63,14 +66,17 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, records: &platformtest.Memory{}, transport: &silence{transport, nil}}
 	cfg := parse(t, fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\"]\n%s", issuer, more))
 	r.p = cfg.Profiles[0]
-	now := func() time.Time { return time.Now().Add(r.skew) }
-	client := &clerk.Client{Transport: r.transport, UserAgent: "clerk-credential-helper/test", Now: now}
+	now := func() time.Time { return time.Now().Add(r.skew + r.since2000) }
+	r.client = &clerk.Client{
+		Transport: r.transport, UserAgent: "clerk-credential-helper/test", Now: now, Documents: r.records,
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	}
 	r.Broker = &broker.Broker{
 		Config:   cfg,
 		Keychain: r.keychain,
 		Locks:    platform.Locks{Dir: filepath.Join(t.TempDir(), "locks")},
 		Records:  r.records,
-		Issuer:   func(*config.Profile) (broker.Issuer, error) { return broker.Clerk(client), nil },
+		Issuer:   func(*config.Profile) (broker.Issuer, error) { return broker.Clerk(r.client), nil },
 		Now:      now,
 		Person: &person{invite: func(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
 			jar, err := cookiejar.New(nil)
@@ -232,6 +238,65 @@ func silent(status int) func(*ring) {
 	}
 }
 
+// direct is a network without sockets, on which time can be synctest's.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.ServeHTTP(answer, req)
+	}()
+	select {
+	case <-done:
+		return answer.Result(), nil
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+}
+
+// slowly does f on synctest's clock. The copy that refreshes goes on when its caller gives up.
+func (r *ring) slowly(f func()) {
+	now, person := time.Now(), r.Person
+	r.Person = broker.NoPerson{Reason: errors.New("a browser needs sockets")}
+	synctest.Test(r.t, func(*testing.T) {
+		r.since2000 = time.Until(now)
+		r.clerk.Advance(r.since2000)
+		r.transport.RoundTripper = direct{r.clerk}
+		r.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+			done := make(chan error, 1)
+			r.copies.Go(func() { done <- r.RefreshOnce(context.WithoutCancel(ctx), p, seen) })
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case err := <-done:
+				return err
+			}
+		}
+		f()
+		r.clerk.Advance(-r.since2000)
+	})
+	r.since2000, r.Person = 0, person
+}
+
+// delays are an issuer that takes its time. Its metadata is not known yet.
+func delays(discovery, token time.Duration) func(*ring) {
+	return func(r *ring) {
+		r.forgetIssuer()
+		r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryDelay, f.Delay = discovery, token })
+	}
+}
+
+// forgetIssuer forgets the metadata of the issuer that was kept at the sign-in.
+func (r *ring) forgetIssuer() {
+	for _, name := range r.records.Names() {
+		if strings.HasPrefix(name, "issuer-") {
+			r.records.Delete(r.t.Context(), name)
+		}
+	}
+}
+
 // errFull is a full disk.
 var errFull = &os.PathError{Op: "open", Path: "signin.lock", Err: syscall.ENOSPC}
 
@@ -286,7 +351,15 @@ func faults() []fault {
 		{"the key set is down at a refresh", expired, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), "", keptNew, nextStore},
 		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextPeace},
 		{"the token endpoint answers 500 at a sign-in", none, status(500, ""), `signing in to profile "acme": token endpoint: status 500`, keptNothing, nextPeace},
-		{"discovery answers 503", expired, answers(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 }), refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
+		{"discovery answers 503", expired, answers(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 }), "", keptNew, nextStore},
+		{"discovery answers 503, and no metadata is kept", expired, func(r *ring) {
+			r.forgetIssuer()
+			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 })
+		}, refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
+		{"discovery takes 12 s, and the token endpoint 20 s", slow, delays(12*time.Second, 20*time.Second), "", keptNew, nextStore},
+		{"the token endpoint takes 55 s", slow, delays(0, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
+		{"discovery takes 29 s, and the token endpoint 55 s", slow, delays(29*time.Second, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
+		{"the token endpoint takes 65 s", slow, delays(0, 65*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptOld, nextVain},
 		{"the keychain refuses writes", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
 		{"the keychain refuses writes after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextVain},
 		{"the keychain fails once after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1) }, "", keptNew, nextStore},
@@ -321,6 +394,7 @@ const (
 	none      = "none"
 	expired   = "expired"
 	expiredID = "expired ID token"
+	slow      = "expired, and the clock is synctest's"
 )
 
 func (f fault) row() string {
@@ -354,7 +428,7 @@ func TestFaults(t *testing.T) {
 			r := newRing(t, s, issuer, more)
 			var before broker.Session
 			switch f.session {
-			case expired:
+			case expired, slow:
 				before = r.signIn(25 * time.Hour)
 			case expiredID: // the token itself says so
 				r.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = time.Second })
@@ -362,18 +436,31 @@ func TestFaults(t *testing.T) {
 				r.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = 0 })
 				time.Sleep(time.Until(before.ExpiresAt))
 			}
-			over := r.during(f)
-			reply := r.get()
 			got := f
-			got.hears = ""
-			if reply.Result != protocol.Found {
-				got.hears = reply.Err.Error()
-			} else if _, err := r.clerk.Verify(reply.Credential.Token); err != nil && f.session != expiredID {
-				t.Errorf("the token is not good: %v", err)
+			run := func() {
+				over := r.during(f)
+				reply := r.get()
+				got.hears = ""
+				if reply.Result != protocol.Found {
+					got.hears = reply.Err.Error()
+				} else if _, err := r.clerk.Verify(reply.Credential.Token); err != nil && f.session != expiredID {
+					t.Errorf("the token is not good: %v", err)
+				}
+				r.copies.Wait()
+				over()
+				got.kept = r.kept(before)
+				if f.session != slow || f.next == nextStore {
+					got.next = r.next()
+				}
 			}
-			over()
-			got.kept = r.kept(before)
-			got.next = r.next()
+			if f.session == slow {
+				r.slowly(run)
+			} else {
+				run()
+			}
+			if f.session == slow && f.next != nextStore {
+				got.next = r.next() // with sockets, for the browser
+			}
 			if got.row() != f.row() {
 				t.Errorf("got\n%s\nwant\n%s", got.row(), f.row())
 			}

@@ -15,18 +15,25 @@ import (
 // from the session lock to the write.
 
 const (
-	// sessionLimit bounds the wait for a refresh, and for each lock under which no person is asked.
+	// sessionLimit bounds the wait for a refresh, and for a lock under which no person is asked.
 	sessionLimit = 40 * time.Second
 	// turnLimit bounds the wait for the first process that refreshes: it may be stopped (Ctrl-Z) while it waits for the
 	// issuer.
 	turnLimit = 10 * time.Second
 	// aheadLimit is how long a caller with a live token waits for a fresh one.
 	aheadLimit = 2 * time.Second
-	// refreshLimit bounds one refresh. It also applies when the caller has ended: a rotated refresh token must not be lost.
-	refreshLimit = 30 * time.Second
+	// refreshLimit bounds one refresh. It also applies when the caller has ended: a rotated refresh token must not be lost. The
+	// limits of its requests are shorter: 30 s for the metadata, 30 s for a connection, and 60 s for an answer.
+	refreshLimit = 150 * time.Second
+	// writerLimit bounds the wait for the session lock. It is longer than a refresh, so that a slow issuer costs no sign-in and no
+	// logout.
+	writerLimit = refreshLimit + 15*time.Second
 	// aheadPause is how long no refresh ahead of need is tried after one has failed.
 	aheadPause = 5 * time.Minute
 )
+
+// errStillWaiting means that the caller's time is over, and not that of the refresh.
+var errStillWaiting = errors.New("the issuer has not answered yet; the refresh goes on in the background")
 
 // RefreshError is why a session got no new token. The session is still there.
 type RefreshError struct {
@@ -178,6 +185,9 @@ func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 	}
 	if last := r.readRecord(ctx, "refresh"); !last.At.Before(r.began) && last.err() != nil {
 		return Session{}, r.failure(last.err())
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errStillWaiting
 	}
 	if err == nil {
 		err = errors.New("it brought no usable token")

@@ -227,7 +227,7 @@ func (sl slot) write(ctx context.Context, s Session) error {
 
 // lock takes the session lock, which every writer of the session holds.
 func (sl slot) lock(ctx context.Context) (release func(), err error) {
-	limited, cancel := context.WithTimeout(ctx, sessionLimit)
+	limited, cancel := context.WithTimeout(ctx, writerLimit)
 	defer cancel()
 	release, err = sl.b.Locks.Lock(limited, sl.name("session"))
 	if err != nil {

@@ -279,7 +279,7 @@ func (e *codeExchange) redeem(ctx context.Context) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	ctx = context.WithValue(forToken(ctx), oauth2.HTTPClient, client)
 	answer, err := e.oauthConfig().Exchange(ctx, callback.Code, oauth2.VerifierOption(e.verifier))
 	if err != nil {
 		return Tokens{}, tokenError(err, callback.Code, e.state, e.verifier, e.nonce)

@@ -74,6 +74,9 @@ type Client struct {
 	Account string
 	Sleep   func(context.Context, time.Duration) error // between two polls of Device; nil means a real one
 	Backend string                                     // Clerk's Backend API, for Mint; empty means https://api.clerk.com
+	// Documents keeps the metadata of issuers for other processes, so that Refresh and Revoke work while an issuer does not
+	// return it. Nothing in it is secret. If nil, nothing is kept.
+	Documents Documents
 	// Trace, if not nil, is called with each request: method, URL without query, status, time taken. It may be called
 	// from several goroutines.
 	Trace func(format string, args ...any)
@@ -81,6 +84,13 @@ type Client struct {
 	once   sync.Once
 	client *http.Client // made once; use c.httpClient
 	err    error        // why it could not be made
+}
+
+// Documents keeps small texts by name.
+type Documents interface {
+	Get(ctx context.Context, name string) (string, error)
+	Set(ctx context.Context, name, text string) error
+	Delete(ctx context.Context, name string) error
 }
 
 // Tokens are the result of a sign-in or a refresh.
@@ -108,7 +118,7 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 	if old.RefreshToken == "" {
 		return Tokens{}, errors.New("there is no refresh token")
 	}
-	issuer, err := c.discover(ctx, p)
+	issuer, err := c.endpoints(ctx, p)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -116,12 +126,13 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 	if err != nil {
 		return Tokens{}, err
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
+	ctx = context.WithValue(forToken(ctx), oauth2.HTTPClient, client)
 	// The token source has no access token, so it refreshes; it keeps the old refresh token if there is no new one.
 	source := oauthConfig(p, issuer).TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken})
 	answer, err := source.Token()
 	if err != nil {
 		err = tokenError(err, old.RefreshToken)
+		c.forgetMoved(ctx, p, err)
 		// Clerk answers invalid_grant with 400 or 401: the code counts, not the status alone.
 		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.Code == "invalid_grant" &&
 			(refused.Status == 400 || refused.Status == 401) {
@@ -141,7 +152,7 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 //
 // Errors: ErrNoStore, a *ResponseError, or an error of the network or of the check of the metadata.
 func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken string) error {
-	issuer, err := c.discover(ctx, p)
+	issuer, err := c.endpoints(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -162,6 +173,7 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 		return fmt.Errorf("revoke: %w", err)
 	}
 	_, err = c.fetch("revoke", req, refreshToken)
+	c.forgetMoved(ctx, p, err)
 	return err
 }
 

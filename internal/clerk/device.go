@@ -141,7 +141,7 @@ func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, 
 
 func (c *Client) pollOnce(ctx context.Context, p *config.Profile, issuer *metadata, code string) (*oauth2.Token, error) {
 	form := url.Values{"grant_type": {deviceGrant}, "device_code": {code}, "client_id": {p.ClientID}}
-	req, err := formRequest(ctx, issuer.Token, form)
+	req, err := formRequest(forToken(ctx), issuer.Token, form)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}

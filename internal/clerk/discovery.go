@@ -2,6 +2,9 @@ package clerk
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"clerk-credential-helper/internal/config"
 )
@@ -31,6 +35,90 @@ type metadata struct {
 
 	// tokenIssuer is the iss of access and ID tokens: the issuer itself, or the Clerk instance behind a companion page.
 	tokenIssuer string
+}
+
+const (
+	// metadataLife is how long kept metadata is used without a request for it.
+	metadataLife = 24 * time.Hour
+	// metadataTime limits the request for it after that, because the kept metadata is still there.
+	metadataTime = 5 * time.Second
+)
+
+// keptMetadata is the metadata of an issuer as it is kept for other processes.
+type keptMetadata struct {
+	At       time.Time `json:"at"`
+	Metadata metadata  `json:"metadata"`
+}
+
+// keptName is the name of the kept metadata of p's issuer.
+func keptName(p *config.Profile) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%t", p.Issuer, p.Companion))
+	return "issuer-" + hex.EncodeToString(sum[:16])
+}
+
+// kept returns the metadata that was kept last, checked like that of an answer, and its age. ok is false if there is none.
+func (c *Client) kept(ctx context.Context, p *config.Profile) (found *metadata, age time.Duration, ok bool) {
+	if c.Documents == nil {
+		return nil, 0, false
+	}
+	text, err := c.Documents.Get(ctx, keptName(p))
+	if err != nil || len(text) > maxBody {
+		return nil, 0, false
+	}
+	var k keptMetadata
+	if json.Unmarshal([]byte(text), &k) != nil || k.Metadata.check(p) != nil {
+		return nil, 0, false
+	}
+	return &k.Metadata, c.now().Sub(k.At), true
+}
+
+// keep keeps checked metadata for other processes. An error is only traced.
+func (c *Client) keep(ctx context.Context, p *config.Profile, found *metadata) {
+	if c.Documents == nil {
+		return
+	}
+	text, err := json.Marshal(keptMetadata{c.now().UTC(), *found})
+	if err == nil {
+		err = c.Documents.Set(ctx, keptName(p), string(text))
+	}
+	if err != nil {
+		c.tracef("the issuer's metadata was not kept: %v", err)
+	}
+}
+
+// forgetMoved forgets the kept metadata if err is the answer of an endpoint that does not exist, so that the next request
+// looks for it.
+func (c *Client) forgetMoved(ctx context.Context, p *config.Profile, err error) {
+	refused, ok := errors.AsType[*ResponseError](err)
+	if !ok || c.Documents == nil || !slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone}, refused.Status) {
+		return
+	}
+	if err := c.Documents.Delete(ctx, keptName(p)); err != nil {
+		c.tracef("the issuer's metadata is still kept: %v", err)
+	}
+}
+
+// endpoints returns metadata for a refresh or a revocation. The kept metadata is good for metadataLife, and after that for as
+// long as the issuer returns none.
+func (c *Client) endpoints(ctx context.Context, p *config.Profile) (*metadata, error) {
+	kept, age, ok := c.kept(ctx, p)
+	switch {
+	case !ok:
+		return c.discover(ctx, p)
+	case age >= 0 && age < metadataLife:
+		return kept, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, metadataTime)
+	defer cancel()
+	found, err := c.fetchMetadata(limited, p)
+	if err != nil && ctx.Err() == nil {
+		c.tracef("the metadata of %v ago is used: %v", age.Round(time.Second), err)
+		return kept, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.accept(ctx, p, found)
 }
 
 // describe returns the metadata of p's issuer, or of its page.
@@ -74,8 +162,27 @@ func (m *metadata) checkChallenge() error {
 	return nil
 }
 
-// discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere.
+// discover fetches the metadata of p's issuer and refuses any that could send a token elsewhere. It is kept for Refresh and
+// Revoke.
 func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, error) {
+	found, err := c.fetchMetadata(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return c.accept(ctx, p, found)
+}
+
+// accept checks fetched metadata and keeps it.
+func (c *Client) accept(ctx context.Context, p *config.Profile, found *metadata) (*metadata, error) {
+	if err := found.check(p); err != nil {
+		return nil, err
+	}
+	c.keep(ctx, p, found)
+	return found, nil
+}
+
+// issuerURL parses the address of p's issuer, which must be https or loopback.
+func issuerURL(p *config.Profile) (*url.URL, error) {
 	issuer, err := url.Parse(p.Issuer)
 	if err != nil {
 		return nil, errors.New("the issuer is not a URL")
@@ -83,7 +190,16 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	if issuer.Scheme != "https" && !(issuer.Scheme == "http" && isLoopback(issuer.Hostname())) {
 		return nil, fmt.Errorf("the issuer %q is not https", p.Issuer)
 	}
+	return issuer, nil
+}
+
+// fetchMetadata fetches the metadata of p's issuer, unchecked.
+func (c *Client) fetchMetadata(ctx context.Context, p *config.Profile) (*metadata, error) {
+	if _, err := issuerURL(p); err != nil {
+		return nil, err
+	}
 	var found metadata
+	var err error
 	documents := []string{"openid-configuration", "oauth-authorization-server"}
 	if p.Companion { // not an OpenID provider, and the app around it may answer any path with a page
 		documents = documents[1:]
@@ -102,18 +218,27 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 	if err != nil {
 		return nil, err
 	}
-	// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: identical, or another issuer could pose as this one.
-	if found.Issuer != p.Issuer {
-		return nil, fmt.Errorf("discovery: %w: it calls itself %q, not %q", ErrMisnamed, clip(found.Issuer, 200), p.Issuer)
+	return &found, nil
+}
+
+// check refuses metadata that could send a token elsewhere, and fills in what depends on the profile.
+func (m *metadata) check(p *config.Profile) error {
+	issuer, err := issuerURL(p)
+	if err != nil {
+		return err
 	}
-	found.tokenIssuer = p.Issuer
+	// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: identical, or another issuer could pose as this one.
+	if m.Issuer != p.Issuer {
+		return fmt.Errorf("discovery: %w: it calls itself %q, not %q", ErrMisnamed, clip(m.Issuer, 200), p.Issuer)
+	}
+	m.tokenIssuer = p.Issuer
 	keysAt := issuer
 	if p.Companion {
-		if found.tokenIssuer, err = instance(p, found.Companion); err != nil {
-			return nil, err
+		if m.tokenIssuer, err = instance(p, m.Companion); err != nil {
+			return err
 		}
-		if keysAt, err = url.Parse(found.tokenIssuer); err != nil {
-			return nil, errors.New("discovery: the Clerk instance is not a URL")
+		if keysAt, err = url.Parse(m.tokenIssuer); err != nil {
+			return errors.New("discovery: the Clerk instance is not a URL")
 		}
 	}
 	endpoints := []struct {
@@ -121,27 +246,27 @@ func (c *Client) discover(ctx context.Context, p *config.Profile) (*metadata, er
 		required    bool
 		at          *url.URL
 	}{
-		{"authorization_endpoint", found.Authorization, true, issuer},
-		{"token_endpoint", found.Token, true, issuer},
-		{"revocation_endpoint", found.Revocation, p.Companion, issuer}, // Clerk's own path means nothing in a web app
-		{"userinfo_endpoint", found.Userinfo, false, issuer},
-		{"device_authorization_endpoint", found.Device, false, issuer},
-		{"jwks_uri", found.Keys, p.Companion, keysAt},
+		{"authorization_endpoint", m.Authorization, true, issuer},
+		{"token_endpoint", m.Token, true, issuer},
+		{"revocation_endpoint", m.Revocation, p.Companion, issuer}, // Clerk's own path means nothing in a web app
+		{"userinfo_endpoint", m.Userinfo, false, issuer},
+		{"device_authorization_endpoint", m.Device, false, issuer},
+		{"jwks_uri", m.Keys, p.Companion, keysAt},
 	}
 	for _, endpoint := range endpoints {
 		if endpoint.value == "" {
 			if endpoint.required {
-				return nil, fmt.Errorf("discovery: there is no %s", endpoint.name)
+				return fmt.Errorf("discovery: there is no %s", endpoint.name)
 			}
 			continue
 		}
 		// The same origin includes the scheme, so this is also the check for https.
 		u, err := url.Parse(endpoint.value)
 		if err != nil || u.User != nil || u.Fragment != "" || origin(u) != origin(endpoint.at) {
-			return nil, fmt.Errorf("discovery: the %s %q does not have the issuer's origin", endpoint.name, clip(endpoint.value, 200))
+			return fmt.Errorf("discovery: the %s %q does not have the issuer's origin", endpoint.name, clip(endpoint.value, 200))
 		}
 	}
-	return &found, nil
+	return nil
 }
 
 // origin returns scheme, host and port of u (RFC 6454 §4), in a form that can be compared.

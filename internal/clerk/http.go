@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,14 +21,18 @@ import (
 )
 
 const (
-	// callTime limits one request, from the dial to the last byte of the answer.
+	// callTime limits one request, from the dial to the last byte of the answer, and the dial of a token request.
 	callTime = 30 * time.Second
+	// tokenTime limits a token request from the moment at which there is a connection for it. It is long: the issuer may
+	// have used up the code or the refresh token, and its answer is the only copy of the new tokens.
+	tokenTime = 60 * time.Second
 	// quietTime is how long an HTTP/2 connection may be silent during a request before it is pinged, and pingTime how long
 	// the answer may take. A connection that broke unnoticed, while a laptop slept or changed its network, would be used
-	// for the next requests too. Together they are not much less than callTime: an issuer that has answered a refresh has
-	// used up the refresh token, and its answer may be late.
-	quietTime = 10 * time.Second
-	pingTime  = 15 * time.Second
+	// for the next requests too. Token requests have connections of their own, which are given up later, for the reason
+	// that tokenTime has.
+	quietTime     = 10 * time.Second
+	pingTime      = 15 * time.Second
+	tokenPingTime = 45 * time.Second
 	// maxBody limits the body of an answer, after decompression, in bytes.
 	maxBody = 1 << 20
 	// maxHeaders limits the header of an answer, in bytes.
@@ -95,8 +101,7 @@ func (c *Client) httpClient() (*http.Client, error) {
 			}
 		}
 		c.client = &http.Client{
-			Transport: &gate{base: base, client: c},
-			Timeout:   callTime,
+			Transport: &gate{base: base, tokens: forTokens(base), client: c}, // has the time limits
 			// A redirect of a token request would send the code or the refresh token elsewhere. Not followed, it is
 			// an answer with an unexpected status.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -105,26 +110,75 @@ func (c *Client) httpClient() (*http.Client, error) {
 	return c.client, c.err
 }
 
-// gate is the transport of all requests: it sets the User-Agent, reads the answer within its limit, and traces.
+// tokenRequest marks the context of a request to the token endpoint.
+type tokenRequest struct{}
+
+// forToken is the context of a request to the token endpoint, which gets tokenTime.
+func forToken(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tokenRequest{}, true)
+}
+
+// errLate is why a request was given up.
+var errLate = errors.New("no answer in time")
+
+// limit bounds one request by callTime, or by tokenTime from the moment at which a token request has its connection.
+func limit(ctx context.Context) (limited context.Context, stop func()) {
+	limited, cancel := context.WithCancelCause(ctx)
+	most := callTime
+	if ctx.Value(tokenRequest{}) != nil {
+		most = tokenTime
+	}
+	timer := time.AfterFunc(most, func() { cancel(errLate) })
+	if most == tokenTime {
+		limited = httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
+			GetConn: func(string) { timer.Reset(callTime) },
+			GotConn: func(httptrace.GotConnInfo) { timer.Reset(tokenTime) },
+		})
+	}
+	return limited, func() { timer.Stop(); cancel(nil) }
+}
+
+// forTokens is the transport of token requests.
+func forTokens(base http.RoundTripper) http.RoundTripper {
+	made, ok := base.(*http.Transport)
+	if !ok {
+		return base
+	}
+	t := made.Clone()
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: quietTime, PingTimeout: tokenPingTime}
+	return t
+}
+
+// gate is the transport of all requests: it sets the User-Agent, reads the answer within its limits, and traces.
 type gate struct {
 	base   http.RoundTripper
+	tokens http.RoundTripper // for token requests
 	client *Client
 }
 
 // RoundTrip implements http.RoundTripper. The body of the response is in memory.
 func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
+	ctx, stop := limit(req.Context())
+	defer stop()
+	req = req.Clone(ctx)
 	if g.client.UserAgent != "" {
 		req.Header.Set("User-Agent", g.client.UserAgent)
 	}
 	where := req.Method + " " + req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
 	began := g.client.now()
-	resp, err := g.base.RoundTrip(req)
+	base := g.base
+	if req.Context().Value(tokenRequest{}) != nil {
+		base = g.tokens
+	}
+	resp, err := base.RoundTrip(req)
 	if err == nil {
 		err = readAll(resp)
 	}
 	took := g.client.now().Sub(began).Round(time.Millisecond)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errLate) {
+			err = errLate
+		}
 		g.client.tracef("%s: no answer (%v)", where, took) // err may hold a secret: fetch checks it
 		return nil, err
 	}

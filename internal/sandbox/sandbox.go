@@ -84,6 +84,7 @@ type Faults struct {
 
 	Discovery            map[string]any // members that replace those of the discovery documents; nil removes one
 	DiscoveryStatus      int            // the discovery documents answer this status
+	DiscoveryDelay       time.Duration  // the discovery documents are answered this much later
 	ForeignTokenEndpoint string         // the token endpoint that discovery names
 	NoOfflineAccess      bool           // the scope offline_access does not exist
 	JWKSDown             bool           // the key set answers 503
@@ -396,8 +397,13 @@ func userID(email string) string {
 }
 
 // serveDiscovery answers RFC 8414 and OpenID Connect Discovery metadata with the members that Clerk's has.
-func (s *Server) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	f := s.currentFaults()
+	select {
+	case <-time.After(f.DiscoveryDelay):
+	case <-r.Context().Done():
+		return
+	}
 	if f.DiscoveryStatus != 0 {
 		w.WriteHeader(f.DiscoveryStatus)
 		return

@@ -218,7 +218,11 @@ func victimBroker(s *steps) (*broker.Broker, error) {
 		Locks:    steppedLocks{s, platform.Locks{Dir: locks}},
 		Records:  steppedKeychain{s, records, "the record"},
 		Issuer: func(*config.Profile) (broker.Issuer, error) {
-			return broker.Clerk(&clerk.Client{Transport: steppedTransport{s, transport}, UserAgent: "clerk-credential-helper/storm"}), nil
+			return broker.Clerk(&clerk.Client{
+				Transport: steppedTransport{s, transport},
+				UserAgent: "clerk-credential-helper/storm",
+				Documents: steppedKeychain{s, records, "the issuer's metadata"},
+			}), nil
 		},
 		Now:    time.Now,
 		Person: victimsUser{s},
