@@ -126,6 +126,7 @@ type person struct {
 	invite     func(context.Context, *config.Profile, clerk.Invitation) error
 	waiting    func(tool string)
 	unlock     func() error
+	confirm    error
 }
 
 func (h *person) MayAsk(p *config.Profile) (broker.Permission, error) {
@@ -144,7 +145,9 @@ func (h *person) Invite(ctx context.Context, p *config.Profile, i clerk.Invitati
 	return i.Paste("")
 }
 
-func (h *person) Confirm(context.Context, *config.Profile, clerk.Tokens, string) error { return nil }
+func (h *person) Confirm(context.Context, *config.Profile, clerk.Tokens, string) error {
+	return h.confirm
+}
 
 func (h *person) SayWaiting(_ *config.Profile, tool string) {
 	if h.waiting != nil {
@@ -1332,6 +1335,39 @@ func TestUnneededGrants(t *testing.T) {
 	b.get("git.acme.dev")
 	b.wantCalls("sign in", "revoke eve-refresh")
 
+	for _, row := range []struct {
+		reason string
+		spoil  func(*bench)
+		calls  []string
+	}{
+		{"the tokens are not good", func(b *bench) {
+			b.issuer.signIn = func() (clerk.Tokens, error) {
+				return clerk.Tokens{RefreshToken: "eve-refresh"}, clerk.ErrClock
+			}
+		}, []string{"sign in", "revoke eve-refresh"}},
+		{"interrupted", func(b *bench) {
+			b.issuer.signIn = func() (clerk.Tokens, error) {
+				return clerk.Tokens{RefreshToken: "eve-refresh"}, context.Canceled
+			}
+		}, []string{"sign in", "revoke eve-refresh"}},
+		{"the user does not know the account", func(b *bench) {
+			b.issuer.signIn = func() (clerk.Tokens, error) {
+				tokens := b.tokens("eve")
+				tokens.Unproven = true
+				return tokens, nil
+			}
+			b.person.confirm = errors.New("no")
+		}, []string{"sign in", "revoke eve-refresh"}},
+		{"the session lock is not free", func(b *bench) { b.Locks = noSessionLock{b.Locks} }, []string{"sign in", "revoke signed-in-refresh"}},
+	} {
+		b := newBench(t)
+		row.spoil(b)
+		if reply := b.get("git.acme.dev"); reply.Err == nil {
+			t.Errorf("%s: got %+v", row.reason, reply)
+		}
+		b.wantCalls(row.calls...)
+	}
+
 	b = newBench(t)
 	b.have(time.Hour)
 	b.issuer.signIn = func() (clerk.Tokens, error) {
@@ -1342,6 +1378,16 @@ func TestUnneededGrants(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantCalls("sign in", "revoke rotated meanwhile")
+}
+
+// noSessionLock are locks of which the session's cannot be taken.
+type noSessionLock struct{ broker.Locker }
+
+func (l noSessionLock) Lock(ctx context.Context, name string) (func(), error) {
+	if strings.HasPrefix(name, "session") {
+		return nil, errFull
+	}
+	return l.Locker.Lock(ctx, name)
 }
 
 func TestIDTokenProfile(t *testing.T) {

@@ -436,7 +436,10 @@ func TestFaults(t *testing.T) {
 				r.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = 0 })
 				time.Sleep(time.Until(before.ExpiresAt))
 			}
-			got := f
+			got, grants := f, r.clerk.Grants()
+			if before.RefreshToken != "" {
+				grants--
+			}
 			run := func() {
 				over := r.during(f)
 				reply := r.get()
@@ -449,6 +452,10 @@ func TestFaults(t *testing.T) {
 				r.copies.Wait()
 				over()
 				got.kept = r.kept(before)
+				s, _ := r.session()
+				if left := r.clerk.Grants() - grants; left > 0 && (s.RefreshToken == "" || f.name == "the keychain refuses writes after the refresh") {
+					t.Errorf("%d grants are left that no session has", left)
+				}
 				if f.session != slow || f.next == nextStore {
 					got.next = r.next()
 				}

@@ -256,7 +256,8 @@ func (r refresh) askForTokens(ctx context.Context) error {
 	return err
 }
 
-// writeFirmly writes a session that would otherwise be lost. It tries three times.
+// writeFirmly writes a session that would otherwise be lost. It tries three times, and then revokes its grant: no process has
+// the refresh token any more.
 func (r refresh) writeFirmly(ctx context.Context, s Session) error {
 	ctx = context.WithoutCancel(ctx) // the keychain has limits of its own
 	var err error
@@ -265,6 +266,9 @@ func (r refresh) writeFirmly(ctx context.Context, s Session) error {
 		if err = r.write(ctx, s); err == nil {
 			return nil
 		}
+	}
+	if s.RefreshToken != r.session.RefreshToken {
+		r.revoke(ctx, s.RefreshToken)
 	}
 	return err
 }

@@ -238,14 +238,15 @@ func (in *signIn) by(ctx context.Context, attempt Attempt) (Session, error) {
 		s, err = in.accept(ctx, t)
 	}
 	attempt.Finish(ctx, err)
+	if err != nil {
+		in.revoke(ctx, t.RefreshToken)
+	}
 	return s, err
 }
 
-// accept keeps the tokens of a sign-in as a session, if the account may be kept, and revokes the grant that is no longer
-// needed: that of the tokens, or that of the session which they replace.
+// accept keeps the tokens of a sign-in as a session, if the account may be kept, and revokes the grant that they replace.
 func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 	if in.onDemand && in.last.Subject != "" && in.last.Subject != t.Subject {
-		in.revoke(ctx, t.RefreshToken)
 		return Session{}, ErrOtherAccount
 	}
 	if t.Unproven {
@@ -255,10 +256,8 @@ func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 	}
 	s := newSession(in.p, t)
 	replaced, err := in.keep(ctx, s)
-	if err != nil {
-		in.revoke(ctx, t.RefreshToken)
-	}
 	if errors.Is(err, errGiven) {
+		in.revoke(ctx, t.RefreshToken)
 		return in.read(ctx)
 	}
 	if err != nil {
@@ -288,19 +287,19 @@ func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err err
 	return replaced, in.write(ctx, s)
 }
 
-// revoke ends a grant that is no longer needed, even if ctx has ended. An error is only traced.
-func (in *signIn) revoke(ctx context.Context, refreshToken string) {
+// revoke ends a grant that is not kept, even if ctx has ended. An error is only traced.
+func (sl slot) revoke(ctx context.Context, refreshToken string) {
 	if refreshToken == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeLimit)
 	defer cancel()
-	issuer, err := in.b.Issuer(in.p)
+	issuer, err := sl.b.Issuer(sl.p)
 	if err == nil {
-		err = issuer.Revoke(ctx, in.p, refreshToken)
+		err = issuer.Revoke(ctx, sl.p, refreshToken)
 	}
 	if err != nil {
-		in.trace("a grant that is not needed could not be revoked: %v", err)
+		sl.trace("a grant that is not needed could not be revoked: %v", err)
 	}
 }
 

@@ -140,12 +140,13 @@ func (a *Attempt) Wait(ctx context.Context) error {
 
 // Redeem exchanges the result of the user's part for verified tokens. It must be called once, after Wait.
 //
-// Errors: ErrDenied, ErrTaken, ErrClock, a *ResponseError, or an error of the network or of the verification.
+// Errors: ErrDenied, ErrTaken, ErrClock, a *ResponseError, or an error of the network or of the verification. With an error
+// the tokens may have a RefreshToken, and nothing else: the issuer has made a grant, which must be revoked.
 func (a *Attempt) Redeem(ctx context.Context) (Tokens, error) {
 	tokens, err := a.exchange.redeem(ctx)
 	if a.listener != nil && err == nil {
 		if err = a.listener.Err(); err != nil { // the second visitor came after the first had signed in
-			tokens = Tokens{}
+			tokens = Tokens{RefreshToken: tokens.RefreshToken}
 		}
 	}
 	a.account = cmp.Or(tokens.Email, tokens.Subject)
@@ -279,10 +280,38 @@ func (e *codeExchange) redeem(ctx context.Context) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	ctx = context.WithValue(forToken(ctx), oauth2.HTTPClient, client)
-	answer, err := e.oauthConfig().Exchange(ctx, callback.Code, oauth2.VerifierOption(e.verifier))
+	longer, cancel := outlive(ctx, answerGrace)
+	defer cancel()
+	longer = context.WithValue(forToken(longer), oauth2.HTTPClient, client)
+	answer, err := e.oauthConfig().Exchange(longer, callback.Code, oauth2.VerifierOption(e.verifier))
 	if err != nil {
 		return Tokens{}, tokenError(err, callback.Code, e.state, e.verifier, e.nonce)
 	}
-	return e.client.verify(ctx, e.profile, e.issuer, answer, e.nonce)
+	return e.accept(ctx, answer, e.nonce)
+}
+
+// accept verifies the answer to a code. With an error it returns the refresh token of a grant that must be revoked.
+func (a *Attempt) accept(ctx context.Context, answer *oauth2.Token, nonce string) (Tokens, error) {
+	tokens, err := Tokens{}, context.Cause(ctx)
+	if err == nil {
+		tokens, err = a.client.verify(ctx, a.profile, a.issuer, answer, nonce)
+	}
+	if err != nil {
+		return Tokens{RefreshToken: answer.RefreshToken}, err
+	}
+	return tokens, nil
+}
+
+// outlive is a context that ends that much later than ctx: when a code has been sent, the answer is waited for, because a grant
+// that is not known cannot be revoked.
+func outlive(ctx context.Context, grace time.Duration) (longer context.Context, cancel func()) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(grace):
+			end(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); end(nil) }
 }

@@ -53,6 +53,8 @@ var (
 const (
 	// personTime is how long the user has for a sign-in if Client.Timeout is 0.
 	personTime = 5 * time.Minute
+	// answerGrace is how long the answer to a code is waited for after Ctrl-C.
+	answerGrace = 5 * time.Second
 	// registeredRedirect is the redirect URI that an application must have: Clerk ignores the port of a loopback
 	// address (RFC 8252 §7.3).
 	registeredRedirect = "http://127.0.0.1/callback"

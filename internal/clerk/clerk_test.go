@@ -116,7 +116,7 @@ func (r *run) signInWith(ctx context.Context, p *config.Profile, invite func(con
 	}
 	defer attempt.Close()
 	for {
-		err := signInBy(ctx, attempt, invite, keep)
+		err := r.signInBy(ctx, p, attempt, invite, keep)
 		if !errors.Is(err, ErrOtherFlow) {
 			return err
 		}
@@ -128,7 +128,7 @@ func (r *run) signInWith(ctx context.Context, p *config.Profile, invite func(con
 	}
 }
 
-func signInBy(ctx context.Context, attempt *Attempt, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
+func (r *run) signInBy(ctx context.Context, p *config.Profile, attempt *Attempt, invite func(context.Context, Invitation) error, keep func(Tokens) error) error {
 	leave, err := InviteDuring(ctx, func(ctx context.Context) error { return invite(ctx, attempt.Invitation()) }, attempt.Wait)
 	defer leave()
 	if err != nil {
@@ -139,6 +139,11 @@ func signInBy(ctx context.Context, attempt *Attempt, invite func(context.Context
 		err = keep(tokens)
 	}
 	attempt.Finish(ctx, err)
+	if err != nil && tokens.RefreshToken != "" {
+		if err := r.Revoke(context.WithoutCancel(ctx), p, tokens.RefreshToken); err != nil {
+			return err
+		}
+	}
 	return err
 }
 
@@ -333,6 +338,9 @@ func TestSignInFaults(t *testing.T) {
 			}
 			if n := issuer.Count("token"); n > 1 {
 				t.Errorf("%d token requests", n)
+			}
+			if n := issuer.Grants(); n != 0 && !test.faults.TokenTruncate {
+				t.Errorf("%d grants are left", n)
 			}
 			if errors.Is(err, ErrDenied) && !strings.Contains(r.page, "Sign-in declined") {
 				t.Errorf("page:\n%s", r.page)

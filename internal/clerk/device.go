@@ -47,7 +47,7 @@ func (e *deviceExchange) wait(ctx context.Context) (err error) {
 }
 
 func (e *deviceExchange) redeem(ctx context.Context) (Tokens, error) {
-	return e.client.verify(ctx, e.profile, e.issuer, e.answer, "")
+	return e.accept(ctx, e.answer, "")
 }
 
 // beginDevice begins the device grant.
@@ -111,15 +111,18 @@ func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, 
 		if err := c.sleep(ctx, interval); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		answer, err := c.pollOnce(ctx, p, issuer, code.Code)
+		longer, cancel := outlive(ctx, answerGrace)
+		answer, err := c.pollOnce(longer, p, issuer, code.Code)
+		cancel()
+		if err == nil {
+			return answer, nil
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		var refused *ResponseError
 		var network *url.Error
 		switch {
-		case err == nil:
-			return answer, nil
 		case errors.As(err, &network):
 			interval = min(2*interval, pollMost)
 		case !errors.As(err, &refused):

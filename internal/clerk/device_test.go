@@ -130,11 +130,43 @@ func TestDeviceVerifies(t *testing.T) {
 		"another type of token":      {TokenType: "mac"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _, p := newDeviceRun(t, sandbox.Options{Device: true}, faults)
+			d, issuer, p := newDeviceRun(t, sandbox.Options{Device: true}, faults)
 			if err := d.signIn(t, p); err == nil || errors.Is(err, ErrDenied) || len(d.kept) != 0 {
 				t.Errorf("sign-in: %v, kept %d", err, len(d.kept))
 			}
+			if n := issuer.Grants(); n != 0 {
+				t.Errorf("%d grants are left", n)
+			}
 		})
+	}
+}
+
+// TestInterruptedExchange: Ctrl-C while the issuer answers leaves no grant behind.
+func TestInterruptedExchange(t *testing.T) {
+	for _, flow := range []Flow{Browser, Device} {
+		d, issuer, p := newDeviceRun(t, sandbox.Options{Device: true}, sandbox.Faults{})
+		ctx, interrupt := context.WithCancel(t.Context())
+		d.flows = []Flow{flow}
+		d.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if strings.HasSuffix(req.URL.Path, "/oauth/token") {
+				interrupt()
+			}
+			return resp, err
+		})
+		invite := func(ctx context.Context, i Invitation) error {
+			if flow == Browser {
+				return d.browse(ctx, i)
+			}
+			return nil
+		}
+		err := d.signInWith(ctx, p, invite, func(Tokens) error { return errors.New("kept") })
+		if !errors.Is(err, context.Canceled) || issuer.Count("token") != 1 {
+			t.Errorf("%s: %v after %d token requests", flow, err, issuer.Count("token"))
+		}
+		if n := issuer.Grants(); n != 0 {
+			t.Errorf("%s: %d grants are left", flow, n)
+		}
 	}
 }
 

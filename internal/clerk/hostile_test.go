@@ -48,6 +48,7 @@ type issuer struct {
 	token, user      http.HandlerFunc
 	callback         url.Values // replaces parameters of the authorization response
 	seen             url.Values // the token request
+	given, revoked   string     // the refresh tokens
 	advertisesIssuer bool
 }
 
@@ -111,6 +112,8 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		writeJSON(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: "ins_1", Use: "sig", Algorithm: "RS256"}}})
+	case "/oauth/token/revoke": // Clerk's, because the metadata names none
+		i.revoked = r.PostFormValue("token")
 	default:
 		i.strays = append(i.strays, r.Method+" "+r.URL.Path)
 	}
@@ -138,6 +141,9 @@ func (i *issuer) serveToken(w http.ResponseWriter) {
 		if value, ok := answer[name].(string); ok {
 			i.run.hide(value)
 		}
+	}
+	if answer["access_token"] != nil { // without it, it is no answer
+		i.given, _ = answer["refresh_token"].(string)
 	}
 	writeJSON(w, answer)
 }
@@ -418,6 +424,9 @@ func TestVerify(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v lacks %q", err, test.want)
+			}
+			if i.revoked != i.given {
+				t.Errorf("revoked %q, not %q", i.revoked, i.given)
 			}
 			if len(r.kept) != 0 || !strings.Contains(r.page, "Not signed in") {
 				t.Errorf("kept %+v, page:\n%s", r.kept, r.page)

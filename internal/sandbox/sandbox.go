@@ -299,6 +299,19 @@ func (s *Server) Issued() []string {
 	return slices.Clone(s.issued)
 }
 
+// Grants returns how many refresh tokens could be used now.
+func (s *Server) Grants() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, t := range s.refresh {
+		if !t.rotated && !t.grant.ended {
+			n++
+		}
+	}
+	return n
+}
+
 // Reuses returns how often a refresh token that had been rotated already was presented again.
 func (s *Server) Reuses() int {
 	s.mu.Lock()
