@@ -375,6 +375,9 @@ func (e explanation) next() string {
 		if e.live {
 			text += "; if that fails, answered as it is"
 		}
+		if e.Why != "" {
+			text += "; the last one failed: " + e.Why
+		}
 		return text
 	case broker.NextAsk:
 		if e.Why != "" {

@@ -44,8 +44,11 @@ type profileStatus struct {
 	LastSignIn string `json:"last_sign_in,omitempty"`
 	// AskedAgain is when a tool may next ask the person to sign in after that; zero where none asks at all.
 	AskedAgain time.Time `json:"asked_again,omitzero"`
-	Warning    string    `json:"warning,omitempty"`
-	Error      string    `json:"error,omitempty"`
+	// LastRefresh is why the last one failed, and RefreshHint what helps.
+	LastRefresh string `json:"last_refresh,omitempty"`
+	RefreshHint string `json:"refresh_hint,omitempty"`
+	Warning     string `json:"warning,omitempty"`
+	Error       string `json:"error,omitempty"`
 
 	Check       checkState `json:"check,omitempty"` // with --check
 	CheckDetail string     `json:"check_detail,omitempty"`
@@ -129,6 +132,9 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 		if err != nil {
 			st.State, st.Error = "unknown", err.Error()
 		}
+		if why := b.LastRefresh(ctx, p); why != nil && st.Refreshable {
+			st.notRefreshed(why, s.Live(p, b.Now()))
+		}
 	}
 	if until, why := b.CoolDown(ctx, p); why != nil {
 		st.LastSignIn = why.Error()
@@ -167,6 +173,17 @@ func describe(p *config.Profile, s broker.Session, now time.Time, store string) 
 	return st
 }
 
+// notRefreshed adds why the last refresh failed. If no further one helps, the session is not refreshable.
+func (s *profileStatus) notRefreshed(why error, live bool) {
+	s.LastRefresh, s.RefreshHint = why.Error(), doctor.Hint(&broker.RefreshError{Profile: s.Profile, Err: why})
+	if !broker.CannotRefresh(why) {
+		return
+	}
+	if s.Refreshable = false; !live {
+		s.State = "expired"
+	}
+}
+
 func (s profileStatus) print(w io.Writer) {
 	state := s.State
 	if s.State == "machine" {
@@ -192,6 +209,13 @@ func (s profileStatus) print(w io.Writer) {
 			text += ": " + s.CheckDetail
 		}
 		row("check", text)
+	}
+	if s.LastRefresh != "" {
+		text := "failed (" + s.LastRefresh + ")"
+		if s.RefreshHint != "" {
+			text += "; " + s.RefreshHint
+		}
+		row("refresh", text)
 	}
 	if s.Warning != "" {
 		row("warning", s.Warning)

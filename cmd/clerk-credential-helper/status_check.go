@@ -48,6 +48,8 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkS
 		return checkSignIn, ""
 	case errors.As(err, &needs):
 		return checkSignIn, needs.Reason.Error()
+	case errors.As(err, &failed) && broker.CannotRefresh(err):
+		return checkSignIn, failed.Err.Error()
 	case errors.As(err, &failed):
 		return checkUnreachable, err.Error()
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, broker.ErrUnreadable):

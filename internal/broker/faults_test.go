@@ -174,6 +174,7 @@ const (
 	nextSignIn  = "asks for one sign-in"
 	nextPeace   = "hears so for a minute without a page; login asks"
 	nextPause   = "hears so until the named pause is over, and refreshes then"
+	nextMinute  = "hears so for a minute, and refreshes then; login asks"
 	nextVain    = "hears that the grant has ended, and asks for one sign-in"
 )
 
@@ -183,15 +184,21 @@ func (r *ring) next() string {
 		return nextPeace
 	}
 	reply := r.get()
-	paused := false
+	paused, minute := false, false
 	if reply.Err != nil && strings.Contains(reply.Err.Error(), "it accepts no other request before") && r.clerk.Count("token:refresh_token") == refreshes {
 		r.skew = 2 * time.Minute
 		reply, paused = r.get(), true
+	} else if broker.CannotRefresh(reply.Err) && r.clerk.Count("token:refresh_token") == refreshes {
+		r.skew = time.Minute
+		reply, minute = r.get(), true
 	}
 	refreshes, signIns = r.clerk.Count("token:refresh_token")-refreshes, r.clerk.Count("token:authorization_code")-signIns
 	what, ok := map[[2]int]string{{0, 0}: nextStore, {1, 0}: nextRefresh, {0, 1}: nextSignIn, {1, 1}: nextVain}[[2]int{refreshes, signIns}]
 	if paused && what == nextRefresh {
 		what = nextPause
+	}
+	if minute && what == nextRefresh {
+		what = nextMinute
 	}
 	if reply.Result != protocol.Found || !ok {
 		return fmt.Sprintf("%d refreshes, %d sign-ins: %v", refreshes, signIns, reply.Err)
@@ -328,6 +335,16 @@ func faults() []fault {
 	const refreshing = `refreshing the session of profile "acme": `
 	return []fault{
 		{"500", expired, status(500, ""), refreshing + "the issuer answered with status 500", keptOld, nextRefresh},
+		oauth("invalid_scope", 400, "the issuer refuses a scope of the profile (invalid_scope)", nextMinute),
+		oauth("invalid_client", 401, "the issuer does not accept the client id of the profile (invalid_client)", nextMinute),
+		oauth("unauthorized_client", 400, "the issuer does not allow this to the client of the profile (unauthorized_client)", nextMinute),
+		oauth("unsupported_grant_type", 400, "the issuer does not offer this grant (unsupported_grant_type)", nextMinute),
+		oauth("invalid_request", 400, "the issuer calls the request invalid (invalid_request)", nextMinute),
+		oauth("invalid_target", 400, "the issuer refuses the resource (invalid_target)", nextMinute),
+		oauth("server_error", 500, "the issuer has an error of its own (server_error)", nextRefresh),
+		oauth("temporarily_unavailable", 503, "the issuer is not available for now (temporarily_unavailable)", nextRefresh),
+		oauth("never_heard_of", 400, "the issuer refuses, with an error that this release does not know (status 400)", nextMinute),
+		{"400 with an error in Clerk's own form", expired, status(400, `{"errors":[{"code":"host_invalid","message":"Invalid host"}]}`), refreshing + "Clerk knows no such issuer (host_invalid)", keptOld, nextMinute},
 		{"429 with Retry-After", expired, answers(func(f *sandbox.Faults) {
 			f.TokenStatus, f.TokenHeader = 429, http.Header{"Retry-After": {"120"}}
 		}), refreshing + "the issuer answered with status 429", keptOld, nextPause},
@@ -374,6 +391,12 @@ func faults() []fault {
 		{"no record can be written at a refresh", expired, func(r *ring) { r.records.Hook = full }, "", keptNew, nextStore},
 		{"no record can be written at a sign-in", none, func(r *ring) { r.records.Hook = full }, `signing in to profile "acme": no record can be written for the processes that wait: open signin.lock: no space left on device`, keptNothing, nextSignIn},
 	}
+}
+
+// oauth is a refresh that is refused with an error of OAuth.
+func oauth(code string, answer int, hears, next string) fault {
+	begin := status(answer, fmt.Sprintf(`{"error":%q,"error_description":"foreign words"}`, code))
+	return fault{fmt.Sprintf("%d %s", answer, code), expired, begin, `refreshing the session of profile "acme": ` + hears, keptOld, next}
 }
 
 func full(op, _ string) error {

@@ -34,7 +34,7 @@ const (
 	cancelled  code = "cancelled"
 	noBrowser  code = "no-browser"
 	network    code = "network"
-	refused    code = "refused" // by the issuer, with Status
+	refused    code = "refused" // by the issuer, with Error and Status
 	grantEnded code = "grant-ended"
 	keychain   code = "keychain"
 	otherUser  code = "other-account"
@@ -46,7 +46,8 @@ const (
 type record struct {
 	Code   code      `json:"code"`
 	Status int       `json:"status,omitempty"`
-	By     string    `json:"by,omitempty"` // the tool for which the person is being asked
+	Error  string    `json:"error,omitempty"` // RefusalError.Code
+	By     string    `json:"by,omitempty"`    // the tool for which the person is being asked
 	At     time.Time `json:"at"`
 	// Until is the end of the cool-down, zero for none. Refusals counts refusals in a row.
 	Until    time.Time `json:"until,omitzero"`
@@ -57,40 +58,49 @@ type record struct {
 	CallerPID int `json:"command,omitempty"`
 }
 
-// codeOf returns the code for the error of a sign-in or a refresh, and the issuer's HTTP status if it is refused.
-func codeOf(err error) (code, int) {
+// ended returns the record of a sign-in or a refresh that ended with err.
+func ended(err error) record {
+	r := record{Code: codeOf(err)}
+	if refusal := Refusal(err); r.Code == refused && refusal != nil {
+		r.Status, r.Error = refusal.Status, refusal.Code
+	}
+	return r
+}
+
+// codeOf returns the code for the error of a sign-in or a refresh.
+func codeOf(err error) code {
 	var response *clerk.ResponseError
 	var unreachable *url.Error // of every request; errors of system calls also implement net.Error
 	var listen *net.OpError
 	switch {
 	case err == nil:
-		return ok, 0
+		return ok
 	case errors.Is(err, clerk.ErrDenied):
-		return denied, 0
+		return denied
 	case errors.Is(err, clerk.ErrTimeout):
-		return timeout, 0
+		return timeout
 	case errors.Is(err, ErrAbandoned):
-		return asking, 0
+		return asking
 	case errors.Is(err, context.Canceled):
-		return cancelled, 0
+		return cancelled
 	case errors.Is(err, platform.ErrNoBrowser), errors.Is(err, clerk.ErrOtherFlow):
-		return noBrowser, 0
+		return noBrowser
 	case errors.As(err, &listen) && listen.Op == "listen": // as in a sandbox without sockets: no page was opened
-		return noBrowser, 0
+		return noBrowser
 	case errors.Is(err, ErrOtherAccount):
-		return otherUser, 0
+		return otherUser
 	case errors.Is(err, clerk.ErrGrantEnded):
-		return grantEnded, 0
+		return grantEnded
 	case errors.Is(err, clerk.ErrNoIDToken):
-		return noIDToken, 0
+		return noIDToken
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, errKeychain):
-		return keychain, 0
+		return keychain
 	case errors.As(err, &response):
-		return refused, response.Status
+		return refused
 	case errors.As(err, &unreachable):
-		return network, 0
+		return network
 	}
-	return unfit, 0
+	return unfit
 }
 
 // errEarlier is why the person is not asked in a cool-down if the last sign-in has no error of its own.
@@ -108,7 +118,7 @@ var errKeychain = errors.New("the keychain failed")
 // err is the error that a process returns which shares this end; nil for a success.
 func (r record) err() error {
 	switch r.Code {
-	case ok, asking:
+	case ok, asking, "": // an empty record is none
 		return nil
 	case denied:
 		return clerk.ErrDenied
@@ -121,7 +131,11 @@ func (r record) err() error {
 	case network:
 		return ErrUnreachable
 	case refused:
-		return fmt.Errorf("the issuer answered with status %d", r.Status)
+		e := &RefusalError{Code: r.Error, Status: r.Status}
+		if _, listed := reasons()[e.Code]; e.Code != "" && !listed {
+			e.Code = otherCode
+		}
+		return e
 	case grantEnded:
 		return clerk.ErrGrantEnded
 	case noIDToken:

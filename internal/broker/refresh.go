@@ -30,6 +30,9 @@ const (
 	writerLimit = refreshLimit + 15*time.Second
 	// aheadPause is how long no refresh ahead of need is tried after one has failed.
 	aheadPause = 5 * time.Minute
+	// lastingPause is how long no refresh is tried after a refusal that only a change of the profile, or of the OAuth
+	// application, can end.
+	lastingPause = time.Minute
 )
 
 // errStillWaiting means that the caller's time is over, and not that of the refresh.
@@ -52,23 +55,35 @@ func (e *RefreshError) Unwrap() error { return e.Err }
 func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
 	p := plan.Profile
 	last := b.slot(p).readRecord(ctx, "refresh")
-	plan.Next = NextRefresh
+	plan.Next, plan.Why = NextRefresh, last.err()
 	if plan.Session.Live(p, now) {
 		if last.Until.After(now) {
-			plan.Next, plan.Why, plan.Until = NextAnswer, last.err(), last.Until
+			plan.Next, plan.Until = NextAnswer, last.Until
 		}
-	} else if err := last.wantsPause(now); err != nil {
+	} else if until, err := last.wantsPause(now); err != nil {
 		*plan = plan.refuse(&RefreshError{p.Name, err})
-		plan.Until = last.Retry
+		plan.Until = until
 	}
 }
 
-// wantsPause is the error of a failed refresh until the time that the issuer named for the next request; nil otherwise.
-func (r record) wantsPause(now time.Time) error {
-	if r.err() == nil || !r.Retry.After(now) {
-		return nil
+// wantsPause is the error of a failed refresh until the time that the issuer named for the next request, or for a minute if
+// only a change of the profile or of the OAuth application can help; nil otherwise.
+func (r record) wantsPause(now time.Time) (until time.Time, err error) {
+	err = r.err()
+	refused := Refusal(err)
+	switch {
+	case err == nil:
+	case r.Retry.After(now):
+		return r.Retry, fmt.Errorf("%w; %s", err, notBefore(r.Retry))
+	case refused != nil && refused.Lasting() && r.At.Add(lastingPause).After(now):
+		return r.At.Add(lastingPause), err
 	}
-	return fmt.Errorf("%w; it accepts no other request before %s", r.err(), r.Retry.Format(time.RFC3339))
+	return time.Time{}, nil
+}
+
+// notBefore says when an issuer accepts the next request, in the local time.
+func notBefore(t time.Time) string {
+	return "it accepts no other request before " + t.Local().Format(time.TimeOnly)
 }
 
 // refresh is one refresh of a session, in the process that needs it (run) or in the one that does it (RefreshOnce).
@@ -142,7 +157,7 @@ func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, erro
 	if last.err() != nil && last.At.After(r.began) {
 		return Session{}, r.failure(last.err())
 	}
-	if err := last.wantsPause(r.began); err != nil {
+	if _, err := last.wantsPause(r.began); err != nil {
 		return Session{}, r.failure(err)
 	}
 	r.session = s
@@ -295,8 +310,8 @@ func (r refresh) afterGrantEnded(ctx context.Context, cause error) error {
 
 // leaveRecord records how the refresh ended. After a failure there is a pause before the next one.
 func (r refresh) leaveRecord(ctx context.Context, err error) {
-	end := record{}
-	if end.Code, end.Status = codeOf(err); err != nil {
+	end := ended(err)
+	if err != nil {
 		now := r.b.Now().UTC()
 		end.Until = now.Add(aheadPause)
 		var refused *clerk.ResponseError

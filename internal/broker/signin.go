@@ -100,10 +100,10 @@ func (in *signIn) run(ctx context.Context) (Session, error) {
 
 // failure is err as the error of a sign-in.
 func (in *signIn) failure(err error) error {
-	switch code, _ := codeOf(err); {
+	switch {
 	case errors.Is(err, context.Canceled):
 		err = ErrCancelled
-	case code == network:
+	case codeOf(err) == network:
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return &SignInError{in.p.Name, err}
@@ -308,8 +308,8 @@ func (sl slot) revoke(ctx context.Context, refreshToken string) {
 // as it was; only a success ends it.
 func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	ctx = context.WithoutCancel(ctx)
-	end := record{Refusals: in.before.Refusals, Until: in.before.Until, CallerPID: in.b.Caller.PID}
-	end.Code, end.Status = codeOf(err)
+	end := ended(err)
+	end.Refusals, end.Until, end.CallerPID = in.before.Refusals, in.before.Until, in.b.Caller.PID
 	var response *clerk.ResponseError
 	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
 	switch {

@@ -95,6 +95,29 @@ func forge(token string) string {
 	return token[:len(token)-len(tail)] + tail
 }
 
+// TestBodyRefusal: the two forms in which Clerk answers an error, and neither.
+func TestBodyRefusal(t *testing.T) {
+	for _, row := range []struct {
+		body  string
+		want  string
+		oauth bool
+	}{
+		{`{"error":"invalid_scope","error_description":"gone"}`, `token endpoint: status 400: "invalid_scope" ("gone")`, true},
+		{`{"errors":[{"code":"host_invalid","message":"Invalid host","long_message":"We were unable to attribute this request"}]}`,
+			`token endpoint: status 400: "host_invalid" ("We were unable to attribute this request")`, false},
+		{`{"errors":[{"code":"host_invalid","message":"Invalid host"},{"code":"other"}]}`, `token endpoint: status 400: "host_invalid" ("Invalid host")`, false},
+		{`{"errors":[{"code":"invalid_grant","message":"s3cret"}]}`, `token endpoint: status 400: "invalid_grant" ("[secret]")`, false},
+		{`{"errors":[]}`, `token endpoint: status 400`, false},
+		{`{"errors":{"code":"x"}}`, `token endpoint: status 400`, false},
+		{`{"error":7}`, `token endpoint: status 400`, false},
+		{`<html>`, `token endpoint: status 400`, false},
+	} {
+		if got := bodyRefusal("token", 400, []byte(row.body), "s3cret"); got.Error() != row.want || got.OAuth != row.oauth {
+			t.Errorf("%s: %v, OAuth: %v", row.body, got, got.OAuth)
+		}
+	}
+}
+
 func TestRetryAfterHeader(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for said, want := range map[string]time.Duration{

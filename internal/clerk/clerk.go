@@ -136,7 +136,7 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 		err = tokenError(err, old.RefreshToken)
 		c.forgetMoved(ctx, p, err)
 		// Clerk answers invalid_grant with 400 or 401: the code counts, not the status alone.
-		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.Code == "invalid_grant" &&
+		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.OAuth && refused.Code == "invalid_grant" &&
 			(refused.Status == 400 || refused.Status == 401) {
 			return Tokens{}, fmt.Errorf("%w: %w", ErrGrantEnded, err)
 		}

@@ -100,8 +100,8 @@ func isPage(raw string) bool {
 		(u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
 }
 
-// poll polls until the user has decided (RFC 8628 §3.4 and §3.5). If the network fails it goes on, with growing pauses: the
-// user may still be signing in.
+// poll polls until the user has decided (RFC 8628 §3.4 and §3.5). If the network fails, or the issuer fails without an OAuth
+// error, it goes on, with growing pauses: the user may still be signing in.
 func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, code deviceCode) (*oauth2.Token, error) {
 	interval := time.Duration(min(max(code.Interval, 0), 3600)) * time.Second
 	if interval == 0 {
@@ -127,15 +127,17 @@ func (c *Client) poll(ctx context.Context, p *config.Profile, issuer *metadata, 
 			interval = min(2*interval, pollMost)
 		case !errors.As(err, &refused):
 			return nil, err
-		case refused.Code == "authorization_pending":
-		case refused.Code == "slow_down":
+		case refused.OAuth && refused.Code == "authorization_pending":
+		case refused.OAuth && refused.Code == "slow_down":
 			interval += pollInterval
-		case refused.Code == "access_denied":
+		case refused.OAuth && refused.Code == "access_denied":
 			return nil, ErrDenied
-		case refused.Code == "expired_token":
+		case refused.OAuth && refused.Code == "expired_token":
 			return nil, ErrTimeout
+		case refused.OAuth: // RFC 8628 §3.5: every other one ends it
+			return nil, err
 		case refused.Status >= 500, refused.Status == http.StatusTooManyRequests:
-			interval = min(2*interval, pollMost)
+			interval = max(min(2*interval, pollMost), refused.RetryAfter)
 		default:
 			return nil, err
 		}

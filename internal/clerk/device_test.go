@@ -408,7 +408,16 @@ func TestDeviceBadNetwork(t *testing.T) {
 			t.Errorf("waited %v, want %v", d.waited, want)
 		}
 	}
-	// Anything else that is wrong ends it at once.
+	// An OAuth error ends it, whatever the status is (RFC 8628 §3.5).
+	for _, status := range []int{400, 429, 500, 503} {
+		for _, code := range []string{"server_error", "temporarily_unavailable", "invalid_grant", "invalid_client", "never_heard_of"} {
+			d, _, p := newDeviceRun(t, sandbox.Options{Device: true}, sandbox.Faults{TokenStatus: status, TokenBody: `{"error":"` + code + `"}`})
+			if err := d.signIn(t, p); err == nil || !strings.Contains(err.Error(), code) || len(d.waited) != 1 {
+				t.Errorf("%d with %s: %v after %d polls", status, code, err, len(d.waited))
+			}
+		}
+	}
+	// So does anything else that is wrong.
 	d, _, p := newDeviceRun(t, sandbox.Options{Device: true}, sandbox.Faults{TokenBody: `{"access_token":`})
 	if err := d.signIn(t, p); err == nil || len(d.waited) != 1 {
 		t.Errorf("half an answer: %v after %d polls", err, len(d.waited))

@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -44,7 +45,8 @@ const (
 type ResponseError struct {
 	Endpoint    string // "discovery", "authorize", "device", "token", "userinfo", "keys" or "revoke"
 	Status      int    // HTTP status; 0 if the refusal came through the browser
-	Code        string // the error of RFC 6749 §5.2; foreign text, at most 64 bytes; may be empty
+	Code        string // the error of RFC 6749 §5.2, or of Clerk's own form; foreign text, at most 64 bytes; may be empty
+	OAuth       bool   // Code is the error of RFC 6749 §5.2
 	Description string // foreign text, at most 200 bytes; may be empty
 	// RetryAfter is how long to wait before the next request (RFC 9110 §10.2.3), at most 24 h; 0 if the issuer does not say.
 	RetryAfter time.Duration
@@ -275,16 +277,29 @@ func networkError(endpoint string, err error, secrets ...string) error {
 	return fmt.Errorf("%s endpoint: %w", endpoint, err)
 }
 
-// bodyRefusal parses an error of RFC 6749 §5.2 in body, if there is one.
+// bodyRefusal parses an error in body, if there is one: of RFC 6749 §5.2, or in Clerk's own form, {"errors":[{"code":...}]}.
 func bodyRefusal(endpoint string, status int, body []byte, secrets ...string) *ResponseError {
 	var answer struct {
 		Code        string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	if json.Unmarshal(body, &answer) != nil {
-		answer.Code, answer.Description = "", ""
+	if json.Unmarshal(body, &answer) == nil && answer.Code != "" {
+		return refusal(endpoint, status, answer.Code, answer.Description, secrets...)
 	}
-	return refusal(endpoint, status, answer.Code, answer.Description, secrets...)
+	var own struct {
+		Errors []struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+			Long    string `json:"long_message"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &own) != nil || len(own.Errors) == 0 {
+		return refusal(endpoint, status, "", "")
+	}
+	first := own.Errors[0]
+	refused := refusal(endpoint, status, first.Code, cmp.Or(first.Long, first.Message), secrets...)
+	refused.OAuth = false
+	return refused
 }
 
 // refusal returns a *ResponseError whose foreign texts are short and contain none of secrets.
@@ -296,7 +311,7 @@ func refusal(endpoint string, status int, code, description string, secrets ...s
 		code = strings.ReplaceAll(code, secret, "[secret]")
 		description = strings.ReplaceAll(description, secret, "[secret]")
 	}
-	return &ResponseError{Endpoint: endpoint, Status: status, Code: clip(code, 64), Description: clip(description, 200)}
+	return &ResponseError{Endpoint: endpoint, Status: status, Code: clip(code, 64), OAuth: code != "", Description: clip(description, 200)}
 }
 
 // clip returns at most n bytes of s.

@@ -401,6 +401,11 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		paused, last = true, CameToNothing(why.Error())
 	}
 	login := "clerk-credential-helper login " + p.Name
+	stuck, stuckRemedy := "", ""
+	if err := b.LastRefresh(ctx, p); refreshable && broker.CannotRefresh(err) {
+		err = &broker.RefreshError{Profile: p.Name, Err: err}
+		stuck, stuckRemedy = err.Error(), cmp.Or(Hint(err), login)
+	}
 	for _, row := range []struct {
 		holds          bool
 		state          State
@@ -412,6 +417,8 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},
 		{paused, Doubt, last + "; tools ask again after " + until.Local().Format(time.TimeOnly), login},
 		{s.SignedOut, Doubt, "you signed out; tools do not ask", login},
+		{stuck != "" && s.Live(p, now), Doubt, stuck + "; its token still lives", stuckRemedy},
+		{stuck != "", Failing, stuck, stuckRemedy},
 		{s.Given && !token, Doubt, "the token of login --with-token was refused by a server, and is gone", login + " --with-token, with a new one"},
 		{token && !refreshable && s.Expired(now), Doubt, "its token has expired, and cannot be refreshed", login},
 		{s.Given, Fine, cmp.Or(s.Account(), "a token") + " by login --with-token; it cannot be refreshed", ""},

@@ -30,6 +30,10 @@ func Hint(err error) string {
 		return "if you mean it: clerk-credential-helper logout first"
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
 		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
+	case errors.As(err, &renewal) && refusalRemedy(err) != "":
+		return refusalRemedy(err) + "; then: clerk-credential-helper login " + renewal.Profile
+	case errors.As(err, &failed) && refusalRemedy(err) != "":
+		return refusalRemedy(err) + "; then: clerk-credential-helper login " + failed.Profile
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
 	case errors.Is(err, broker.ErrNoMachineKey):
@@ -62,6 +66,31 @@ func Hint(err error) string {
 		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
 	case errors.Is(err, config.ErrNone):
 		return "run: clerk-credential-helper setup"
+	}
+	return ""
+}
+
+// refusalRemedy returns what must be changed before an issuer that refuses accepts a session again; empty if it is not known.
+func refusalRemedy(err error) string {
+	refusal := broker.Refusal(err)
+	if refusal == nil {
+		return ""
+	}
+	switch refusal.Code {
+	case "invalid_scope":
+		return "correct scopes in the profile, or allow the missing one to the OAuth application in Clerk's dashboard"
+	case "invalid_client":
+		return "correct client_id in the profile: the OAuth application must exist, and be public"
+	case "unauthorized_client":
+		return "correct client_id in the profile, or allow the OAuth application this grant in Clerk's dashboard"
+	case "unsupported_grant_type":
+		return "have the issuer's administrator allow refresh tokens (the scope offline_access)"
+	case "invalid_request", "invalid_target", "other":
+		return "clerk-credential-helper doctor compares the profile with the issuer"
+	case "host_invalid":
+		return "correct issuer in the profile: it is the Frontend API URL of your Clerk application"
+	case "server_error", "temporarily_unavailable":
+		return "try again later"
 	}
 	return ""
 }

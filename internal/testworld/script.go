@@ -240,6 +240,8 @@ func setFaults(ts *testscript.TestScript, neg bool, args []string) {
 				f.OmitRefreshToken = true
 			case "foreign-token-endpoint":
 				f.ForeignTokenEndpoint = "https://evil.example/oauth/token"
+			case "invalid-scope": // a scope was deleted in Clerk's dashboard
+				f.TokenStatus, f.TokenBody = http.StatusBadRequest, `{"error":"invalid_scope"}`
 			default:
 				ts.Fatalf("unknown fault %q", name)
 			}
