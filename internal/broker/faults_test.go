@@ -366,7 +366,7 @@ func faults() []fault {
 		{`no id_token with token = "id"`, expiredID, answers(func(f *sandbox.Faults) { f.OmitIDToken = true }), refreshing + "the refresh brought no ID token", keptRotated, nextRefresh},
 		{"another account in the refreshed token", expired, answers(func(f *sandbox.Faults) { f.OtherSubject = true }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
 		{"the key set is down at a refresh", expired, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), "", keptNew, nextStore},
-		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextPeace},
+		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextSignIn},
 		{"the token endpoint answers 500 at a sign-in", none, status(500, ""), `signing in to profile "acme": token endpoint: status 500`, keptNothing, nextPeace},
 		{"discovery answers 503", expired, answers(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 }), "", keptNew, nextStore},
 		{"discovery answers 503, and no metadata is kept", expired, func(r *ring) {

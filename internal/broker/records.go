@@ -52,7 +52,7 @@ type record struct {
 	// Until is the end of the cool-down, zero for none. Refusals counts refusals in a row.
 	Until    time.Time `json:"until,omitzero"`
 	Refusals int       `json:"refusals,omitempty"`
-	// Retry is when the issuer wants to be asked for a refresh again, zero if it named no time.
+	// Retry is when the issuer wants to be asked again, zero if it named no time.
 	Retry time.Time `json:"retry,omitzero"`
 	// CallerPID is the process for which the person was asked, see Caller.
 	CallerPID int `json:"command,omitempty"`
@@ -65,6 +65,13 @@ func ended(err error) record {
 		r.Status, r.Error = refusal.Status, refusal.Code
 	}
 	return r
+}
+
+// pauseFor sets Retry if the issuer has named a pause in err. A pause is limited to coolDownMost when the record is read.
+func (r *record) pauseFor(err error, now time.Time) {
+	if refused, ok := errors.AsType[*clerk.ResponseError](err); ok && refused.RetryAfter > 0 {
+		r.Retry = now.UTC().Add(refused.RetryAfter)
+	}
 }
 
 // codeOf returns the code for the error of a sign-in or a refresh.
@@ -205,10 +212,14 @@ func (r record) coolDown(now time.Time) (until time.Time, why error) {
 		return time.Time{}, nil
 	}
 	// A cool-down goes on after a page that was opened during it and abandoned.
-	if err := r.err(); err != nil {
+	switch err := r.err(); {
+	case err == nil:
+		return r.Until, errEarlier
+	case r.Retry.After(now):
+		return r.Until, fmt.Errorf("%w; %s", err, notBefore(r.Retry))
+	default:
 		return r.Until, err
 	}
-	return r.Until, errEarlier
 }
 
 // mayAskAgain reports whether the person may be asked in spite of a cool-down: at a terminal, by another process than the

@@ -314,12 +314,8 @@ func (r refresh) leaveRecord(ctx context.Context, err error) {
 	if err != nil {
 		now := r.b.Now().UTC()
 		end.Until = now.Add(aheadPause)
-		var refused *clerk.ResponseError
-		if errors.As(err, &refused) && refused.RetryAfter > 0 {
-			end.Retry = now.Add(refused.RetryAfter) // parseRecord limits it to an hour
-			if end.Retry.After(end.Until) {
-				end.Until = end.Retry
-			}
+		if end.pauseFor(err, now); end.Retry.After(end.Until) {
+			end.Until = end.Retry
 		}
 	}
 	r.writeRecord(context.WithoutCancel(ctx), "refresh", end)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
@@ -58,7 +57,7 @@ func (e *RefusalError) Lasting() bool {
 	case "", "server_error", "temporarily_unavailable":
 		return false
 	}
-	return e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests
+	return e.Status < 500 && e.Status != 429 // of a server's own error, and too many requests (RFC 6585 §4)
 }
 
 // Refusal returns the refusal in an error of this package or of internal/clerk, nil if there is none.

@@ -57,6 +57,7 @@ type signIn struct {
 	last   Session   // the previous session
 	before record    // how the previous sign-in ended; empty if this one is not on demand
 	asked  time.Time // when the person was asked
+	opened bool      // whether a page was opened, or could have been
 }
 
 // run holds the sign-in lock while the person is asked, so that a thousand tools open one page. On demand, a process that
@@ -100,9 +101,12 @@ func (in *signIn) run(ctx context.Context) (Session, error) {
 
 // failure is err as the error of a sign-in.
 func (in *signIn) failure(err error) error {
-	switch {
+	var named record
+	switch named.pauseFor(err, in.b.Now()); {
 	case errors.Is(err, context.Canceled):
 		err = ErrCancelled
+	case !named.Retry.IsZero():
+		err = fmt.Errorf("%w; %s", err, notBefore(named.Retry))
 	case codeOf(err) == network:
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
@@ -224,6 +228,7 @@ func (in *signIn) probe(ctx context.Context) error {
 
 // by has the person sign in by the attempt's current flow. The browser says "signed in" only after the session is written.
 func (in *signIn) by(ctx context.Context, attempt Attempt) (Session, error) {
+	in.opened = true
 	invitation := attempt.Invitation()
 	leave, err := clerk.InviteDuring(ctx, func(ctx context.Context) error {
 		return in.b.Person.Invite(ctx, in.p, invitation)
@@ -304,16 +309,15 @@ func (sl slot) revoke(ctx context.Context, refreshToken string) {
 }
 
 // leaveRecord records how the sign-in ended. A refusal, a timeout or an error of the issuer begins a cool-down, because each
-// further sign-in would open a page. After Ctrl-C, without a network, or if the keychain fails, the previous cool-down stays
+// further sign-in would open a page. So does an issuer that names a pause, even before a page was opened. After Ctrl-C, without a network, or if the keychain fails, the previous cool-down stays
 // as it was; only a success ends it.
 func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	ctx = context.WithoutCancel(ctx)
 	end := ended(err)
 	end.Refusals, end.Until, end.CallerPID = in.before.Refusals, in.before.Until, in.b.Caller.PID
-	var response *clerk.ResponseError
-	unopened := errors.As(err, &response) && response.Endpoint == "discovery"
+	_, response := errors.AsType[*clerk.ResponseError](err)
 	switch {
-	case unopened: // no page was opened
+	case response && !in.opened:
 	case end.Code == ok:
 		end.Refusals, end.Until = 0, time.Time{}
 		in.b.Records.Delete(ctx, in.name("refresh")) // it was about the previous session
@@ -321,6 +325,9 @@ func (in *signIn) leaveRecord(ctx context.Context, err error) {
 		pause := coolDownFirst << max(0, min(in.before.Refusals, 6))
 		end.Refusals++
 		end.Until = in.b.Now().UTC().Add(min(pause, coolDownMost))
+	}
+	if end.pauseFor(err, in.b.Now()); end.Retry.After(end.Until) {
+		end.Until = end.Retry
 	}
 	in.writeRecord(ctx, "signin", end)
 }

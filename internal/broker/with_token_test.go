@@ -188,6 +188,31 @@ func TestLoginWithTokenUnlocks(t *testing.T) {
 	}
 }
 
+// TestSignInRetryAfter: an issuer that names a pause is left alone until its end, whether a page was opened or not.
+func TestSignInRetryAfter(t *testing.T) {
+	for _, opened := range []bool{true, false} {
+		b := newBench(t)
+		busy := &clerk.ResponseError{Endpoint: "keys", Status: 429, RetryAfter: 3 * time.Minute}
+		calls := []string{"sign in", "sign in"}
+		if opened {
+			b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, busy }
+		} else {
+			b.issuer.flows = map[clerk.Flow]error{clerk.Browser: busy}
+		}
+		want := "it accepts no other request before " + start.Add(3*time.Minute).Local().Format(time.TimeOnly)
+		for _, at := range []time.Duration{0, time.Second, 3*time.Minute - time.Second} {
+			b.now = start.Add(at)
+			if reply := b.get("git.acme.dev"); reply.Err == nil || !strings.Contains(reply.Err.Error(), want) {
+				t.Errorf("opened: %v: after %v: %v", opened, at, reply.Err)
+			}
+		}
+		b.wantCalls("sign in")
+		b.now = start.Add(3 * time.Minute)
+		b.get("git.acme.dev")
+		b.wantCalls(calls...)
+	}
+}
+
 // TestRetryAfter: a pause that the issuer names is respected, for an hour at most, and a sign-in ends it.
 func TestRetryAfter(t *testing.T) {
 	for _, row := range []struct {

@@ -55,7 +55,8 @@ type Attempt struct {
 	client  *Client
 	profile *config.Profile
 	issuer  *metadata // fetched once, for all flows
-	rest    []Flow    // what Next may begin
+	keys    *keySet
+	rest    []Flow // what Next may begin
 
 	invitation Invitation
 	limit      time.Duration      // how long the user has
@@ -80,11 +81,24 @@ func (c *Client) Begin(ctx context.Context, p *config.Profile, flows ...Flow) (*
 	if len(flows) == 0 {
 		flows = []Flow{Browser}
 	}
-	issuer, err := c.describe(ctx, p)
+	var issuer *metadata
+	err := c.patiently(ctx, briefPatience, busy, func() (err error) {
+		issuer, err = c.describe(ctx, p)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	a := &Attempt{client: c, profile: p, issuer: issuer, rest: flows}
+	// What could not work after the user has signed in is found before the user is asked.
+	if err := issuer.checkSignIn(p); err != nil {
+		return nil, err
+	}
+	a := &Attempt{client: c, profile: p, issuer: issuer, keys: &keySet{client: c, issuer: issuer}, rest: flows}
+	if signed(p) {
+		if err := a.keys.fetch(ctx, briefPatience, busy); err != nil {
+			return nil, err
+		}
+	}
 	if err := a.Next(ctx); err != nil {
 		a.Close()
 		return nil, err
@@ -211,7 +225,10 @@ func (a *Attempt) beginPage(ctx context.Context) error {
 	if p.LegacyPage != "" {
 		return a.beginToken(ctx, page)
 	}
-	code := &codeExchange{returned: page, verifier: random(), nonce: random()}
+	code := &codeExchange{returned: page, verifier: random()}
+	if slices.Contains(p.Scopes, "openid") { // without it there is no ID token, and an issuer may refuse a nonce
+		code.nonce = random()
+	}
 	a.exchange = code
 	a.invitation.AuthorizeURL = code.authorizeURL()
 	a.invitation.StartURL, err = a.listener.Begin(page.state, a.invitation.AuthorizeURL)
@@ -244,7 +261,10 @@ func (e *codeExchange) oauthConfig() *oauth2.Config {
 }
 
 func (e *codeExchange) authorizeURL() string {
-	options := append(e.client.accountOptions(e.issuer), oauth2.S256ChallengeOption(e.verifier), oidc.Nonce(e.nonce))
+	options := append(e.client.accountOptions(e.issuer), oauth2.S256ChallengeOption(e.verifier))
+	if e.nonce != "" {
+		options = append(options, oidc.Nonce(e.nonce))
+	}
 	if name := machineName(e.client.Hostname); e.profile.Companion && name != "" {
 		options = append(options, oauth2.SetAuthURLParam("machine_name", name))
 	}
@@ -283,9 +303,16 @@ func (e *codeExchange) redeem(ctx context.Context) (Tokens, error) {
 	longer, cancel := outlive(ctx, answerGrace)
 	defer cancel()
 	longer = context.WithValue(forToken(longer), oauth2.HTTPClient, client)
-	answer, err := e.oauthConfig().Exchange(longer, callback.Code, oauth2.VerifierOption(e.verifier))
-	if err != nil {
-		return Tokens{}, tokenError(err, callback.Code, e.state, e.verifier, e.nonce)
+	var answer *oauth2.Token
+	exchange := func() (err error) {
+		answer, err = e.oauthConfig().Exchange(longer, callback.Code, oauth2.VerifierOption(e.verifier))
+		if err != nil {
+			err = tokenError(err, callback.Code, e.state, e.verifier, e.nonce)
+		}
+		return err
+	}
+	if err := e.client.patiently(ctx, patience, pauseNamed, exchange); err != nil {
+		return Tokens{}, err
 	}
 	return e.accept(ctx, answer, e.nonce)
 }
@@ -294,7 +321,7 @@ func (e *codeExchange) redeem(ctx context.Context) (Tokens, error) {
 func (a *Attempt) accept(ctx context.Context, answer *oauth2.Token, nonce string) (Tokens, error) {
 	tokens, err := Tokens{}, context.Cause(ctx)
 	if err == nil {
-		tokens, err = a.client.verify(ctx, a.profile, a.issuer, answer, nonce)
+		tokens, err = a.client.verify(ctx, a.profile, a.issuer, a.keys, answer, nonce)
 	}
 	if err != nil {
 		return Tokens{RefreshToken: answer.RefreshToken}, err

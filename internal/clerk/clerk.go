@@ -53,6 +53,9 @@ var (
 const (
 	// personTime is how long the user has for a sign-in if Client.Timeout is 0.
 	personTime = 5 * time.Minute
+	// patience is how long a request that changes nothing is tried again when the user has signed in, and briefPatience before.
+	patience      = 30 * time.Second
+	briefPatience = 3 * time.Second
 	// answerGrace is how long the answer to a code is waited for after Ctrl-C.
 	answerGrace = 5 * time.Second
 	// registeredRedirect is the redirect URI that an application must have: Clerk ignores the port of a loopback
@@ -74,7 +77,7 @@ type Client struct {
 	// others must ignore it, RFC 6749 §3.1). With it the issuer is also asked for a new sign-in (prompt=login), because a
 	// browser that is signed in to another account would not ask.
 	Account string
-	Sleep   func(context.Context, time.Duration) error // between two polls of Device; nil means a real one
+	Sleep   func(context.Context, time.Duration) error // between two requests; nil means a real one
 	Backend string                                     // Clerk's Backend API, for Mint; empty means https://api.clerk.com
 	// Documents keeps the metadata of issuers for other processes, so that Refresh and Revoke work while an issuer does not
 	// return it. Nothing in it is secret. If nil, nothing is kept.
@@ -134,7 +137,7 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 	answer, err := source.Token()
 	if err != nil {
 		err = tokenError(err, old.RefreshToken)
-		c.forgetMoved(ctx, p, err)
+		shelf{c, p}.forgetMoved(ctx, err)
 		// Clerk answers invalid_grant with 400 or 401: the code counts, not the status alone.
 		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.OAuth && refused.Code == "invalid_grant" &&
 			(refused.Status == 400 || refused.Status == 401) {
@@ -159,7 +162,13 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 		return err
 	}
 	if issuer.Companion != nil && !issuer.Companion.Store {
-		return ErrNoStore
+		// It may have one since its metadata was kept.
+		if issuer, err = c.discover(ctx, p); err != nil {
+			return err
+		}
+		if !issuer.Companion.Store {
+			return ErrNoStore
+		}
 	}
 	endpoint := issuer.Revocation
 	if endpoint == "" {
@@ -175,7 +184,7 @@ func (c *Client) Revoke(ctx context.Context, p *config.Profile, refreshToken str
 		return fmt.Errorf("revoke: %w", err)
 	}
 	_, err = c.fetch("revoke", req, refreshToken)
-	c.forgetMoved(ctx, p, err)
+	shelf{c, p}.forgetMoved(ctx, err)
 	return err
 }
 

@@ -36,6 +36,7 @@ func newRun(t *testing.T) *run {
 		UserAgent: "clerk-credential-helper/test",
 		Hostname:  "thinkpad",
 		Timeout:   30 * time.Second,
+		Sleep:     func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 		Trace: func(format string, args ...any) {
 			r.say(fmt.Sprintf(format, args...))
 		},

@@ -56,11 +56,7 @@ func machineName(name string) string {
 }
 
 // verifySession checks the answer of a companion page: a session token of Clerk, not an access token of OAuth.
-func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token) (Tokens, error) {
-	keys, err := c.keys(ctx, issuer)
-	if err != nil {
-		return Tokens{}, err
-	}
+func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *metadata, keys oidc.KeySet, answer *oauth2.Token) (Tokens, error) {
 	tokens, err := c.sessionToken(ctx, issuer, keys, answer.AccessToken, originOf(p.Issuer))
 	if err != nil {
 		return Tokens{}, fmt.Errorf("session token: %w", err)
@@ -120,14 +116,10 @@ type tokenExchange struct {
 	keys oidc.KeySet
 }
 
-// beginToken begins the flow of a page of the original kind. It fetches the keys first, so that the listener can tell the
-// page's token from what others send to its port.
-func (a *Attempt) beginToken(ctx context.Context, page returned) error {
-	keys, err := a.client.keys(ctx, a.issuer)
-	if err != nil {
-		return err
-	}
-	e := &tokenExchange{page, keys}
+// beginToken begins the flow of a page of the original kind. The keys are there already, so that the listener can tell the
+// page's token from what others send to its port, which makes no request.
+func (a *Attempt) beginToken(ctx context.Context, page returned) (err error) {
+	e := &tokenExchange{page, a.keys.keys}
 	a.exchange = e
 	a.invitation.AuthorizeURL = legacyURL(a.profile, a.invitation.RedirectURI, page.state)
 	a.invitation.StartURL, err = a.listener.BeginToken(page.state, a.invitation.AuthorizeURL, func(token string) bool {

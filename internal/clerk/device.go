@@ -52,7 +52,11 @@ func (e *deviceExchange) redeem(ctx context.Context) (Tokens, error) {
 
 // beginDevice begins the device grant.
 func (a *Attempt) beginDevice(ctx context.Context) error {
-	code, err := a.client.deviceCode(ctx, a.profile, a.issuer)
+	var code deviceCode
+	err := a.client.patiently(ctx, briefPatience, busy, func() (err error) {
+		code, err = a.client.deviceCode(ctx, a.profile, a.issuer)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+
 	"clerk-credential-helper/internal/config"
 )
 
@@ -28,6 +30,10 @@ type metadata struct {
 	Keys             string   `json:"jwks_uri"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	Prompts          []string `json:"prompt_values_supported"`
+	// Algorithms are those of the signatures of ID tokens.
+	Algorithms []string `json:"id_token_signing_alg_values_supported"`
+	// Pushed is set if the issuer takes no authorization request that was not pushed before (RFC 9126 §5).
+	Pushed bool `json:"require_pushed_authorization_requests"`
 	// NamesItself is set if every authorization response has an iss parameter (RFC 9207 §3).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
 	// Companion is nil for an issuer that is not a companion page.
@@ -56,52 +62,58 @@ func keptName(p *config.Profile) string {
 	return "issuer-" + hex.EncodeToString(sum[:16])
 }
 
-// kept returns the metadata that was kept last, checked like that of an answer, and its age. ok is false if there is none.
-func (c *Client) kept(ctx context.Context, p *config.Profile) (found *metadata, age time.Duration, ok bool) {
-	if c.Documents == nil {
+// shelf is where the metadata of p's issuer is kept.
+type shelf struct {
+	*Client
+	p *config.Profile
+}
+
+// read returns the metadata that was kept last, checked like that of an answer, and its age. ok is false if there is none.
+func (s shelf) read(ctx context.Context) (found *metadata, age time.Duration, ok bool) {
+	if s.Documents == nil {
 		return nil, 0, false
 	}
-	text, err := c.Documents.Get(ctx, keptName(p))
+	text, err := s.Documents.Get(ctx, keptName(s.p))
 	if err != nil || len(text) > maxBody {
 		return nil, 0, false
 	}
 	var k keptMetadata
-	if json.Unmarshal([]byte(text), &k) != nil || k.Metadata.check(p) != nil {
+	if json.Unmarshal([]byte(text), &k) != nil || k.Metadata.check(s.p) != nil {
 		return nil, 0, false
 	}
-	return &k.Metadata, c.now().Sub(k.At), true
+	return &k.Metadata, s.now().Sub(k.At), true
 }
 
-// keep keeps checked metadata for other processes. An error is only traced.
-func (c *Client) keep(ctx context.Context, p *config.Profile, found *metadata) {
-	if c.Documents == nil {
+// write keeps checked metadata for other processes. An error is only traced.
+func (s shelf) write(ctx context.Context, found *metadata) {
+	if s.Documents == nil {
 		return
 	}
-	text, err := json.Marshal(keptMetadata{c.now().UTC(), *found})
+	text, err := json.Marshal(keptMetadata{s.now().UTC(), *found})
 	if err == nil {
-		err = c.Documents.Set(ctx, keptName(p), string(text))
+		err = s.Documents.Set(ctx, keptName(s.p), string(text))
 	}
 	if err != nil {
-		c.tracef("the issuer's metadata was not kept: %v", err)
+		s.tracef("the issuer's metadata was not kept: %v", err)
 	}
 }
 
 // forgetMoved forgets the kept metadata if err is the answer of an endpoint that does not exist, so that the next request
 // looks for it.
-func (c *Client) forgetMoved(ctx context.Context, p *config.Profile, err error) {
+func (s shelf) forgetMoved(ctx context.Context, err error) {
 	refused, ok := errors.AsType[*ResponseError](err)
-	if !ok || c.Documents == nil || !slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone}, refused.Status) {
+	if !ok || s.Documents == nil || !slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone}, refused.Status) {
 		return
 	}
-	if err := c.Documents.Delete(ctx, keptName(p)); err != nil {
-		c.tracef("the issuer's metadata is still kept: %v", err)
+	if err := s.Documents.Delete(ctx, keptName(s.p)); err != nil {
+		s.tracef("the issuer's metadata is still kept: %v", err)
 	}
 }
 
 // endpoints returns metadata for a refresh or a revocation. The kept metadata is good for metadataLife, and after that for as
 // long as the issuer returns none.
 func (c *Client) endpoints(ctx context.Context, p *config.Profile) (*metadata, error) {
-	kept, age, ok := c.kept(ctx, p)
+	kept, age, ok := shelf{c, p}.read(ctx)
 	switch {
 	case !ok:
 		return c.discover(ctx, p)
@@ -144,14 +156,33 @@ func (c *Client) ProbeIssuer(ctx context.Context, p *config.Profile) (keys int, 
 			return 0, err
 		}
 	}
-	set, err := c.keys(ctx, issuer)
-	if err == nil && len(set.PublicKeys) == 0 {
-		err = errors.New("the set is empty")
+	if err := issuer.checkSignIn(p); err != nil {
+		return 0, err
 	}
+	set, err := c.keys(ctx, issuer)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoKeys, err)
 	}
 	return len(set.PublicKeys), nil
+}
+
+// checkSignIn refuses an issuer whose tokens could not be verified after the user has signed in to p.
+func (m *metadata) checkSignIn(p *config.Profile) error {
+	switch {
+	case m.Pushed:
+		return errors.New("the issuer accepts only pushed authorization requests, which are not supported")
+	case !signed(p):
+	case m.Keys == "":
+		return errors.New("discovery: there is no jwks_uri")
+	case m.Algorithms != nil && !slices.Contains(m.Algorithms, oidc.RS256):
+		return fmt.Errorf("the issuer signs ID tokens with %s, and only RS256 is supported", clip(strings.Join(m.Algorithms, ", "), 200))
+	}
+	return nil
+}
+
+// signed reports whether a sign-in to p brings a token whose signature is verified.
+func signed(p *config.Profile) bool {
+	return p.Companion || p.LegacyPage != "" || slices.Contains(p.Scopes, "openid")
 }
 
 // checkChallenge refuses an issuer without PKCE (RFC 7636): anyone who sees a code could redeem it.
@@ -177,7 +208,7 @@ func (c *Client) accept(ctx context.Context, p *config.Profile, found *metadata)
 	if err := found.check(p); err != nil {
 		return nil, err
 	}
-	c.keep(ctx, p, found)
+	shelf{c, p}.write(ctx, found)
 	return found, nil
 }
 

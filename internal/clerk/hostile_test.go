@@ -211,6 +211,7 @@ func TestVerify(t *testing.T) {
 		change  func(*issuer)
 		profile func(*config.Profile)
 		want    string // a part of the error; empty for success
+		early   bool   // it is found before the user is asked
 	}{
 		{reason: "nothing is changed", change: func(*issuer) {}},
 		{reason: "application/at+jwt is the long form", change: func(i *issuer) { i.kind = "application/at+jwt" }},
@@ -255,13 +256,13 @@ func TestVerify(t *testing.T) {
 				return s
 			}
 		}, want: "verify"},
-		{reason: "no keys", change: func(i *issuer) { i.keys = []byte(`{"keys":[]}`) }, want: "verify"},
+		{reason: "no keys", change: func(i *issuer) { i.keys = []byte(`{"keys":[]}`) }, want: "the set is empty", early: true},
 		{reason: "the key is for encryption", change: func(i *issuer) {
 			set, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), Use: "enc"}}})
 			i.keys = set
-		}, want: "verify"},
-		{reason: "the keys are HTML", change: func(i *issuer) { i.keys = []byte(`<html>`) }, want: "keys endpoint: the answer is not the JSON"},
-		{reason: "the keys have no end", change: func(i *issuer) { i.keys = bytes.Repeat([]byte{' '}, 10<<20) }, want: "larger than 1 MiB"},
+		}, want: "none of the 1 keys is for RS256", early: true},
+		{reason: "the keys are HTML", change: func(i *issuer) { i.keys = []byte(`<html>`) }, want: "keys endpoint: the answer is not the JSON", early: true},
+		{reason: "the keys have no end", change: func(i *issuer) { i.keys = bytes.Repeat([]byte{' '}, 10<<20) }, want: "larger than 1 MiB", early: true},
 
 		{reason: "ID token: type of an access token", change: func(i *issuer) { i.idType = "at+jwt" }, want: `ID token: its type "at+jwt"`},
 		{reason: "access token: type JWT", change: func(i *issuer) { i.kind = "JWT" }, want: `access token: its type "JWT"`},
@@ -428,7 +429,7 @@ func TestVerify(t *testing.T) {
 			if i.revoked != i.given {
 				t.Errorf("revoked %q, not %q", i.revoked, i.given)
 			}
-			if len(r.kept) != 0 || !strings.Contains(r.page, "Not signed in") {
+			if len(r.kept) != 0 || !test.early && !strings.Contains(r.page, "Not signed in") || test.early && r.page != "" {
 				t.Errorf("kept %+v, page:\n%s", r.kept, r.page)
 			}
 		})

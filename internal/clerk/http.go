@@ -252,6 +252,46 @@ func tokenError(err error, secrets ...string) error {
 	return errors.New("token endpoint: the answer holds no token")
 }
 
+// busy reports whether err is the answer of an issuer that may answer the same request otherwise in a moment.
+func busy(err error) bool {
+	refused, ok := errors.AsType[*ResponseError](err)
+	return ok && (refused.Status == http.StatusTooManyRequests || refused.Status >= http.StatusInternalServerError)
+}
+
+// busyOrLost is busy, or an error of the network.
+func busyOrLost(err error) bool {
+	_, lost := errors.AsType[*url.Error](err)
+	return lost || busy(err)
+}
+
+// pauseNamed reports whether the issuer has put a request off until later: it has not used what was sent.
+func pauseNamed(err error) bool {
+	refused, ok := errors.AsType[*ResponseError](err)
+	return ok && refused.RetryAfter > 0 && (refused.Status == http.StatusTooManyRequests || refused.Status == http.StatusServiceUnavailable)
+}
+
+// patiently calls ask until its error is nil or again reports false for it. The pauses are 1 s, 2 s and so on, or what the issuer
+// names (Retry-After), and most altogether.
+func (c *Client) patiently(ctx context.Context, most time.Duration, again func(error) bool, ask func() error) error {
+	for pause := time.Second; ; pause *= 2 {
+		err := ask()
+		if err == nil || !again(err) {
+			return err
+		}
+		wait := pause
+		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.RetryAfter > 0 {
+			wait = refused.RetryAfter
+		}
+		if most -= wait; most < 0 {
+			return err
+		}
+		c.tracef("again in %v: %v", wait, err)
+		if c.sleep(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
 // retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	const most = 24 * time.Hour

@@ -1,6 +1,7 @@
 package clerk
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -45,12 +46,12 @@ type claims struct {
 // verify checks the answer to a code and returns its tokens. It verifies signature, issuer, audience, nonce and times of an
 // ID token, and signature, issuer, client, subject and times of an access token that is a JWT. It asks the userinfo endpoint
 // about an opaque one.
-func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata, answer *oauth2.Token, nonce string) (Tokens, error) {
+func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata, keys oidc.KeySet, answer *oauth2.Token, nonce string) (Tokens, error) {
 	if err := checkAnswer(answer); err != nil {
 		return Tokens{}, err
 	}
 	if p.Companion {
-		return c.verifySession(ctx, p, issuer, answer)
+		return c.verifySession(ctx, p, issuer, keys, answer)
 	}
 	received := c.now()
 	tokens := Tokens{
@@ -64,13 +65,6 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 		return Tokens{}, errors.New("the answer holds no ID token")
 	}
 
-	var keys *oidc.StaticKeySet
-	if idToken != "" || tokens.Kind == kindJWT {
-		var err error
-		if keys, err = c.keys(ctx, issuer); err != nil {
-			return Tokens{}, err
-		}
-	}
 	var id, access claims
 	if idToken != "" {
 		var err error
@@ -91,7 +85,15 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	}
 
 	if tokens.Kind == kindOpaque || (tokens.Email == "" && slices.Contains(p.Scopes, "email")) {
-		subject, email, err := c.userinfo(ctx, issuer, tokens.AccessToken)
+		var subject, email string
+		most := patience
+		if tokens.Kind != kindOpaque {
+			most = 0 // only the e-mail address is missing
+		}
+		err := c.patiently(ctx, most, busyOrLost, func() (err error) {
+			subject, email, err = c.userinfo(ctx, issuer, tokens.AccessToken)
+			return err
+		})
 		switch {
 		case err != nil && tokens.Kind == kindOpaque:
 			return Tokens{}, fmt.Errorf("access token: %w", err)
@@ -254,8 +256,41 @@ func read(raw string) (claims, error) {
 	return got, nil
 }
 
-// keys fetches the issuer's public keys (RFC 7517 §5). They are fetched after the tokens and not kept, so a key that is not
-// among them is not the issuer's.
+// keySet is the issuer's keys. They are fetched before the user is asked, and once more if a signature is by none of them: the
+// issuer may have changed its keys while the user signed in.
+type keySet struct {
+	client *Client
+	issuer *metadata
+	keys   *oidc.StaticKeySet // nil before they are fetched
+	again  bool
+}
+
+// VerifySignature implements oidc.KeySet.
+func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	var refused error
+	if k.keys != nil {
+		payload, err := k.keys.VerifySignature(ctx, token)
+		if err == nil || k.again {
+			return payload, err
+		}
+		refused = err
+	}
+	k.again = true
+	if err := k.fetch(ctx, patience, busyOrLost); err != nil {
+		return nil, cmp.Or(refused, err)
+	}
+	return k.keys.VerifySignature(ctx, token)
+}
+
+func (k *keySet) fetch(ctx context.Context, most time.Duration, again func(error) bool) error {
+	return k.client.patiently(ctx, most, again, func() (err error) {
+		k.keys, err = k.client.keys(ctx, k.issuer)
+		return err
+	})
+}
+
+// keys fetches the issuer's public keys (RFC 7517 §5), of which there is at least one. They are not kept for other sign-ins, so a
+// key that is not among them is not the issuer's.
 func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet, error) {
 	if issuer.Keys == "" {
 		return nil, errors.New("discovery: there is no jwks_uri")
@@ -280,6 +315,12 @@ func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet
 		if key.Algorithm == "" || key.Algorithm == oidc.RS256 {
 			set.PublicKeys = append(set.PublicKeys, key.Key)
 		}
+	}
+	switch {
+	case len(answer.Keys) == 0:
+		return nil, errors.New("keys endpoint: the set is empty")
+	case len(set.PublicKeys) == 0:
+		return nil, fmt.Errorf("keys endpoint: none of the %d keys is for RS256", len(answer.Keys))
 	}
 	return set, nil
 }

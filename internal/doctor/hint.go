@@ -55,7 +55,7 @@ func Hint(err error) string {
 	case errors.Is(err, clerk.ErrTaken):
 		return "try again; clerk-credential-helper login --no-browser starts no browser with a link that others could read"
 	case errors.Is(err, clerk.ErrRedirect):
-		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application"
+		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application, or correct client_id"
 	case errors.Is(err, broker.ErrUnreachable):
 		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
 	case errors.As(err, &failed):
