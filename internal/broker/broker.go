@@ -72,9 +72,14 @@ type NeedsSignInError struct {
 	Profile string
 	// Reason is why the person may not be asked.
 	Reason error
+	// Over is why no refresh of the session helps; nil if there is none, or if that is not known.
+	Over error
 }
 
 func (e *NeedsSignInError) Error() string {
+	if e.Over != nil {
+		return fmt.Sprintf("profile %q needs a sign-in (%v), which is not allowed here: %v", e.Profile, e.Over, e.Reason)
+	}
 	return fmt.Sprintf("profile %q needs a sign-in, which is not allowed here: %v", e.Profile, e.Reason)
 }
 

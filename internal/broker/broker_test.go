@@ -1380,6 +1380,57 @@ func TestUnneededGrants(t *testing.T) {
 	b.wantCalls("sign in", "revoke rotated meanwhile")
 }
 
+// TestNoIDToken: a refresh that brings no ID token is not repeated. The ID token is used to its end, and then a sign-in is needed.
+func TestNoIDToken(t *testing.T) {
+	for name, brings := range map[string]func(*bench, clerk.Tokens) (clerk.Tokens, error){
+		"the old one": func(b *bench, old clerk.Tokens) (clerk.Tokens, error) {
+			fresh := b.tokens("refreshed")
+			fresh.IDToken, fresh.ExpiresAt = old.IDToken, old.ExpiresAt
+			return fresh, nil
+		},
+		"none": func(b *bench, old clerk.Tokens) (clerk.Tokens, error) {
+			return clerk.Tokens{RefreshToken: "refreshed-refresh"}, clerk.ErrNoIDToken
+		},
+	} {
+		b := newBench(t)
+		b.acme.Token = "id"
+		b.person.may = func(*config.Profile) error { return platform.ErrNoBrowser }
+		b.have(13*time.Hour, func(s *broker.Session) { s.IDToken = "kept-id" })
+		b.issuer.refresh = func(old clerk.Tokens) (clerk.Tokens, error) { return brings(b, old) }
+		for _, later := range []time.Duration{0, time.Minute, time.Hour, 10 * time.Hour} {
+			b.now = start.Add(later)
+			if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-id" {
+				t.Errorf("%s, %v later: got %+v", name, later, reply)
+			}
+		}
+		b.wantCalls("refresh kept-refresh")
+		if s := b.kept(); s.RefreshToken != "refreshed-refresh" {
+			t.Errorf("%s: kept %+v", name, s)
+		}
+		for _, later := range []time.Duration{12 * time.Hour, 13 * time.Hour} {
+			b.now = start.Add(later)
+			var needs *broker.NeedsSignInError
+			if reply := b.get("git.acme.dev"); !errors.As(reply.Err, &needs) || !errors.Is(needs.Over, clerk.ErrNoIDToken) {
+				t.Errorf("%s, %v later: got %+v", name, later, reply)
+			}
+		}
+		b.wantCalls("refresh kept-refresh")
+		b.person.may = nil
+		b.issuer.signIn = func() (clerk.Tokens, error) {
+			tokens := b.tokens("signed-in")
+			tokens.IDToken = "new-id"
+			return tokens, nil
+		}
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != "new-id" {
+			t.Errorf("%s: got %+v", name, reply)
+		}
+		b.wantCalls("refresh kept-refresh", "sign in", "revoke refreshed-refresh")
+		b.now = b.now.Add(13 * time.Hour) // past half of the new one's life it is tried again
+		b.get("git.acme.dev")
+		b.wantCalls("refresh kept-refresh", "sign in", "revoke refreshed-refresh", "refresh signed-in-refresh")
+	}
+}
+
 // noSessionLock are locks of which the session's cannot be taken.
 type noSessionLock struct{ broker.Locker }
 

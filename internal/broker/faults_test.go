@@ -363,7 +363,7 @@ func faults() []fault {
 		{"token_type mac", expired, answers(func(f *sandbox.Faults) { f.TokenType = "mac" }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
 		{"no refresh_token", expired, answers(func(f *sandbox.Faults) { f.OmitRefreshToken = true }), "", keptToken, nextStore},
 		{"no expires_in", expired, answers(func(f *sandbox.Faults) { f.OmitExpiresIn = true }), "", keptNew, nextStore},
-		{`no id_token with token = "id"`, expiredID, answers(func(f *sandbox.Faults) { f.OmitIDToken = true }), refreshing + "the refresh brought no ID token", keptRotated, nextRefresh},
+		{`no id_token with token = "id"`, expiredID, answers(func(f *sandbox.Faults) { f.OmitIDToken = true }), `profile "acme" needs a sign-in (the refresh brought no ID token), which is not allowed here: no terminal`, keptRotated, nextSignIn},
 		{"another account in the refreshed token", expired, answers(func(f *sandbox.Faults) { f.OtherSubject = true }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
 		{"the key set is down at a refresh", expired, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), "", keptNew, nextStore},
 		{"the key set is down at a sign-in", none, answers(func(f *sandbox.Faults) { f.JWKSDown = true }), `signing in to profile "acme": keys endpoint: status 503`, keptNothing, nextSignIn},
@@ -464,8 +464,12 @@ func TestFaults(t *testing.T) {
 				grants--
 			}
 			run := func() {
-				over := r.during(f)
+				over, asked := r.during(f), r.Person
+				if f.session == expiredID {
+					r.Person = broker.NoPerson{Reason: errors.New("no terminal")}
+				}
 				reply := r.get()
+				r.Person = asked
 				got.hears = ""
 				if reply.Result != protocol.Found {
 					got.hears = reply.Err.Error()

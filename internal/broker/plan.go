@@ -46,6 +46,7 @@ type Plan struct {
 
 	began time.Time  // of the call
 	how   Permission // of NextAsk
+	over  error      // why the session can only be replaced by a sign-in, nil if it is not known
 }
 
 // Quick reports whether Execute needs no network, no person and no lock.
@@ -101,10 +102,13 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 	switch {
 	case s.good(p, now) && !s.pastHalf(now), s.Live(p, now) && s.RefreshToken == "":
 		plan.Next = NextAnswer
+	case s.RefreshToken != "" && !s.Live(p, now) && b.slot(p).noIDToken(ctx):
+		plan.over = clerk.ErrNoIDToken
+		return false
 	case s.RefreshToken != "":
 		b.needRefresh(ctx, plan, now)
 	case s.SignedOut:
-		*plan = plan.nothing(&NeedsSignInError{p.Name, ErrSignedOut})
+		*plan = plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: ErrSignedOut})
 	default:
 		return false
 	}
@@ -115,11 +119,11 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 	p := plan.Profile
 	if p.LegacyPage != "" {
-		return plan.nothing(&NeedsSignInError{p.Name, ErrLegacyPage})
+		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: ErrLegacyPage})
 	}
 	how, err := b.Person.MayAsk(p)
 	if err != nil {
-		return plan.nothing(&NeedsSignInError{p.Name, err})
+		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: err, Over: plan.over})
 	}
 	before := b.slot(p).readRecord(ctx, "signin")
 	// A user who retries at a terminal overrides the cool-down.
@@ -169,6 +173,9 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		s, err := refresh{b.slot(p), plan.Session, plan.began}.run(ctx)
 		switch {
 		case isOver(err):
+			if errors.Is(err, clerk.ErrNoIDToken) {
+				plan.over = clerk.ErrNoIDToken
+			}
 			return b.Execute(ctx, b.planSignIn(ctx, plan)) // which is never another refresh
 		case errors.Is(err, platform.ErrLocked):
 			return b.Execute(ctx, b.planWithout(ctx, plan, err))
@@ -183,7 +190,7 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 
 // isOver reports whether an error of a refresh means that only a sign-in helps.
 func isOver(err error) bool {
-	return errors.Is(err, errNoSession) || errors.Is(err, clerk.ErrGrantEnded)
+	return errors.Is(err, errNoSession) || errors.Is(err, clerk.ErrGrantEnded) || errors.Is(err, clerk.ErrNoIDToken)
 }
 
 // Token returns a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The

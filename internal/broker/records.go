@@ -166,6 +166,11 @@ func (sl slot) readRecord(ctx context.Context, kind string) record {
 	return r
 }
 
+// noIDToken reports whether the last refresh brought no ID token, though tools get the ID token: only a sign-in brings one.
+func (sl slot) noIDToken(ctx context.Context) bool {
+	return sl.p.Token == "id" && sl.readRecord(ctx, "refresh").Code == noIDToken
+}
+
 // parseRecord parses a record; ok is false for one that can be ignored.
 func parseRecord(text string, now time.Time) (r record, ok bool) {
 	if json.Unmarshal([]byte(text), &r) != nil || r.At.After(now) || now.Sub(r.At) > refusalsKept {

@@ -57,7 +57,7 @@ func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
 	last := b.slot(p).readRecord(ctx, "refresh")
 	plan.Next, plan.Why = NextRefresh, last.err()
 	if plan.Session.Live(p, now) {
-		if last.Until.After(now) {
+		if last.Until.After(now) || last.Code == noIDToken {
 			plan.Next, plan.Until = NextAnswer, last.Until
 		}
 	} else if until, err := last.wantsPause(now); err != nil {
@@ -119,7 +119,7 @@ func (r refresh) ahead(ctx context.Context) Session {
 		return r.session
 	}
 	defer release()
-	if r.readRecord(ctx, "refresh").Until.After(r.began) { // a refresh has failed since the plan was made
+	if last := r.readRecord(ctx, "refresh"); last.Until.After(r.began) || last.Code == noIDToken { // since the plan was made
 		return r.session
 	}
 	limited, cancel := context.WithTimeout(ctx, aheadLimit)
@@ -154,7 +154,7 @@ func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, erro
 		return Session{}, errNoSession
 	}
 	last := r.readRecord(ctx, "refresh")
-	if last.err() != nil && last.At.After(r.began) {
+	if last.Code == noIDToken || last.err() != nil && last.At.After(r.began) {
 		return Session{}, r.failure(last.err())
 	}
 	if _, err := last.wantsPause(r.began); err != nil {
@@ -254,6 +254,12 @@ func (r refresh) askForTokens(ctx context.Context) error {
 		t, err = issuer.Refresh(ctx, r.p, r.session.tokens())
 	}
 	switch {
+	case err == nil && r.p.Token == "id" && t.IDToken == r.session.IDToken:
+		// The old one still lives, and nothing was gained: each further refresh would only rotate the refresh token.
+		r.trace("the refresh brought no ID token")
+		s := r.session
+		s.AccessToken, s.Kind, s.RefreshToken = t.AccessToken, t.Kind, t.RefreshToken
+		return errors.Join(clerk.ErrNoIDToken, r.writeFirmly(ctx, s))
 	case err == nil:
 		fresh := newSession(r.p, t)
 		r.trace("refreshed, %s", fresh.goodUntil())

@@ -153,7 +153,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 		in.trace("signed in by another process meanwhile")
 		return in.last, true, nil
 	case in.last.SignedOut:
-		return Session{}, true, &NeedsSignInError{in.p.Name, ErrSignedOut}
+		return Session{}, true, &NeedsSignInError{Profile: in.p.Name, Reason: ErrSignedOut}
 	}
 	// The cool-down is checked again: its record may not have been on the disk yet when we began.
 	before := in.before

@@ -29,7 +29,9 @@ func Hint(err error) string {
 	case errors.Is(err, broker.ErrWouldReplaceSession):
 		return "if you mean it: clerk-credential-helper logout first"
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
-		return "run: clerk-credential-helper login " + renewal.Profile + `; the issuer sends an ID token at a sign-in only, token = "access" does without`
+		return SignInAgain(renewal.Profile) + idTokenHint
+	case errors.As(err, &needs) && errors.Is(needs.Over, clerk.ErrNoIDToken):
+		return SignInAgain(needs.Profile) + idTokenHint
 	case errors.As(err, &renewal) && refusalRemedy(err) != "":
 		return refusalRemedy(err) + "; then: clerk-credential-helper login " + renewal.Profile
 	case errors.As(err, &failed) && refusalRemedy(err) != "":
@@ -69,6 +71,9 @@ func Hint(err error) string {
 	}
 	return ""
 }
+
+// idTokenHint goes with the advice for a session whose ID token has expired.
+const idTokenHint = `; the issuer sends an ID token at a sign-in only, token = "access" does without`
 
 // refusalRemedy returns what must be changed before an issuer that refuses accepts a session again; empty if it is not known.
 func refusalRemedy(err error) string {
