@@ -1431,6 +1431,69 @@ func TestNoIDToken(t *testing.T) {
 	}
 }
 
+// smallKeychain has room for so many bytes.
+type smallKeychain struct {
+	broker.Keychain
+	room  int
+	sizes map[string]int
+}
+
+func (k *smallKeychain) Set(ctx context.Context, name, secret string) error {
+	used := len(secret)
+	for other, size := range k.sizes {
+		if other != name {
+			used += size
+		}
+	}
+	if used > k.room {
+		return syscall.EDQUOT
+	}
+	k.sizes[name] = len(secret)
+	return k.Keychain.Set(ctx, name, secret)
+}
+
+func (k *smallKeychain) Delete(ctx context.Context, name string) error {
+	delete(k.sizes, name)
+	return k.Keychain.Delete(ctx, name)
+}
+
+// TestNoRoom: a session that the keychain has no room for is noticed before the user is asked. One in the place of a session of
+// its size needs none.
+func TestNoRoom(t *testing.T) {
+	for _, token := range []string{"access", "id"} {
+		b := newBench(t)
+		b.acme.Token = token
+		b.issuer.signIn = func() (clerk.Tokens, error) {
+			tokens := b.tokens("signed-in")
+			tokens.AccessToken += strings.Repeat("x", 900)
+			tokens.IDToken = strings.Repeat("y", 1200)
+			return tokens, nil
+		}
+		k := &smallKeychain{b.keychain, 5500, map[string]int{}}
+		b.Broker.Keychain = k
+		if _, err := b.Login(t.Context(), b.acme); err != nil {
+			t.Fatalf("%s: the first: %v", token, err)
+		}
+		second := *b.acme
+		second.Name, second.ClientID = "second", "another"
+		k.room = k.sizes[broker.KeychainItem(b.acme)] + 1000
+		b.issuer.calls = nil
+		var failed *broker.SignInError
+		_, err := b.Login(t.Context(), &second)
+		if !errors.As(err, &failed) || !errors.Is(err, syscall.EDQUOT) || !strings.Contains(err.Error(), "no room for another session") {
+			t.Errorf("%s: the second: %v", token, err)
+		}
+		b.wantCalls()
+		k.room = k.sizes[broker.KeychainItem(b.acme)] + 2000
+		if _, err := b.Login(t.Context(), b.acme); err != nil {
+			t.Errorf("%s: the first again: %v", token, err)
+		}
+		if names := b.keychain.Names(); len(names) != 1 {
+			t.Errorf("%s: the keychain holds %q", token, names)
+		}
+	}
+}
+
 // noSessionLock are locks of which the session's cannot be taken.
 type noSessionLock struct{ broker.Locker }
 

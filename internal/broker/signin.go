@@ -2,9 +2,11 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -206,12 +208,40 @@ func (in *signIn) ask(ctx context.Context) (Session, error) {
 	}
 }
 
-// probe checks that the keychain stores, returns and deletes an item.
+// The size of a session's item if there has been none, in bytes. An access token of Clerk has 700 to 1,000, an ID token as many,
+// and custom claims add to both.
+const (
+	accessSize = 2000
+	idSize     = 3500 // with token = "id"
+)
+
+// room is how much more the new session may need than the previous one, in bytes. A new session is about as large as the previous
+// one, in whose place it is written.
+func (in *signIn) room() int {
+	need := accessSize
+	if in.p.Token == "id" {
+		need = idSize
+	}
+	if in.last.Version == 0 { // there is none
+		return need
+	}
+	text, err := json.Marshal(in.last)
+	if err != nil {
+		return need
+	}
+	return max(0, need-len(text))
+}
+
+// probe checks that the keychain stores, returns and deletes an item, and has room for the new session.
 func (in *signIn) probe(ctx context.Context) error {
-	const text = "probe"
+	text := "probe" + strings.Repeat(".", in.room())
 	name, keychain := in.name("probe"), in.b.Keychain
 	if err := keychain.Set(ctx, name, text); err != nil {
-		return fmt.Errorf("%w: it stores nothing: %w", errKeychain, err)
+		if len(text) <= len("probe") || keychain.Set(ctx, name, "probe") != nil {
+			return fmt.Errorf("%w: it stores nothing: %w", errKeychain, err)
+		}
+		keychain.Delete(ctx, name)
+		return fmt.Errorf("%w: it has no room for another session: %w", errKeychain, err)
 	}
 	got, err := keychain.Get(ctx, name)
 	if err != nil {
