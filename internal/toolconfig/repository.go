@@ -36,7 +36,7 @@ type Repository struct {
 // Limits of Check.
 const (
 	maxLock    = 64 << 20 // bytes of one file
-	maxFolders = 5000     // folders below a repository's root that are looked into
+	maxFolders = 20_000   // folders below a repository's root
 )
 
 // PackageManager returns npm, pnpm, yarn or bun for a program, by its name, with a version's number after it or none. It
@@ -120,105 +120,149 @@ func isRegistryVariable(name string) bool {
 	return false
 }
 
-// Check reads the files of each folder, of all above it, and, where a repository has its root, of those one and two levels
-// below. It returns the registries below hosts of the profile that they name, as host/path.
+// Check reads the files of each folder, of all above it, and, where a repository may have its root, of all below but
+// node_modules. It returns the registries below hosts of the profile that they name, as host/path.
 //
 // The error is a *RequestError with the file and its line: it would lead the token elsewhere, or it cannot be read as the
 // package manager does. A setting of the user's own files is refused only if it asks for a host of the profile by http.
 func (r Repository) Check(folders ...string) (registries []string, err error) {
 	looked := map[string]bool{}
+	look := func(folder string, names []string) error {
+		if looked[folder] {
+			return nil
+		}
+		looked[folder] = true
+		named, err := r.checkFolder(folder, names)
+		registries = append(registries, named...)
+		return err
+	}
 	for _, folder := range folders {
 		folder, err := filepath.Abs(folder)
 		if err != nil {
 			return nil, fmt.Errorf("finding the repository: %w", err)
 		}
-		for {
-			all := []string{folder}
-			if platform.IsPlain(filepath.Join(folder, "package.json")) || platform.IsPlain(filepath.Join(folder, "pnpm-workspace.yaml")) {
-				if all, err = withSubfolders(folder); err != nil {
+		for above := true; above; {
+			names, _ := list(folder)
+			if err := look(folder, names); err != nil {
+				return nil, err
+			}
+			if isRoot(names) && !r.holdsHome(folder) {
+				if err := below(folder, look); err != nil {
 					return nil, err
 				}
 			}
-			for _, one := range all {
-				if looked[one] {
-					continue
-				}
-				looked[one] = true
-				named, err := r.checkFolder(one)
-				if err != nil {
-					return nil, err
-				}
-				registries = append(registries, named...)
-			}
-			above := filepath.Dir(folder)
-			if above == folder {
-				break
-			}
-			folder = above
+			next := filepath.Dir(folder)
+			folder, above = next, next != folder
 		}
 	}
 	slices.Sort(registries)
 	return slices.Compact(registries), nil
 }
 
-// withSubfolders returns a folder and those one and two levels below it, in which the packages of a workspace are.
-func withSubfolders(root string) ([]string, error) {
-	all := []string{root}
-	for level, next := 0, all; level < 2; level++ {
-		from := next
-		next = nil
-		for _, folder := range from {
-			entries, err := os.ReadDir(folder)
-			if err != nil {
-				continue // the package manager cannot read it either
-			}
-			for _, e := range entries {
-				if !e.IsDir() || e.Name() == "node_modules" || e.Name() == ".git" {
-					continue
-				}
-				if next = append(next, filepath.Join(folder, e.Name())); len(all)+len(next) > maxFolders {
-					return nil, &RequestError{fmt.Errorf("%s: it has more than %d folders, too many to look at", root, maxFolders)}
-				}
+// list returns the names of a folder's files, and its folders. Of one that cannot be listed, but perhaps opened by name, it
+// returns the files that matter.
+func list(folder string) (files, folders []string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		for _, f := range repositoryFiles() {
+			if _, err := os.Stat(filepath.Join(folder, f.name)); err == nil {
+				files = append(files, f.name)
 			}
 		}
-		all = append(all, next...)
+		return files, nil
 	}
-	return all, nil
+	for _, e := range entries {
+		if e.IsDir() {
+			folders = append(folders, e.Name())
+		} else {
+			files = append(files, e.Name())
+		}
+	}
+	return files, folders
 }
 
-func (r Repository) checkFolder(folder string) (registries []string, err error) {
+// isRoot reports whether a folder may be the root of a workspace.
+func isRoot(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return strings.EqualFold(name, "package.json") || strings.EqualFold(name, "pnpm-workspace.yaml")
+	})
+}
+
+// holdsHome reports whether a folder is the home folder or one above it, which is no repository, whatever is in it.
+func (r Repository) holdsHome(folder string) bool {
+	if r.Home == "" {
+		return false
+	}
+	to, err := filepath.Rel(folder, r.Home)
+	return err == nil && to != ".." && !strings.HasPrefix(to, ".."+string(filepath.Separator))
+}
+
+// below calls look for each folder below a repository's root, where the packages of a workspace are. Links are not followed:
+// what they lead to is in the repository too, or is not of it.
+func below(root string, look func(folder string, names []string) error) error {
+	next := []string{root}
+	for n := 0; len(next) > 0; n++ {
+		folder := next[len(next)-1]
+		next = next[:len(next)-1]
+		if n > maxFolders {
+			return &RequestError{fmt.Errorf("%s: it has more than %d folders, too many to look at; no token is handed out", root, maxFolders)}
+		}
+		names, folders := list(folder)
+		if err := look(folder, names); err != nil {
+			return err
+		}
+		for _, name := range folders {
+			if name != "node_modules" && name != ".git" {
+				next = append(next, filepath.Join(folder, name))
+			}
+		}
+	}
+	return nil
+}
+
+// checkFolder looks at those of a folder's files that matter.
+func (r Repository) checkFolder(folder string, names []string) (registries []string, err error) {
 	for _, f := range repositoryFiles() {
 		if r.Program != "" && r.Program != "bun" && f.users != "" && f.users != r.Program {
 			continue
 		}
-		file := filepath.Join(folder, f.name)
-		if _, err := os.Stat(file); err != nil {
-			continue
-		}
-		text, err := platform.ReadPlain(file, maxLock)
-		if err != nil {
-			return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
-		}
-		var named []string
-		switch {
-		case f.check != nil:
-			named, err = r.checkSettings(text)
-		case f.name == "package.json":
-			named, err = r.checkAddresses(dependencies(text))
-		default:
-			named, err = r.checkAddresses(text)
-		}
-		if err == nil && f.check != nil && folder != r.Home && file != r.User {
-			err = f.check(r, text)
-		}
-		for _, registry := range named {
-			if f.check == nil { // an address of a package
-				registry, _, _ = strings.Cut(registry, "/")
+		for _, name := range names {
+			if !strings.EqualFold(name, f.name) { // as the file systems of macOS and Windows compare them
+				continue
 			}
-			registries = append(registries, registry)
+			named, err := r.checkFile(f, folder, name)
+			if err != nil {
+				return nil, err
+			}
+			registries = append(registries, named...)
 		}
-		if err != nil {
-			return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
+	}
+	return registries, nil
+}
+
+func (r Repository) checkFile(f repositoryFile, folder, name string) (registries []string, err error) {
+	file := filepath.Join(folder, name)
+	text, err := platform.ReadPlain(file, maxLock)
+	if err != nil {
+		return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
+	}
+	switch {
+	case f.check != nil:
+		registries, err = r.checkSettings(text)
+	case f.name == "package.json":
+		registries, err = r.checkAddresses(dependencies(text))
+	default:
+		registries, err = r.checkAddresses(text)
+	}
+	if err == nil && f.check != nil && folder != r.Home && file != r.User {
+		err = f.check(r, text)
+	}
+	if err != nil {
+		return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
+	}
+	if f.check == nil { // addresses of packages
+		for i := range registries {
+			registries[i], _, _ = strings.Cut(registries[i], "/")
 		}
 	}
 	return registries, nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 func acme(t *testing.T) *config.Config {
@@ -198,7 +199,11 @@ func TestRepositoryPlaces(t *testing.T) {
 	}{
 		{"the folder above", ".npmrc", "a/b", "", "", true},
 		{"a package of a workspace", "a/b/.npmrc", ".", "", "", true},
-		{"deeper than workspaces are", "a/b/c/.npmrc", ".", "", "", false},
+		{"deeper than workspaces usually are", "a/b/c/d/.npmrc", ".", "", "", true},
+		{"in letters that other file systems read as small ones", ".NPMRC", ".", "", "", true},
+		{"a package that is installed", "node_modules/x/.npmrc", ".", "", "", false},
+		{"another repository of the user's, whose home folder has a package.json", "other/.npmrc", "a", ".", "", false},
+		{"the same above the home folder", "other/.npmrc", "a", "a", "", false},
 		{"the user's own", ".npmrc", "a", ".", "", false},
 		{"the user's own, elsewhere", "a/.npmrc", "a", "", "a/.npmrc", false},
 		{"a repository below the home folder", "a/.npmrc", "a", ".", "", true},
@@ -214,6 +219,29 @@ func TestRepositoryPlaces(t *testing.T) {
 		if _, err := r.Check(filepath.Join(root, row.run)); (err != nil) != row.refused {
 			t.Errorf("%s: %v", row.reason, err)
 		}
+	}
+}
+
+// TestRepositoryOddFolders: a folder that cannot be listed, and names that are there twice.
+func TestRepositoryOddFolders(t *testing.T) {
+	r := Repository{Config: acme(t), Program: "npm"}
+	root := in(t, map[string]string{"package.json": "{}", "PACKAGE.JSON": "{}", "a/.npmrc": "fund=false\n", "a/.Npmrc": "proxy=http://evil.example/\n"})
+	if _, err := r.Check(root); err == nil {
+		t.Error("one of two names is enough to be read")
+	}
+	if platform.Allows(root, 0o077) || os.Getuid() == 0 {
+		t.Log("SKIP, the folder that cannot be listed: root lists all")
+		return
+	}
+	root = in(t, map[string]string{".npmrc": "proxy=http://evil.example/\n", "a/x": ""})
+	if err := os.Chmod(root, 0o300); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Check(filepath.Join(root, "a")); err == nil {
+		t.Error("the folder above is closed, and its file is not")
+	}
+	if err := os.Chmod(root, 0o700); err != nil {
+		t.Fatal(err)
 	}
 }
 
