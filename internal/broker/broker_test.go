@@ -1385,7 +1385,7 @@ func TestNoIDToken(t *testing.T) {
 	for name, brings := range map[string]func(*bench, clerk.Tokens) (clerk.Tokens, error){
 		"the old one": func(b *bench, old clerk.Tokens) (clerk.Tokens, error) {
 			fresh := b.tokens("refreshed")
-			fresh.IDToken, fresh.ExpiresAt = old.IDToken, old.ExpiresAt
+			fresh.IDToken, fresh.SameIDToken, fresh.ExpiresAt = old.IDToken, true, old.ExpiresAt
 			return fresh, nil
 		},
 		"none": func(b *bench, old clerk.Tokens) (clerk.Tokens, error) {

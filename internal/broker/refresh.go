@@ -254,7 +254,7 @@ func (r refresh) askForTokens(ctx context.Context) error {
 		t, err = issuer.Refresh(ctx, r.p, r.session.tokens())
 	}
 	switch {
-	case err == nil && r.p.Token == "id" && t.IDToken == r.session.IDToken:
+	case err == nil && t.SameIDToken:
 		// The old one still lives, and nothing was gained: each further refresh would only rotate the refresh token.
 		r.trace("the refresh brought no ID token")
 		s := r.session

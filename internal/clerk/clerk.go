@@ -106,6 +106,7 @@ type Tokens struct {
 	Kind         string    // of the access token: "jwt" or "opaque"
 	RefreshToken string    // opaque, printable ASCII; empty if the issuer gave none
 	IDToken      string    // empty unless the profile hands out ID tokens
+	SameIDToken  bool      // a refresh brought none, and IDToken is the previous one
 	ExpiresAt    time.Time // the end of the token that the profile hands out
 	ReceivedAt   time.Time // by our clock
 	// Unproven is set if the sign-in page did not prove that it answered us: another page may have sent the token of its own

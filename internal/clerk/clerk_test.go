@@ -583,7 +583,7 @@ func TestRefreshMisfit(t *testing.T) {
 			if (tokens.AccessToken != "") != test.ok || tokens.IDToken != "" && !test.ok {
 				t.Errorf("tokens %+v", tokens)
 			}
-			if test.ok && test.token == "id" && tokens.IDToken != old.IDToken {
+			if test.ok && test.token == "id" && (tokens.IDToken != old.IDToken || !tokens.SameIDToken) {
 				t.Error("the old ID token is lost")
 			}
 		})

@@ -156,6 +156,7 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 	idToken := idTokenOf(answer)
 	if idToken == "" && p.Token == "id" {
 		idToken = old.IDToken // OpenID Connect Core 1.0 §12.2: it may be left out
+		tokens.SameIDToken = true
 	}
 	if idToken != "" {
 		id, err := read(idToken)
