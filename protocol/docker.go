@@ -192,6 +192,35 @@ func dockerFailure(reply Reply) string {
 	return text
 }
 
+// Request is the other half of ReadRequest: what docker writes to a helper's standard input.
+func (Docker) Request(req Request) (stdin string, err error) {
+	if req.Verb != Store {
+		return req.ServerURL, nil
+	}
+	text, err := json.Marshal(map[string]string{"ServerURL": req.ServerURL, "Username": req.Username, "Secret": req.Secret})
+	return string(text), err
+}
+
+// ReadReply is the other half of WriteReply, for what another helper has written to its standard output. Its errors quote
+// nothing of it, which may be the secret.
+func (Docker) ReadReply(verb Verb, stdout []byte) (Reply, error) {
+	switch verb {
+	case Get:
+		var c struct{ Username, Secret string }
+		if json.Unmarshal(stdout, &c) != nil {
+			return Reply{}, errors.New("its answer is not the JSON of a credential")
+		}
+		return Reply{Result: Found, Credential: Credential{Username: c.Username, Token: c.Secret}}, nil
+	case List:
+		var entries map[string]string
+		if json.Unmarshal(stdout, &entries) != nil {
+			return Reply{}, errors.New("its answer is not the JSON of a list")
+		}
+		return Reply{Result: Found, Entries: entries}, nil
+	}
+	return Reply{Result: Done}, nil
+}
+
 // writeJSON writes v on one line. The names are the parts of v that clients print or put into headers; a secret may
 // hold newlines (a key file of a cloud's registry), which JSON escapes.
 func writeJSON(stdout io.Writer, v any, names ...string) (int, error) {

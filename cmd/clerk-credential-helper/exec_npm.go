@@ -40,13 +40,7 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 	if err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
-	var plain []string
-	for _, host := range registries {
-		if len((&config.Config{Profiles: []*config.Profile{p}}).Match("http", host)) > 0 {
-			plain = append(plain, host)
-		}
-	}
-	plugin, err := toolconfig.YarnPlugin(registries, plain, token)
+	plugin, err := toolconfig.YarnPlugin(p, registries, token)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +48,7 @@ func (f dockerFallback) answer(ctx context.Context, req protocol.Request) protoc
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	reply, err := readFallback(req.Verb, out)
+	reply, err := protocol.Docker{}.ReadReply(req.Verb, out)
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("%s: %w", program, err)}
 	}
@@ -92,22 +91,18 @@ func (f dockerFallback) find() (string, error) {
 func (f dockerFallback) call(ctx context.Context, program string, req protocol.Request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fallbackLimit)
 	defer cancel()
-	stdin := []byte(req.ServerURL)
-	if req.Verb == protocol.Store {
-		var err error
-		stdin, err = json.Marshal(map[string]string{"ServerURL": req.ServerURL, "Username": req.Username, "Secret": req.Secret})
-		if err != nil {
-			return nil, err
-		}
+	stdin, err := protocol.Docker{}.Request(req)
+	if err != nil {
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, program, string(req.Verb))
 	cmd.Env = append(platform.WithoutSecrets(os.Environ()), fallbackDepth+"=1")
-	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Stdin = strings.NewReader(stdin)
 	cmd.WaitDelay = time.Second // its children may keep the pipe open
 	var out limitedBuffer
 	cmd.Stdout = &out
 	cmd.Stderr = f.stderr
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -128,23 +123,4 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	return b.Buffer.Write(p)
-}
-
-func readFallback(verb protocol.Verb, out []byte) (protocol.Reply, error) {
-	switch verb {
-	case protocol.Get:
-		var c struct{ Username, Secret string }
-		if json.Unmarshal(out, &c) != nil {
-			// The decoder's words may quote the secret.
-			return protocol.Reply{}, errors.New("its answer is not the JSON of a credential")
-		}
-		return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: c.Username, Token: c.Secret}}, nil
-	case protocol.List:
-		var entries map[string]string
-		if json.Unmarshal(out, &entries) != nil {
-			return protocol.Reply{}, errors.New("its answer is not the JSON of a list")
-		}
-		return protocol.Reply{Result: protocol.Found, Entries: entries}, nil
-	}
-	return protocol.Reply{Result: protocol.Done}, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // TestMain lets the test binary be called by every name that the program answers to, so that real clients start it.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(ownTools{m}, map[string]func(){
 		"clerk-credential-helper":     main,
 		"git-credential-clerk":        main,
 		"docker-credential-clerk":     main,
@@ -26,6 +26,18 @@ func TestMain(m *testing.M) {
 		renewName:                     main,
 		"alone":                       runAlone,
 	})
+}
+
+// ownTools runs the tests without the variables that name the configuration files of tools: HOME is each test's own, but
+// these would lead to the files of the person who runs the tests.
+type ownTools struct{ *testing.M }
+
+func (m ownTools) Run() int {
+	for _, name := range []string{"CARGO_HOME", "CLERK_HELPER_CONFIG", "DOCKER_CONFIG", "GIT_CONFIG_GLOBAL", "GOENV", "KUBECONFIG",
+		"NPM_CONFIG_USERCONFIG", "npm_config_userconfig", "PIP_CONFIG_FILE", "TF_CLI_CONFIG_FILE", "XDG_CONFIG_HOME"} {
+		os.Unsetenv(name)
+	}
+	return m.M.Run()
 }
 
 // TestScripts runs the program as tools and people do. Each script has a home of its own, the file store, and a

@@ -99,14 +99,17 @@ func NPMEnvironment(env []string, userConfig, yarnPlugin string) []string {
 }
 
 // YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a request at
-// the last moment, if its target is at the host of a registry by https, or by http for the hosts of plain: yarn asks for a
-// token by the registry, and then sends it to whatever address the lock file has for the package.
-func YarnPlugin(registries, plain []string, token string) ([]byte, error) {
+// the last moment, if its target is at the host of a registry by https, or by http where the profile has the host so: yarn asks
+// for a token by the registry, and then sends it to whatever address the lock file has for the package.
+func YarnPlugin(p *config.Profile, registries []string, token string) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
 	}
 	hosts := slices.DeleteFunc(slices.Clone(registries), func(registry string) bool { return strings.Contains(registry, "/") })
-	values, err := json.Marshal(map[string]any{"https": hosts, "http": append([]string{}, plain...), "token": token})
+	plain := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
+		return len((&config.Config{Profiles: []*config.Profile{p}}).Match("http", host)) == 0
+	})
+	values, err := json.Marshal(map[string]any{"https": hosts, "http": plain, "token": token})
 	if err != nil {
 		return nil, err
 	}

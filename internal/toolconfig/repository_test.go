@@ -275,7 +275,7 @@ func TestNPMUserConfig(t *testing.T) {
 		if _, err := NPMUserConfig(nil, []string{"npm.acme.dev"}, token); err == nil || token != "" && strings.Contains(err.Error(), token) {
 			t.Errorf("%q: %v", token, err)
 		}
-		if _, err := YarnPlugin([]string{"npm.acme.dev"}, nil, token); err == nil {
+		if _, err := YarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, token); err == nil {
 			t.Errorf("yarn: %q is taken", token)
 		}
 	}
