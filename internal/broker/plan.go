@@ -38,7 +38,8 @@ type Plan struct {
 	Session Session
 	Next    Next
 	// Why is the error of NextNothing and NextRefuse, as Token returns it. With NextAnswer it is why a token past half of its
-	// life is not refreshed, with NextRefresh why the last refresh failed, with NextAsk it is platform.ErrLocked if the keychain has to be unlocked. Nil otherwise.
+	// life is not refreshed, with NextRefresh why the last refresh failed, with NextAsk it is platform.ErrLocked if the keychain
+	// has to be unlocked. Nil otherwise.
 	Why error
 	// Until is the end of the pause that has led to Next: the cool-down after a sign-in, the pause after a refresh, or the
 	// pause of a machine whose tokens are refused. Zero if there is none.

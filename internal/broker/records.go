@@ -67,10 +67,10 @@ func ended(err error) record {
 	return r
 }
 
-// pauseFor sets Retry if the issuer has named a pause in err. A pause is limited to coolDownMost when the record is read.
+// pauseFor sets Retry if the issuer has named a pause in err, to at most coolDownMost from now.
 func (r *record) pauseFor(err error, now time.Time) {
 	if refused, ok := errors.AsType[*clerk.ResponseError](err); ok && refused.RetryAfter > 0 {
-		r.Retry = now.UTC().Add(refused.RetryAfter)
+		r.Retry = now.UTC().Add(min(refused.RetryAfter, coolDownMost))
 	}
 }
 

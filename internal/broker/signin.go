@@ -339,15 +339,15 @@ func (sl slot) revoke(ctx context.Context, refreshToken string) {
 }
 
 // leaveRecord records how the sign-in ended. A refusal, a timeout or an error of the issuer begins a cool-down, because each
-// further sign-in would open a page. So does an issuer that names a pause, even before a page was opened. After Ctrl-C, without a network, or if the keychain fails, the previous cool-down stays
-// as it was; only a success ends it.
+// further sign-in would open a page. So does an issuer that names a pause, even before a page was opened. After Ctrl-C, without
+// a network, or if the keychain fails, the previous cool-down stays as it was; only a success ends it.
 func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	ctx = context.WithoutCancel(ctx)
 	end := ended(err)
 	end.Refusals, end.Until, end.CallerPID = in.before.Refusals, in.before.Until, in.b.Caller.PID
-	_, response := errors.AsType[*clerk.ResponseError](err)
+	refusal := Refusal(err)
 	switch {
-	case response && !in.opened:
+	case refusal != nil && !refusal.Lasting() && !in.opened: // another request costs no page
 	case end.Code == ok:
 		end.Refusals, end.Until = 0, time.Time{}
 		in.b.Records.Delete(ctx, in.name("refresh")) // it was about the previous session

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,41 @@ func TestSignInRetryAfter(t *testing.T) {
 		b.now = start.Add(3 * time.Minute)
 		b.get("git.acme.dev")
 		b.wantCalls(calls...)
+	}
+}
+
+// TestRefusedSignIn: what the issuer refuses is told in words, to every process, without foreign text.
+func TestRefusedSignIn(t *testing.T) {
+	for _, row := range []struct {
+		answer clerk.ResponseError
+		want   string
+	}{
+		{clerk.ResponseError{Endpoint: "authorize", Code: "invalid_scope", OAuth: true}, "the issuer refuses a scope of the profile (invalid_scope)"},
+		{clerk.ResponseError{Endpoint: "authorize", Code: "foreign words", OAuth: true}, "the issuer refuses, with an error that this release does not know"},
+		{clerk.ResponseError{Endpoint: "authorize"}, "the issuer refused the sign-in"},
+		{clerk.ResponseError{Endpoint: "token", Status: 400, Code: "unauthorized_client", OAuth: true}, "the issuer does not allow this to the client of the profile (unauthorized_client)"},
+		{clerk.ResponseError{Endpoint: "token", Status: 422, Code: "form_param_invalid"}, "the issuer answered with status 422"},
+	} {
+		b := newBench(t)
+		b.issuer.signIn = func() (clerk.Tokens, error) { return clerk.Tokens{}, &row.answer }
+		b.get("git.acme.dev")
+		reply := b.get("git.acme.dev")
+		_, why := b.CoolDown(t.Context(), b.acme)
+		if want := `signing in to profile "acme": ` + row.want; why == nil || why.Error() != row.want || reply.Err == nil || reply.Err.Error() != want {
+			t.Errorf("%+v: got %v, and for a tool %v", row.answer, why, reply.Err)
+		}
+		b.wantCalls("sign in")
+	}
+	// Before a page is opened, only what lasts begins a cool-down.
+	for answer, calls := range map[clerk.ResponseError]int{
+		{Endpoint: "discovery", Status: 503}:                       2,
+		{Endpoint: "discovery", Status: 400, Code: "host_invalid"}: 1,
+	} {
+		b := newBench(t)
+		b.issuer.flows = map[clerk.Flow]error{clerk.Browser: &answer}
+		b.get("git.acme.dev")
+		b.get("git.acme.dev")
+		b.wantCalls(slices.Repeat([]string{"sign in"}, calls)...)
 	}
 }
 
