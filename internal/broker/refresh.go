@@ -25,8 +25,8 @@ const (
 	// refreshLimit bounds one refresh. It also applies when the caller has ended: a rotated refresh token must not be lost. The
 	// limits of its requests are shorter: 30 s for the metadata, 30 s for a connection, and 60 s for an answer.
 	refreshLimit = 150 * time.Second
-	// writerLimit bounds the wait for the session lock. It is longer than a refresh, so that a slow issuer costs no sign-in and no
-	// logout.
+	// writerLimit bounds the wait for the session lock. It is longer than a refresh, so that a slow issuer costs no sign-in
+	// and no logout.
 	writerLimit = refreshLimit + 15*time.Second
 	// aheadPause is how long no refresh ahead of need is tried after one has failed.
 	aheadPause = 5 * time.Minute

@@ -155,9 +155,9 @@ func (c *Client) ProbeIssuer(ctx context.Context, p *config.Profile) (keys int, 
 		if err := issuer.checkChallenge(); err != nil {
 			return 0, err
 		}
-	}
-	if err := issuer.checkSignIn(p); err != nil {
-		return 0, err
+		if err := issuer.checkSignIn(p); err != nil {
+			return 0, err
+		}
 	}
 	set, err := c.keys(ctx, issuer)
 	if err != nil {

@@ -129,6 +129,12 @@ func TestUnusableMetadata(t *testing.T) {
 		if asked := issuer.Count("authorize"); (asked > 0) != (err == nil) {
 			t.Errorf("%s: the user was sent to the issuer %d times", row.reason, asked)
 		}
+		if p.IsMachine = true; row.metadata["require_pushed_authorization_requests"] != nil {
+			if _, err := r.ProbeIssuer(t.Context(), p); err != nil {
+				t.Errorf("%s: no user signs in to a machine's profile: %v", row.reason, err)
+			}
+		}
+		p.IsMachine = false
 		if _, err := r.ProbeIssuer(t.Context(), p); (err == nil) != (row.want == "" && row.scopes == nil) {
 			t.Errorf("%s: doctor hears %v", row.reason, err)
 		}
