@@ -89,3 +89,46 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("%q is in docs/dependencies.md, and go.mod does not require it", name)
 	}
 }
+
+// TestIndirectDependencies: the page also names each module that comes into the program by way of another.
+func TestIndirectDependencies(t *testing.T) {
+	testworld.Need(t, "go")
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, system := range []string{"linux", "windows", "darwin"} {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Indirect}}{{.Path}} {{.Version}}{{end}}{{end}}", ".")
+		cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for line := range strings.Lines(string(out)) {
+			if name := strings.Replace(strings.TrimSpace(line), " v", " ", 1); name != "" && !strings.Contains(string(page), name+" (") {
+				t.Errorf("%s: docs/dependencies.md does not name %s and its licence", system, name)
+			}
+		}
+	}
+}
+
+// TestLockFiles: each package that npm ci installs is compared with a sum of a function that is not broken.
+func TestLockFiles(t *testing.T) {
+	for _, file := range []string{"companion/package-lock.json", ".ci/issuers/package-lock.json"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lock struct {
+			Packages map[string]struct{ Integrity string }
+		}
+		if err := json.Unmarshal(text, &lock); err != nil || len(lock.Packages) < 2 {
+			t.Fatalf("%s: %d packages, %v", file, len(lock.Packages), err)
+		}
+		for name, p := range lock.Packages {
+			if name != "" && !strings.HasPrefix(p.Integrity, "sha512-") {
+				t.Errorf("%s: %s has no SHA-512 sum", file, name)
+			}
+		}
+	}
+}

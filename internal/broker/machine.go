@@ -134,7 +134,7 @@ func (m machine) paused(s Session) error {
 		return nil
 	}
 	return fmt.Errorf("profile %q: servers have refused the machine's last tokens; a new one is not minted before %s",
-		m.p.Name, until.Format(time.RFC3339))
+		m.p.Name, until.Local().Format(time.TimeOnly))
 }
 
 // mintAgain is the end of the pause after a rejection.
