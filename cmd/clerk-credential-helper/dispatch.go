@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/protocol"
 )
@@ -45,6 +46,8 @@ type tool struct {
 	unwatched bool
 	// hostless: the wire may have no host, so that --profile stands for one.
 	hostless bool
+	// check refuses a request without a host, before its token is read; may be nil.
+	check func(*system, *config.Profile) error
 	// next is the program to run for hosts of no profile; empty if the tool has its own fallback.
 	next string
 }
@@ -97,7 +100,7 @@ func tools() []tool {
 				return protocol.Netrc{Target: protocol.Target(operand(o))}
 			},
 			help: "Print a line of a .netrc file, not to a terminal."},
-		{id: "pnpm", word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, wire: fixed(protocol.PNPM{}),
+		{id: "pnpm", word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, check: checkForPNPM, wire: fixed(protocol.PNPM{}),
 			help: "Answer pnpm as a tokenHelper."},
 		{id: "gcp", word: "gcp", who: "Google's client", waits: 30 * time.Second, hostless: true,
 			wire: func(getenv func(string) string, _ []string) protocol.Wire {

@@ -50,19 +50,19 @@ func ofProfile(ctx context.Context, sys *system, b *broker.Broker, p *config.Pro
 	return protocol.Reply{Result: protocol.Found, Credential: credential(p, s)}
 }
 
-// live gives the tokens that are alive now to the hosts that are named exactly. It reads the keychain and does nothing
-// else. What cannot be read is left out: the go command asks again for the host that it needs.
+// live gives to the hosts that are named exactly the tokens that need nothing but the keychain. The go command asks again
+// for a host that is left out, if it needs it.
 func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Reply {
 	tokens := map[string]protocol.Credential{}
 	for _, p := range cfg.Profiles {
-		s, err := b.Current(ctx, p)
-		if err != nil || !s.Live(p, b.Now()) {
+		plan := b.Plan(ctx, p)
+		if plan.Next != broker.NextAnswer {
 			continue
 		}
 		for _, h := range p.Hosts {
 			// Of two profiles for one host the first is meant where no user name chooses.
 			if h.Exact() && cfg.Match("https", h.String())[0] == p {
-				tokens[h.String()] = credential(p, s)
+				tokens[h.String()] = credential(p, plan.Session)
 			}
 		}
 	}

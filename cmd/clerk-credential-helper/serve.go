@@ -93,8 +93,8 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	case req.Verb == protocol.List:
 		return b.Answer(ctx, req)
 	case req.Host == "":
-		if t.id == "pnpm" {
-			if err := checkForPNPM(sys, cfg.Profiles[0]); err != nil {
+		if t.check != nil {
+			if err := t.check(sys, cfg.Profiles[0]); err != nil {
 				return protocol.Reply{Result: protocol.Failed, Err: err}
 			}
 		}

@@ -1,4 +1,5 @@
-// Package broker makes the one decision: a token from the keychain, a refreshed one, or one from a sign-in.
+// Package broker makes the one decision: a token that the environment brings, one from the keychain, a refreshed or minted
+// one, or one from a sign-in.
 //
 // A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
 // The session of a profile is one item of the keychain, read without a lock and written only under one. The package
@@ -248,7 +249,7 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 		return d.notOurs(ctx)
 	}
 	reply := protocol.Reply{Result: protocol.Done}
-	if s, err := b.Current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
+	if s, err := b.current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Shown(), p.Name)
 	}
 	return reply

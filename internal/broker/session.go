@@ -245,9 +245,9 @@ func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session,
 	return s, err == nil, err
 }
 
-// Current returns what would be used now, without a refresh or a sign-in: a token that the environment brings, the machine's
+// current returns what would be used now, without a refresh or a sign-in: a token that the environment brings, the machine's
 // token, or the session, live or not. It returns an error if there is none.
-func (b *Broker) Current(ctx context.Context, p *config.Profile) (Session, error) {
+func (b *Broker) current(ctx context.Context, p *config.Profile) (Session, error) {
 	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
 		return s, err
 	}
