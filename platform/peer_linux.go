@@ -47,7 +47,7 @@ func peerIn(name string, server, client netip.AddrPort) (uid int, found bool) {
 // connectionOwner finds the connection from local to remote in the form of proc(5), /proc/net/tcp and tcp6: addresses are
 // the words of an IPv4 or IPv6 address in the machine's order and the port, in hexadecimal; the user is the eighth column,
 // the inode of the socket the tenth. A socket that no process has open any more has the inode 0, and its user is root's to
-// some kernels, whoever closed it.
+// some kernels, whichever user closed it.
 func connectionOwner(table io.Reader, local, remote netip.AddrPort) (uid int, found bool) {
 	from4, to4, from6, to6 := procAddress(local), procAddress(remote), procMapped(local), procMapped(remote)
 	for lines := bufio.NewScanner(table); lines.Scan(); {

@@ -66,7 +66,7 @@ func sweepRuns(root *os.Root) {
 	}
 }
 
-// removeRun removes what a run has made; whatever else is in its folder stays, and the folder with it.
+// removeRun removes the files of a run and, if it is then empty, its folder.
 func removeRun(root *os.Root, name string) {
 	for _, file := range []string{secretName, secretsLock + ".lock", ""} {
 		root.Remove(filepath.Join(name, file))

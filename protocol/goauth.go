@@ -23,7 +23,7 @@ type GOAUTH struct {
 // goauthMaxResponse bounds the head of a response. Go's own servers and clients stop at 1 MiB too.
 const goauthMaxResponse = 1 << 20
 
-// ReadRequest makes a Live of the first call, for which nothing is read, and a Get of the second, which brings the head
+// ReadRequest makes an AllLiveTokens of the first call, for which nothing is read, and a Get of the second, which brings the head
 // of the server's answer: a status line and header lines, up to a blank line or the end. An answer other than 401 and
 // 403 is most often a module that does not exist, which is no reason to ask for a sign-in.
 func (g GOAUTH) ReadRequest(_ Verb, r io.Reader) (Request, error) {

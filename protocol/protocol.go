@@ -94,7 +94,7 @@ type Result int
 const (
 	// None: not ours, or nothing to be had without asking a person. The tool may ask elsewhere.
 	None Result = iota
-	// Found: Reply.Credential, for list Reply.Entries, for Live Reply.Tokens, is the answer.
+	// Found: Reply.Credential, for List Reply.Entries, for AllLiveTokens Reply.Tokens, is the answer.
 	Found
 	// Done: a store or erase was carried out.
 	Done
@@ -110,7 +110,7 @@ type Reply struct {
 	Credential Credential
 	// Entries answers list: server to user name.
 	Entries map[string]string
-	// Tokens answers Live: host to credential.
+	// Tokens answers AllLiveTokens: host to credential.
 	Tokens map[string]Credential
 	// Err is what happened, for Failed and Refused. It holds no secret. A None or a Done may carry one too, for the person.
 	Err error

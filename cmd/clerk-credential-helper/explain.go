@@ -122,7 +122,7 @@ type explainer struct {
 	made   map[wanted]explained
 }
 
-// wanted is what a plan goes by.
+// wanted is what a plan depends on.
 type wanted struct {
 	scheme, host, user string
 	unasked            string // the tool, if it does not wait for a person

@@ -28,7 +28,7 @@ type failure struct {
 	Hint  string    `json:"hint,omitempty"`
 }
 
-// failures are kept as the outcomes of sign-ins are: one small file for each tool, 0600, in a folder of this user's.
+// failures are kept as records are: one small file for each tool, 0600, in a folder of this user's.
 func failures(getenv func(string) string) (*platform.Keychain, error) {
 	folder, err := platform.StateDir(getenv)
 	if err != nil {

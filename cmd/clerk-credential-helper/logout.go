@@ -20,7 +20,7 @@ type logoutCommand struct {
 	Target string `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
 }
 
-// Run forgets the session and says what Clerk did of it, and until when an issued token goes on working.
+// Run forgets the session and says what Clerk did, and until when an issued token still works.
 func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	switch {
 	case c.All && c.Target != "":
@@ -64,7 +64,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	return nil
 }
 
-// revoker is whom a grant of p is revoked at.
+// revoker names who revokes a grant of p.
 func revoker(p *config.Profile) string {
 	if p.Companion {
 		return "the companion page"
@@ -90,13 +90,13 @@ func aliveUntil(s broker.Session) time.Time {
 // signedOut is what became of one profile.
 type signedOut struct {
 	Profile string `json:"profile"`
-	// Outcome is "revoked"; "unknown" for a session that is gone here, and of which Clerk does not know so; "forgotten" where
-	// there was no grant to revoke; "nothing" where there was no session; or "failed", the session being here still.
+	// Outcome is "revoked"; "unknown" if the session is gone here but Clerk may not know; "forgotten" if there was no grant;
+	// "nothing" if there was no session; or "failed" if the session is still here.
 	Outcome string `json:"outcome"`
 	Account string `json:"account,omitempty"`
 	// Accepted is until when servers accept the last token, a JWT.
 	Accepted time.Time `json:"accepted_until,omitzero"`
-	// Injected is the variable that goes on bringing a token.
+	// Injected is the variable that still brings a token.
 	Injected string `json:"injected,omitempty"`
 	Error    string `json:"error,omitempty"`
 

@@ -2,8 +2,8 @@
 //
 // Tools call it by names of their own (git-credential-clerk, docker-credential-clerk; the table in dispatch.go has all of
 // them), people and scripts by its own name. This package is the only one that touches the arguments, the standard
-// streams, the environment and the exit status; decisions are made in internal/broker, and a token is printed only
-// in the answer to a host of its profile.
+// streams and the exit status; decisions are made in internal/broker. A token is printed in the answer to a host of its
+// profile, and by token for the person who asks.
 package main
 
 import (

@@ -15,7 +15,7 @@ import (
 const handedOver = "CLERK_HELPER_HANDED_OVER"
 
 // handOver runs the next program of that name in the PATH, with our arguments and streams, for what is not ours, and
-// gives its exit status. Without one there is nothing to be had.
+// gives its exit status. Without one it fails.
 func handOver(ctx context.Context, sys *system, name string) int {
 	if sys.getenv(handedOver) != "" {
 		return exitFailed

@@ -53,7 +53,7 @@ func (t toolName) named(sys *system, command string) (toolconfig.Tool, error) {
 	return tool, nil
 }
 
-// Run writes exactly the lines that make the tool ask us, after showing them.
+// Run makes the tool ask us, or for npm removes what earlier builds wrote, after showing the changes.
 func (c setupCommand) Run(ctx context.Context, sys *system) error {
 	if c.Tool == "" {
 		return c.interview(ctx, sys)

@@ -57,7 +57,7 @@ type profileStatus struct {
 	left    time.Duration // until Expires
 }
 
-// Run shows facts from the configuration and the keychain; it asks a person never, and the network only with --check.
+// Run shows facts from the configuration and the keychain; it never asks a person, and uses the network only with --check.
 func (c statusCommand) Run(ctx context.Context, sys *system) error {
 	cfg, err := sys.config()
 	if err != nil {
@@ -115,7 +115,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 	return errors.Join(failed...)
 }
 
-// look is what can be told of a profile without asking anybody.
+// look returns what the configuration and the keychain say of a profile.
 func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p *config.Profile) (profileStatus, error) {
 	var st profileStatus
 	var failed error

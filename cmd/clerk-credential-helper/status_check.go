@@ -25,14 +25,14 @@ const (
 	checkUnknown     checkState = "unknown" // the keychain does not say
 )
 
-// errNobody is why --check does not ask the person to sign in.
-var errNobody = errors.New("status --check asks no person")
+// errAsksNoPerson is why --check does not ask the person to sign in.
+var errAsksNoPerson = errors.New("status --check asks no person")
 
 // askIssuer asks the issuer about the token that a tool would get. A session is refreshed first if its token is not good
 // any more, as a tool would have it; a machine's token is never minted, since each costs money.
 func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkState, string) {
 	quiet := *b
-	quiet.Person = broker.NoPerson{Reason: errNobody}
+	quiet.Person = broker.NoPerson{Reason: errAsksNoPerson}
 	plan := quiet.Plan(ctx, p)
 	s, err := plan.Session, error(nil)
 	switch {
@@ -44,7 +44,7 @@ func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile) (checkS
 	var needs *broker.NeedsSignInError
 	var failed *broker.RefreshError
 	switch {
-	case errors.As(err, &needs) && errors.Is(err, errNobody):
+	case errors.As(err, &needs) && errors.Is(err, errAsksNoPerson):
 		return checkSignIn, ""
 	case errors.As(err, &needs):
 		return checkSignIn, needs.Reason.Error()
@@ -81,8 +81,9 @@ func checkToken(ctx context.Context, b *broker.Broker, p *config.Profile, token 
 	return issuer.CheckToken(ctx, p, token)
 }
 
-// checkError is what the exit status says: 4 where a sign-in is all that is missing; 1 where an issuer gives no answer, or
-// a token that no sign-in replaces is refused. A token of which the issuer gives no information, and one that is not minted yet, are no failure.
+// checkError returns what the exit status says: 4 if only a sign-in is missing; 1 if an issuer does not answer, or if a
+// token that no sign-in replaces is refused. A token of which the issuer says nothing, and one that is not minted yet, count
+// as good.
 func checkError(all []profileStatus) error {
 	failed := 0
 	missing := ""
@@ -99,7 +100,7 @@ func checkError(all []profileStatus) error {
 	case failed > 0:
 		return fmt.Errorf("%d of %d profiles failed the check", failed, len(all))
 	case missing != "":
-		return &broker.NeedsSignInError{Profile: missing, Reason: errNobody}
+		return &broker.NeedsSignInError{Profile: missing, Reason: errAsksNoPerson}
 	}
 	return nil
 }

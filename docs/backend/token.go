@@ -122,7 +122,7 @@ func (v *Verifier) signed(ctx context.Context, token string) (Caller, error) {
 	if err := c.ValidateWithLeeway(jwt.Expected{Time: v.now()}, leeway); err != nil {
 		return Caller{}, refusal("it has expired, or is not valid yet")
 	}
-	// RFC 7519 §4.1.3: where it is present, who is not named in it must refuse; nobody is named by "" or an empty list.
+	// RFC 7519 §4.1.3: a server that a present audience does not name must refuse. "" and an empty list name no server.
 	// An ID token sent in place of an access token ends here, too.
 	if present.Audience != nil && (v.Audience == "" || !c.Audience.Contains(v.Audience)) {
 		return Caller{}, refusal("it is for another audience")

@@ -45,7 +45,7 @@ type foreignList struct {
 const (
 	// foreignPage bounds one item of the list, in bytes: the smallest of our stores, the kernel's keyring, takes 32,767.
 	foreignPage = 30_000
-	// foreignPages bounds the number of items, for a list that says nonsense.
+	// foreignPages bounds the number of items, for a damaged list.
 	foreignPages = 1000
 )
 
@@ -120,8 +120,8 @@ func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Rep
 	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
 
-// store keeps a credential, and lists it. If it cannot be listed, what was there before is put back: a credential that
-// docker hears was not kept is not there.
+// store keeps a credential and lists it. If it cannot be listed, the previous one is put back, so that none is left which
+// docker was told is not kept.
 func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
 	if req.Shown() != req.Host {
 		return fmt.Errorf("not kept: the address of %q holds a user name or a password, leave it out", req.Shown())
@@ -195,7 +195,7 @@ func (d dockerStore) write(ctx context.Context, before, after dockerList, undo f
 		err = errors.Join(err, undone)
 	}
 	if undo != nil {
-		// Ctrl-C is no reason to leave the half of it.
+		// Ctrl-C must not leave half of it.
 		if undone := undo(context.WithoutCancel(ctx)); undone != nil {
 			err = errors.Join(err, fmt.Errorf("the credential is kept, and not listed: %w", undone))
 		}

@@ -195,7 +195,7 @@ func isOver(err error) bool {
 }
 
 // Token returns a live session of the profile: from the environment, from the keychain, refreshed, or from a sign-in. The
-// errors are [*InjectedError], [*NeedsSignInError], [*SignInError], [*RefreshError], [ErrUnreadable], [ErrNoMachineKey],
+// errors are [*config.Error], [*InjectedError], [*NeedsSignInError], [*SignInError], [*RefreshError], [ErrUnreadable], [ErrNoMachineKey],
 // platform.ErrLocked, platform.ErrUnavailable, or why a lock could not be taken or a machine's token not be minted.
 func (b *Broker) Token(ctx context.Context, p *config.Profile) (Session, error) {
 	return b.Execute(ctx, b.Plan(ctx, p))

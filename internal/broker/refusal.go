@@ -11,8 +11,8 @@ import (
 
 // RefusalError is a refusal by the issuer, as a record keeps it for other processes: without any foreign text.
 type RefusalError struct {
-	// Code is an error of RFC 6749 §4.1.2.1 or §5.2 or of RFC 8707 §2, or host_invalid of Clerk's own form; "other" for one
-	// that is not in the list of [reasons]; empty for an answer without an error.
+	// Code is an error of RFC 6749 §4.1.2.1 or §5.2 or of RFC 8707 §2, or host_invalid of Clerk's own form. It is "other"
+	// for one that is not in [reasons], and empty for an answer without an error.
 	Code   string
 	Status int // of HTTP; 0 if the refusal came through the browser
 }

@@ -339,8 +339,9 @@ func (sl slot) revoke(ctx context.Context, refreshToken string) {
 }
 
 // leaveRecord records how the sign-in ended. A refusal, a timeout or an error of the issuer begins a cool-down, because each
-// further sign-in would open a page. So does an issuer that names a pause, even before a page was opened. After Ctrl-C, without
-// a network, or if the keychain fails, the previous cool-down stays as it was; only a success ends it.
+// further sign-in would open a page. So does an issuer that names a pause, even before a page was opened. On demand, the
+// previous cool-down stays as it was after Ctrl-C, without a network, or if the keychain fails. A login ends it, unless the
+// login begins another.
 func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	ctx = context.WithoutCancel(ctx)
 	end := ended(err)

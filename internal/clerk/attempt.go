@@ -49,7 +49,7 @@ type Invitation struct {
 }
 
 // Attempt is a sign-in in progress, in one flow at a time. The order of calls is Invitation, which the user is shown; Wait;
-// Redeem; Finish, after the tokens were stored. If the user cannot be shown the invitation, Next begins the next flow. Close
+// Redeem; Finish, once the tokens are stored or refused. If the user cannot be shown the invitation, Next begins the next flow. Close
 // must always be called last. Methods must not be called concurrently.
 type Attempt struct {
 	client  *Client
@@ -329,8 +329,8 @@ func (a *Attempt) accept(ctx context.Context, answer *oauth2.Token, nonce string
 	return tokens, nil
 }
 
-// outlive is a context that ends that much later than ctx: when a code has been sent, the answer is waited for, because a grant
-// that is not known cannot be revoked.
+// outlive returns a context that ends grace later than ctx. Once a code is sent, the answer is waited for: only a known grant
+// can be revoked.
 func outlive(ctx context.Context, grace time.Duration) (longer context.Context, cancel func()) {
 	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {

@@ -2,8 +2,8 @@
 //
 // A profile comes in; the verified tokens of a sign-in go out, or refreshed ones, or the error that a grant has ended.
 // Nothing from the issuer is trusted unchecked: endpoints must have the issuer's origin, redirects are never followed,
-// answers have a size limit, and tokens are verified before they are returned. The package stores nothing, and no token,
-// code, verifier or state is ever part of an error or a trace.
+// answers have a size limit, and tokens are verified before they are returned. The package stores nothing but an issuer's metadata,
+// in [Documents]. No token, code, verifier or state is ever part of an error or a trace.
 package clerk
 
 import (

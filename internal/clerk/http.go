@@ -252,13 +252,13 @@ func tokenError(err error, secrets ...string) error {
 	return errors.New("token endpoint: the answer holds no token")
 }
 
-// busy reports whether err is the answer of an issuer that may answer the same request otherwise in a moment.
+// busy reports whether err is an answer after which the same request may soon succeed.
 func busy(err error) bool {
 	refused, ok := errors.AsType[*ResponseError](err)
 	return ok && (refused.Status == http.StatusTooManyRequests || refused.Status >= http.StatusInternalServerError)
 }
 
-// busyOrLost is busy, or an error of the network.
+// busyOrLost reports whether err is busy or an error of the network.
 func busyOrLost(err error) bool {
 	_, lost := errors.AsType[*url.Error](err)
 	return lost || busy(err)
@@ -270,8 +270,8 @@ func pauseNamed(err error) bool {
 	return ok && refused.RetryAfter > 0 && (refused.Status == http.StatusTooManyRequests || refused.Status == http.StatusServiceUnavailable)
 }
 
-// patiently calls ask until its error is nil or again reports false for it. The pauses are 1 s, 2 s and so on, or what the issuer
-// names (Retry-After), and most altogether.
+// patiently repeats ask while again reports true for its error. It pauses 1 s, 2 s, 4 s and so on, or as Retry-After says,
+// and at most most altogether.
 func (c *Client) patiently(ctx context.Context, most time.Duration, again func(error) bool, ask func() error) error {
 	for pause := time.Second; ; pause *= 2 {
 		err := ask()

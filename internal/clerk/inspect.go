@@ -11,8 +11,8 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// Inspect returns issuer, subject and end of a JWT without checking its signature. It is good for messages about a token
-// that the user has put into a variable, and for nothing else. ok reports whether token is a JWT; a claim that it does not
+// Inspect returns issuer, subject and end of a JWT without checking its signature. It serves to refuse a token
+// that was handed to us, and to name it in messages; it proves nothing. ok reports whether token is a JWT; a claim that it does not
 // have is empty.
 func Inspect(token string) (issuer, subject string, expires time.Time, ok bool) {
 	if kind(token) != kindJWT {

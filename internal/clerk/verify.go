@@ -257,7 +257,7 @@ func read(raw string) (claims, error) {
 	return got, nil
 }
 
-// keySet is the issuer's keys. They are fetched before the user is asked, and once more if a signature is by none of them: the
+// keySet is the issuer's keys. They are fetched before the user is asked, and once more if none of them made a signature: the
 // issuer may have changed its keys while the user signed in.
 type keySet struct {
 	client *Client
@@ -290,8 +290,8 @@ func (k *keySet) fetch(ctx context.Context, most time.Duration, again func(error
 	})
 }
 
-// keys fetches the issuer's public keys (RFC 7517 §5), of which there is at least one. They are not kept for other sign-ins, so a
-// key that is not among them is not the issuer's.
+// keys fetches the issuer's public keys (RFC 7517 §5); none is an error. They are not kept for other sign-ins: a key that is
+// missing is not the issuer's.
 func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet, error) {
 	if issuer.Keys == "" {
 		return nil, errors.New("discovery: there is no jwks_uri")

@@ -14,7 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// A token that a server has seen must not act for its person on the page: whoever has one could approve a grant that
+// A token that a server has seen must not act for its person on the page: its holder could approve a grant that
 // outlives it. Only a browser's own session counts there.
 
 const cureSession = "write the files again with companion add --force, and deploy"

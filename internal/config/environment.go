@@ -22,7 +22,8 @@ func PathVariable(getenv func(string) string, variable string) (string, error) {
 // CLERK_HELPER_TOKEN_ACME_CI for acme-ci. Merge refuses two profiles with the same variable.
 func TokenVariable(profile string) string { return "CLERK_HELPER_TOKEN_" + inVariable(profile) }
 
-// MachineKey is the variable for a machine secret key where all machine profiles have one issuer.
+// MachineKey is the variable for a machine secret key where all machine profiles have one issuer, or CLERK_HELPER_PROFILE
+// names one.
 const MachineKey = "CLERK_MACHINE_SECRET_KEY"
 
 // MachineKeyVariable returns the environment variable for the machine secret key of the profile of that name, such as

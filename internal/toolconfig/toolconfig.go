@@ -2,7 +2,7 @@
 //
 // A tool's file and the hosts of the configuration come in; a change to the file goes out, which [Apply] shows as a diff
 // and then writes. [Tools] is the one table of tools: the lines that each needs, what is left to do by hand, and how all
-// of it is undone. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
+// of it is undone. [Repository] checks the files of a repository before a package manager gets a token. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
 // package runs no program and uses no network. The one token that it sees is what it puts into the configuration of a
 // package manager for one run; see [NPMUserConfig].
 package toolconfig
@@ -32,7 +32,7 @@ type Tool struct {
 	Offered bool
 
 	file func(Env) (string, error)
-	// programs shows that the tool is used: one of them is in the PATH. Nil for a tool that everybody is taken to use.
+	// programs shows that the tool is used: one of them is in the PATH. Nil for a tool that all users are assumed to use.
 	programs []string
 	// refuses returns why the tool cannot be set up for a host, and the remedy, or two empty texts. Nil if it can be for all.
 	refuses func(config.Host) (why, remedy string)
@@ -71,7 +71,7 @@ func Tools() []Tool {
 			after: terraformAfter, left: terraformLeft},
 		{Name: "pip", EveryHost: true, file: pipFile, add: everyHost(pipAdd), remove: everyHost(pipRemove), blank: isBlank,
 			after: pipAfter, left: pipLeft},
-		{Name: "npm", Calls: "clerk-credential-helper", file: npmFile, remove: npmRemove, blank: isBlank, after: npmAfter},
+		{Name: "npm", file: npmFile, remove: npmRemove, blank: isBlank, after: npmAfter},
 		{Name: "bazel", Calls: bazelName, file: bazelFile, refuses: bazelRefuses, add: bazelAdd, remove: bazelRemove, blank: isBlank},
 	}
 }
