@@ -258,8 +258,8 @@ func TestPasswordsInAddresses(t *testing.T) {
 		{"no keychain", acmeAlone, map[string]string{"CLERK_HELPER_STORE": "none"}},
 	} {
 		t.Run(tt.outcome, func(t *testing.T) {
-			if tt.env == nil && tt.outcome != "nobody has signed in" {
-				testworld.Long(t, "each outcome takes seconds")
+			if tt.outcome != "nobody has signed in" {
+				testworld.Long(t, "each outcome takes a second")
 			}
 			dir := lonely(t, tt.configuration)
 			for name, value := range tt.env {
