@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/internal/testworld"
 )
 
 // TestWhoseToken: a token goes to the hosts of its own profile, from every source, on every wire, and wherever --profile
 // stands: whose it is does not depend on which profile a tool's configuration names, which can be a repository's.
 func TestWhoseToken(t *testing.T) {
+	testworld.Long(t, "every source is tried on every wire")
 	clerk := sandbox.New(sandbox.Options{Auto: true})
 	server := httptest.NewServer(clerk)
 	t.Cleanup(server.Close)

@@ -112,8 +112,10 @@ func asJSON(s string) string {
 // against net/url: where another parser sees another place, no wire has a token.
 func TestHosts(t *testing.T) {
 	h := newHosts(t)
-	for address, saw := range h.recorded {
-		h.hold(t, address, saw, true)
+	for i, address := range slices.Sorted(maps.Keys(h.recorded)) {
+		if i%3 == 0 || !testing.Short() {
+			h.hold(t, address, h.recorded[address], true)
+		}
 	}
 	for wire := range readers {
 		if h.answered[wire] == 0 {
