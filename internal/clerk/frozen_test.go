@@ -3,6 +3,7 @@ package clerk
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -139,3 +140,45 @@ func testFrozenConnection(t *testing.T) {
 		t.Errorf("the next request: %q, %v", proto, err)
 	}
 }
+
+// TestCallTime: a request whose answer does not end is given up. The clock is synctest's.
+func TestCallTime(t *testing.T) { synctest.Test(t, testCallTime) }
+
+func testCallTime(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		ctx    context.Context
+		body   bool // the answer begins
+		want   time.Duration
+	}{
+		{"no answer", t.Context(), false, callTime},
+		{"an answer without an end", t.Context(), true, callTime},
+		{"no answer of the token endpoint", forToken(t.Context()), false, tokenTime},
+		{"one of its answers without an end", forToken(t.Context()), true, tokenTime},
+	} {
+		c := &Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			if row.body {
+				return &http.Response{StatusCode: http.StatusOK, Body: untilDone{req.Context()}}, nil
+			}
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})}
+		req, err := http.NewRequestWithContext(row.ctx, http.MethodGet, "https://clerk.acme.dev/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := c.fetch("token", req); !errors.Is(err, errLate) {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+		if took := time.Since(began); took != row.want {
+			t.Errorf("%s: it was given up after %v", row.reason, took)
+		}
+	}
+}
+
+// untilDone is a body that brings nothing until its request has ended.
+type untilDone struct{ ctx context.Context }
+
+func (u untilDone) Read([]byte) (int, error) { <-u.ctx.Done(); return 0, u.ctx.Err() }
+func (u untilDone) Close() error             { return nil }
