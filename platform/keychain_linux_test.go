@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // silenceBound is how long a call may take that meets silence: the limit of one reply and much for a busy machine, but less
@@ -325,6 +327,37 @@ func TestCheckPeer(t *testing.T) {
 	if err := checkPeer(socket.fd, os.Geteuid()+1); err == nil {
 		t.Error("a socket of another user was accepted")
 	}
+	t.Run("a connection", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("only root can be another user")
+		}
+		for uid, want := range map[int]bool{os.Geteuid(): true, 12345: false} {
+			name := fmt.Sprintf("@clerk-credential-helper-test-%d-%d", os.Getpid(), uid)
+			listening := make(chan error)
+			go func() {
+				runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+				if _, _, failed := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); failed != 0 {
+					listening <- failed
+					return
+				}
+				listener, err := net.Listen("unix", name)
+				if err == nil {
+					t.Cleanup(func() { listener.Close() })
+				}
+				listening <- err
+			}()
+			if err := <-listening; err != nil {
+				t.Fatal(err)
+			}
+			socket, err := dialSocket(t.Context(), name)
+			if (err == nil) != want {
+				t.Errorf("a socket of user %d: %v", uid, err)
+			}
+			if err == nil {
+				socket.close()
+			}
+		}
+	})
 }
 
 // bus is a private session bus.
