@@ -458,11 +458,11 @@ func TestHostileRepository(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.tool, func(t *testing.T) {
-			testworld.Need(t, tt.tool)
-			rec.since()
 			if tt.honest == "" {
 				t.Fatal("it has no honest call")
 			}
+			testworld.Need(t, tt.tool)
+			rec.since()
 			out := call(t, work, fill.Replace(tt.honest))
 			came := slices.ContainsFunc(rec.since(), func(a arrival) bool { return ours(a.place) && a.holds(secrets) })
 			if !came {
