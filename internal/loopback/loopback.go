@@ -201,26 +201,27 @@ func (l *Listener) BeginToken(state, pageURL string, good func(token string) boo
 
 // Err is ErrTaken if a second visitor has come, which can be after the callback.
 func (l *Listener) Err() error {
-	select {
-	case <-l.taken:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
 		return ErrTaken
-	default:
-		return nil
 	}
+	return nil
 }
 
 // Wait returns the genuine callback, the cause of ctx's end, or ErrTaken.
 func (l *Listener) Wait(ctx context.Context) (Callback, error) {
-	if err := l.Err(); err != nil {
-		return Callback{}, err
+	callbacks := l.callback
+	if l.Err() != nil {
+		callbacks = nil // what is left is to send the page
 	}
 	select {
-	case callback := <-l.callback:
+	case callback := <-callbacks:
 		return callback, nil
 	default:
 	}
 	select {
-	case callback := <-l.callback:
+	case callback := <-callbacks:
 		return callback, nil
 	case <-l.taken:
 		return Callback{}, ErrTaken
