@@ -29,8 +29,8 @@ func unmapped(owner int) bool {
 	}
 	text, err := os.ReadFile("/proc/self/uid_map")
 	fields := strings.Fields(string(text))
-	everybody := len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"
-	return err == nil && !everybody
+	all := len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"
+	return err == nil && !all
 }
 
 func lockDir() (string, error) {

@@ -47,7 +47,7 @@ func TestAbandoned(t *testing.T) {
 		t.Fatalf("the trace has no %q", until)
 		return nil, nil
 	}
-	nobody, err := exec.LookPath("true") // a browser in which nobody signs in
+	nobody, err := exec.LookPath("true") // a browser in which no user signs in
 	if err != nil {
 		t.Fatal(err)
 	}

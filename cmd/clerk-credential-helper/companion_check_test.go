@@ -32,7 +32,7 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// fakePage is a companion page with one fault at most. It approves every request of a browser at once; whoever calls
+// fakePage is a companion page with one fault at most. It approves every request of a browser at once; who calls
 // itself clerk-credential-helper gets the page itself.
 type fakePage struct {
 	fault       string

@@ -145,7 +145,7 @@ func TestDeviceQR(t *testing.T) {
 }
 
 // TestDeviceWithoutTerminal: "ssh host clerk-credential-helper login" shows the code on standard error. A tool's get
-// would show it to nobody, and ends at once.
+// would show it to no user, and ends at once.
 func TestDeviceWithoutTerminal(t *testing.T) {
 	p, _ := sitDownWithDevice(t, 100, map[string]string{"CLERK_HELPER_INTERACTIVE": "always"})
 	start := func(stdin, name string, args ...string) (*exec.Cmd, *bufio.Reader) {

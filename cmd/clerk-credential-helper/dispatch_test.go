@@ -89,7 +89,7 @@ func TestTools(t *testing.T) {
 		if tool.hostless != hostless[tool.word] {
 			t.Errorf("%s%s: hostless is %v", tool.name, tool.word, tool.hostless)
 		}
-		// Who is not answered in time, or not watched, asks nobody.
+		// Who is not answered in time, or not watched, asks no user.
 		if asks := tool.waits == 0 && !tool.unwatched; asks == (tool.word == "bazel" || tool.word == "pnpm" || tool.word == "gcp" || tool.name == "keyring") {
 			t.Errorf("%s%s: asks is %v", tool.name, tool.word, asks)
 		}

@@ -159,7 +159,7 @@ func TestDoctorFix(t *testing.T) {
 	}
 }
 
-// TestDoctorFixLeavesAlone: what is in use, what is somebody's own, and what is not ours to judge.
+// TestDoctorFixLeavesAlone: what is in use, what is the user's own, and what is not ours to judge.
 func TestDoctorFixLeavesAlone(t *testing.T) {
 	_, home := wellSetUp(t)
 	if status, _, words := runHere("login"); status != exitOK {
@@ -184,7 +184,7 @@ func TestDoctorFixLeavesAlone(t *testing.T) {
 		}
 	}
 	if info, err := os.Stat(note); err != nil || info.Mode().Perm() != 0o644 {
-		t.Errorf("somebody's own file: %v, %v", info, err)
+		t.Errorf("the user's own file: %v, %v", info, err)
 	}
 }
 
@@ -197,8 +197,8 @@ func TestDoctorFlags(t *testing.T) {
 	}
 }
 
-// TestDoctorFixLeavesOthers: root by sudo, in a home folder that is somebody else's. A lock that is taken away there
-// excludes nobody any more.
+// TestDoctorFixLeavesOthers: root by sudo, in a home folder of another user. A lock that is taken away there
+// excludes no process any more.
 func TestDoctorFixLeavesOthers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make files of another user's")

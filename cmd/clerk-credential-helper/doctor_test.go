@@ -196,7 +196,7 @@ func TestDoctorBroken(t *testing.T) {
 		{"git has kept our token", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".git-credentials"), "https://a:b@github.com\nhttps://clerk:ey@git.acme.dev\n")
 		}, doctor.Doubt, "git.acme.dev in the clear", "remove that line"},
-		{"git asks for somebody else", func(t *testing.T, w *world, home string) {
+		{"git asks for another user", func(t *testing.T, w *world, home string) {
 			write(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper =\n\thelper = clerk\n[credential \"https://git.acme.dev\"]\n\tusername = robot\n")
 		}, doctor.Doubt, `the user "robot"`, "--unset credential.https://git.acme.dev.username"},
 		{"git's file malformed", func(t *testing.T, w *world, home string) { write(t, filepath.Join(home, ".gitconfig"), "[user\n") },

@@ -17,7 +17,7 @@ import (
 func TestTokenInPipe(t *testing.T) {
 	for _, row := range []struct{ reason, writes, want string }{
 		{"a token", "oat_123\n", "oat_123"},
-		{"nobody writes", "", ""},
+		{"no process writes", "", ""},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "pipe")
@@ -56,7 +56,7 @@ func TestTokenInPipe(t *testing.T) {
 					t.Fatal("it waits for a token that does not come")
 				}
 			}
-			// Whoever waits for the pipe still finds its end.
+			// A process that waits for the pipe still finds its end.
 			if w, err := os.OpenFile(file, os.O_RDWR, 0); err == nil {
 				w.Close()
 			}

@@ -113,7 +113,7 @@ func TestExplainAsTools(t *testing.T) {
 		}
 	}
 	t.Setenv("CLERK_HELPER_INTERACTIVE", "never")
-	t.Run("nobody has signed in", all)
+	t.Run("no user has signed in", all)
 	t.Setenv("CLERK_HELPER_INTERACTIVE", "always")
 	t.Run("a sign-in was refused", func(t *testing.T) {
 		w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
@@ -172,7 +172,7 @@ func TestExplainUser(t *testing.T) {
 		{"an empty one is none", "https://@git.acme.dev", "answer", "", nil, []string{"user "}},
 		{"a password is not shown", "https://clerk:hunter2@git.acme.dev/x", "answer", "",
 			[]string{"https://clerk:...@git.acme.dev/x", "password"}, []string{"hunter2"}},
-		{"somebody else's", "https://bob@git.acme.dev", "nothing", `the user "bob" is not the profile's "clerk"`,
+		{"another user's", "https://bob@git.acme.dev", "nothing", `the user "bob" is not the profile's "clerk"`,
 			[]string{"acme, by the host git.acme.dev", `user "bob", not of a profile here`, `the user "bob" is not the profile's "clerk"`, "hint"}, []string{"token ", "TOKEN ;"}},
 		{"another's e-mail", "https://eve%40acme.dev@git.acme.dev", "nothing", `the user "eve@acme.dev" is not`, nil, nil},
 		{"the profile's in other letters", "https://Clerk@git.acme.dev", "nothing", `the user "Clerk" is not`, nil, nil},

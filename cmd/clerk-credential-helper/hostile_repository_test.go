@@ -29,8 +29,8 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// recorder stands for every host of the internet, and for everybody between it and here: it is the proxy of every tool,
-// and the server behind the proxy, whose certificate all tools trust. It asks everybody for credentials, and keeps what it
+// recorder stands for every host of the internet, and for every machine between it and here: it is the proxy of every tool,
+// and the server behind the proxy, whose certificate all tools trust. It asks all for credentials, and keeps what it
 // is sent.
 type recorder struct {
 	addr        string

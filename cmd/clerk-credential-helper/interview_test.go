@@ -35,7 +35,7 @@ func TestLastWords(t *testing.T) {
 		{"neither", []*config.Profile{person}, nil, false, false, "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"},
 		{"a look", []*config.Profile{person}, []string{"git"}, true, true, "nothing was written: without --dry-run each change is made when you say yes"},
 		{"a look, and no sign-in there", []*config.Profile{person}, []string{"git"}, false, true, "nothing was written: without --dry-run each change is made when you say yes"},
-		{"services sign nobody in", []*config.Profile{machine}, []string{"git", "docker"}, true, false, "that is all: git and docker ask us from now on"},
+		{"services sign no user in", []*config.Profile{machine}, []string{"git", "docker"}, true, false, "that is all: git and docker ask us from now on"},
 		{"services, and no tool", []*config.Profile{machine}, nil, true, false, "that is all: no tool asks us yet"},
 		{"no sign-in on demand", []*config.Profile{never}, []string{"git"}, true, false, "that is all: git asks us from now on; to sign in: clerk-credential-helper login"},
 		{"a page of the original kind opens for login alone", []*config.Profile{page}, []string{"git"}, true, false, "that is all: git asks us from now on; to sign in: clerk-credential-helper login"},

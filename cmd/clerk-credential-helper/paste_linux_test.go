@@ -80,7 +80,7 @@ func sitDown(t *testing.T, columns uint16, change map[string]string) *person {
 	gone := make(chan struct{})
 	t.Cleanup(func() {
 		p.tty.Close()
-		<-gone // once nobody has the terminal open
+		<-gone // once no process has the terminal open
 		p.keyboard.Close()
 	})
 	go func() {
@@ -149,7 +149,7 @@ func (p *person) reading() {
 	p.Helper()
 	for end := time.Now().Add(2 * time.Minute); p.termios().Lflag&unix.ECHO != 0; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			p.Fatalf("nobody reads the terminal, which shows\n%s", p.screen())
+			p.Fatalf("no process reads the terminal, which shows\n%s", p.screen())
 		}
 	}
 }

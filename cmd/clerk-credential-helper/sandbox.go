@@ -11,7 +11,7 @@ import (
 
 type sandboxCommand struct {
 	Port     int           `default:"0" help:"Port on 127.0.0.1; the system chooses one if not given."`
-	Auto     bool          `help:"Sign everybody in at once, without a page."`
+	Auto     bool          `help:"Sign every user in at once, without a page."`
 	Lifetime time.Duration `default:"24h" help:"Life of an access token."`
 	Opaque   bool          `help:"Issue opaque access tokens instead of JWTs."`
 	Device   bool          `help:"Offer the device grant as well."`

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestSignalBetweenQuestions: a helper that has signed somebody in, and waits for cargo's next question, ends with the
+// TestSignalBetweenQuestions: a helper that has signed a user in, and waits for cargo's next question, ends with the
 // first signal.
 func TestSignalBetweenQuestions(t *testing.T) {
 	_, vars, err := newWorld(t.TempDir(), t.Cleanup)
@@ -62,7 +62,7 @@ func TestSignalBetweenQuestions(t *testing.T) {
 	}
 }
 
-// TestQuitAtTerminal: Ctrl-\ ends a sign-in that reads the terminal, and leaves it as it was: whoever types next sees it.
+// TestQuitAtTerminal: Ctrl-\ ends a sign-in that reads the terminal, and leaves it as it was: the next to type sees it.
 func TestQuitAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, nil)
 	cmd := p.run("clerk-credential-helper", "login")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestStatusClock: a sign-in that failed because of a wrong clock was refused by nobody.
+// TestStatusClock: a sign-in that failed because of a wrong clock was not refused.
 func TestStatusClock(t *testing.T) {
 	w, _ := wellSetUp(t)
 	w.Clerk.Advance(time.Hour) // its tokens are of the future

@@ -135,7 +135,7 @@ func (a toolAsks) answers() (status int, stdout, stderr string) {
 	return status, out.String(), words.String()
 }
 
-// lonely is an environment with this configuration and nothing else of ours, in which nobody can be asked.
+// lonely is an environment with this configuration and nothing else of ours, in which no user can be asked.
 func lonely(t *testing.T, configuration string) (state string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -244,7 +244,7 @@ func TestPasswordsInAddresses(t *testing.T) {
 		outcome, configuration string
 		env                    map[string]string
 	}{
-		{"nobody has signed in", acmeAlone, nil},
+		{"no user has signed in", acmeAlone, nil},
 		{"there is a token", acmeAlone, map[string]string{"CLERK_HELPER_TOKEN_ACME": "ak_ours"}},
 		{"the token is not one", acmeAlone, map[string]string{"CLERK_HELPER_TOKEN_ACME": "sk_ours"}},
 		{"no configuration", "", nil},
@@ -258,7 +258,7 @@ func TestPasswordsInAddresses(t *testing.T) {
 		{"no keychain", acmeAlone, map[string]string{"CLERK_HELPER_STORE": "none"}},
 	} {
 		t.Run(tt.outcome, func(t *testing.T) {
-			if tt.outcome != "nobody has signed in" {
+			if tt.outcome != "no user has signed in" {
 				testworld.Long(t, "each outcome takes a second")
 			}
 			dir := lonely(t, tt.configuration)
