@@ -299,13 +299,21 @@ func dependencies(text []byte) []byte {
 // taken for a host of the profile.
 func (r Repository) checkAddresses(text []byte) (registries []string, err error) {
 	address := regexp.MustCompile(`(?i)(https?):[/\\]*([^/\\?#\s"'<>,;)}|]*)((?:/[A-Za-z0-9._~-]+)*)`)
+	user := regexp.MustCompile(`(?i)http:[/\\]*[^/?#]*(?:@|%40)`)
+	escape := regexp.MustCompile(`(?i)http:[/\\]*(?:[^/\\?#\s"']+\\[^/\\"]|\\[uUxN])`)
+	var all []byte // without what plainLine drops, and without indentations
 	n := 0
 	for raw := range bytes.SplitSeq(text, []byte("\n")) {
 		n++
-		if !bytes.Contains(raw, []byte(":")) && !bytes.Contains(raw, []byte("%")) && !bytes.Contains(raw, []byte(`\`)) {
+		plain := raw
+		if bytes.ContainsAny(raw, ":%\\\t") {
+			plain = plainLine(raw)
+		}
+		all = append(append(all, bytes.TrimRight(bytes.TrimLeft(plain, " "), " \r\\")...), '\n')
+		if !bytes.Contains(plain, []byte(":")) {
 			continue
 		}
-		for _, found := range address.FindAllSubmatch(plainLine(raw), -1) {
+		for _, found := range address.FindAllSubmatch(plain, -1) {
 			host := string(found[2])
 			host = strings.ToLower(host[strings.LastIndexByte(host, '@')+1:])
 			switch {
@@ -315,11 +323,64 @@ func (r Repository) checkAddresses(text []byte) (registries []string, err error)
 					registries = append(registries, strings.TrimSuffix(host, ":443")+string(found[3]))
 				}
 			case r.byHTTP(host):
-				return nil, fmt.Errorf("line %d: it asks for %q by http, which would send the token in the clear", n, host)
+				return nil, byHTTP(n, host)
+			}
+		}
+		// Where a backslash is no escape, it is a slash to URLs.
+		for _, found := range address.FindAllSubmatch(raw, -1) {
+			if host := strings.ToLower(string(found[2])); bytes.IndexByte(raw, '\\') >= 0 && strings.EqualFold(string(found[1]), "http") && r.ofProfile(host) {
+				return nil, byHTTP(n, host)
+			}
+		}
+		switch {
+		case user.Match(plain):
+			return nil, fmt.Errorf("line %d: an address by http has a user's name before its host: write it without", n)
+		case escape.Match(plain):
+			return nil, fmt.Errorf("line %d: %w", n, errForm)
+		}
+	}
+	return registries, r.checkJoined(all)
+}
+
+func byHTTP(line int, host string) error {
+	return fmt.Errorf("line %d: it asks for %q by http, which would send the token in the clear", line, host)
+}
+
+// checkJoined looks for addresses by http that go over several lines, as YAML and TOML may break them: URLs pass over the line
+// ends. Where the address ends is not known, so its host may end with each line.
+func (r Repository) checkJoined(text []byte) error {
+	schemes := regexp.MustCompile(`(?i)h\n*t\n*t\n*p\n*:[/\\\n]*`).FindAllIndex(text, -1)
+	for i, scheme := range schemes {
+		rest := text[scheme[1]:]
+		if i+1 < len(schemes) {
+			rest = text[scheme[1]:schemes[i+1][0]]
+		}
+		if end := bytes.IndexAny(rest, `/\?#`); end >= 0 {
+			rest = rest[:end]
+		}
+		if !bytes.Contains(text[scheme[0]:scheme[1]+len(rest)], []byte("\n")) {
+			continue
+		}
+		parts := bytes.Split(rest, []byte("@"))
+		for j, part := range parts {
+			first, last := j == 0, j == len(parts)-1
+			if end := bytes.IndexAny(part, " \"'<>,;)}|"); end >= 0 {
+				part, last = part[:end], false
+			}
+			host := ""
+			for line := range bytes.SplitSeq(part, []byte("\n")) {
+				host += strings.ToLower(string(line))
+				if len(host) > 1000 {
+					break
+				}
+				odd := isNumber(host) || strings.ContainsFunc(host, func(c rune) bool { return c == '%' || c > '~' })
+				if r.ofProfile(host) || odd && (first || last) {
+					return byHTTP(lineOf(text, scheme[0]), host)
+				}
 			}
 		}
 	}
-	return registries, nil
+	return nil
 }
 
 // plainLine undoes the escapes of JSON, YAML, TOML and URLs that hide an address, and drops the tabs that URLs may have.
@@ -361,18 +422,31 @@ func (r Repository) byHTTP(host string) bool {
 	}) {
 		return true // an international name, or a spelling that only browsers know
 	}
-	host = strings.TrimSuffix(host, ":80")
-	name := host
+	return isNumber(host) || r.ofProfile(host)
+}
+
+// withoutPort returns the name in a URL's host.
+func withoutPort(host string) string {
 	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
-		name = host[:colon]
+		host = host[:colon]
 	}
-	name = strings.TrimSuffix(name, ".")
-	label := name[strings.LastIndexByte(name, '.')+1:]
-	if _, err := strconv.ParseUint(label, 0, 64); err == nil {
-		if _, err := netip.ParseAddr(name); err != nil {
-			return true // an IPv4 address in another spelling, such as 0x7f.1
-		}
+	return strings.TrimSuffix(host, ".")
+}
+
+// isNumber reports whether a host is an IPv4 address in another spelling than the usual, such as 0x7f.1.
+func isNumber(host string) bool {
+	name := withoutPort(host)
+	if _, err := strconv.ParseUint(name[strings.LastIndexByte(name, '.')+1:], 0, 64); err != nil {
+		return false
 	}
+	_, err := netip.ParseAddr(name)
+	return err != nil
+}
+
+// ofProfile reports whether a host in the usual spelling is one of the profile's that it does not have by http.
+func (r Repository) ofProfile(host string) bool {
+	host = strings.TrimSuffix(host, ":80")
+	name := withoutPort(host)
 	// npm puts the user's registry in this one's place, and before release 11 keeps the scheme (npm help config,
 	// "replace-registry-host").
 	if name == "registry.npmjs.org" {

@@ -41,7 +41,7 @@ func in(t *testing.T, files map[string]string) string {
 // TestRepositoryRefuses is about lines that would lead the token elsewhere. All were first seen to do so with the program
 // itself, or are another spelling that it reads in the same way.
 func TestRepositoryRefuses(t *testing.T) {
-	const byHTTP, elsewhere = "by http", "can lead requests elsewhere"
+	const byHTTP, elsewhere, byUser = "by http", "can lead requests elsewhere", "before its host"
 	for _, row := range []struct {
 		reason, program, file, text, want string
 	}{
@@ -140,6 +140,29 @@ func TestRepositoryRefuses(t *testing.T) {
 		{"encoded twice", "yarn", "yarn.lock", "  resolution: \"x@npm:1::__archiveUrl=http%253A%252F%252Fnpm.acme.dev%252Fx.tgz\"\n", byHTTP},
 		{"pnpm's lock file", "pnpm", "pnpm-lock.yaml", "resolution: {tarball: http://npm.acme.dev/x.tgz}\n", byHTTP},
 		{"bun's lock file", "bun", "bun.lock", `["x@1", "http://npm.acme.dev/x.tgz", {}, ""]`, byHTTP},
+		{"a comma in a user's name, at which other readers end", "npm", ".npmrc", "registry=http://a,b@npm.acme.dev/\n", byUser},
+		{"other signs in it", "npm", ".npmrc", "registry=http://a;)}|'<>b@npm.acme.dev/\n", byUser},
+		{"a blank in it", "npm", ".npmrc", "registry=http://a b@npm.acme.dev/\n", byUser},
+		{"a quote in it", "npm", "package-lock.json", `{"resolved":"http://a\"b@npm.acme.dev/x.tgz"}`, byUser},
+		{"in npm's lock file", "npm", "package-lock.json", `{"resolved":"http://a,b@npm.acme.dev/x.tgz"}`, byUser},
+		{"its end encoded", "yarn", "yarn.lock", "  resolution: \"x@npm:1::__archiveUrl=http%3A%2F%2Fa%2Cb%40npm.acme.dev%2Fx.tgz\"\n", byUser},
+		{"fullwidth letters in JSON's escapes", "npm", "package-lock.json", `{"resolved":"http://\uff4epm.acme.dev/x.tgz"}`, errForm.Error()},
+		{"a backslash before a letter that is an escape elsewhere", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: http:\\npm.acme.dev/\n", byHTTP},
+
+		{"over two lines", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: \"http:\\\n    //npm.acme.dev/\"\n", "line 2: it asks"},
+		{"over two lines, within the host", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: \"http://npm.\\\n    acme.dev/\"\n", byHTTP},
+		{"over two lines, within the scheme", "pnpm", "pnpm-workspace.yaml", "overrides:\n  x: \"ht\\\r\n    tp://npm.acme.dev/x.tgz\"\n", byHTTP},
+		{"a block, whose line ends URLs pass over", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: |-\n    http:\n    //npm.acme.dev/\n", byHTTP},
+		{"a folded block", "pnpm", "pnpm-workspace.yaml", "overrides:\n  x: >-\n    http:\n\n    npm.acme.dev/x.tgz\n", byHTTP},
+		{"a block that ends with the host", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: |-\n    http://npm.\n    acme.dev\n  x: y\n", byHTTP},
+		{"a block with a user's name", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: |-\n    http://a\n    b@npm.acme.dev/\n", byHTTP},
+		{"a block with fullwidth letters", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: |-\n    http:\n    //ｎpm.acme.dev/\n", byHTTP},
+		{"a block with a number", "pnpm", "pnpm-workspace.yaml", "registries:\n  default: |-\n    http:\n    //167838211/\n", byHTTP},
+		{"a block below another scheme", "pnpm", "pnpm-workspace.yaml", "a: http:x\nb: |-\n  http:\n  //npm.acme.dev/\n", byHTTP},
+		{"plain, with an empty line", "yarn", ".yarnrc.yml", "npmRegistryServer: http://npm.\n\n  acme.dev/\n", byHTTP},
+		{"over two lines of pnpm's lock file", "pnpm", "pnpm-lock.yaml", "resolution:\n  tarball: |-\n    http:\n    //npm.acme.dev/x.tgz\n", byHTTP},
+		{"over two lines of yarn's", "yarn", "yarn.lock", "\"x@1\":\n  resolution: \"x@http:\\\n    //npm.acme.dev/x.tgz\"\n", byHTTP},
+		{"over two lines of TOML", "bun", "bunfig.toml", "[install]\nregistry = \"\"\"http:\\\n  //npm.acme.dev/\"\"\"\n", byHTTP},
 		{"which program is not known", "", "bunfig.toml", "[install]\nca = \"x\"\n", elsewhere},
 	} {
 		files := map[string]string{"package.json": "{}"}
@@ -177,6 +200,10 @@ func TestRepositoryPasses(t *testing.T) {
 		{"addresses for people", "npm", "package.json", "{\"homepage\": \"http://npm.acme.dev/\", \"repository\": {\"url\": \"http://npm.acme.dev/x.git\"}}", nil},
 		{"a comment", "npm", ".npmrc", "# registry=http://npm.acme.dev/\n ; @a:registry=http://npm.acme.dev/\n", nil},
 		{"a comment in YAML", "pnpm", "pnpm-workspace.yaml", "# httpProxy: x\npackages: []\n  # http://npm.acme.dev\n", nil},
+		{"a scope below an address without a path", "npm", ".npmrc", "registry=http://nexus.example\n@acme:registry=https://npm.acme.dev/\n", []string{"npm.acme.dev"}},
+		{"a package of the name http", "pnpm", "pnpm-lock.yaml", "importers:\n  .:\n    dependencies:\n      http:\n        specifier: 0.0.1\n      https:\n        specifier: ^1.0.0\npackages:\n  q@1.5.1:\n    deprecated: |-\n      See http://example.com\n      (and @endo/captp)\n  a@1.0.0: {}\n", nil},
+		{"a user's name for another host by https", "npm", ".npmrc", "registry=https://a,b@nexus.example/\n", nil},
+		{"addresses in one line", "npm", "package-lock.json", `{"a":{"resolved":"http://nexus.example/@a/x.tgz"},"b":"http:\/\/nexus.example\/","node_modules/@a/b":{}}`, nil},
 		{"text", "npm", "package.json", "{\"description\": \"speaks http: and more\"}", nil},
 		{"a program in a folder of packages", "npm", "node_modules/x/package.json", "{\"homepage\": \"http://npm.acme.dev/\"}", nil},
 	} {
