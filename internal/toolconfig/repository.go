@@ -31,6 +31,9 @@ type Repository struct {
 	Program string
 	Home    string // the home folder, whose files are the user's own; may be empty
 	User    string // the user's configuration file of npm, which is not the repository's; may be missing
+
+	homes, users []string // Home and User by each of their names; set by Check
+	roots        []string // folders below which Check looks at all
 }
 
 // Limits of Check.
@@ -52,7 +55,7 @@ func PackageManager(program string) string {
 
 // repositoryFile is a file by which a repository can lead requests elsewhere.
 type repositoryFile struct {
-	name  string
+	name  string // or a pattern
 	users string // the package managers that read it; empty for all
 	// check finds lines that the file may not have, besides addresses; nil for a manifest or a lock file.
 	check func(r Repository, text []byte) error
@@ -66,7 +69,8 @@ func repositoryFiles() []repositoryFile {
 		{"pnpm-workspace.yaml", "pnpm", Repository.checkYAML},
 		{"bunfig.toml", "bun", Repository.checkBunfig},
 	}
-	for _, name := range []string{"package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"} {
+	for _, name := range []string{"package.json", "package.yaml", "package.json5", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock",
+		"pnpm-lock.yaml", "pnpm-lock.*.yaml", "bun.lock", "bun.lockb"} {
 		files = append(files, repositoryFile{name: name})
 	}
 	// bun takes its own environment from them (bun.sh, "Environment Variables").
@@ -126,6 +130,32 @@ func isRegistryVariable(name string) bool {
 // The error is a *RequestError with the file and its line: it would lead the token elsewhere, or it cannot be read as the
 // package manager does. A setting of the user's own files is refused only if it asks for a host of the profile by http.
 func (r Repository) Check(folders ...string) (registries []string, err error) {
+	var above []string
+	for _, folder := range folders {
+		names, err := places(folder)
+		if err != nil {
+			return nil, err
+		}
+		above = append(above, names...)
+	}
+	if r.Home != "" {
+		r.homes = append(r.homes, r.Home)
+		if home, err := filepath.EvalSymlinks(r.Home); err == nil {
+			r.homes = append(r.homes, home)
+		}
+	}
+	r.users = append(r.users, r.User)
+	if user, err := filepath.EvalSymlinks(r.User); err == nil {
+		r.users = append(r.users, user)
+	}
+	for i := 0; i < len(above); i++ {
+		if next := filepath.Dir(above[i]); !slices.Contains(above, next) {
+			above = append(above, next)
+		}
+		if names, folders := list(above[i]); isRoot(names, folders) && !r.holdsHome(above[i]) {
+			r.roots = append(r.roots, above[i])
+		}
+	}
 	looked := map[string]bool{}
 	look := func(folder string, names []string) error {
 		if looked[folder] {
@@ -136,23 +166,15 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 		registries = append(registries, named...)
 		return err
 	}
-	for _, folder := range folders {
-		folder, err := filepath.Abs(folder)
-		if err != nil {
-			return nil, fmt.Errorf("finding the repository: %w", err)
+	for _, folder := range above {
+		names, _ := list(folder)
+		if err := look(folder, names); err != nil {
+			return nil, err
 		}
-		for above := true; above; {
-			names, _ := list(folder)
-			if err := look(folder, names); err != nil {
-				return nil, err
-			}
-			if isRoot(names) && !r.holdsHome(folder) {
-				if err := below(folder, look); err != nil {
-					return nil, err
-				}
-			}
-			next := filepath.Dir(folder)
-			folder, above = next, next != folder
+	}
+	for _, root := range r.roots {
+		if err := below(root, look); err != nil {
+			return nil, err
 		}
 	}
 	slices.Sort(registries)
@@ -181,20 +203,16 @@ func list(folder string) (files, folders []string) {
 	return files, folders
 }
 
-// isRoot reports whether a folder may be the root of a workspace.
-func isRoot(names []string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return strings.EqualFold(name, "package.json") || strings.EqualFold(name, "pnpm-workspace.yaml")
+// isRoot reports whether a folder may be the root of a workspace, or is that of a clone, which may have workspaces anywhere.
+func isRoot(names, folders []string) bool {
+	return slices.Contains(folders, ".git") || slices.ContainsFunc(names, func(name string) bool {
+		return isManifest(name) || strings.EqualFold(name, "pnpm-workspace.yaml") || name == ".git"
 	})
 }
 
 // holdsHome reports whether a folder is the home folder or one above it, which is no repository, whatever is in it.
 func (r Repository) holdsHome(folder string) bool {
-	if r.Home == "" {
-		return false
-	}
-	to, err := filepath.Rel(folder, r.Home)
-	return err == nil && to != ".." && !strings.HasPrefix(to, ".."+string(filepath.Separator))
+	return slices.ContainsFunc(r.homes, func(home string) bool { return isBelow(home, folder) })
 }
 
 // below calls look for each folder below a repository's root, where the packages of a workspace are. Links are not followed:
@@ -227,7 +245,8 @@ func (r Repository) checkFolder(folder string, names []string) (registries []str
 			continue
 		}
 		for _, name := range names {
-			if !strings.EqualFold(name, f.name) { // as the file systems of macOS and Windows compare them
+			// As the file systems of macOS and Windows compare them.
+			if matches, err := filepath.Match(f.name, strings.ToLower(name)); !strings.EqualFold(name, f.name) && (err != nil || !matches) {
 				continue
 			}
 			named, err := r.checkFile(f, folder, name)
@@ -254,8 +273,16 @@ func (r Repository) checkFile(f repositoryFile, folder, name string) (registries
 	default:
 		registries, err = r.checkAddresses(text)
 	}
-	if err == nil && f.check != nil && folder != r.Home && file != r.User {
+	if err == nil && f.check != nil && !slices.Contains(r.homes, folder) && !slices.Contains(r.users, file) {
 		err = f.check(r, text)
+	}
+	if err == nil && !r.holdsHome(folder) {
+		switch {
+		case isManifest(f.name):
+			err = r.checkManifest(folder, f.name, text)
+		case slices.Contains([]string{"package-lock.json", "npm-shrinkwrap.json", "pnpm-workspace.yaml"}, f.name):
+			err = r.checkPaths(folder, text, false)
+		}
 	}
 	if err != nil {
 		return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
@@ -282,11 +309,7 @@ func dependencies(text []byte) []byte {
 	for _, m := range scanObject(text, bytes.IndexByte(text, '{')).members {
 		switch m.name {
 		case "homepage", "repository", "bugs", "author", "contributors", "maintainers", "funding", "license", "licenses", "description", "keywords", "scripts":
-			for i := m.value.start; i < m.value.end; i++ {
-				if text[i] != '\n' {
-					text[i] = ' '
-				}
-			}
+			blank(text, m.value)
 		}
 	}
 	return text
@@ -504,7 +527,7 @@ func variableInAddress(line string) error {
 // checkNpmrc is about .npmrc, for npm's keys and those that pnpm and yarn have besides.
 func (r Repository) checkNpmrc(text []byte) error {
 	plain := regexp.MustCompile(`^[A-Za-z0-9@/._:\[\]*-]+$`)
-	elsewhere := regexp.MustCompile(`(?i)proxy|strict-?ssl|^ca$|cafile|host-suffix|userconfig|globalconfig|auth-?file|^prefix$|^git$|^replace-registry-host$`)
+	elsewhere := regexp.MustCompile(`(?i)proxy|strict-?ssl|^ca$|cafile|host-suffix|userconfig|globalconfig|auth-?file|^prefix$|^git$|^replace-registry-host$|^lockfile-?dir$|^git-?branch-?lockfile$`)
 	return settingLines(text, "#;", func(line string) error {
 		if line[0] == '[' {
 			return nil // what follows is not npm's, but may be another's
@@ -558,7 +581,7 @@ func (r Repository) checkYarnrc(text []byte) error {
 func (r Repository) checkYAML(text []byte) error {
 	margin := -1
 	plain := regexp.MustCompile(`^["']?([A-Za-z0-9_.-]+)["']?[ \t]*:`)
-	elsewhere := regexp.MustCompile(`(?i)^(npm-?)?(https?-?proxy|proxy|no-?proxy|strict-?ssl|enable-?strict-?ssl|ca|cafile|https?-?ca-?file-?path|ca-?file-?path|network-?settings|npmrc-?auth-?file|user-?config)$`)
+	elsewhere := regexp.MustCompile(`(?i)^(npm-?)?(https?-?proxy|proxy|no-?proxy|strict-?ssl|enable-?strict-?ssl|ca|cafile|https?-?ca-?file-?path|ca-?file-?path|network-?settings|npmrc-?auth-?file|user-?config|lockfile-?dir|git-?branch-?lockfile)$`)
 	for n, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimRight(line, "\r ")
 		inner := strings.TrimLeft(line, " ")

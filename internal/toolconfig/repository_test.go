@@ -42,6 +42,7 @@ func in(t *testing.T, files map[string]string) string {
 // itself, or are another spelling that it reads in the same way.
 func TestRepositoryRefuses(t *testing.T) {
 	const byHTTP, elsewhere, byUser = "by http", "can lead requests elsewhere", "before its host"
+	const outside, tarball = "it names a folder outside of the repository", "it names a tarball of the repository"
 	for _, row := range []struct {
 		reason, program, file, text, want string
 	}{
@@ -163,6 +164,46 @@ func TestRepositoryRefuses(t *testing.T) {
 		{"over two lines of pnpm's lock file", "pnpm", "pnpm-lock.yaml", "resolution:\n  tarball: |-\n    http:\n    //npm.acme.dev/x.tgz\n", byHTTP},
 		{"over two lines of yarn's", "yarn", "yarn.lock", "\"x@1\":\n  resolution: \"x@http:\\\n    //npm.acme.dev/x.tgz\"\n", byHTTP},
 		{"over two lines of TOML", "bun", "bunfig.toml", "[install]\nregistry = \"\"\"http:\\\n  //npm.acme.dev/\"\"\"\n", byHTTP},
+		{"a proxy for what is published", "npm", "package.json", "{\"publishConfig\":{\"registry\":\"https://npm.acme.dev/\",\n\"https-proxy\":\"http://127.0.0.1:9977\"}}", "line 2: \"https-proxy\" can lead"},
+		{"no check of certificates for it", "npm", "package.json", `{"publishConfig":{"strict-ssl":false}}`, elsewhere},
+		{"the same as its second", "npm", "package.json", `{"publishConfig":{},"publish\u0043onfig":{"strict-\u0073sl":false}}`, elsewhere},
+		{"a token for it", "npm", "package.json", `{"publishConfig":{"//npm.acme.dev/:_authToken":"x"}}`, elsewhere},
+		{"its registry", "npm", "package.json", `{"publishConfig":{"registry":"http://npm.acme.dev/"}}`, byHTTP},
+		{"it in a manifest that is not JSON", "npm", "package.json", `{"publishConfig":{"strict-ssl":false},}`, errForm.Error()},
+		{"it in pnpm's other manifest", "pnpm", "package.yaml", "publishConfig:\n  strict-ssl: false\n", errForm.Error()},
+		{"over two lines", "pnpm", "package.yaml", "? \"publish\\\n  Config\"\n: strict-ssl: false\n", errForm.Error()},
+
+		{"pnpm's other manifest", "pnpm", "package.yaml", "dependencies:\n  x: http://npm.acme.dev/x.tgz\n", "line 2: it asks"},
+		{"its third", "pnpm", "package.json5", "{dependencies: {x: 'http://npm.acme.dev/x.tgz'}}", byHTTP},
+		{"which has escapes of its own", "pnpm", "package.json5", "{dependencies: {x: 'http://npm\\.acme.dev/x.tgz'}}", errForm.Error()},
+		{"pnpm's lock file of a branch", "pnpm", "pnpm-lock.a!b.yaml", "resolution: {tarball: http://npm.acme.dev/x.tgz}\n", byHTTP},
+		{"its lock file elsewhere", "pnpm", "pnpm-workspace.yaml", "lockfileDir: node_modules/x\n", elsewhere},
+		{"the same in .npmrc", "pnpm", ".npmrc", "lockfile-dir=node_modules/x\n", elsewhere},
+		{"a lock file for each branch", "pnpm", "pnpm-workspace.yaml", "gitBranchLockfile: true\n", elsewhere},
+		{"the same in .npmrc", "pnpm", ".npmrc", "git-branch-lockfile=true\n", elsewhere},
+
+		{"a workspace outside", "npm", "package.json", "{\"workspaces\":[\n\"../lib\"]}", "line 2: " + outside},
+		{"the folder above", "npm", "package.json", `{"workspaces":{"packages":["a/../.."]}}`, outside},
+		{"a workspace of pnpm outside", "pnpm", "pnpm-workspace.yaml", "packages: [\"../lib\",\".\"]\n", outside},
+		{"the same as a list", "pnpm", "pnpm-workspace.yaml", "packages:\n  - .\n  - ../lib\n", "line 3: " + outside},
+		{"the same over two lines", "pnpm", "pnpm-workspace.yaml", "packages:\n  - \".\\\n    ./lib\"\n", outside},
+		{"a folder outside", "npm", "package.json", `{"dependencies":{"lib":"file:../lib"}}`, outside},
+		{"one that is linked", "yarn", "package.json", `{"devDependencies":{"lib":"link:../lib"}}`, outside},
+		{"without a scheme", "npm", "package.json", `{"dependencies":{"lib":"..\\lib"}}`, outside},
+		{"with percent signs", "npm", "package.json", `{"dependencies":{"lib":"file:%2e%2e/lib"}}`, outside},
+		{"of a package", "npm", "a/package.json", `{"dependencies":{"lib":"file:../../lib"}}`, outside},
+		{"in the place of another", "pnpm", "package.json", `{"pnpm":{"overrides":{"lib":"link:../lib"}}}`, outside},
+		{"in a manifest that is not JSON", "npm", "package.json", `{"workspaces":["../lib"],}`, outside},
+		{"in npm's lock file", "npm", "package-lock.json", `{"packages":{"node_modules/lib":{"resolved":"../lib","link":true}}}`, outside},
+		{"by its whole path", "npm", "package.json", `{"dependencies":{"lib":"file:///srv/lib"}}`, outside},
+		{"the same without a scheme", "npm", "package.json", `{"name":"a","dependencies":{"lib":"/srv/lib"}}`, outside},
+		{"in the home folder", "npm", "package.json", `{"dependencies":{"lib":"~/lib"}}`, outside},
+
+		{"a tarball, whose manifest is not looked at", "npm", "package.json", "{\"dependencies\":{\n\"lib\":\"file:lib.tgz\"}}", "line 2: " + tarball},
+		{"without a scheme", "npm", "package.json", `{"optionalDependencies":{"lib":"./a/lib.TAR.GZ"}}`, tarball},
+		{"in the place of another", "npm", "package.json", `{"overrides":{"lib":"file://lib.tar"}}`, tarball},
+		{"in pnpm's settings", "pnpm", "pnpm-workspace.yaml", "overrides:\n  lib: file:lib.tgz\n", tarball},
+		{"in npm's lock file", "npm", "package-lock.json", `{"resolved":"file:lib.tgz"}`, tarball},
 		{"which program is not known", "", "bunfig.toml", "[install]\nca = \"x\"\n", elsewhere},
 	} {
 		files := map[string]string{"package.json": "{}"}
@@ -204,6 +245,12 @@ func TestRepositoryPasses(t *testing.T) {
 		{"a package of the name http", "pnpm", "pnpm-lock.yaml", "importers:\n  .:\n    dependencies:\n      http:\n        specifier: 0.0.1\n      https:\n        specifier: ^1.0.0\npackages:\n  q@1.5.1:\n    deprecated: |-\n      See http://example.com\n      (and @endo/captp)\n  a@1.0.0: {}\n", nil},
 		{"a user's name for another host by https", "npm", ".npmrc", "registry=https://a,b@nexus.example/\n", nil},
 		{"addresses in one line", "npm", "package-lock.json", `{"a":{"resolved":"http://nexus.example/@a/x.tgz"},"b":"http:\/\/nexus.example\/","node_modules/@a/b":{}}`, nil},
+		{"what is published where", "npm", "package.json", `{"publishConfig":{"registry":"https://npm.acme.dev/","@acme:registry":"https://npm.acme.dev/","access":"public","tag":"next","provenance":true,"directory":"dist","main":"./a.js","exports":{}}}`, []string{"npm.acme.dev"}},
+		{"a workspace", "npm", "package.json", `{"workspaces":["packages/*","apps/a/../b"],"dependencies":{"a":"file:packages/a","b":"https://npm.example/b.tgz","c":"~1.2.3","d":"git+https://npm.example/d.tgz#v1"},"main":"../x.js"}`, nil},
+		{"a package that names another", "npm", "packages/a/package.json", `{"dependencies":{"b":"file:../b","c":"link:../../c"},"eslintConfig":{"extends":"../../../x"}}`, nil},
+		{"a workspace of pnpm", "pnpm", "pnpm-workspace.yaml", "packages:\n  - packages/*\n  # ../x\n  - '!**/..x/**'\noverrides:\n  a: link:./a\nstoreDir: /srv/store\n", nil},
+		{"pnpm's other manifest", "pnpm", "package.yaml", "name: a\ndependencies:\n  x: ^1.0.0\n", nil},
+		{"npm's lock file of a workspace", "npm", "package-lock.json", "{\"node_modules/a\":{\"resolved\":\"packages/a\",\"link\":true},\n\"x\":{\"resolved\":\"https://registry.npmjs.org/x/-/x-1.tgz\"}}", nil},
 		{"text", "npm", "package.json", "{\"description\": \"speaks http: and more\"}", nil},
 		{"a program in a folder of packages", "npm", "node_modules/x/package.json", "{\"homepage\": \"http://npm.acme.dev/\"}", nil},
 	} {
@@ -309,5 +356,59 @@ func TestNPMUserConfig(t *testing.T) {
 	p := acme(t).Profiles[0]
 	if got := Registries(p, []string{"a.pkg.acme.dev/npm", "npm.acme.dev"}); !slices.Equal(got, []string{"10.1.2.3", "127.0.0.1:4873", "a.pkg.acme.dev", "a.pkg.acme.dev/npm", "npm.acme.dev", "npm.acme.dev:8443"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestRepositoryLinks: a shell and Go name a folder by the way there, and Node by its place.
+func TestRepositoryLinks(t *testing.T) {
+	const bad = "proxy=http://evil.example/\n"
+	r := Repository{Config: acme(t), Program: "npm"}
+	for _, file := range []string{"deep/.npmrc", ".npmrc"} {
+		root := in(t, map[string]string{"deep/package.json": "{}", "deep/inner/x": "", file: bad})
+		if err := os.Symlink(filepath.FromSlash("deep/inner"), filepath.Join(root, "link")); err != nil {
+			t.Skip(err)
+		}
+		t.Chdir(filepath.Join(root, "link"))
+		t.Setenv("PWD", filepath.Join(root, "link"))
+		if _, err := r.Check("."); err == nil {
+			t.Errorf("%s is not found", file)
+		}
+		t.Chdir(t.TempDir())
+		if _, err := r.Check(root + "/link/.."); err == nil {
+			t.Errorf("%s is not found from outside", file)
+		}
+	}
+	// A home folder behind a link is the user's by both names.
+	home := in(t, map[string]string{".npmrc": bad, "package.json": "{}", "a/package.json": "{}", "b/.npmrc": bad})
+	link := filepath.Join(t.TempDir(), "home")
+	if err := os.Symlink(home, link); err != nil {
+		t.Fatal(err)
+	}
+	r.Home, r.User = link, filepath.Join(link, ".npmrc")
+	for _, folder := range []string{home, link} {
+		if _, err := r.Check(filepath.Join(folder, "a")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestRepositoryRoots: the folder with .git is what was cloned, and a workspace may be anywhere in it.
+func TestRepositoryRoots(t *testing.T) {
+	r := Repository{Config: acme(t), Program: "npm"}
+	for _, git := range []string{".git/HEAD", ".git"} {
+		root := in(t, map[string]string{git: "x", "app/package.json": `{"dependencies":{"lib":"file:../lib"}}`, "lib/package.json": "{}"})
+		if _, err := r.Check(filepath.Join(root, "app")); err != nil {
+			t.Errorf("%s: %v", git, err)
+		}
+		root = in(t, map[string]string{git: "x", "app/package.json": "{}", "lib/package.json": `{"dependencies":{"x":"http://npm.acme.dev/x.tgz"}}`})
+		if _, err := r.Check(filepath.Join(root, "app")); err == nil {
+			t.Errorf("%s: the library is not looked at", git)
+		}
+	}
+	for _, manifest := range []string{"package.yaml", "package.json5"} {
+		root := in(t, map[string]string{manifest: "{}", "a/.npmrc": "proxy=http://evil.example/\n"})
+		if _, err := (Repository{Config: acme(t), Program: "pnpm"}).Check(root); err == nil {
+			t.Errorf("%s makes no root", manifest)
+		}
 	}
 }
