@@ -349,17 +349,20 @@ func (r Repository) checkAddresses(text []byte) (registries []string, err error)
 				return nil, byHTTP(n, host)
 			}
 		}
+		switch {
+		case bytes.ContainsAny(plain, "@%") && user.Match(plain):
+			return nil, fmt.Errorf("line %d: an address by http has a user's name before its host: write it without", n)
+		case bytes.IndexByte(plain, '\\') >= 0 && escape.Match(plain):
+			return nil, fmt.Errorf("line %d: %w", n, errForm)
+		}
 		// Where a backslash is no escape, it is a slash to URLs.
+		if bytes.IndexByte(raw, '\\') < 0 {
+			continue
+		}
 		for _, found := range address.FindAllSubmatch(raw, -1) {
-			if host := strings.ToLower(string(found[2])); bytes.IndexByte(raw, '\\') >= 0 && strings.EqualFold(string(found[1]), "http") && r.ofProfile(host) {
+			if host := strings.ToLower(string(found[2])); strings.EqualFold(string(found[1]), "http") && r.ofProfile(host) {
 				return nil, byHTTP(n, host)
 			}
-		}
-		switch {
-		case user.Match(plain):
-			return nil, fmt.Errorf("line %d: an address by http has a user's name before its host: write it without", n)
-		case escape.Match(plain):
-			return nil, fmt.Errorf("line %d: %w", n, errForm)
 		}
 	}
 	return registries, r.checkJoined(all)
@@ -413,7 +416,7 @@ func plainLine(line []byte) []byte {
 		line = decode(line, regexp.MustCompile(`\\(?:(?:u00|x|U000000|u\{0*)([0-9a-fA-F]{2})\}?|[\\/tnr])`))
 	}
 	for range 2 { // yarn's lock file has addresses inside of addresses
-		if regexp.MustCompile(`(?i)%3a|%25`).Match(line) {
+		if bytes.IndexByte(line, '%') >= 0 && regexp.MustCompile(`(?i)%3a|%25`).Match(line) {
 			line = decode(line, regexp.MustCompile(`%([0-9a-fA-F]{2})`))
 		}
 	}
