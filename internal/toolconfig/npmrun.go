@@ -109,11 +109,12 @@ func YarnPlugin(p *config.Profile, registries []string, token string) ([]byte, e
 	plain := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
 		return len((&config.Config{Profiles: []*config.Profile{p}}).Match("http", host)) == 0
 	})
-	values, err := json.Marshal(map[string]any{"https": hosts, "http": plain, "token": token})
+	table, err := json.Marshal(map[string][]string{"https:": hosts, "http:": plain})
 	if err != nil {
 		return nil, err
 	}
-	return []byte(`const of = ` + string(values) + `;
+	return []byte(`const hosts = ` + string(table) + `;
+const token = "` + token + `";
 module.exports = {
   name: "clerk-credential-helper",
   factory: () => {
@@ -121,7 +122,7 @@ module.exports = {
     const ours = (target) => {
       try {
         const url = new URL(String(target));
-        return (of[url.protocol.slice(0, -1)] ?? []).includes(url.host);
+        return Object.hasOwn(hosts, url.protocol) && hosts[url.protocol].includes(url.host);
       } catch {
         return false;
       }
@@ -133,7 +134,7 @@ module.exports = {
           for (const name of Object.keys(headers ?? {})) {
             if (headers[name] !== mark) continue;
             if (!ours(target)) throw new Error("clerk-credential-helper: no token for " + new URL(String(target)).host);
-            headers[name] = "Bearer " + of.token;
+            headers[name] = "Bearer " + token;
           }
           return request;
         },
