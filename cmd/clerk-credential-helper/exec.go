@@ -16,6 +16,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -51,10 +52,10 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	switch {
 	case len(c.Command) == 0:
 		return &usageError{errors.New("which command? write it after --")}
-	case c.Env != "" && c.managesPackages():
+	case c.Env != "" && (c.NPM || toolconfig.NamesPackageManager(c.Command)):
 		return errNPMVariable
 	case c.Env == "" && c.File == "" && !c.managesPackages():
-		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it")}
+		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it; --npm if it runs npm, pnpm, yarn or bun")}
 	}
 	for _, name := range []string{c.Env, c.File} {
 		if !isVariable(name) {

@@ -17,7 +17,7 @@ import (
 
 // errNPMVariable refuses what would let a repository's file send the token anywhere.
 var errNPMVariable = &usageError{errors.New("npm, pnpm, yarn and bun expand variables in a repository's files, which could send the token anywhere: " +
-	"leave out --env, they get it without; for a script that wants a variable, call exec in the script")}
+	"leave out --env, they get it without, or with --npm if another program runs them; for a script that wants a variable, call exec in the script")}
 
 // managesPackages reports whether the command is a package manager, or said to run one.
 func (c execCommand) managesPackages() bool {

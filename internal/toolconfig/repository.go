@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -46,11 +47,28 @@ const (
 // returns "" for any other.
 func PackageManager(program string) string {
 	name := strings.ToLower(program[strings.LastIndexAny(program, `/\`)+1:])
-	for _, extension := range []string{".exe", ".cmd", ".bat", ".ps1"} {
+	for _, extension := range []string{".exe", ".cmd", ".bat", ".ps1", ".js", ".cjs", ".mjs", "-cli"} {
 		name = strings.TrimSuffix(name, extension)
 	}
 	return map[string]string{"npm": "npm", "npx": "npm", "pnpm": "pnpm", "pnpx": "pnpm", "pn": "pnpm", "pnx": "pnpm",
 		"yarn": "yarn", "yarnpkg": "yarn", "bun": "bun", "bunx": "bun"}[strings.TrimRight(name, "0123456789.-@")]
+}
+
+// NamesPackageManager reports whether a command may run a package manager, by a word of it, also inside of an argument, or by
+// the program that one is a link to. It does so for many commands that run none.
+func NamesPackageManager(command []string) bool {
+	for _, word := range command {
+		parts := strings.FieldsFunc(word, func(c rune) bool { return strings.ContainsRune(" \t\r\n;&|()<>=`\"'{}$", c) })
+		if program, err := exec.LookPath(word); err == nil {
+			if program, err = filepath.EvalSymlinks(program); err == nil {
+				parts = append(parts, program)
+			}
+		}
+		if slices.ContainsFunc(parts, func(part string) bool { return PackageManager(part) != "" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // repositoryFile is a file by which a repository can lead requests elsewhere.

@@ -322,12 +322,51 @@ func TestRepositoryOddFolders(t *testing.T) {
 func TestPackageManager(t *testing.T) {
 	for program, want := range map[string]string{
 		"npm": "npm", "/usr/bin/npm": "npm", `C:\Program Files\nodejs\npm.cmd`: "npm", "NPX.exe": "npm", "pnpm": "pnpm", "pnpm10": "pnpm", "./node_modules/.bin/pnpm": "pnpm",
+		"npm-cli.js": "npm", "npx-cli.js": "npm", "pnpm.cjs": "pnpm", "pnpm.mjs": "pnpm", "yarn.js": "yarn", "npm@11": "npm", "bun.exe": "bun",
 		"yarn": "yarn", "yarnpkg": "yarn", "yarn-1.22.19": "yarn", "bun": "bun", "bunx": "bun",
 		"node": "", "npm-check": "", "make": "", "": "", "sh": "", "npmrc": "", "bundle": "", "corepack": "",
 	} {
 		if got := PackageManager(program); got != want {
 			t.Errorf("%q is %q, not %q", program, got, want)
 		}
+	}
+}
+
+func TestNamesPackageManager(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("PATH", folder)
+	if err := os.WriteFile(filepath.Join(folder, "npm-cli.js"), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("npm-cli.js", filepath.Join(folder, "install-all")); err != nil {
+		t.Skip(err)
+	}
+	for _, row := range []struct {
+		command string
+		want    bool
+	}{
+		{"npm ci", true}, {"env CI=1 npm install", true}, {"timeout 60 /usr/bin/npm ci", true}, {"corepack pnpm install", true}, {"corepack pnpm@10.1.0", true},
+		{"cross-env A=b npx x", true}, {"sudo -E yarn", true}, {"node npm-cli.js ci", true}, {"install-all", true}, {"nice install-all", true}, {"echo npm", true},
+		{"make deps", false}, {"env NPM_TOKEN=x deploy", false}, {"cat ~/.npmrc", false}, {"deploy --npm", false}, {"node index.js", false}, {"", false},
+	} {
+		if got := NamesPackageManager(strings.Fields(row.command)); got != row.want {
+			t.Errorf("%q: %v", row.command, got)
+		}
+	}
+	if !NamesPackageManager([]string{"sh", "-c", "cd x&&(npm ci)"}) || !NamesPackageManager([]string{"env", "-S", "CI=1 npm ci"}) {
+		t.Error("a command in a word is not seen")
+	}
+}
+
+// TestYarnPluginOfHosts: the token is in no table that a request's address is looked up in.
+func TestYarnPluginOfHosts(t *testing.T) {
+	text, err := YarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, "ey.J")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(text), "\n")
+	if strings.Contains(table, "ey.J") || !strings.Contains(string(text), "const token = \"ey.J\";") || !strings.Contains(string(text), "Object.hasOwn") {
+		t.Errorf("%s", text)
 	}
 }
 
