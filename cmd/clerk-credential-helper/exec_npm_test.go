@@ -124,6 +124,17 @@ func TestPackageManagers(t *testing.T) {
 			".yarnrc.yml": "npmRegistryServer: \"https://TOOLS/npm\"\nunsafeHttpWhitelist: [\"*\"]\n",
 			"yarn.lock": "__metadata:\n  version: 10\n  cacheKey: 10c0\n\n\"@acme/hello@npm:1.0.0\":\n  version: 1.0.0\n  resolution: \"@acme/hello@npm:1.0.0::__archiveUrl=http%3A%2F%2FEVIL%2Fx.tgz\"\n" +
 				"  languageName: node\n  linkType: hard\n\n\"app@workspace:.\":\n  version: 0.0.0-use.local\n  resolution: \"app@workspace:.\"\n  dependencies:\n    \"@acme/hello\": \"npm:1.0.0\"\n  languageName: unknown\n  linkType: soft\n"}, nil, ""},
+		{"a user's name that ends the host for others", "npm pnpm10", map[string]string{".npmrc": "registry=http://a,b@git.acme.dev/\nfund=false\n"}, nil, ".npmrc: line 1: an address by http has a user's name before its host"},
+		{"settings for npm publish", "npm", map[string]string{"package.json": "{\"name\":\"a\",\"version\":\"1.0.0\",\"publishConfig\":{\"registry\":\"https://git.acme.dev/\",\n\"https-proxy\":\"http://EVIL/\",\"strict-ssl\":false}}"},
+			nil, `package.json: line 2: "https-proxy" can lead requests elsewhere`},
+		{"an address over two lines", "pnpm10 pnpm12", map[string]string{"pnpm-workspace.yaml": "registries:\n  default: \"http:\\\n    //git.acme.dev/\"\n"}, nil, `pnpm-workspace.yaml: line 2: it asks for "git.acme.dev" by http`},
+		{"an address in a block", "yarn4", map[string]string{".yarnrc.yml": "unsafeHttpWhitelist: [\"*\"]\nnpmRegistryServer: |-\n  http:\n  //git.acme.dev\n"}, nil, `.yarnrc.yml: line 3: it asks for "git.acme.dev" by http`},
+		{"pnpm's other manifest", "pnpm10 pnpm12", map[string]string{"package.json5": "{dependencies: {x: 'http://git.acme.dev/x.tgz'}}"}, nil, `package.json5: line 1: it asks for "git.acme.dev" by http`},
+		{"a workspace outside", "npm pnpm10", map[string]string{"package.json": `{"name":"a","dependencies":{"lib":"file:../lib"}}`, "../lib/package.json": `{"name":"lib","version":"1.0.0","dependencies":{"x":"http://git.acme.dev/x.tgz"}}`},
+			nil, `package.json: line 1: it names a folder outside of the repository`},
+		{"a library of the same clone", "npm pnpm10", map[string]string{"../.git/HEAD": "x", "package.json": `{"name":"a","dependencies":{"lib":"file:../lib"}}`,
+			"../lib/package.json": `{"name":"lib","version":"1.0.0","dependencies":{"x":"http://git.acme.dev/x.tgz"}}`}, nil, `lib/package.json: line 1: it asks for "git.acme.dev" by http`},
+		{"a tarball", "npm pnpm10", map[string]string{"package.json": `{"name":"a","dependencies":{"lib":"file:lib.tgz"}}`, "lib.tgz": "x"}, nil, `package.json: line 1: it names a tarball of the repository`},
 		{"another host alone", "npm pnpm10 pnpm12 yarn1 bun", map[string]string{".npmrc": "registry=http://EVIL/\n"}, nil, ""},
 		{"another host alone", "yarn4", map[string]string{".yarnrc.yml": "npmRegistryServer: \"http://EVIL\"\nunsafeHttpWhitelist: [\"*\"]\n"}, nil, ""},
 	}
@@ -195,6 +206,32 @@ func TestPackageManagers(t *testing.T) {
 			}
 			if status, out := run(folder, "last-error"); status != exitOK || !strings.Contains(out, "by http") {
 				t.Errorf("%d: %s", status, out)
+			}
+		})
+	}
+	for _, name := range []string{"npm", "pnpm10"} {
+		program, ok := programs[name]
+		if !ok {
+			continue
+		}
+		t.Run(name+" behind a link", func(t *testing.T) {
+			root := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(root, "deep", "inner"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(root, "deep", "package.json"), manifest)
+			write(t, filepath.Join(root, "deep", ".npmrc"), strings.ReplaceAll(proxied, "EVIL", evil))
+			link := filepath.Join(root, "link")
+			if err := os.Symlink(filepath.Join("deep", "inner"), link); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("clerk-credential-helper", "exec", "--profile", "acme", "--", program, "install")
+			cmd.Dir, cmd.Env = link, append(slices.Clone(env), "PWD="+link)
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), `by http`) {
+				t.Errorf("%v: %s", err, out)
+			}
+			if got := foreign.take(); got != nil {
+				t.Errorf("%q", got)
 			}
 		})
 	}

@@ -54,7 +54,8 @@ func (r Repository) checkManifest(folder, name string, text []byte) error {
 // manifest's (docs.npmjs.com and pnpm.io, "publishConfig").
 func checkPublishConfig(text []byte, start int) error {
 	known := strings.Fields("registry access tag provenance directory linkDirectory executableFiles " +
-		"main module types typings exports bin browser unpkg esnext es2015 umd:main typesVersions type imports cpu os")
+		"main module types typings exports bin browser unpkg esnext es2015 umd:main typesVersions type imports cpu os " +
+		"ignore sideEffects") // no settings of npm, and in use
 	for _, m := range scanObject(text, start).members {
 		if !slices.Contains(known, m.name) && !regexp.MustCompile(`^@[^:]*:registry$`).MatchString(m.name) {
 			return fmt.Errorf("line %d: %w", lineOf(text, m.start), leadsElsewhere(m.name))

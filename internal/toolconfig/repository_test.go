@@ -245,7 +245,7 @@ func TestRepositoryPasses(t *testing.T) {
 		{"a package of the name http", "pnpm", "pnpm-lock.yaml", "importers:\n  .:\n    dependencies:\n      http:\n        specifier: 0.0.1\n      https:\n        specifier: ^1.0.0\npackages:\n  q@1.5.1:\n    deprecated: |-\n      See http://example.com\n      (and @endo/captp)\n  a@1.0.0: {}\n", nil},
 		{"a user's name for another host by https", "npm", ".npmrc", "registry=https://a,b@nexus.example/\n", nil},
 		{"addresses in one line", "npm", "package-lock.json", `{"a":{"resolved":"http://nexus.example/@a/x.tgz"},"b":"http:\/\/nexus.example\/","node_modules/@a/b":{}}`, nil},
-		{"what is published where", "npm", "package.json", `{"publishConfig":{"registry":"https://npm.acme.dev/","@acme:registry":"https://npm.acme.dev/","access":"public","tag":"next","provenance":true,"directory":"dist","main":"./a.js","exports":{}}}`, []string{"npm.acme.dev"}},
+		{"what is published where", "npm", "package.json", `{"publishConfig":{"registry":"https://npm.acme.dev/","@acme:registry":"https://npm.acme.dev/","access":"public","tag":"next","provenance":true,"directory":"dist","main":"./a.js","exports":{},"ignore":["test"]}}`, []string{"npm.acme.dev"}},
 		{"a workspace", "npm", "package.json", `{"workspaces":["packages/*","apps/a/../b"],"dependencies":{"a":"file:packages/a","b":"https://npm.example/b.tgz","c":"~1.2.3","d":"git+https://npm.example/d.tgz#v1"},"main":"../x.js"}`, nil},
 		{"a package that names another", "npm", "packages/a/package.json", `{"dependencies":{"b":"file:../b","c":"link:../../c"},"eslintConfig":{"extends":"../../../x"}}`, nil},
 		{"a workspace of pnpm", "pnpm", "pnpm-workspace.yaml", "packages:\n  - packages/*\n  # ../x\n  - '!**/..x/**'\noverrides:\n  a: link:./a\nstoreDir: /srv/store\n", nil},
