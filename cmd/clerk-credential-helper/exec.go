@@ -52,7 +52,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	switch {
 	case len(c.Command) == 0:
 		return &usageError{errors.New("which command? write it after --")}
-	case c.Env != "" && (c.NPM || toolconfig.NamesPackageManager(c.Command)):
+	case c.Env != "" && (c.NPM || toolconfig.NamesPackageManager(c.Command, exec.LookPath)):
 		return errNPMVariable
 	case c.Env == "" && c.File == "" && !c.managesPackages():
 		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it; --npm if it runs npm, pnpm, yarn or bun")}

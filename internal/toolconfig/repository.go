@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,11 +54,11 @@ func PackageManager(program string) string {
 }
 
 // NamesPackageManager reports whether a command may run a package manager, by a word of it, also inside of an argument, or by
-// the program that one is a link to. It does so for many commands that run none.
-func NamesPackageManager(command []string) bool {
+// the program that one is a link to, which lookPath finds. It does so for many commands that run none.
+func NamesPackageManager(command []string, lookPath func(string) (string, error)) bool {
 	for _, word := range command {
 		parts := strings.FieldsFunc(word, func(c rune) bool { return strings.ContainsRune(" \t\r\n;&|()<>=`\"'{}$", c) })
-		if program, err := exec.LookPath(word); err == nil {
+		if program, err := lookPath(word); err == nil {
 			if program, err = filepath.EvalSymlinks(program); err == nil {
 				parts = append(parts, program)
 			}

@@ -3,6 +3,7 @@ package toolconfig
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -349,11 +350,11 @@ func TestNamesPackageManager(t *testing.T) {
 		{"cross-env A=b npx x", true}, {"sudo -E yarn", true}, {"node npm-cli.js ci", true}, {"install-all", true}, {"nice install-all", true}, {"echo npm", true},
 		{"make deps", false}, {"env NPM_TOKEN=x deploy", false}, {"cat ~/.npmrc", false}, {"deploy --npm", false}, {"node index.js", false}, {"", false},
 	} {
-		if got := NamesPackageManager(strings.Fields(row.command)); got != row.want {
+		if got := NamesPackageManager(strings.Fields(row.command), exec.LookPath); got != row.want {
 			t.Errorf("%q: %v", row.command, got)
 		}
 	}
-	if !NamesPackageManager([]string{"sh", "-c", "cd x&&(npm ci)"}) || !NamesPackageManager([]string{"env", "-S", "CI=1 npm ci"}) {
+	if !NamesPackageManager([]string{"sh", "-c", "cd x&&(npm ci)"}, exec.LookPath) || !NamesPackageManager([]string{"env", "-S", "CI=1 npm ci"}, exec.LookPath) {
 		t.Error("a command in a word is not seen")
 	}
 }
