@@ -34,6 +34,7 @@ type Repository struct {
 
 	homes, users []string // Home and User by each of their names; set by Check
 	roots        []string // folders below which Check looks at all
+	own          bool     // what is looked at is the user's, and may have a proxy with a user's name
 }
 
 // Limits of Check.
@@ -102,8 +103,10 @@ func repositoryFiles() []repositoryFile {
 // Check, at the current folder and those that a word names.
 func (r Repository) CheckCommand(words, env []string, user []byte) (registries []string, err error) {
 	folders := []string{"."}
+	own := r
+	own.own = true
 	for _, word := range words {
-		if _, err := r.checkAddresses([]byte(word)); err != nil {
+		if _, err := own.checkAddresses([]byte(word)); err != nil {
 			return nil, &RequestError{errors.New("the command asks for a host of the profile by http, which would send the token in the clear")}
 		}
 		if _, value, ok := strings.Cut(word, "="); ok {
@@ -113,7 +116,7 @@ func (r Repository) CheckCommand(words, env []string, user []byte) (registries [
 			folders = append(folders, word)
 		}
 	}
-	if registries, err = r.checkSettings(user); err != nil {
+	if registries, err = own.checkSettings(user); err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("%s: %w", r.User, err)}
 	}
 	for _, variable := range env {
@@ -121,7 +124,7 @@ func (r Repository) CheckCommand(words, env []string, user []byte) (registries [
 		if !isRegistryVariable(name) {
 			continue
 		}
-		named, err := r.checkAddresses([]byte(value))
+		named, err := own.checkAddresses([]byte(value))
 		if err != nil {
 			return nil, &RequestError{fmt.Errorf("%s asks for a host of the profile by http, which would send the token in the clear", name)}
 		}
@@ -282,6 +285,7 @@ func (r Repository) checkFile(f repositoryFile, folder, name string) (registries
 	if err != nil {
 		return nil, &RequestError{fmt.Errorf("%s: %w; no token is handed out", file, err)}
 	}
+	r.own = slices.Contains(r.homes, folder) || slices.Contains(r.users, file)
 	switch {
 	case f.check != nil:
 		registries, err = r.checkSettings(text)
@@ -290,7 +294,7 @@ func (r Repository) checkFile(f repositoryFile, folder, name string) (registries
 	default:
 		registries, err = r.checkAddresses(text)
 	}
-	if err == nil && f.check != nil && !slices.Contains(r.homes, folder) && !slices.Contains(r.users, file) {
+	if err == nil && f.check != nil && !r.own {
 		err = f.check(r, text)
 	}
 	if err == nil && !r.holdsHome(folder) {
@@ -367,7 +371,7 @@ func (r Repository) checkAddresses(text []byte) (registries []string, err error)
 			}
 		}
 		switch {
-		case bytes.ContainsAny(plain, "@%") && user.Match(plain):
+		case !r.own && bytes.ContainsAny(plain, "@%") && user.Match(plain):
 			return nil, fmt.Errorf("line %d: an address by http has a user's name before its host: write it without", n)
 		case bytes.IndexByte(plain, '\\') >= 0 && escape.Match(plain):
 			return nil, fmt.Errorf("line %d: %w", n, errForm)

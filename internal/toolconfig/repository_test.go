@@ -432,6 +432,20 @@ func TestRepositoryLinks(t *testing.T) {
 	}
 }
 
+// TestOwnProxy: a person's own proxy may want a name and a password.
+func TestOwnProxy(t *testing.T) {
+	const proxy = "http://ada:pass@proxy.example:3128/"
+	home := in(t, map[string]string{".npmrc": "proxy=" + proxy + "\n", ".yarnrc.yml": "httpsProxy: \"" + proxy + "\"\n", "a/package.json": "{}"})
+	t.Chdir(filepath.Join(home, "a"))
+	r := Repository{Config: acme(t), Home: home, User: filepath.Join(home, "npmrc")}
+	if _, err := r.CheckCommand([]string{"ci", "--proxy=" + proxy}, []string{"npm_config_https_proxy=" + proxy}, []byte("proxy="+proxy+"\n")); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.CheckCommand(nil, nil, []byte("registry=http://ada@npm.acme.dev/\n")); err == nil {
+		t.Error("the user's own file sends the token by http")
+	}
+}
+
 // TestRepositoryRoots: the folder with .git is what was cloned, and a workspace may be anywhere in it.
 func TestRepositoryRoots(t *testing.T) {
 	r := Repository{Config: acme(t), Program: "npm"}
