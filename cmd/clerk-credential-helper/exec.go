@@ -42,9 +42,9 @@ const (
 	notFound      = 127
 )
 
-// Run runs a command with a token in one variable, for programs that know no other way. The token stands in no argument.
-// The command's exit status is ours, 128 and the number of the signal that ended it. Without a named variable it does
-// nothing: there is no name that every program would take for a secret. A package manager gets a file; see exec_npm.go.
+// Run runs a command with a token in a variable, or in a file whose path is in one, for programs that know no other way. The
+// token stands in no argument. The command's exit status is ours, or 128 and the number of the signal that ended it. Without
+// a named variable it is an error, but for package managers, which get files; see exec_npm.go.
 func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
@@ -145,8 +145,8 @@ func runChild(cmd *exec.Cmd) error {
 	}
 }
 
-// liveSession is one whose token may be shown. What the command line wants of its life takes precedence over the profile's min_ttl;
-// where the issuer gives a shorter one, the tool will see its end, and the person is told.
+// liveSession returns a session whose token may be shown. The command line's time takes precedence over min_ttl. If the
+// issuer gives a shorter one, the person is told.
 func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration) (*config.Profile, broker.Session, error) {
 	b, p, err := sys.openProfile(target)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 var errNPMVariable = &usageError{errors.New("npm, pnpm, yarn and bun expand variables in a repository's files, which could send the token anywhere: " +
 	"leave out --env, they get it without, or with --npm if another program runs them; for a script that wants a variable, call exec in the script")}
 
-// managesPackages reports whether the command is a package manager, or said to run one.
+// managesPackages reports whether the command is a package manager, or is declared to run one (--npm).
 func (c execCommand) managesPackages() bool {
 	return c.NPM || len(c.Command) > 0 && toolconfig.PackageManager(c.Command[0]) != ""
 }
@@ -35,14 +35,9 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 	if err != nil {
 		return nil, err
 	}
-	registries := toolconfig.Registries(p, asked)
-	configuration, err := toolconfig.NPMUserConfig(text, registries, token)
+	configuration, plugin, err := toolconfig.NPMFiles(p, asked, text, token)
 	if err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
-	}
-	plugin, err := toolconfig.YarnPlugin(p, registries, token)
-	if err != nil {
-		return nil, err
 	}
 	userConfig, removeConfig, err := platform.SecretFile(sys.getenv, string(configuration))
 	if err != nil {
@@ -57,8 +52,8 @@ func (c execCommand) forPackageManager(sys *system, cmd *exec.Cmd, p *config.Pro
 	return func() { removePlugin(); removeConfig() }, nil
 }
 
-// checkForPNPM refuses what exec does where pnpm itself asks for the token: it runs us in the folder that it runs in, and does
-// not say where the token goes.
+// checkForPNPM makes exec's checks when pnpm itself asks for the token. pnpm runs us in its own folder, and does not say
+// where the token goes.
 func checkForPNPM(sys *system, p *config.Profile) error {
 	file, text, err := toolconfig.NPMUserFile(sys.toolEnv())
 	if err != nil {

@@ -32,7 +32,7 @@ type commands struct {
 	Unset      unsetCommand      `cmd:"" help:"Undo setup: remove our lines from the tool's files."`
 	Explain    explainCommand    `cmd:"" help:"Show what a tool would get for a URL, and why."`
 	Doctor     doctorCommand     `cmd:"" help:"Check everything that getting a token depends on."`
-	Exec       execCommand       `cmd:"" help:"Run a command with a token in one environment variable."`
+	Exec       execCommand       `cmd:"" help:"Run a command with a token, in a variable or a file."`
 	Companion  companionCommand  `cmd:"" help:"Write the companion page into a web app, or probe one that is deployed."`
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last error of each tool."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`

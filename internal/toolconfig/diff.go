@@ -39,8 +39,8 @@ func (d draft) diff() string {
 	return out.String()
 }
 
-// changedParts leaves of lines that replace others only what is different, with dots for what both have. A line that has
-// nothing else goes.
+// changedParts reduces replaced lines to what differs, with dots for what both have. A line without a difference is left
+// out.
 func changedParts(old, fresh []string) (gone, come []string) {
 	words := regexp.MustCompile(`"(?:\\.|[^"\\\n])*"|\w+|\s|.`)
 	a := words.FindAllString(strings.Join(old, "\n"), -1)

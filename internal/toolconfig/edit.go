@@ -76,7 +76,7 @@ type draft struct {
 	kept     bool // there is a backup
 	gone     bool // nothing is left: the file is removed
 	restored bool // new is the backup
-	stale    bool // the backup is removed: nothing of ours is left, or it has nothing but our lines that is not in new
+	stale    bool // the backup is removed: our lines are gone, or what it has beyond them is in new
 }
 
 // Person shows the user the changes and asks for agreement. [clerk-credential-helper/internal/console.Console] is one.
@@ -201,7 +201,7 @@ func (d *draft) undo() error {
 		case mixed && (bytes.Equal(rest, d.new) || d.Blank(rest)):
 			d.stale = true
 		case bytes.Equal(left, d.new) && !d.Blank(d.new):
-			d.stale = true // what is in it and not in the file was removed on purpose, a password perhaps
+			d.stale = true // what only the backup has was removed on purpose, perhaps a password
 		}
 	}
 	// git and the next setup refuse a dangling link, so the target of a link stays, as an empty file.
@@ -227,7 +227,7 @@ func (d draft) write() error {
 		return errors.Join(platform.ErrChanged, err)
 	}
 	backup := d.real + backupSuffix
-	if d.kept { // an early release made it as open as the file, and its owner's group's
+	if d.kept { // an early build made it as open as the file, and gave it the group of its owner
 		if err := platform.Restrict(backup, 0o077); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return fmt.Errorf("closing %s to others: %w", backup, err)
 		}

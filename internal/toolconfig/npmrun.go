@@ -15,7 +15,7 @@ import (
 // names (npm help config, "userconfig"). yarn from 2 on has no such file, and takes its plugins from a variable.
 
 // Registries returns the registries that a profile's token goes to, as host or host/path: the hosts that the profile names,
-// and what Check has found, for there are package managers that know no wildcards, and yarn 1 knows no token of a host for
+// and what [Repository.CheckCommand] has found, for there are package managers that know no wildcards, and yarn 1 knows no token of a host for
 // the paths below it.
 func Registries(p *config.Profile, found []string) []string {
 	var all []string
@@ -41,6 +41,17 @@ func NPMUserFile(env Env) (file string, text []byte, err error) {
 		err = &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
 	return file, text, err
+}
+
+// NPMFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what [Repository.CheckCommand] has
+// found and the text of the user's own .npmrc.
+func NPMFiles(p *config.Profile, found []string, text []byte, token string) (userConfig, yarnPlugin []byte, err error) {
+	registries := Registries(p, found)
+	if userConfig, err = NPMUserConfig(text, registries, token); err != nil {
+		return nil, nil, err
+	}
+	yarnPlugin, err = YarnPlugin(p, registries, token)
+	return userConfig, yarnPlugin, err
 }
 
 // NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have written. It

@@ -21,8 +21,8 @@ import (
 )
 
 // A package manager reads files of the repository that it runs in, and they take precedence over the user's. A token that
-// is bound to a host still leaves in the clear if such a file asks for the host by http, and in the open if it names
-// a proxy together with a certificate authority of its own. Repository finds such lines before the token is handed out.
+// is bound to a host is still sent in the clear if such a file asks for the host by http. It can be read on the way if the
+// file names a proxy with a certificate authority of its own. Repository finds such lines before the token is handed out.
 
 // Repository is where a package manager is about to run.
 type Repository struct {
