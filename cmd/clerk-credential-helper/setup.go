@@ -12,6 +12,7 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 )
 
 type setupCommand struct {
@@ -138,7 +139,7 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 	}
 	for _, wanted := range c.Host {
 		if !slices.Contains(known, wanted) {
-			return nil, &usageError{fmt.Errorf("%q is in no profile as such; there is %s", wanted, strings.Join(known, ", "))}
+			return nil, &usageError{fmt.Errorf("%q is in no profile as such; there is %s", protocol.Shown(wanted), strings.Join(known, ", "))}
 		}
 	}
 	return slices.DeleteFunc(hosts, func(h config.Host) bool { return !slices.Contains(c.Host, h.String()) }), nil

@@ -274,6 +274,7 @@ func TestPasswordsInAddresses(t *testing.T) {
 					calls[command+", two addresses"] = toolAsks{args: []string{"clerk-credential-helper", command, address, address}}
 				}
 				calls["explain --json"] = toolAsks{args: []string{"clerk-credential-helper", "explain", "--json", address}}
+				calls["setup --host"] = toolAsks{args: []string{"clerk-credential-helper", "setup", "git", "--dry-run", "--host", address}}
 				calls["an option of that name"] = toolAsks{args: []string{"clerk-credential-helper", "status", "--" + address}}
 				calls["a command of that name"] = toolAsks{args: []string{"clerk-credential-helper", address}}
 				calls["a profile of that name"] = toolAsks{args: []string{"clerk-credential-helper", "pnpm", "--profile", address}}

@@ -557,7 +557,11 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 			}
 			for _, u := range settings.Usernames(url) {
 				if u.Name != p.Username && !strings.Contains(u.Name, "@") {
-					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, u.Name, p.Username), "git config --global --unset "+u.Key)
+					remedy := "git config --global --unset " + u.Key
+					if strings.Contains(u.Key, "@") { // its address may hold a password
+						remedy = "git config --global --edit"
+					}
+					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, u.Name, p.Username), remedy)
 				}
 			}
 		}
