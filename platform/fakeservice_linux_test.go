@@ -283,7 +283,7 @@ func TestSecretServiceWritePrompts(t *testing.T) {
 		{"no answer", func(*fakeService) {}, ErrLocked},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			if row.reason == "nobody answers" && testing.Short() {
+			if row.reason == "no answer" && testing.Short() {
 				t.Skip("-short: it waits for a limit")
 			}
 			t.Parallel()

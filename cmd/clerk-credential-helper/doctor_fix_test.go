@@ -1,6 +1,7 @@
 package main
 
 import (
+	"clerk-credential-helper/internal/testworld"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -123,6 +124,7 @@ type fixable struct {
 }
 
 func TestDoctorFix(t *testing.T) {
+	testworld.Long(t, "each repair runs git and the program")
 	for _, tt := range faultsToFix(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, home := wellSetUp(t)

@@ -267,6 +267,9 @@ func TestPasswordsInAddresses(t *testing.T) {
 			}
 			trace := filepath.Join(dir, "trace")
 			for i, address := range addresses {
+				if testing.Short() && i%5 > 1 {
+					continue
+				}
 				t.Setenv("CLERK_HELPER_TRACE", []string{"1", trace}[i%2])
 				calls := asks(address, "")
 				for _, command := range []string{"token", "explain", "status", "logout", "login"} {

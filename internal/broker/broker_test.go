@@ -21,6 +21,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
@@ -709,7 +710,8 @@ func TestRecordIsNotTrusted(t *testing.T) {
 
 // TestWaitingIsSaid: a person who waits for another process's sign-in is told after a while.
 func TestWaitingIsSaid(t *testing.T) {
-	t.Parallel() // it waits for 3 s
+	testworld.Long(t, "it waits for 3 s")
+	t.Parallel()
 	b := newBench(t)
 	b.Caller.Name = "git"
 	said := make(chan string)

@@ -440,7 +440,8 @@ func (r *ring) during(f fault) (over func()) {
 
 // TestFaults tries one fault at a time.
 func TestFaults(t *testing.T) {
-	t.Parallel() // much of it is waiting
+	testworld.Long(t, "much of it is waiting")
+	t.Parallel()
 	s, issuer := newClerk(t)
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ func TestStartOfStrangers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be other users")
 	}
+	testworld.Long(t, "it copies the test's program, for two other users to ask eighty times")
 	program := testworld.OpenToAll(t)
 	l, err := Listen(t.Context(), Page{Profile: "acme"}, platform.OwnPeer)
 	if err != nil {
