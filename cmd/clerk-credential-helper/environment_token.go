@@ -9,12 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 )
-
-// injectedLimit bounds a file that holds a token.
-const injectedLimit = 16 << 10
 
 // environmentTokens are the tokens that the environment brings.
 type environmentTokens struct {
@@ -85,7 +83,7 @@ func readToken(file string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, injectedLimit+1)) // one that is too long is refused as a token
+	text, err := io.ReadAll(io.LimitReader(f, broker.MaxInjected+1)) // one that is too long is refused as a token
 	if err != nil {
 		return "", err
 	}

@@ -73,15 +73,10 @@ func (f dockerFallback) find() (string, error) {
 			return "", err
 		}
 	}
-	there, err := os.Stat(program)
-	if err != nil {
+	switch is, err := platform.IsThisProgram(program); {
+	case err != nil:
 		return "", err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if here, err := os.Stat(self); err == nil && os.SameFile(here, there) {
+	case is:
 		return "", errors.New("it is this program")
 	}
 	return program, nil

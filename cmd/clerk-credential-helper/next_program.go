@@ -41,14 +41,6 @@ func handOver(ctx context.Context, sys *system, name string) int {
 
 // nextProgram is the absolute path of the first program of that name that is not this one, by whatever name.
 func nextProgram(path, name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	own, err := os.Stat(self)
-	if err != nil {
-		return ""
-	}
 	for _, folder := range filepath.SplitList(path) {
 		if !filepath.IsAbs(folder) {
 			continue
@@ -57,7 +49,7 @@ func nextProgram(path, name string) string {
 		if err != nil {
 			continue
 		}
-		if info, err := os.Stat(program); err == nil && !os.SameFile(info, own) {
+		if is, err := platform.IsThisProgram(program); err == nil && !is {
 			return program
 		}
 	}

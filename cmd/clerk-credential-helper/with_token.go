@@ -61,7 +61,7 @@ func readGiven(ctx context.Context, stdin io.Reader, p *config.Profile) (string,
 	}
 	read := make(chan result, 1)
 	go func() { // a pipe cannot be told to stop; the process is about to end then
-		text, err := io.ReadAll(io.LimitReader(stdin, injectedLimit+1))
+		text, err := io.ReadAll(io.LimitReader(stdin, broker.MaxInjected+1))
 		read <- result{text, err}
 	}()
 	select {
@@ -77,8 +77,8 @@ func readGiven(ctx context.Context, stdin io.Reader, p *config.Profile) (string,
 
 // oneToken is the one line of the input. The rules for all tokens are checked later.
 func oneToken(text []byte) (string, error) {
-	if len(text) > injectedLimit {
-		return "", &usageError{fmt.Errorf("standard input holds more than %d bytes: it takes one token and nothing else", injectedLimit)}
+	if len(text) > broker.MaxInjected {
+		return "", &usageError{fmt.Errorf("standard input holds more than %d bytes: it takes one token and nothing else", broker.MaxInjected)}
 	}
 	token := string(bytes.TrimSpace(text))
 	switch {
@@ -102,7 +102,7 @@ func readPasted(ctx context.Context, p *config.Profile) (string, error) {
 	err = t.ReadLines(ctx, func(line string, tooLong bool) (more bool) {
 		token = strings.TrimSpace(line)
 		if tooLong {
-			token = strings.Repeat("x", injectedLimit+1) // refused as one that is too long
+			token = strings.Repeat("x", broker.MaxInjected+1) // refused as one that is too long
 		}
 		return token == ""
 	})

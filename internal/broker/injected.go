@@ -22,8 +22,8 @@ func (e *InjectedError) Error() string { return fmt.Sprintf("the token in %s %v"
 
 func (e *InjectedError) Unwrap() error { return e.Err }
 
-// maxInjected bounds an injected token, in bytes.
-const maxInjected = 16 << 10
+// MaxInjected bounds an injected token, in bytes.
+const MaxInjected = 16 << 10
 
 // injected makes a session of a token that the environment brings, which takes precedence over every other source. The
 // source is empty if there is none for this profile. Like any token it goes only to the hosts of the profile. It cannot be
@@ -50,8 +50,8 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 	switch {
 	case token == "":
 		return Session{}, errors.New("is empty")
-	case len(token) > maxInjected:
-		return Session{}, fmt.Errorf("is longer than %d bytes", maxInjected)
+	case len(token) > MaxInjected:
+		return Session{}, fmt.Errorf("is longer than %d bytes", MaxInjected)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return Session{}, errors.New("contains a character that no token has")
 	case strings.HasPrefix(token, "sk_"):

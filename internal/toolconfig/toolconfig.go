@@ -363,14 +363,6 @@ func leadsToUs(file string) bool {
 	if strings.TrimSuffix(filepath.Base(target), ".exe") == "clerk-credential-helper" {
 		return true
 	}
-	there, err := os.Stat(file)
-	if err != nil {
-		return false
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return false
-	}
-	here, err := os.Stat(self)
-	return err == nil && os.SameFile(there, here)
+	is, err := platform.IsThisProgram(file)
+	return err == nil && is
 }
