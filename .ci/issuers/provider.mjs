@@ -48,7 +48,7 @@ function storage() {
   }
 }
 
-export const auto = '<script>document.forms[0].submit()</script>' // for a browser that nobody sits at
+export const auto = '<script>document.forms[0].submit()</script>' // for a browser without a user
 
 export async function provide({ opaque = false, life = 3600, pushed = false, curve = false, pages = '' } = {}) {
   const seen = [] // requests and events, in their order

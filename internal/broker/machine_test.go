@@ -121,7 +121,7 @@ func TestMachineTokenOfAnother(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// A key that could be anybody's is used for nobody.
+	// A key that could be for several profiles is used for none.
 	could := errors.New("could be for any")
 	b.MachineKey = func(*config.Profile) (string, string, error) { return "", "", could }
 	if plan := b.Plan(t.Context(), b.acme); plan.Next != broker.NextRefuse || !errors.Is(plan.Why, could) {

@@ -8,7 +8,7 @@ import (
 	"clerk-credential-helper/internal/config"
 )
 
-// TestCheckIssuer: a JWT is of the profile's issuer or of nobody's, however its claims are written.
+// TestCheckIssuer: a JWT is of the profile's issuer or refused, however its claims are written.
 func TestCheckIssuer(t *testing.T) {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	jwt := func(claims string) string { return part(`{"alg":"RS256","typ":"JWT"}`) + "." + part(claims) + ".c2ln" }

@@ -104,7 +104,7 @@ async function mint(settings: Settings, grant: Grant): Promise<{ jwt: string; ex
   const claims = readClaims(jwt);
   if (claims.sub !== grant.sub) throw invalidGrant();
   if (claims.azp === settings.origin) {
-    // As a cookie such a token would be a browser's own to us, and whoever saw it could approve a grant with it.
+    // As a cookie such a token would be a browser's own to us, and a server that saw it could approve a grant with it.
     throw new OAuthError(500, "server_error", "Clerk's token names this app's pages (azp), which no page asked for");
   }
   if (settings.template && claims.org === undefined) {

@@ -69,8 +69,8 @@ function readSecrets(value: string | undefined): string[] {
 
 const MAKE = "make one with: openssl rand -hex 32";
 
-// Whoever guesses a secret makes grants of their own, and can try guesses at home on one sealed value. This finds what
-// was typed to fill the length: few different characters, one of them more often than all others, a piece over and
+// An attacker who guesses a secret makes grants of their own, and can try guesses at home on one sealed value. This finds
+// what was typed to fill the length: few different characters, one of them more often than all others, a piece over and
 // over. Of 32 random hexadecimal digits not one in a million is refused. It cannot find a sentence out of a book.
 function isTyped(secret: string): boolean {
   const counts = new Map<string, number>();

@@ -1,4 +1,4 @@
-// Attacks with a token that somebody else has seen: every server in the helper's hosts gets one, and so does every log
+// Attacks with a token that a server has seen: every server in the helper's hosts gets one, and so does every log
 // that keeps a header. However such a token is presented, it shows no consent page and approves nothing.
 
 import assert from "node:assert/strict";

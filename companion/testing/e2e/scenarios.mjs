@@ -538,7 +538,7 @@ export const scenarios = [
       await page.locator("input[name=identifier]").waitFor();
       assert.equal(await page.getByText(bob.email).count(), 0, "whose token it is stays unsaid");
       assert.equal(await page.getByRole("button", { name: "Approve" }).count(), 0);
-      // The thief's own account is served, and nobody else's.
+      // The thief's own account is served, and no other.
       await signIn(page, ada.email, ada.password);
       await (await consent(page, ada.email)).approve.click();
       await listenerSays(page, "You are signed in");
