@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -13,7 +14,7 @@ func TestIsThisProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := TempDir(t)
 	other, link := filepath.Join(dir, "other"), filepath.Join(dir, "link")
 	if err := os.WriteFile(other, nil, 0o700); err != nil {
 		t.Fatal(err)
@@ -27,8 +28,11 @@ func TestIsThisProgram(t *testing.T) {
 	if is, err := IsThisProgram(link); is || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing one: %t, %v", is, err)
 	}
+	if runtime.GOOS == "windows" {
+		return // few people may make symbolic links there, and Wine 8 does not follow one
+	}
 	if err := os.Symlink(self, link); err != nil {
-		t.Skip(err) // Windows lets few people make links
+		t.Fatal(err)
 	}
 	if is, err := IsThisProgram(link); !is || err != nil {
 		t.Errorf("a link: %t, %v", is, err)
