@@ -1,9 +1,10 @@
 package main
 
 import (
-	"embed"
 	"fmt"
 	"strings"
+
+	"clerk-credential-helper/internal/console"
 
 	"github.com/alecthomas/kong"
 )
@@ -12,15 +13,9 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"bash, zsh, fish or powershell."`
 }
 
-// completions are the scripts of the shells, each in a file of its name.
-//
-//go:embed completion
-var completions embed.FS
-
-// Run prints a script with which the shell asks us for the next word. The words come from the grammar
-// and the configuration, so that the script never gets out of date.
+// Run prints a script with which the shell asks us for the next word.
 func (c completionCommand) Run(sys *system) error {
-	script, err := completions.ReadFile("completion/" + c.Shell)
+	script, err := console.CompletionScript(c.Shell)
 	if err != nil {
 		return err
 	}
@@ -39,94 +34,32 @@ func (c completeCommand) Run(k *kong.Context, sys *system) error {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
-	if c.Next || len(words) == 0 {
+	if c.Next {
 		words = append(words, "")
 	}
-	last := words[len(words)-1]
-	for _, word := range candidates(sys, k.Model.Node, words) {
-		if strings.HasPrefix(word, last) {
-			fmt.Fprintln(sys.stdout, word)
-		}
+	for _, word := range console.Complete(k.Model, words, sys.argumentValues) {
+		fmt.Fprintln(sys.stdout, word)
 	}
 	return nil
 }
 
-// candidates are all words that could stand in the last one's place.
-func candidates(sys *system, grammar *kong.Node, words []string) []string {
-	node := grammar
-	var positional int
-	var pending *kong.Value // the flag whose value comes next
-	for _, word := range words[:len(words)-1] {
-		switch {
-		case pending != nil:
-			pending = nil
-		case word == "--":
-			return nil
-		case strings.HasPrefix(word, "-"):
-			name, _, given := strings.Cut(strings.TrimLeft(word, "-"), "=")
-			for _, f := range node.Flags {
-				if f.Name == name && !f.IsBool() && !given {
-					pending = f.Value
-				}
-			}
-		case node == grammar:
-			for _, child := range grammar.Children {
-				if child.Name == word {
-					node = child
-				}
-			}
-			if node == grammar {
-				return nil
-			}
-		default:
-			positional++
-		}
-	}
-	var all []string
-	switch {
-	case pending != nil:
-		return values(sys, pending)
-	case strings.HasPrefix(words[len(words)-1], "-"):
-		for _, f := range append(node.Flags, grammar.Flags...) {
-			if !f.Hidden {
-				all = append(all, "--"+f.Name)
-			}
-		}
-	case node == grammar:
-		for _, child := range grammar.Children {
-			if !child.Hidden {
-				all = append(all, child.Name)
-			}
-		}
-	case positional < len(node.Positional):
-		return values(sys, node.Positional[positional])
-	}
-	return all
-}
-
-// values are what a flag or an argument could be.
-func values(sys *system, v *kong.Value) []string {
-	var all []string
-	for _, word := range v.EnumSlice() {
-		if word != "" {
-			all = append(all, word)
-		}
-	}
-	profiles := strings.Contains(v.Name, "profile")
-	hosts := strings.Contains(v.Name, "url") || v.Name == "host"
-	if !profiles && !hosts {
-		return all
+// argumentValues returns what the configuration has for an argument or a flag of that name. A pattern is no URL.
+func (sys *system) argumentValues(name string) []string {
+	profiles, urls, hosts := strings.Contains(name, "profile"), strings.Contains(name, "url"), name == "host"
+	if !profiles && !urls && !hosts {
+		return nil
 	}
 	cfg, err := sys.config()
 	if err != nil {
-		return all
+		return nil
 	}
+	var all []string
 	for _, p := range cfg.Profiles {
 		if profiles {
 			all = append(all, p.Name)
 		}
 		for _, h := range p.Hosts {
-			if hosts && (h.Exact() || v.Name == "host") {
+			if hosts || urls && h.Exact() {
 				all = append(all, h.String())
 			}
 		}

@@ -6,50 +6,50 @@ import (
 	"strings"
 )
 
-// Roff writes a manual page in the macros of man(7) to W.
-type Roff struct {
-	W   io.Writer
-	Err error // the first error of W, after which nothing is written
+// roff writes a manual page in the macros of man(7) to w.
+type roff struct {
+	w   io.Writer
+	err error // the first error of w, after which nothing is written
 }
 
-// Line writes a line that is roff already: a request or text.
-func (m *Roff) Line(format string, args ...any) {
-	if m.Err == nil {
-		_, m.Err = fmt.Fprintf(m.W, format+"\n", args...)
+// line writes a line that is roff already: a request or text.
+func (m *roff) line(format string, args ...any) {
+	if m.err == nil {
+		_, m.err = fmt.Fprintf(m.w, format+"\n", args...)
 	}
 }
 
-// Text writes a paragraph of plain text, folded and escaped.
-func (m *Roff) Text(words string) {
-	for line := range strings.SplitSeq(fold("", "", RoffText(words)), "\n") {
-		m.Verbatim(line)
+// text writes a paragraph of plain text, folded and escaped.
+func (m *roff) text(words string) {
+	for line := range strings.SplitSeq(fold("", "", roffText(words)), "\n") {
+		m.verbatim(line)
 	}
 }
 
-// Verbatim writes one line of roff text, which cannot become a request.
-func (m *Roff) Verbatim(line string) {
+// verbatim writes one line of roff text, which cannot become a request.
+func (m *roff) verbatim(line string) {
 	if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
 		line = `\&` + line
 	}
 	if line != "" {
-		m.Line("%s", line)
+		m.line("%s", line)
 	}
 }
 
-// RoffText escapes plain text for roff. A hyphen becomes the minus that can be copied into a shell.
-func RoffText(words string) string {
+// roffText escapes plain text for roff. A hyphen becomes the minus that can be copied into a shell.
+func roffText(words string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(strings.TrimSpace(words))
 }
 
-// Item writes a tagged paragraph of plain text; tag is roff already.
-func (m *Roff) Item(tag, words string) {
-	m.Line(".TP")
-	m.Line("%s", tag)
-	m.Text(words)
+// item writes a tagged paragraph of plain text; tag is roff already.
+func (m *roff) item(tag, words string) {
+	m.line(".TP")
+	m.line("%s", tag)
+	m.text(words)
 }
 
-// RoffBold returns plain text as bold roff.
-func RoffBold(words string) string { return `\fB` + RoffText(words) + `\fP` }
+// roffBold returns plain text as bold roff.
+func roffBold(words string) string { return `\fB` + roffText(words) + `\fP` }
 
-// RoffItalic returns plain text as italic roff.
-func RoffItalic(words string) string { return `\fI` + RoffText(words) + `\fP` }
+// roffItalic returns plain text as italic roff.
+func roffItalic(words string) string { return `\fI` + roffText(words) + `\fP` }
