@@ -50,8 +50,8 @@ type profileStatus struct {
 	Warning     string `json:"warning,omitempty"`
 	Error       string `json:"error,omitempty"`
 
-	Check       checkState `json:"check,omitempty"` // with --check
-	CheckDetail string     `json:"check_detail,omitempty"`
+	Check       doctor.TokenState `json:"check,omitempty"` // with --check
+	CheckDetail string            `json:"check_detail,omitempty"`
 
 	endless bool          // there is a token, and its end is not known
 	left    time.Duration // until Expires
@@ -85,7 +85,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		st, err := look(ctx, b, keychain, p)
 		failed = append(failed, err)
 		if c.Check {
-			if st.Check, st.CheckDetail = askIssuer(ctx, b, p); ctx.Err() != nil {
+			if st.Check, st.CheckDetail = doctor.CheckToken(ctx, b, p); ctx.Err() != nil {
 				return ctx.Err()
 			}
 			// What has been refreshed is shown as it is now.
@@ -254,4 +254,28 @@ func (s profileStatus) token() string {
 		token += "; given by login --with-token, not refreshable"
 	}
 	return token
+}
+
+// checkError returns what the exit status says: 4 if only a sign-in is missing; 1 if an issuer does not answer, or if a
+// token that no sign-in replaces is refused. A token of which the issuer says nothing, and one that is not minted yet, count
+// as good.
+func checkError(all []profileStatus) error {
+	failed := 0
+	missing := ""
+	for _, s := range all {
+		session := s.Injected == "" && s.State != "machine"
+		switch {
+		case s.Check == doctor.TokenNeedsSignIn, s.Check == doctor.TokenRefused && session:
+			missing = s.Profile
+		case s.Check == doctor.TokenRefused, s.Check == doctor.TokenUnchecked, s.Check == doctor.TokenUnknown:
+			failed++
+		}
+	}
+	switch {
+	case failed > 0:
+		return fmt.Errorf("%d of %d profiles failed the check", failed, len(all))
+	case missing != "":
+		return &broker.NeedsSignInError{Profile: missing, Reason: doctor.ErrNotAsked}
+	}
+	return nil
 }

@@ -1,0 +1,81 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+)
+
+// TokenState is the issuer's answer about the token that a tool would get. "status --check --json" prints it.
+type TokenState string
+
+const (
+	TokenAccepted    TokenState = "accepted"
+	TokenRefused     TokenState = "refused"
+	TokenUnchecked   TokenState = "not reachable" // the issuer is not, or its answer cannot be used
+	TokenNotTold     TokenState = "not told"      // the issuer gives no information about tokens of this kind
+	TokenNone        TokenState = "no token"      // a machine's, which is not minted for a question
+	TokenNeedsSignIn TokenState = "needs a sign-in"
+	TokenUnknown     TokenState = "unknown" // the keychain does not say
+)
+
+// ErrNotAsked is why CheckToken does not ask the user to sign in.
+var ErrNotAsked = errors.New("status --check asks no person")
+
+// CheckToken asks the issuer about the token that a tool would get; detail says why, where the state alone does not. A
+// session is refreshed first if its token is not good any more, as a tool would have it; a machine's token is never minted,
+// since each costs money. The request about the token is limited by Limit, a refresh as for a tool.
+func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state TokenState, detail string) {
+	quiet := *b
+	quiet.Person = broker.NoPerson{Reason: ErrNotAsked}
+	plan := quiet.Plan(ctx, p)
+	s, err := plan.Session, error(nil)
+	switch {
+	case plan.Next != broker.NextMint:
+		s, err = quiet.Execute(ctx, plan)
+	case !s.Live(p, b.Now()):
+		return TokenNone, "one is minted when a tool asks"
+	}
+	var needs *broker.NeedsSignInError
+	var failed *broker.RefreshError
+	switch {
+	case errors.As(err, &needs) && errors.Is(err, ErrNotAsked):
+		return TokenNeedsSignIn, ""
+	case errors.As(err, &needs):
+		return TokenNeedsSignIn, needs.Reason.Error()
+	case errors.As(err, &failed) && broker.CannotRefresh(err):
+		return TokenNeedsSignIn, failed.Err.Error()
+	case errors.As(err, &failed):
+		return TokenUnchecked, err.Error()
+	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, broker.ErrUnreadable):
+		return TokenUnknown, err.Error()
+	case err != nil: // a token of the environment or of a machine that is no good
+		return TokenRefused, err.Error()
+	}
+	limited, cancel := context.WithTimeout(ctx, Limit)
+	defer cancel()
+	of, err := askIssuer(limited, b, p, s.Token(p))
+	switch {
+	case errors.Is(err, clerk.ErrRefused):
+		return TokenRefused, err.Error()
+	case errors.Is(err, clerk.ErrNotTold):
+		return TokenNotTold, err.Error()
+	case err != nil:
+		return TokenUnchecked, err.Error()
+	case s.Subject != "" && s.Subject != of.Subject:
+		return TokenRefused, "the issuer names another account"
+	}
+	return TokenAccepted, ""
+}
+
+func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile, token string) (clerk.Verdict, error) {
+	issuer, err := b.Issuer(p)
+	if err != nil {
+		return clerk.Verdict{}, err
+	}
+	return issuer.CheckToken(ctx, p, token)
+}
