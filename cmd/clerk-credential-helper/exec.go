@@ -92,11 +92,12 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		cmd.Env = append(cmd.Env, c.File+"="+file)
 	}
 	if c.managesPackages() {
-		remove, err := c.forPackageManager(sys, cmd, p, token)
+		env, remove, err := toolconfig.PrepareNPM(sys.toolEnv(), p, c.Command, cmd.Env, token)
 		if err != nil {
 			return err
 		}
 		defer remove()
+		cmd.Env = env
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	return runChild(cmd)

@@ -4,15 +4,62 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 // What a package manager is given for one run. npm, pnpm, yarn 1 and bun read a user configuration, whose place a variable
 // names (npm help config, "userconfig"). yarn from 2 on has no such file, and takes its plugins from a variable.
+
+// PrepareNPM puts a profile's token into files for a command, which has at least one word, and returns the command's
+// environment with the files' names in it. Only the user can read them, and remove deletes them. The checks of CheckNPM come
+// first.
+func PrepareNPM(env Env, p *config.Profile, command, environ []string, token string) (fresh []string, remove func(), err error) {
+	file, text, found, err := checkNPM(env, p, command, environ)
+	if err != nil {
+		return nil, nil, err
+	}
+	configuration, plugin, err := npmRunFiles(p, found, text, token)
+	if err != nil {
+		return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
+	}
+	userConfig, removeConfig, err := platform.SecretFile(env.Getenv, string(configuration))
+	if err != nil {
+		return nil, nil, err
+	}
+	yarnPlugin, removePlugin, err := platform.SecretFile(env.Getenv, string(plugin))
+	if err != nil {
+		removeConfig()
+		return nil, nil, err
+	}
+	return npmEnvironment(environ, userConfig, yarnPlugin), func() { removePlugin(); removeConfig() }, nil
+}
+
+// CheckNPM refuses a command and an environment, a user's .npmrc and a repository that could lead a profile's token
+// elsewhere; see [Repository.CheckCommand]. It is for the current folder.
+func CheckNPM(env Env, p *config.Profile, command, environ []string) error {
+	_, _, _, err := checkNPM(env, p, command, environ)
+	return err
+}
+
+func checkNPM(env Env, p *config.Profile, command, environ []string) (file string, text []byte, found []string, err error) {
+	if file, text, err = npmUserFile(env); err != nil {
+		return "", nil, nil, err
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = ""
+	}
+	r := Repository{Config: &config.Config{Profiles: []*config.Profile{p}}, Program: PackageManager(command[0]), Home: filepath.Clean(home), User: file}
+	found, err = r.CheckCommand(command[1:], environ, text)
+	return file, text, found, err
+}
 
 // Registries returns the registries that a profile's token goes to, as host or host/path: the hosts that the profile names,
 // and what [Repository.CheckCommand] has found, for there are package managers that know no wildcards, and yarn 1 knows no token of a host for
@@ -32,8 +79,8 @@ func Registries(p *config.Profile, found []string) []string {
 	return slices.Compact(all)
 }
 
-// NPMUserFile finds and reads the user's own .npmrc, which may be missing.
-func NPMUserFile(env Env) (file string, text []byte, err error) {
+// npmUserFile finds and reads the user's own .npmrc, which may be missing.
+func npmUserFile(env Env) (file string, text []byte, err error) {
 	if file, err = npmFile(env); err != nil {
 		return "", nil, err
 	}
@@ -43,9 +90,9 @@ func NPMUserFile(env Env) (file string, text []byte, err error) {
 	return file, text, err
 }
 
-// NPMFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what [Repository.CheckCommand] has
+// npmRunFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what [Repository.CheckCommand] has
 // found and the text of the user's own .npmrc.
-func NPMFiles(p *config.Profile, found []string, text []byte, token string) (userConfig, yarnPlugin []byte, err error) {
+func npmRunFiles(p *config.Profile, found []string, text []byte, token string) (userConfig, yarnPlugin []byte, err error) {
 	registries := Registries(p, found)
 	if userConfig, err = NPMUserConfig(text, registries, token); err != nil {
 		return nil, nil, err
@@ -91,9 +138,9 @@ func checkToken(token string) error {
 	return nil
 }
 
-// NPMEnvironment names the files of NPMUserConfig and YarnPlugin in the variables that the package managers read. npm takes
+// npmEnvironment names the files of NPMUserConfig and YarnPlugin in the variables that the package managers read. npm takes
 // its own in any case, and pnpm, yarn 1 and bun take npm's; yarn from 2 on takes a list of plugins.
-func NPMEnvironment(env []string, userConfig, yarnPlugin string) []string {
+func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
 	const plugins = "YARN_PLUGINS"
 	var all []string
 	for _, variable := range env {

@@ -4,7 +4,7 @@
 // and then writes. [Tools] is the one table of tools: the lines that each needs, what is left to do by hand, and how all
 // of it is undone. [Repository] checks the files of a repository before a package manager gets a token. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
 // package runs no program and uses no network. The one token that it sees is what it puts into the configuration of a
-// package manager for one run; see [NPMUserConfig].
+// package manager for one run; see [PrepareNPM].
 package toolconfig
 
 import (
