@@ -127,25 +127,9 @@ func (c *Config) Hosts() []Host {
 // trailing dot of a name, the scheme's default port and the spelling of an IPv6 literal make no difference; a host with any
 // byte outside [a-z0-9-._:] and brackets after lower-casing matches nothing, nor does an address that is not in its usual form.
 func (c *Config) Match(scheme, host string) []*Profile {
-	scheme, ok := lowerASCII(scheme)
+	scheme, name, port, ok := parseTarget(scheme, host)
 	if !ok {
 		return nil
-	}
-	name, port, err := splitHost(host)
-	if err != nil {
-		return nil
-	}
-	switch scheme {
-	case "https":
-	case "http":
-		if !mayBePlain(host, name) {
-			return nil
-		}
-	default:
-		return nil
-	}
-	if port == 0 {
-		port = defaultPort(scheme)
 	}
 	var exact, wild []*Profile
 	for _, p := range c.Profiles {

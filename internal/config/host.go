@@ -91,6 +91,29 @@ func (h Host) Exact() bool { return !h.wildcard }
 // At returns where the pattern was read: FILE:LINE:COLUMN, or the name of a variable.
 func (h Host) At() string { return h.at.String() }
 
+// Match reports whether the pattern names the host that a tool asks for, as [Config.Match] has it.
+func (h Host) Match(scheme, host string) bool {
+	scheme, name, port, ok := parseTarget(scheme, host)
+	return ok && h.matches(scheme, name, port)
+}
+
+// parseTarget parses what a tool asks for, into a lower-case scheme, a normalised name and a port that is never 0. ok is false for
+// what matches nothing.
+func parseTarget(scheme, host string) (lower, name string, port uint16, ok bool) {
+	lower, ok = lowerASCII(scheme)
+	if !ok {
+		return "", "", 0, false
+	}
+	name, port, err := splitHost(host)
+	if err != nil || lower != "https" && (lower != "http" || !mayBePlain(host, name)) {
+		return "", "", 0, false
+	}
+	if port == 0 {
+		port = defaultPort(lower)
+	}
+	return lower, name, port, true
+}
+
 // matches compares with a request's normalised name and its port, which is never 0.
 func (h Host) matches(scheme, name string, port uint16) bool {
 	own := h.port
