@@ -3,10 +3,13 @@ package protocol
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -57,10 +60,25 @@ func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 			break
 		}
 	}
+	if req.Sent == AuthBasic {
+		user, password, ok := decodeBasic(req.Secret)
+		if req.Secret = password; ok && req.Username == "" {
+			req.Username = user
+		}
+	}
 	if req.Scheme == "" {
 		req.Host = "" // An empty scheme stands for https on other wires. Not on this one.
 	}
 	return req, nil
+}
+
+// decodeBasic parses the credentials of a Basic header (RFC 7617 §2).
+func decodeBasic(credential string) (user, password string, ok bool) {
+	text, err := base64.StdEncoding.DecodeString(credential)
+	if err != nil || hasControl(string(text)) {
+		return "", "", false
+	}
+	return strings.Cut(string(text), ":")
 }
 
 // setGit adds one line to the request. Its errors never hold the value, which may be a password.
@@ -91,6 +109,13 @@ func (req *Request) setGit(line string) error {
 		req.Username = value
 	case "password", "credential":
 		req.Secret = value
+	case "authtype":
+		switch strings.ToLower(value) {
+		case "basic":
+			req.Sent = AuthBasic
+		case "bearer":
+			req.Sent = AuthBearer
+		}
 	case "capability[]":
 		// An empty value empties the list, as in git-credential(1).
 		req.Authtype = value == "authtype" || value != "" && req.Authtype
@@ -176,14 +201,19 @@ func gitCredential(req Request, c Credential) ([]byte, error) {
 		return nil, errors.New("there is no token to write")
 	}
 	var lines []string
-	if c.bearer(req) {
-		// ephemeral keeps other helpers from storing it.
-		lines = []string{"capability[]=authtype", "authtype=Bearer", "credential=" + c.Token, "ephemeral=1"}
-	} else {
-		if c.Username == "" {
-			return nil, errors.New("there is no user name to write")
-		}
+	switch {
+	case c.bearer(req):
+		lines = gitHeader("Bearer", c.Token)
+	case c.Username == "":
+		return nil, errors.New("there is no user name to write")
+	case hasControl(c.Username) || hasControl(c.Token): // Basic would encode it
+		return nil, errors.New("the user name or the token cannot be written: it holds a control character")
+	case !req.Authtype:
 		lines = []string{"username=" + c.Username, "password=" + c.Token}
+	case strings.Contains(c.Username, ":"):
+		return nil, errors.New("the user name cannot be written: Basic allows no colon in it")
+	default:
+		lines = gitHeader("Basic", base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Token)))
 	}
 	if !c.Expires.IsZero() {
 		lines = append(lines, "password_expiry_utc="+strconv.FormatInt(c.Expires.Unix(), 10))
@@ -199,28 +229,69 @@ func gitCredential(req Request, c Credential) ([]byte, error) {
 	return out, nil
 }
 
-// bearer reports whether git is to send the token in a Bearer header: only if git offered to (authtype), and then by
-// the credential's Auth.
-func (c Credential) bearer(req Request) bool {
-	if !req.Authtype || c.Auth == AuthBasic {
-		return false
-	}
-	if c.Auth == AuthBearer {
-		return true
-	}
-	bearer, basic := req.challenged()
-	return bearer && !basic
+// gitHeader has git send an Authorization header as it is. git leaves a password to curl, which sends it only in a form that the
+// server asks for, and prefers Digest and NTLM to Basic. ephemeral keeps other helpers from storing the token.
+func gitHeader(scheme, credential string) []string {
+	return []string{"capability[]=authtype", "authtype=" + scheme, "credential=" + credential, "ephemeral=1"}
 }
 
-// challenged reports which of the two schemes the server has asked for.
-func (req Request) challenged() (bearer, basic bool) {
+// bearer reports whether git is to send the token in a Bearer header: only if git offered to (authtype), and then by the
+// credential's Auth. Auto is Bearer where the server names schemes and Basic is none of them.
+func (c Credential) bearer(req Request) bool {
+	schemes := req.schemes()
+	return req.Authtype && (c.Auth == AuthBearer || c.Auth == AuthAuto && len(schemes) > 0 && !schemes["basic"])
+}
+
+// Prefers reports whether curl prefers another scheme that the server names to the password of Basic (CURLOPT_HTTPAUTH(3),
+// "CURLAUTH_ANY"). It sends no Basic then. Negotiate is not one of them: git gives it up.
+func (req Request) Prefers() bool {
+	schemes := req.schemes()
+	return schemes["ntlm"] || schemes["digest"]
+}
+
+// InvalidToken reports whether the server has seen a token and calls it expired, revoked or malformed (RFC 6750 §3.1).
+func (req Request) InvalidToken() bool {
+	return slices.ContainsFunc(req.Challenges, func(challenge string) bool {
+		return strings.Contains(strings.ToLower(challenge), `error="invalid_token"`)
+	})
+}
+
+// schemes returns the schemes that the server has named, in lower case.
+func (req Request) schemes() map[string]bool {
+	named := map[string]bool{}
 	for _, challenge := range req.Challenges {
 		for _, scheme := range authSchemes(challenge) {
-			bearer = bearer || strings.EqualFold(scheme, "Bearer")
-			basic = basic || strings.EqualFold(scheme, "Basic")
+			named[strings.ToLower(scheme)] = true
 		}
 	}
-	return bearer, basic
+	return named
+}
+
+// ChallengeError means that git can send no token in a form for which the server asks.
+type ChallengeError struct {
+	Host string
+	// Schemes are those that the server names, in lower case and sorted.
+	Schemes []string
+	// Fixed reports that git could send Bearer, and the profile allows Basic only.
+	Fixed bool
+}
+
+func (e *ChallengeError) Error() string {
+	what := "this git cannot send"
+	if e.Fixed {
+		what = "the profile's git_auth does not allow"
+	}
+	return fmt.Sprintf("%q accepts %s, which %s", Shown(e.Host), strings.Join(e.Schemes, ", "), what)
+}
+
+// CheckChallenges returns a [*ChallengeError] if the server has named its schemes, and the token would be the password of Basic, which is not
+// one of them. git sends nothing then, and reports that the server has refused the token.
+func (req Request) CheckChallenges(auth Auth) error {
+	schemes := req.schemes()
+	if len(schemes) == 0 || schemes["basic"] || (Credential{Auth: auth}).bearer(req) {
+		return nil
+	}
+	return &ChallengeError{Host: req.Host, Schemes: slices.Sorted(maps.Keys(schemes)), Fixed: req.Authtype}
 }
 
 // authSchemes lists the schemes that a WWW-Authenticate value names. One value may hold several challenges, separated

@@ -30,7 +30,7 @@ func TestGitReadRequest(t *testing.T) {
 			Request{Scheme: "https", Host: "h:8443", Path: "a/b.git", Username: "ada", Secret: "p=q", Authtype: true,
 				Challenges: []string{`Basic realm="a"`, "Bearer\trealm=\"b\""}}},
 		{"git 2.46 stores a credential", "protocol=https\nhost=h\nauthtype=Bearer\ncredential=jwt\nephemeral=1\n",
-			Request{Scheme: "https", Host: "h", Secret: "jwt"}},
+			Request{Scheme: "https", Host: "h", Secret: "jwt", Sent: AuthBearer}},
 		{"a capability that is not ours", "capability[]=state\nprotocol=https\nhost=h\n", Request{Scheme: "https", Host: "h"}},
 		{"an empty value empties capability[]", "capability[]=authtype\ncapability[]=\nprotocol=https\nhost=h\n",
 			Request{Scheme: "https", Host: "h"}},
@@ -268,8 +268,79 @@ func TestGitWriteReplyBrokenPipe(t *testing.T) {
 	}
 }
 
-// TestGitAuth is the whole table of design section 4's git_auth: what git can, what the server asks for, what the
-// configuration says.
+func TestGitCheckChallenges(t *testing.T) {
+	for _, row := range []struct {
+		reason     string
+		authtype   bool
+		challenges []string
+		auth       Auth
+		want       string
+	}{
+		{"git before 2.41 does not tell", false, nil, AuthAuto, ""},
+		{"no challenge at all", true, nil, AuthBasic, ""},
+		{"Basic", false, []string{"Basic"}, AuthAuto, ""},
+		{"both", false, []string{"Bearer", "Basic"}, AuthAuto, ""},
+		{"Basic that curl does not prefer: it can be built without NTLM", false, []string{"NTLM", "Basic"}, AuthAuto, ""},
+		{"Bearer, and git can send it", true, []string{"Bearer"}, AuthAuto, ""},
+		{"another scheme, and git can send Bearer", true, []string{"DPoP"}, AuthAuto, ""},
+		{"Basic alone, and the profile wants Bearer", true, []string{"Basic"}, AuthBearer, ""},
+
+		{"Bearer, and git cannot send it", false, []string{"Bearer"}, AuthAuto, `"git.acme.dev" accepts bearer, which this git cannot send`},
+		{"the profile's Bearer does not help", false, []string{"Bearer"}, AuthBearer, "which this git cannot send"},
+		{"Negotiate alone", false, []string{"NTLM", "Negotiate abc="}, AuthAuto, `accepts negotiate, ntlm, which this git cannot send`},
+		{"Bearer, and the profile wants Basic", true, []string{"Bearer"}, AuthBasic, `accepts bearer, which the profile's git_auth does not allow`},
+	} {
+		req := Request{Verb: Get, Host: "git.acme.dev", Authtype: row.authtype, Challenges: row.challenges}
+		err := req.CheckChallenges(row.auth)
+		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+	}
+}
+
+// TestGitSent: git says in which header it has sent a token, if it was told the header.
+func TestGitSent(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		in     string
+		want   Request
+	}{
+		{"a password", "username=u\npassword=t\n", Request{Username: "u", Secret: "t"}},
+		{"Bearer", "authtype=bearer\ncredential=t\n", Request{Secret: "t", Sent: AuthBearer}},
+		{"Basic", "authtype=Basic\ncredential=Y2xlcms6dDp0\n", Request{Username: "clerk", Secret: "t:t", Sent: AuthBasic}}, // clerk:t:t
+		{"Basic before its name", "credential=Y2xlcms6dDp0\nauthtype=BASIC\n", Request{Username: "clerk", Secret: "t:t", Sent: AuthBasic}},
+		{"Basic and the user that was asked for", "username=u\nauthtype=Basic\ncredential=Y2xlcms6dDp0\n", Request{Username: "u", Secret: "t:t", Sent: AuthBasic}},
+
+		{"a Basic that is none", "authtype=Basic\ncredential=t\n", Request{Sent: AuthBasic}},
+		{"a Basic without a colon", "authtype=Basic\ncredential=Y2xlcms=\n", Request{Sent: AuthBasic}},
+		{"a Basic with a line feed", "authtype=Basic\ncredential=dQo6dA==\n", Request{Sent: AuthBasic}}, // u, LF, :t
+		{"another scheme", "authtype=DPoP\ncredential=t\n", Request{Secret: "t"}},
+	} {
+		row.want.Verb, row.want.Scheme, row.want.Host = Erase, "https", "h"
+		got, err := Git{}.ReadRequest(Erase, strings.NewReader("protocol=https\nhost=h\n"+row.in))
+		if err != nil || !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: %+v, %v", row.reason, got, err)
+		}
+	}
+}
+
+// TestInvalidToken: only a server that has seen a token names this error.
+func TestInvalidToken(t *testing.T) {
+	for challenge, want := range map[string]bool{
+		`Bearer realm="a", error="invalid_token", error_description="revoked"`: true,
+		`bearer ERROR="invalid_token"`:                                         true,
+		`Bearer realm="a"`:                                                     false,
+		`Bearer error="insufficient_scope"`:                                    false,
+		`Bearer realm="a", error="invalid_tok"`:                                false,
+		`Basic realm="a"`:                                                      false,
+	} {
+		if req := (Request{Challenges: []string{"Basic", challenge}}); req.InvalidToken() != want {
+			t.Errorf("%s: %t", challenge, !want)
+		}
+	}
+}
+
+// TestGitAuth is the whole table of git_auth: what git can, what the server asks for, what the configuration says.
 func TestGitAuth(t *testing.T) {
 	challenges := []struct {
 		name       string
@@ -289,13 +360,16 @@ func TestGitAuth(t *testing.T) {
 		{"Bearer behind another scheme", []string{`Negotiate abc==, Bearer`}, true},
 		{"Basic inside quotes is no scheme", []string{`Bearer realm="x, Basic y"`}, true},
 		{"Basic behind an escaped quote is no scheme", []string{`Bearer realm="x\", Basic \""`}, true},
-		{"Bearer inside quotes is no scheme", []string{`Digest realm="x, Bearer y"`}, false},
+		{"Bearer inside quotes is no scheme", []string{`Basic realm="x, Bearer y"`}, false},
 		{"a parameter named Basic is no scheme", []string{`Bearer realm="a", Basic = "x"`}, true},
-		{"a parameter named Bearer is no scheme", []string{`Digest realm="a", bearer="x"`}, false},
-		{"a longer name is another scheme", []string{"BearerX", "Bearer-2 a=b"}, false},
+		{"a parameter named Bearer is no scheme", []string{`Basic realm="a", bearer="x"`}, false},
+		{"a longer name is another scheme", []string{"Basic", "Negotiate", "BearerX", "Bearer-2 a=b"}, false},
+		{"a longer name is not Basic", []string{"BasicX", "Basic-2 a=b"}, true},
 		{"empty elements", []string{" , ,\tBearer\t,"}, true},
 		{"an unclosed quote", []string{`Bearer realm="a, Basic`}, true},
-		{"only unknown", []string{"Negotiate", "NTLM abc=="}, false},
+		{"none in which Basic works", []string{"Negotiate", "NTLM abc=="}, true},
+		{"NTLM, which curl would prefer", []string{"NTLM", "Basic"}, false},
+		{"all of them", []string{"Negotiate", "NTLM", "Digest", "Bearer", "Basic"}, false},
 	}
 	for _, authtype := range []bool{false, true} {
 		for _, auth := range []Auth{AuthAuto, AuthBasic, AuthBearer} {
@@ -306,6 +380,9 @@ func TestGitAuth(t *testing.T) {
 					Request{Verb: Get, Authtype: authtype, Challenges: c.values},
 					Reply{Result: Found, Credential: Credential{Username: "u", Token: "t", Auth: auth}})
 				wantOut := "username=u\npassword=t\n"
+				if authtype {
+					wantOut = "capability[]=authtype\nauthtype=Basic\ncredential=dTp0\nephemeral=1\n"
+				}
 				if want {
 					wantOut = "capability[]=authtype\nauthtype=Bearer\ncredential=t\nephemeral=1\n"
 				}

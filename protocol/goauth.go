@@ -71,6 +71,7 @@ func (req *Request) setResponse(r io.Reader) error {
 			if err != nil || len(code) != 3 || !strings.HasPrefix(version, "HTTP/") {
 				return errors.New("want the head of a response on standard input, such as HTTP/1.1 401 Unauthorized")
 			}
+			req.Unauthorized = status == 401
 			req.NeverAsk = status != 401 && status != 403
 		} else if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "WWW-Authenticate") {
 			req.Challenges = append(req.Challenges, strings.TrimSpace(value))
@@ -117,8 +118,7 @@ func goauthHeader(req Request, c Credential) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bearer, basic := req.challenged()
-	if !basic || bearer {
+	if schemes := req.schemes(); !schemes["basic"] || schemes["bearer"] {
 		return header, nil
 	}
 	if c.Username == "" || hasControl(c.Username) || strings.Contains(c.Username, ":") {

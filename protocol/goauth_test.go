@@ -13,25 +13,27 @@ import (
 
 func TestGOAUTHReadRequest(t *testing.T) {
 	const at = "https://proxy.acme.dev/a/@v/list"
-	want := Request{Verb: Get, Scheme: "https", Host: "proxy.acme.dev", Path: "a/@v/list"}
-	with := func(never bool, challenges ...string) Request {
-		r := want
-		r.NeverAsk, r.Challenges = never, challenges
+	person := Request{Verb: Get, Scheme: "https", Host: "proxy.acme.dev", Path: "a/@v/list"}
+	unauthorized := func(challenges ...string) Request {
+		r := person
+		r.Unauthorized, r.Challenges = true, challenges
 		return r
 	}
+	missing := person
+	missing.NeverAsk = true
 	testRequests(t, []requestTest{
-		{"401", GOAUTH{at}, "", "HTTP/1.1 401 Unauthorized\nWww-Authenticate: Bearer realm=\"a\"\nDate: x\n\n", with(false, `Bearer realm="a"`), ""},
-		{"HTTP/2", GOAUTH{at}, "", "HTTP/2.0 401 Unauthorized\n\n", want, ""},
-		{"403", GOAUTH{at}, "", "HTTP/1.1 403 Forbidden\n\n", want, ""},
-		{"404 is no reason to ask", GOAUTH{at}, "", "HTTP/1.1 404 Not Found\n\n", with(true), ""},
-		{"nor is 410", GOAUTH{at}, "", "HTTP/1.1 410 Gone\n\n", with(true), ""},
-		{"two challenges, in order", GOAUTH{at}, "", "HTTP/1.1 401 U\nWWW-Authenticate: Basic\nwww-authenticate: Bearer\n\n", with(false, "Basic", "Bearer"), ""},
-		{"CRLF", GOAUTH{at}, "", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic\r\n\r\nbody", with(false, "Basic"), ""},
-		{"no blank line at the end", GOAUTH{at}, "", "HTTP/1.1 401 U\nWWW-Authenticate: Basic", with(false, "Basic"), ""},
-		{"no header", GOAUTH{at}, "", "HTTP/1.1 401", want, ""},
-		{"a tab in a header", GOAUTH{at}, "", "HTTP/1.1 401 U\nX: a\tb\n\n", want, ""},
-		{"a line that is no header", GOAUTH{at}, "", "HTTP/1.1 401 U\nx\n\n", want, ""},
-		{"a person", GOAUTH{at}, "", "", want, ""},
+		{"401", GOAUTH{at}, "", "HTTP/1.1 401 Unauthorized\nWww-Authenticate: Bearer realm=\"a\"\nDate: x\n\n", unauthorized(`Bearer realm="a"`), ""},
+		{"HTTP/2", GOAUTH{at}, "", "HTTP/2.0 401 Unauthorized\n\n", unauthorized(), ""},
+		{"403", GOAUTH{at}, "", "HTTP/1.1 403 Forbidden\n\n", person, ""},
+		{"404 is no reason to ask", GOAUTH{at}, "", "HTTP/1.1 404 Not Found\n\n", missing, ""},
+		{"nor is 410", GOAUTH{at}, "", "HTTP/1.1 410 Gone\n\n", missing, ""},
+		{"two challenges, in order", GOAUTH{at}, "", "HTTP/1.1 401 U\nWWW-Authenticate: Basic\nwww-authenticate: Bearer\n\n", unauthorized("Basic", "Bearer"), ""},
+		{"CRLF", GOAUTH{at}, "", "HTTP/1.1 401 U\r\nWWW-Authenticate: Basic\r\n\r\nbody", unauthorized("Basic"), ""},
+		{"no blank line at the end", GOAUTH{at}, "", "HTTP/1.1 401 U\nWWW-Authenticate: Basic", unauthorized("Basic"), ""},
+		{"no header", GOAUTH{at}, "", "HTTP/1.1 401", unauthorized(), ""},
+		{"a tab in a header", GOAUTH{at}, "", "HTTP/1.1 401 U\nX: a\tb\n\n", unauthorized(), ""},
+		{"a line that is no header", GOAUTH{at}, "", "HTTP/1.1 401 U\nx\n\n", unauthorized(), ""},
+		{"a person", GOAUTH{at}, "", "", person, ""},
 
 		{"http", GOAUTH{"http://proxy.acme.dev"}, "", "", Request{}, "needs https"},
 		{"no scheme", GOAUTH{"proxy.acme.dev"}, "", "", Request{}, "needs https"},

@@ -75,6 +75,17 @@ func (PNPM) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int,
 	})
 }
 
+// Bearer prints a bare token, for tools that run a command for it and run that again after a 401: bearer_token_command of rclone's
+// WebDAV, apiKeyHelper of Claude Code.
+type Bearer struct{ Target }
+
+// WriteReply writes TOKEN.
+func (Bearer) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int, error) {
+	return printToken(stdout, stderr, req, reply, func(string) (string, error) {
+		return reply.Credential.Token + "\n", nil
+	})
+}
+
 // Netrc prints one line of a .netrc file, for tools that read nothing else. The caller keeps it from a terminal.
 type Netrc struct{ Target }
 

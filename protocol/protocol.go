@@ -54,13 +54,20 @@ type Request struct {
 	ServerURL string
 	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46).
 	Authtype bool
+	// Sent is the header in which git has sent the token of an erase or a store; AuthAuto if it does not tell (before git 2.46).
+	Sent Auth
 	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.
 	Challenges []string
+	// Unauthorized reports that the server has answered the tool's request with 401 (RFC 9110 §15.5.2).
+	Unauthorized bool
 	// Profile is the profile whose token is asked for, where the person named one in the tool's configuration. Beside
 	// a host it narrows the choice; only on wires without hosts does it stand for one.
 	Profile string
 	// Tool is the identity of the tool that asks, such as [DockerTool]: the row of the caller's table, which no wire sets.
 	Tool string
+	// Repeats reports that the tool keeps what it gets, so that the same process asks again only if the server has refused it. No
+	// wire sets it.
+	Repeats bool
 	// NeverAsk reports that the tool forbids asking a person for this request.
 	NeverAsk bool
 }
@@ -69,7 +76,7 @@ type Request struct {
 type Auth int
 
 const (
-	// AuthAuto is Bearer where git can and the server asks for Bearer and not for Basic; else Basic.
+	// AuthAuto is Bearer where git can send it and the server asks for it, or something else, and not for Basic; else Basic.
 	AuthAuto Auth = iota
 	// AuthBasic is always a user name and the token as its password.
 	AuthBasic
