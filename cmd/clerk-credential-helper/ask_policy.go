@@ -72,15 +72,18 @@ func foreground() bool {
 	return t.Foreground()
 }
 
-// suspendable reports whether a prompt of git would stop it for ever: a job in the background of a shell that wants to
-// read the terminal is stopped with its whole group.
-func suspendable() bool {
+// gitPrompts reports whether git would ask at the terminal for what it does not get. A job in the background of its terminal
+// would be stopped by that, with its whole group.
+func (sys *system) gitPrompts() bool {
+	if !sys.mayPrompt() {
+		return false
+	}
 	t, err := platform.OpenTerminal()
 	if err != nil {
 		return false
 	}
-	defer t.Close()
-	return !t.Foreground()
+	t.Close()
+	return true
 }
 
 // toldNotToAsk reads what git was told about helpers, credential.interactive, where git leaves it for its children:

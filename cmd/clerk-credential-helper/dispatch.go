@@ -44,6 +44,8 @@ type tool struct {
 	waits time.Duration
 	// unwatched: the tool hides our messages, so a browser page would open unexplained.
 	unwatched bool
+	// repeats: the tool keeps the token, and asks again only after a 401.
+	repeats bool
 	// hostless: the wire may have no host, so that --profile stands for one.
 	hostless bool
 	// check refuses a request without a host, before its token is read; may be nil.
@@ -79,12 +81,12 @@ func tools() []tool {
 		{id: "go", word: "goauth", who: "go", operands: 1,
 			wire: func(_ func(string) string, o []string) protocol.Wire { return protocol.GOAUTH{URL: operand(o)} },
 			help: "Answer the go command: GOAUTH='clerk-credential-helper goauth'."},
-		{id: "kubectl", word: "kube", who: "kubectl", hostless: true,
+		{id: "kubectl", word: "kube", who: "kubectl", hostless: true, repeats: true,
 			wire: func(getenv func(string) string, _ []string) protocol.Wire {
 				return protocol.Kube{Info: getenv(protocol.KubeInfo)}
 			},
 			help: "Answer kubectl as a credential plugin."},
-		{id: "headers", word: "headers", who: "headers", operands: 1, hostless: true,
+		{id: "headers", word: "headers", who: "headers", operands: 1, hostless: true, repeats: true,
 			wire: func(getenv func(string) string, o []string) protocol.Wire {
 				// The variable is that of Claude Code's headersHelper.
 				return protocol.Headers{Target: protocol.Target(cmp.Or(operand(o), getenv("CLAUDE_CODE_MCP_SERVER_URL")))}
@@ -102,6 +104,11 @@ func tools() []tool {
 			help: "Print a line of a .netrc file, not to a terminal."},
 		{id: "pnpm", word: "pnpm", who: "pnpm", waits: time.Minute, hostless: true, check: checkForPNPM, wire: fixed(protocol.PNPM{}),
 			help: "Answer pnpm as a tokenHelper."},
+		{id: "bearer", word: "bearer", who: "bearer", operands: 1, hostless: true, repeats: true,
+			wire: func(_ func(string) string, o []string) protocol.Wire {
+				return protocol.Bearer{Target: protocol.Target(operand(o))}
+			},
+			help: "Print a bare token for rclone and others that ask again after a 401."},
 		{id: "gcp", word: "gcp", who: "Google's client", waits: 30 * time.Second, hostless: true,
 			wire: func(getenv func(string) string, _ []string) protocol.Wire {
 				return protocol.GCP{TokenType: getenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"), Interactive: getenv("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE")}

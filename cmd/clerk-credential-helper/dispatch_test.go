@@ -85,7 +85,7 @@ func TestTools(t *testing.T) {
 		if tool.id == "" || tool.who == "" || tool.word != "" && tool.help == "" || tool.wire == nil || tool.name == "" && tool.word == "" {
 			t.Errorf("a row is not complete: %+v", tool)
 		}
-		hostless := map[string]bool{"kube": true, "pnpm": true, "gcp": true, "headers": true, "curl-config": true}
+		hostless := map[string]bool{"kube": true, "pnpm": true, "gcp": true, "headers": true, "curl-config": true, "bearer": true}
 		if tool.hostless != hostless[tool.word] {
 			t.Errorf("%s%s: hostless is %v", tool.name, tool.word, tool.hostless)
 		}

@@ -70,7 +70,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		}
 		return &exitError{notFound}
 	}
-	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL)
+	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL, false)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func runChild(cmd *exec.Cmd) error {
 
 // liveSession returns a session whose token may be shown. The command line's time takes precedence over min_ttl. If the
 // issuer gives a shorter one, the person is told.
-func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration) (*config.Profile, broker.Session, error) {
+func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration, fresh bool) (*config.Profile, broker.Session, error) {
 	b, p, err := sys.openProfile(target)
 	if err != nil {
 		return nil, broker.Session{}, err
@@ -156,7 +156,11 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 	if wanted > 0 {
 		p.MinTTL = wanted
 	}
-	s, err := b.Token(ctx, p)
+	plan := b.Plan(ctx, p)
+	if fresh {
+		plan = b.PlanFresh(ctx, p)
+	}
+	s, err := b.Execute(ctx, plan)
 	if err != nil {
 		return nil, broker.Session{}, err
 	}

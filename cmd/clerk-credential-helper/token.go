@@ -9,12 +9,13 @@ import (
 type tokenCommand struct {
 	Target string        `arg:"" optional:"" name:"profile|url" help:"The profile, or a URL or host of it; not needed if there is only one."`
 	MinTTL time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live: longer than the build."`
+	Fresh  bool          `help:"Replace the token first, which servers refuse although it is live."`
 	Format string        `enum:"bare,bearer,header,json" default:"bare" help:"bare, bearer (\"Bearer TOKEN\"), header (\"Authorization: Bearer TOKEN\") or json."`
 }
 
 // Run prints a live token and nothing else. If it takes a person and none may be asked, the exit status is 4.
 func (c tokenCommand) Run(ctx context.Context, sys *system) error {
-	p, s, err := sys.liveSession(ctx, c.Target, c.MinTTL)
+	p, s, err := sys.liveSession(ctx, c.Target, c.MinTTL, c.Fresh)
 	if err != nil {
 		return err
 	}

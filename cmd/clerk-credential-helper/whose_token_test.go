@@ -99,7 +99,7 @@ hosts = ["git.rival.dev"]
 					for name, call := range asks("https://"+host+"/x", profile) {
 						_, stdout, stderr := call.answers()
 						gets := strings.Contains(name, "get") || strings.HasPrefix(name, "goauth") || strings.HasPrefix(name, "kube") ||
-							strings.HasPrefix(name, "headers") || strings.HasPrefix(name, "curl-config") || strings.HasPrefix(name, "netrc") ||
+							strings.HasPrefix(name, "headers") || strings.HasPrefix(name, "curl-config") || strings.HasPrefix(name, "netrc") || strings.HasPrefix(name, "bearer") ||
 							strings.HasPrefix(name, "pnpm") || strings.HasPrefix(name, "gcp")
 						hosts := map[string]string{"acme": "git.acme.dev", "rival": "git.rival.dev"}
 						// The profile that is meant, empty for none.

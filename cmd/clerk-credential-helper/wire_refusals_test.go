@@ -75,6 +75,7 @@ func asks(address, profile string) map[string]toolAsks {
 		"headers":                   {[]string{self, "headers", address}, "", nil},
 		"headers, of Claude Code":   {[]string{self, "headers"}, "", map[string]string{"CLAUDE_CODE_MCP_SERVER_URL": address}},
 		"curl-config":               {[]string{self, "curl-config", address}, "", nil},
+		"bearer":                    {[]string{self, "bearer", address}, "", nil},
 		"netrc":                     {[]string{self, "netrc", address}, "", nil},
 		"get by a script":           {[]string{self, "get", address}, "", nil},
 		"get by a script, git":      {[]string{self, "get", "--protocol", "git"}, git, nil},
@@ -109,11 +110,11 @@ func asks(address, profile string) map[string]toolAsks {
 		}
 		with("terraform get", slices.Concat([]string{"terraform-credentials-clerk"}, option, []string{"get", host})...)
 		with("terraform get", slices.Concat([]string{self, "terraform", "get", host}, option)...)
-		for _, word := range []string{"goauth", "headers", "curl-config", "netrc"} {
+		for _, word := range []string{"goauth", "headers", "curl-config", "bearer", "netrc"} {
 			with(word, slices.Concat([]string{self, word}, option, []string{address})...)
 			with(word, slices.Concat([]string{self, word, address}, option)...)
 		}
-		for _, word := range []string{"kube", "pnpm", "gcp", "headers", "curl-config"} { // and without a host
+		for _, word := range []string{"kube", "pnpm", "gcp", "headers", "curl-config", "bearer"} { // and without a host
 			named[word+at+", no host"] = toolAsks{slices.Concat([]string{self, word}, option), "", nil}
 		}
 		with("kube", slices.Concat([]string{self, "kube"}, option)...)
@@ -172,7 +173,7 @@ func TestWiresWantHTTPS(t *testing.T) {
 		"get by a script": true, "token by a script": true}
 	given := map[string]bool{"git get": true, "git get, by url": true, "docker get": true, "cargo get": true, "terraform get, by host": true, "bazel get": true,
 		"keyring get": true, "keyring get, creds": true, "keyring get, JSON": true, "goauth": true, "kube": true, "headers": true,
-		"headers, of Claude Code": true, "curl-config": true, "netrc": true, "get by a script": true, "get by a script, git": true, "token by a script": true}
+		"headers, of Claude Code": true, "curl-config": true, "bearer": true, "netrc": true, "get by a script": true, "get by a script, git": true, "token by a script": true}
 	const none, says = false, true
 	for _, tt := range []struct {
 		why, address string

@@ -78,6 +78,9 @@ type NeedsSignInError struct {
 }
 
 func (e *NeedsSignInError) Error() string {
+	if errors.Is(e.Reason, ErrSignedOut) {
+		return fmt.Sprintf("you signed out of profile %q", e.Profile)
+	}
 	if e.Over != nil {
 		return fmt.Sprintf("profile %q needs a sign-in (%v), which is not allowed here: %v", e.Profile, e.Over, e.Reason)
 	}
@@ -132,11 +135,18 @@ type Decision struct {
 
 // Decide is the first half of [Broker.Answer]. It costs as much as Plan.
 func (b *Broker) Decide(ctx context.Context, req protocol.Request) *Decision {
-	d := &Decision{broker: b, req: req}
-	if req.Verb == protocol.Get {
-		if d.Profile = b.choose(ctx, req); d.Profile != nil {
-			d.plan = b.Plan(ctx, d.Profile)
-		}
+	if req.Verb != protocol.Get {
+		return &Decision{broker: b, req: req}
+	}
+	return b.DecideFor(ctx, b.choose(ctx, req), req)
+}
+
+// DecideFor decides about a get for a profile, which its user has named in the tool's configuration. A nil profile is that of a
+// host of no profile.
+func (b *Broker) DecideFor(ctx context.Context, p *config.Profile, req protocol.Request) *Decision {
+	d := &Decision{Profile: p, broker: b, req: req}
+	if p != nil {
+		d.plan = b.PlanFor(ctx, p, req)
 	}
 	return d
 }
@@ -169,18 +179,29 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 		return d.notOurs(ctx)
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
+	if d.req.Repeats {
+		d.noteAsker(ctx)
+	}
+	if err != nil {
+		return protocol.Reply{Result: Outcome(err), Err: err}
+	}
+	d.Session = s
+	return protocol.Reply{Result: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
+}
+
+// Outcome is how a wire answers a get that fails with an error of Token or of PlanFor.
+func Outcome(err error) protocol.Result {
 	var needs *NeedsSignInError
 	var failed *SignInError
+	var rejected *RejectedError
+	var challenge *protocol.ChallengeError
 	switch {
-	case err == nil:
-		d.Session = s
-		return protocol.Reply{Result: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
 	case errors.As(err, &needs):
-		return protocol.Reply{Result: protocol.None, Err: err}
-	case errors.As(err, &failed):
-		return protocol.Reply{Result: protocol.Refused, Err: err}
+		return protocol.None
+	case errors.As(err, &failed), errors.As(err, &rejected), errors.As(err, &challenge):
+		return protocol.Refused
 	}
-	return protocol.Reply{Result: protocol.Failed, Err: err}
+	return protocol.Failed
 }
 
 func credential(p *config.Profile, s Session, asked string) protocol.Credential {
@@ -188,18 +209,24 @@ func credential(p *config.Profile, s Session, asked string) protocol.Credential 
 		Username:      p.Username,
 		Token:         s.Token(p),
 		Expires:       s.ExpiresAt,
+		Auth:          gitAuth(p),
 		IdentityToken: p.DockerIdentityToken,
 	}
 	if asked != "" {
 		c.Username = asked
 	}
+	return c
+}
+
+// gitAuth is how git presents the profile's token.
+func gitAuth(p *config.Profile) protocol.Auth {
 	switch p.GitAuth {
 	case "basic":
-		c.Auth = protocol.AuthBasic
+		return protocol.AuthBasic
 	case "bearer":
-		c.Auth = protocol.AuthBearer
+		return protocol.AuthBearer
 	}
-	return c
+	return protocol.AuthAuto
 }
 
 // choose finds the profile that a request is for.
@@ -251,38 +278,10 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 	reply := protocol.Reply{Result: protocol.Done}
 	if s, err := b.current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Shown(), p.Name)
-	}
-	return reply
-}
-
-// erase drops a rejected access token, so that the next get refreshes. It is not a logout.
-func (d *Decision) erase(ctx context.Context) protocol.Reply {
-	b, req := d.broker, d.req
-	p := b.choose(ctx, req)
-	if p == nil {
-		return d.notOurs(ctx)
-	}
-	reply := protocol.Reply{Result: protocol.Done}
-	if s, source, err := b.injected(ctx, p); source != "" || err != nil {
-		if err == nil && !fromDocker(req) && (req.Secret == "" || equal(req.Secret, s.Token(p))) {
-			reply.Err = fmt.Errorf("%s refused the token that the environment brings for profile %s", req.Shown(), p.Name)
+	} else if d.req.Tool == protocol.GitTool {
+		if err := b.slot(p).accepted(ctx, d.req.Host); err != nil {
+			return protocol.Reply{Result: protocol.Failed, Err: err}
 		}
-		return reply
-	}
-	if fromDocker(req) {
-		if s, err := b.slot(p).read(ctx); err == nil && s.alive() {
-			reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", p.Name, s.Account(), p.Name)
-		}
-		return reply
-	}
-	var err error
-	if p.IsMachine {
-		err = b.machine(p).reject(ctx, req.Secret)
-	} else {
-		reply, err = b.slot(p).reject(ctx, req.Host, req.Secret)
-	}
-	if err != nil {
-		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	return reply
 }

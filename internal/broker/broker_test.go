@@ -1003,11 +1003,11 @@ func TestErase(t *testing.T) {
 		hint    bool
 		foreign bool
 	}{
-		{"the token in force", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, time.Hour, true, false, false},
+		{"the token in force: the next call gets a new one", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, time.Hour, true, true, false},
 		{"none named", protocol.Request{Host: "git.acme.dev"}, time.Hour, true, false, false},
 		{"an older token", protocol.Request{Host: "git.acme.dev", Secret: "older"}, time.Hour, false, false, false},
 		{"the refresh token is not what a tool has", protocol.Request{Host: "git.acme.dev", Secret: "kept-refresh"}, time.Hour, false, false, false},
-		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, true, false},
+		{"a fresh token: the server refuses the person", protocol.Request{Host: "git.acme.dev", Secret: "kept-access"}, 59 * time.Second, false, false, false},
 		{"a foreign host", protocol.Request{Host: "evil.dev", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"another user's name", protocol.Request{Host: "git.acme.dev", Username: "robot", Secret: "kept-access"}, time.Hour, false, false, true},
 		{"no host", protocol.Request{Secret: "kept-access"}, time.Hour, false, false, true},

@@ -95,6 +95,9 @@ var readers = map[string]func(address string) (protocol.Wire, protocol.Verb, str
 	"curl-config": func(a string) (protocol.Wire, protocol.Verb, string) {
 		return protocol.CurlConfig{Target: protocol.Target(a)}, "", ""
 	},
+	"bearer": func(a string) (protocol.Wire, protocol.Verb, string) {
+		return protocol.Bearer{Target: protocol.Target(a)}, "", ""
+	},
 	"netrc": func(a string) (protocol.Wire, protocol.Verb, string) {
 		return protocol.Netrc{Target: protocol.Target(a)}, "", ""
 	},

@@ -102,7 +102,8 @@ func TestInjectedIsNotErased(t *testing.T) {
 	b.Injected = func(context.Context, *config.Profile) (string, string, error) {
 		return "oat_123", "CLERK_HELPER_TOKEN", nil
 	}
-	for secret, said := range map[string]bool{"oat_123": true, "": true, "another": false} {
+	// A "git credential reject" that a person types has no password: no server refused anything.
+	for secret, said := range map[string]bool{"oat_123": true, "": false, "another": false} {
 		reply := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: secret})
 		if reply.Result != protocol.Done || (reply.Err != nil) != said {
 			t.Errorf("%q: got %+v", secret, reply)

@@ -82,8 +82,8 @@ func (m machine) checkKey() error {
 }
 
 // mint returns a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
-// for all that wait. If the keychain cannot keep the token, each call mints one.
-func (m machine) mint(ctx context.Context) (Session, error) {
+// for all that wait. If the keychain cannot keep the token, each call mints one. A token that the plan refuses is not returned.
+func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := m.lock(limited)
@@ -92,7 +92,8 @@ func (m machine) mint(ctx context.Context) (Session, error) {
 	}
 	defer release()
 	s, err := m.read(ctx)
-	if err == nil && s.good(m.p, m.b.Now()) {
+	refused := plan.refused && s.ReceivedAt.Equal(plan.Session.ReceivedAt)
+	if err == nil && s.good(m.p, m.b.Now()) && !refused {
 		return s, nil
 	}
 	if err == nil {
@@ -102,7 +103,7 @@ func (m machine) mint(ctx context.Context) (Session, error) {
 	}
 	t, mintErr := m.ask(limited)
 	if mintErr != nil {
-		if err == nil && s.Live(m.p, m.b.Now()) {
+		if err == nil && s.Live(m.p, m.b.Now()) && (!refused || plan.perhaps) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
 			return s, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 )
 
 // Next is what happens first when a token is asked for.
@@ -48,6 +49,10 @@ type Plan struct {
 	began time.Time  // of the call
 	how   Permission // of NextAsk
 	over  error      // why the session can only be replaced by a sign-in, nil if it is not known
+
+	// refused is set if a server has rejected the session's token, so that another one is asked for although it is live. perhaps is set
+	// if that is not certain: the token is handed out if there is no other.
+	refused, perhaps bool
 }
 
 // Quick reports whether Execute needs no network, no person and no lock.
@@ -76,16 +81,88 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	plan.Session, err = b.slot(p).read(ctx)
 	switch {
 	case errors.Is(err, errNoSession):
-		return b.planSignIn(ctx, plan)
+		return b.slot(p).planSignIn(ctx, plan)
 	case err != nil:
-		return b.planWithout(ctx, plan, err)
+		return b.slot(p).planWithout(ctx, plan, err)
 	}
 	plan.Source = SourceKeychain
-	if b.planSession(ctx, &plan, plan.began) {
+	if b.slot(p).planSession(ctx, &plan, plan.began) {
 		return plan
 	}
-	return b.planSignIn(ctx, plan)
+	return b.slot(p).planSignIn(ctx, plan)
 }
+
+// PlanFor decides what happens next for a get of a tool. A server may have rejected the token: then another one is asked for, or git gets
+// none for a while.
+func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Request) Plan {
+	if req.Tool == protocol.GitTool {
+		if err := req.CheckChallenges(gitAuth(p)); err != nil {
+			return Plan{Profile: p, Source: SourceNone}.refuse(err)
+		}
+	}
+	plan := b.Plan(ctx, p)
+	if req.Tool == protocol.GitTool && plan.Next == NextAnswer {
+		if err := b.slot(p).paused(ctx, plan, req); err != nil {
+			return plan.refuse(err)
+		}
+	}
+	if refused, certain := b.slot(p).refused(ctx, plan, req); refused {
+		plan = b.PlanRejected(ctx, plan)
+		plan.perhaps = !certain
+	}
+	return plan
+}
+
+// PlanRejected plans after a server, or the issuer, has rejected the token of a plan: another one is asked for. The plan stays as it is if
+// the token is fresh, or cannot be replaced now without a sign-in.
+func (b *Broker) PlanRejected(ctx context.Context, plan Plan) Plan {
+	if plan.Next != NextAnswer && plan.Next != NextRefresh || b.Now().Sub(plan.Session.ReceivedAt) < rejectionGrace {
+		return plan
+	}
+	if other, err := b.slot(plan.Profile).another(ctx, plan); err == nil {
+		return other
+	}
+	return plan
+}
+
+// PlanFresh plans for a token other than the one that is kept, which a server may have rejected. If only a sign-in brings another one, the
+// plan is NextRefuse with an error that says so.
+func (b *Broker) PlanFresh(ctx context.Context, p *config.Profile) Plan {
+	plan := b.Plan(ctx, p)
+	switch plan.Next {
+	case NextAnswer, NextRefresh, NextMint:
+		other, err := b.slot(p).another(ctx, plan)
+		if err != nil {
+			return plan.refuse(err)
+		}
+		return other
+	}
+	return plan
+}
+
+// another makes a plan that hands out a token into one for another token. It fails if that takes a sign-in, or a pause lasts.
+func (sl slot) another(ctx context.Context, plan Plan) (Plan, error) {
+	p := plan.Profile
+	switch {
+	case plan.Source == SourceMachine:
+		plan.Next = NextMint
+	case plan.Source != SourceKeychain:
+		return plan, &InjectedError{plan.Source, errors.New("cannot be replaced by another one")}
+	case plan.Session.RefreshToken == "":
+		return plan, &NeedsSignInError{Profile: p.Name, Reason: errNoRefreshToken}
+	default:
+		if until, err := sl.readRecord(ctx, "refresh").wantsPause(sl.b.Now()); err != nil {
+			plan.Until = until
+			return plan, &RefreshError{p.Name, err}
+		}
+		plan.Next = NextRefresh
+	}
+	plan.Why, plan.refused = nil, true
+	return plan, nil
+}
+
+// errNoRefreshToken is why a token cannot be replaced.
+var errNoRefreshToken = errors.New("the session has no refresh token")
 
 func (p Plan) refuse(err error) Plan {
 	p.Next, p.Why = NextRefuse, err
@@ -98,16 +175,16 @@ func (p Plan) nothing(err error) Plan {
 }
 
 // planSession plans with the session of the keychain. It reports whether that is possible; otherwise only a sign-in helps.
-func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) bool {
+func (sl slot) planSession(ctx context.Context, plan *Plan, now time.Time) bool {
 	p, s := plan.Profile, plan.Session
 	switch {
 	case s.good(p, now) && !s.pastHalf(now), s.Live(p, now) && s.RefreshToken == "":
 		plan.Next = NextAnswer
-	case s.RefreshToken != "" && !s.Live(p, now) && b.slot(p).noIDToken(ctx):
+	case s.RefreshToken != "" && !s.Live(p, now) && sl.noIDToken(ctx):
 		plan.over = clerk.ErrNoIDToken
 		return false
 	case s.RefreshToken != "":
-		b.needRefresh(ctx, plan, now)
+		sl.needRefresh(ctx, plan, now)
 	case s.SignedOut:
 		*plan = plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: ErrSignedOut})
 	default:
@@ -117,18 +194,18 @@ func (b *Broker) planSession(ctx context.Context, plan *Plan, now time.Time) boo
 }
 
 // planSignIn plans if only a sign-in helps.
-func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
+func (sl slot) planSignIn(ctx context.Context, plan Plan) Plan {
 	p := plan.Profile
 	if p.LegacyPage != "" {
 		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: ErrLegacyPage})
 	}
-	how, err := b.Person.MayAsk(p)
+	how, err := sl.b.Person.MayAsk(p)
 	if err != nil {
 		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: err, Over: plan.over})
 	}
-	before := b.slot(p).readRecord(ctx, "signin")
+	before := sl.readRecord(ctx, "signin")
 	// A user who retries at a terminal overrides the cool-down.
-	if until, why := before.coolDown(b.Now()); why != nil && !before.mayAskAgain(b.Caller, how) {
+	if until, why := before.coolDown(sl.b.Now()); why != nil && !before.mayAskAgain(sl.b.Caller, how) {
 		plan.Until = until
 		return plan.nothing(&SignInError{p.Name, why})
 	}
@@ -137,14 +214,14 @@ func (b *Broker) planSignIn(ctx context.Context, plan Plan) Plan {
 }
 
 // planWithout plans if the keychain cannot be read. The person can unlock a locked one, if they may be asked.
-func (b *Broker) planWithout(ctx context.Context, plan Plan, err error) Plan {
+func (sl slot) planWithout(ctx context.Context, plan Plan, err error) Plan {
 	if !errors.Is(err, platform.ErrLocked) {
 		return plan.refuse(err)
 	}
-	if _, not := b.Person.MayAsk(plan.Profile); not != nil {
+	if _, not := sl.b.Person.MayAsk(plan.Profile); not != nil {
 		return plan.refuse(err)
 	}
-	plan = b.planSignIn(ctx, plan)
+	plan = sl.planSignIn(ctx, plan)
 	if plan.Next == NextAsk {
 		plan.Why = err
 	}
@@ -161,7 +238,7 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		}
 		return plan.Session, nil
 	case NextMint:
-		return b.machine(p).mint(ctx)
+		return b.machine(p).mint(ctx, plan)
 	case NextAsk:
 		if plan.Why != nil {
 			b.trace("profile %s: the keychain is locked", p.Name)
@@ -171,15 +248,15 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		in := signIn{slot: b.slot(p), began: plan.began, how: plan.how, onDemand: true}
 		return in.run(ctx)
 	case NextRefresh:
-		s, err := refresh{b.slot(p), plan.Session, plan.began}.run(ctx)
+		s, err := refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.refused, perhaps: plan.perhaps}.run(ctx)
 		switch {
 		case isOver(err):
 			if errors.Is(err, clerk.ErrNoIDToken) {
 				plan.over = clerk.ErrNoIDToken
 			}
-			return b.Execute(ctx, b.planSignIn(ctx, plan)) // which is never another refresh
+			return b.Execute(ctx, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
 		case errors.Is(err, platform.ErrLocked):
-			return b.Execute(ctx, b.planWithout(ctx, plan, err))
+			return b.Execute(ctx, b.slot(p).planWithout(ctx, plan, err))
 		}
 		return s, err
 	}

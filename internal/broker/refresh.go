@@ -52,9 +52,9 @@ func (e *RefreshError) Unwrap() error { return e.Err }
 
 // needRefresh plans for a session with a refresh token, whose token has ended or is past half of its life. After a failure
 // there is a pause: always if the token is live, otherwise only if the issuer has asked for one.
-func (b *Broker) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
+func (sl slot) needRefresh(ctx context.Context, plan *Plan, now time.Time) {
 	p := plan.Profile
-	last := b.slot(p).readRecord(ctx, "refresh")
+	last := sl.readRecord(ctx, "refresh")
 	plan.Next, plan.Why = NextRefresh, last.err()
 	if plan.Session.Live(p, now) {
 		if last.Until.After(now) || last.Code == noIDToken {
@@ -89,22 +89,23 @@ func notBefore(t time.Time) string {
 // refresh is one refresh of a session, in the process that needs it (run) or in the one that does it (RefreshOnce).
 type refresh struct {
 	slot
-	session Session   // the one to refresh
-	began   time.Time // how a refresh ended after that is shared
+	session          Session   // the one to refresh
+	began            time.Time // how a refresh ended after that is shared
+	refused, perhaps bool      // see Plan
 }
 
 // run carries out NextRefresh. A token that is still live is returned if there is no new one within aheadLimit. If isOver
 // reports true for the error, only a sign-in helps; after any other error the session is as it was.
 func (r refresh) run(ctx context.Context) (Session, error) {
-	if r.session.good(r.p, r.began) {
+	if r.session.good(r.p, r.began) && !r.refused {
 		return r.ahead(ctx), nil
 	}
 	limit := sessionLimit
-	if r.session.Live(r.p, r.began) {
+	if r.session.Live(r.p, r.began) && (!r.refused || r.perhaps) {
 		limit = aheadLimit
 	}
 	fresh, err := r.inTurn(ctx, limit)
-	if err != nil && r.session.Live(r.p, r.b.Now()) && !errors.Is(err, clerk.ErrGrantEnded) {
+	if err != nil && r.session.Live(r.p, r.b.Now()) && (!r.refused || r.perhaps) && !errors.Is(err, clerk.ErrGrantEnded) {
 		r.trace("not refreshed, the token still lives: %v", err)
 		return r.session, nil
 	}
@@ -145,7 +146,7 @@ func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, erro
 	switch {
 	case err != nil:
 		return Session{}, err
-	case s.good(r.p, r.b.Now()):
+	case s.good(r.p, r.b.Now()) && !(r.refused && s.ReceivedAt.Equal(r.session.ReceivedAt)):
 		r.trace("refreshed by another process meanwhile")
 		return s, nil
 	case lockErr != nil: // both holders may be stopped
@@ -186,7 +187,7 @@ func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 		run = r.b.RefreshOnce
 	}
 	err := run(limited, r.p, r.session.ReceivedAt)
-	if limited.Err() != nil && r.session.Live(r.p, r.b.Now()) {
+	if limited.Err() != nil && r.session.Live(r.p, r.b.Now()) && (!r.refused || r.perhaps) {
 		return Session{}, r.failure(limited.Err()) // the live token is served, without another read
 	}
 	// The result is in the keychain and the record, even if the wait has ended before.
@@ -262,6 +263,7 @@ func (r refresh) askForTokens(ctx context.Context) error {
 		return errors.Join(clerk.ErrNoIDToken, r.writeFirmly(ctx, s))
 	case err == nil:
 		fresh := newSession(r.p, t)
+		fresh.RejectedBy = r.session.RejectedBy // else a slow tool could ask for ever, with a refresh for each minute
 		r.trace("refreshed, %s", fresh.goodUntil())
 		return r.writeFirmly(ctx, fresh)
 	case errors.Is(err, clerk.ErrGrantEnded):

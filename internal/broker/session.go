@@ -46,6 +46,9 @@ type Session struct {
 	// Rejected is how many of a machine's tokens servers have refused in a row.
 	Rejected int `json:"rejected,omitempty"`
 
+	// RejectedBy are hosts that have lately rejected a token of this session which was kept.
+	RejectedBy rejections `json:"rejected_by,omitempty"`
+
 	// SignedOut is set by logout: no tool's call asks the person until they run login.
 	SignedOut bool `json:"signed_out,omitempty"`
 }

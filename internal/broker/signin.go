@@ -164,7 +164,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 		return Session{}, true, in.failure(before.err())
 	}
 	plan := Plan{Profile: in.p, Session: in.last, began: in.began}
-	if readErr != nil || !in.b.planSession(ctx, &plan, now) {
+	if readErr != nil || !in.planSession(ctx, &plan, now) {
 		return Session{}, false, nil
 	}
 	// The keychain was locked when the plan was made.
@@ -172,7 +172,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 		s, err = in.b.Execute(ctx, plan)
 		return s, true, err
 	}
-	s, err = refresh{in.slot, in.last, in.began}.run(ctx)
+	s, err = refresh{slot: in.slot, session: in.last, began: in.began}.run(ctx)
 	return s, !isOver(err), err
 }
 

@@ -11,9 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -507,86 +504,6 @@ func (d *doctor) program() {
 		}
 		if name == "clerk-credential-helper" {
 			d.ok("program", "%s, version %s", found, d.env.Version)
-		}
-	}
-}
-
-// git asks git for its configuration, and checks which helpers it would ask for each host.
-func (d *doctor) git(ctx context.Context, cfg *config.Config) {
-	const check = "git"
-	program, err := d.env.Tools.LookPath("git")
-	if err != nil || len(cfg.Profiles) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, Limit)
-	defer cancel()
-	// In a folder that is not a repository, so that only the user's own configuration is read.
-	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^credential\.(.*\.)?(helper|username)$`)
-	cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)
-	cmd.WaitDelay = time.Second // a wrapper script that is killed leaves its git behind, which holds the pipe
-	out, err := cmd.Output()
-	if ctx.Err() != nil {
-		d.fail(check, "it did not show its configuration in time", "check that git config --list ends by itself")
-		return
-	}
-	exit, exited := errors.AsType[*exec.ExitError](err)
-	if err != nil && !(exited && exit.ExitCode() == 1) { // 1 means that no key matches
-		message := err.Error()
-		if exited {
-			message = strings.TrimSpace(string(exit.Stderr))
-		}
-		d.fail(check, "git cannot read its configuration: "+message, "fix the file and the line that git names")
-		return
-	}
-	settings := toolconfig.ParseGitList(out)
-	told, untold := []string{}, []string{}
-	for _, p := range cfg.Profiles {
-		for _, h := range p.Hosts {
-			url := "https://" + h.String()
-			helpers := settings.Helpers(url)
-			at := slices.IndexFunc(helpers, toolconfig.IsGitHelper)
-			if at < 0 {
-				untold = append(untold, h.String())
-				continue
-			}
-			told = append(told, h.String())
-			if len(helpers) > 1 {
-				others := slices.DeleteFunc(slices.Clone(helpers), toolconfig.IsGitHelper)
-				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to store", h, strings.Join(others, ", ")),
-					"clerk-credential-helper setup git", d.setUpGit(cfg))
-			}
-			for _, u := range settings.Usernames(url) {
-				if u.Name != p.Username && !strings.Contains(u.Name, "@") {
-					remedy := "git config --global --unset " + u.Key
-					if strings.Contains(u.Key, "@") { // its address may hold a password
-						remedy = "git config --global --edit"
-					}
-					d.warn(check, fmt.Sprintf("for %s it asks for the user %q, who is not the profile's (%s)", h, u.Name, p.Username), remedy)
-				}
-			}
-		}
-	}
-	switch {
-	case len(told) == 0:
-		d.warn(check, "it does not ask us for any host", "clerk-credential-helper setup git")
-	case len(untold) > 0:
-		d.ok(check, "asks us for %s; not for %s", strings.Join(told, ", "), strings.Join(untold, ", "))
-	default:
-		d.ok(check, "asks us for %s", strings.Join(told, ", "))
-	}
-	d.storedByGit(cfg)
-}
-
-// storedByGit looks for secrets that git-credential-store has stored for our hosts.
-func (d *doctor) storedByGit(cfg *config.Config) {
-	file, text, err := toolconfig.GitStored(d.env.Tools)
-	if err != nil {
-		return
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		u, err := url.Parse(line)
-		if err == nil && u.Host != "" && len(cfg.Match(u.Scheme, u.Host)) > 0 {
-			d.warn("git", fmt.Sprintf("%s holds a password or a token for %s in the clear", file, u.Host), "remove that line; and: clerk-credential-helper setup git")
 		}
 	}
 }

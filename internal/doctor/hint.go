@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
@@ -19,7 +20,13 @@ func Hint(err error) string {
 	var injected *broker.InjectedError
 	var renewal *broker.RefreshError
 	var homeless *config.NoHomeError
+	var rejected *broker.RejectedError
+	var challenge *broker.ChallengeError
 	switch {
+	case errors.As(err, &rejected):
+		return rejectionRemedy(rejected.Cause)
+	case errors.As(err, &challenge):
+		return challengeRemedy(challenge)
 	case errors.Is(err, toolconfig.ErrForAnother):
 		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
 	case errors.Is(err, platform.ErrAccess):
@@ -70,6 +77,30 @@ func Hint(err error) string {
 		return "run: clerk-credential-helper setup"
 	}
 	return ""
+}
+
+// rejectionRemedy returns what helps where a server rejects a fresh token.
+func rejectionRemedy(cause broker.Cause) string {
+	switch cause {
+	case broker.ByOldGit:
+		return "ask the server's administrator whether this account may use it; if it accepts Bearer only, that takes git 2.46"
+	case broker.ByPreference:
+		return "the server offers NTLM or Digest, which git before 2.46 prefers to Basic"
+	case broker.ByHeader:
+		return "git has sent the Authorization of http.extraHeader instead: git config --show-origin --get-regexp extraheader"
+	}
+	return "ask the server's administrator whether this account may use it; where it redirects, the other server may have refused"
+}
+
+// challengeRemedy returns what helps where git can send no token.
+func challengeRemedy(e *broker.ChallengeError) string {
+	switch {
+	case e.Fixed:
+		return "remove git_auth from the profile"
+	case slices.Contains(e.Schemes, "bearer"):
+		return "git 2.46 can send Bearer; otherwise, the server must offer Basic"
+	}
+	return "the server must offer Basic or Bearer"
 }
 
 // idTokenHint goes with the advice for a session whose ID token has expired.

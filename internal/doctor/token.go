@@ -27,18 +27,30 @@ const (
 var ErrNotAsked = errors.New("status --check asks no person")
 
 // CheckToken asks the issuer about the token that a tool would get; detail says why, where the state alone does not. A
-// session is refreshed first if its token is not good any more, as a tool would have it; a machine's token is never minted,
-// since each costs money. The request about the token is limited by Limit, a refresh as for a tool.
+// session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses its token and that is not fresh; a machine's token is never minted, since each costs money. The request about the token is limited by Limit, a
+// refresh as for a tool.
 func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state TokenState, detail string) {
 	quiet := *b
 	quiet.Person = broker.NoPerson{Reason: ErrNotAsked}
 	plan := quiet.Plan(ctx, p)
-	s, err := plan.Session, error(nil)
-	switch {
-	case plan.Next != broker.NextMint:
-		s, err = quiet.Execute(ctx, plan)
-	case !s.Live(p, b.Now()):
+	if plan.Next == broker.NextMint && !plan.Session.Live(p, b.Now()) {
 		return TokenNone, "one is minted when a tool asks"
+	}
+	state, detail = checkPlan(ctx, &quiet, plan)
+	if state == TokenRefused && plan.Source == broker.SourceKeychain {
+		if other := quiet.PlanRejected(ctx, plan); other.Next == broker.NextRefresh {
+			return checkPlan(ctx, &quiet, other)
+		}
+	}
+	return state, detail
+}
+
+// checkPlan asks the issuer about the token of a plan.
+func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state TokenState, detail string) {
+	p, s := plan.Profile, plan.Session
+	var err error
+	if plan.Next != broker.NextMint {
+		s, err = b.Execute(ctx, plan)
 	}
 	var needs *broker.NeedsSignInError
 	var failed *broker.RefreshError

@@ -441,6 +441,23 @@ func (g GitSettings) Usernames(url string) []GitUsername {
 	return all
 }
 
+// AuthorizationHeader returns the key of the setting that gives git an Authorization header for a URL without a path, such as
+// http.https://git.acme.dev/.extraheader; empty for none. git sends that header, and no other.
+func (g GitSettings) AuthorizationHeader(url string) string {
+	found := ""
+	for _, s := range g {
+		name, _, _ := strings.Cut(s.value, ":")
+		switch {
+		case s.section != "http" || s.key != "extraheader" || !gitURLMatches(s.subsection, url):
+		case s.value == "": // clears the previous ones (git-config(1), http.extraHeader)
+			found = ""
+		case strings.EqualFold(strings.TrimSpace(name), "Authorization"):
+			found = strings.Replace("http."+s.subsection+".extraheader", "..", ".", 1)
+		}
+	}
+	return found
+}
+
 // GitStored reads ~/.git-credentials, where git-credential-store keeps a URL with a password in each line
 // (git-credential-store(1)). The text of a missing file is nil, without an error.
 func GitStored(env Env) (file string, text []byte, err error) {

@@ -301,7 +301,7 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	if ok && after.SignedOut {
 		e.state = "out"
 		for _, r := range replies {
-			if r.out != "" || !strings.Contains(r.errs, "you signed out of it") {
+			if r.out != "" || !strings.Contains(r.errs, "you signed out of profile") {
 				return e, fmt.Errorf("signed out: %q, %q", r.out, r.errs)
 			}
 		}
