@@ -279,9 +279,7 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 	if s, err := b.current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Shown(), p.Name)
 	} else if d.req.Tool == protocol.GitTool {
-		if err := b.slot(p).accepted(ctx, d.req.Host); err != nil {
-			return protocol.Reply{Result: protocol.Failed, Err: err}
-		}
+		b.slot(p).accepted(ctx, d.req.Host)
 	}
 	return reply
 }

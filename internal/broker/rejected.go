@@ -198,28 +198,31 @@ func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) erro
 	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until}
 }
 
-// accepted forgets that a host has rejected the profile's token.
-func (sl slot) accepted(ctx context.Context, host string) error {
+// accepted forgets that a host has rejected the profile's token. It waits for no lock: what it cannot write now is over in some
+// minutes.
+func (sl slot) accepted(ctx context.Context, host string) {
 	if _, source, _ := sl.b.injected(ctx, sl.p); source != "" {
 		if all := sl.readInjectedRejections(ctx); len(all.without(host)) < len(all) {
 			sl.writeInjectedRejections(ctx, all.without(host))
 		}
-		return nil
+		return
 	}
 	if s, err := sl.read(ctx); err != nil || len(s.RejectedBy.without(host)) == len(s.RejectedBy) {
-		return nil
+		return
 	}
-	release, err := sl.lock(ctx)
-	if err != nil {
-		return err
+	release, free, err := sl.b.Locks.TryLock(sl.name("session"))
+	if err != nil || !free {
+		return
 	}
 	defer release()
 	s, err := sl.read(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		s.RejectedBy = s.RejectedBy.without(host)
+		err = sl.write(ctx, s)
 	}
-	s.RejectedBy = s.RejectedBy.without(host)
-	return sl.write(ctx, s)
+	if err != nil {
+		sl.trace("that a server accepts the token cannot be kept: %v", err)
+	}
 }
 
 // erase drops a token that a server has rejected, so that the next get refreshes. It is not a logout. If a refresh would not help, the
@@ -273,8 +276,8 @@ func (sl slot) dockerLogout(ctx context.Context, req protocol.Request) protocol.
 	return reply
 }
 
-// reject drops the session's token if it is the one that a server has rejected; an empty secret stands for any. One that is
-// kept is remembered, with the host.
+// reject drops the session's token if it is the one that a server has rejected; an empty secret stands for any. A fresh
+// one is kept.
 func (sl slot) reject(ctx context.Context, req protocol.Request) (reply protocol.Reply, err error) {
 	reply.Result = protocol.Done
 	release, err := sl.lock(ctx)
