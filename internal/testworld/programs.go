@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ const runLimit = time.Minute
 
 // versionCommand returns a command that shows that a program runs: usually it prints the version.
 func versionCommand(program string) []string {
+	program, _, _ = strings.Cut(program, "@")
 	switch program {
 	case "go":
 		return []string{program, "version"}
@@ -66,17 +69,50 @@ func failure(program string, err error, stderr string) error {
 	return fmt.Errorf("%s does not run here: %w", program, err)
 }
 
-// Required reports whether a test must fail, not be skipped, if the program does not run: in CI (CI=true), where everything
-// is installed except for a few programs.
-func Required(program string) bool {
-	return os.Getenv("CI") == "true" && !slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun"}, program)
+// version is the first number with a point in what a program prints about itself.
+var version = regexp.MustCompile(`(\d+)\.(\d+)`)
+
+// recent returns an error if the program, such as git@2.46, printed an older version than the one after the "@".
+func recent(program, printed string) error {
+	name, least, ok := strings.Cut(program, "@")
+	if !ok {
+		return nil
+	}
+	has, wants := version.FindStringSubmatch(printed), version.FindStringSubmatch(least)
+	if has == nil || wants == nil {
+		return fmt.Errorf("%s: no version in %.100q", program, printed)
+	}
+	for i := 1; i <= 2; i++ {
+		a, _ := strconv.Atoi(has[i])
+		b, _ := strconv.Atoi(wants[i])
+		if a != b {
+			if a < b {
+				return fmt.Errorf("%s is of version %s here, and %s or later is needed", name, has[0], least)
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
-// Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required.
+// Required reports whether a test must fail, not be skipped, if the program does not run: in CI (CI=true), where everything
+// is installed except for a few programs, and for newer versions than Debian's: .ci/run has a step for them in which no test
+// may be skipped.
+func Required(program string) bool {
+	return os.Getenv("CI") == "true" && !strings.Contains(program, "@") &&
+		!slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun"}, program)
+}
+
+// Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required. A program
+// may have a least version, as in git@2.46.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
-		if _, err := Run(t.Context(), nil, versionCommand(program)...); err != nil {
+		out, err := Run(t.Context(), nil, versionCommand(program)...)
+		if err == nil {
+			err = recent(program, out)
+		}
+		if err != nil {
 			if Required(program) {
 				t.Fatal(err)
 			}
@@ -95,6 +131,7 @@ func Long(t testing.TB, reason string) {
 
 // quick reports whether scripts run a program in the quick run as well.
 func quick(program string) bool {
+	program, _, _ = strings.Cut(program, "@")
 	return slices.Contains([]string{"git", "sh", "bash", "curl"}, program)
 }
 
@@ -112,7 +149,10 @@ func (p *programs) check(ctx context.Context, program string) error {
 	defer p.mu.Unlock()
 	err, ok := p.errs[program]
 	if !ok {
-		_, err = Run(ctx, p.env, versionCommand(program)...)
+		var out string
+		if out, err = Run(ctx, p.env, versionCommand(program)...); err == nil {
+			err = recent(program, out)
+		}
 		if p.errs == nil {
 			p.errs = map[string]error{}
 		}

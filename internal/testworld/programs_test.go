@@ -20,6 +20,7 @@ func TestCheck(t *testing.T) {
 		"silent": "exit 3",
 		"home":   `test -e "$HOME/toolchain" || { echo no toolchain in $HOME >&2; exit 1; }`,
 		"once":   `test ! -e "$HOME/ran" && : >"$HOME/ran"`,
+		"git":    "echo git version 2.46.0.rc1.9",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 			t.Fatal(err)
@@ -39,6 +40,14 @@ func TestCheck(t *testing.T) {
 		{"not-there", "not-there is not installed"},
 		{"shim", "shim does not run here: trying\nerror: rustup could not choose a version of cargo to run"},
 		{"silent", "silent does not run here: exit status 3"},
+		{"git", ""},
+		{"git@2.46", ""},
+		{"git@2.9", ""}, // the numbers are compared, not the text
+		{"git@1.99", ""},
+		{"git@2.47", "git is of version 2.46 here, and 2.47 or later is needed"},
+		{"git@10.0", "git is of version 2.46 here, and 10.0 or later is needed"},
+		{"runs@1.0", `runs@1.0: no version in ""`},
+		{"not-there@1.0", "not-there is not installed"},
 		{"home", "home does not run here: no toolchain in " + home}, // the environment is the script's
 	} {
 		got := ""
@@ -58,6 +67,7 @@ func TestRequired(t *testing.T) {
 	}{
 		{"true", "git", true},
 		{"true", "cargo", false}, // no package of Debian's is new enough
+		{"true", "git@2.46", false},
 		{"", "git", false},
 		{"false", "git", false},
 	} {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,6 +52,7 @@ func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"age":       ageSession,
 		"fault":     setFaults,
 		"issuer":    secondIssuer,
+		"gitserver": gitServer,
 		"secrets":   checkSecrets,
 		"within":    runWithin,
 		"expand":    expandFiles,
@@ -94,8 +96,8 @@ func Condition(t *testing.T) func(string) (bool, error) {
 	}
 }
 
-// need PROGRAM...: the script is skipped, with the program's own message, if one does not run with the script's
-// environment. If it is Required, the script fails.
+// need PROGRAM[@VERSION]...: the script is skipped, with the program's own message, if one does not run with the script's
+// environment or is older than VERSION. If it is Required, the script fails.
 func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	skip := ts.Value(testKey{}).(testscript.T).Skip
 	for _, program := range args {
@@ -103,8 +105,13 @@ func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 			skip("-short: " + program + " is not run")
 		}
 		command := versionCommand(program)
-		if err := ts.Exec(command[0], command[1:]...); err != nil {
-			err = failure(program, err, ts.ReadFile("stderr"))
+		err := ts.Exec(command[0], command[1:]...)
+		if err != nil {
+			err = failure(command[0], err, ts.ReadFile("stderr"))
+		} else {
+			err = recent(program, ts.ReadFile("stdout"))
+		}
+		if err != nil {
 			if Required(program) {
 				ts.Fatalf("%v", err)
 			}
@@ -256,6 +263,27 @@ func secondIssuer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(server.Close)
 	s.SetIssuer(server.URL)
 	ts.Setenv(args[0], server.URL)
+}
+
+// gitserver NAME SCHEME... starts a git server that offers these schemes, in this order, and takes a token in no other one, and
+// sets $NAME to its host. The profile of the script's home does not have it.
+func gitServer(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: gitserver NAME SCHEME...")
+	}
+	schemes := args[1:]
+	var challenges []string
+	for _, scheme := range schemes {
+		challenges = append(challenges, scheme+` realm="git"`)
+	}
+	w := worldOf(ts)
+	git := w.Clerk.Git(w.repositories, challenges...)
+	ts.Setenv(args[0], w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); !slices.Contains(schemes, scheme) {
+			r.Header.Del("Authorization")
+		}
+		git.ServeHTTP(rw, r)
+	}), ts.Defer))
 }
 
 // companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.

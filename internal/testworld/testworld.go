@@ -27,9 +27,11 @@ import (
 
 // World is what programs under test run against: a stand-in for Clerk, and servers that accept its tokens.
 type World struct {
-	Clerk *sandbox.Server
-	page  *sandbox.Companion
-	told  map[string]int // what "asked" has counted so far
+	Clerk        *sandbox.Server
+	page         *sandbox.Companion
+	told         map[string]int // what "asked" has counted so far
+	certificate  tls.Certificate
+	repositories string // the folder of the repositories that git servers serve
 }
 
 // The worlds of one test binary share what takes long to create.
@@ -79,8 +81,9 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 	if err != nil {
 		return nil, nil, err
 	}
-	home, repositories, roots := filepath.Join(dir, "home"), filepath.Join(dir, "repositories"), filepath.Join(dir, "ca.pem")
-	for _, folder := range []string{home, repositories} {
+	home, roots := filepath.Join(dir, "home"), filepath.Join(dir, "ca.pem")
+	w.certificate, w.repositories = certificate, filepath.Join(dir, "repositories")
+	for _, folder := range []string{home, w.repositories} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, nil, err
 		}
@@ -90,18 +93,11 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 	}
 	if hello, err := repository(); err != nil {
 		return nil, nil, err
-	} else if err := os.CopyFS(filepath.Join(repositories, "hello.git"), hello); err != nil {
+	} else if err := os.CopyFS(filepath.Join(w.repositories, "hello.git"), hello); err != nil {
 		return nil, nil, err
 	}
-	serve := func(h http.Handler) string {
-		s := httptest.NewUnstartedServer(h)
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
-		s.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s.StartTLS()
-		atEnd(s.Close)
-		return s.Listener.Addr().String()
-	}
-	git, foreign := serve(w.Clerk.Git(repositories)), serve(w.Clerk.Git(repositories))
+	serve := func(h http.Handler) string { return w.serve(h, atEnd) }
+	git, foreign := serve(w.Clerk.Git(w.repositories)), serve(w.Clerk.Git(w.repositories))
 	basic, token := serve(w.Clerk.Registry(sandbox.RegistryBasic)), serve(w.Clerk.Registry(sandbox.RegistryToken))
 	other := serve(w.Clerk.Registry(sandbox.RegistryBasic))
 	tools := serve(toolServer(w.Clerk))
@@ -128,6 +124,16 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 		"BIN":                      filepath.Dir(browser),
 		"OTHER":                    other, // a registry of no profile
 	}, nil
+}
+
+// serve serves over TLS, and returns the host with its port.
+func (w *World) serve(h http.Handler, atEnd func(func())) string {
+	s := httptest.NewUnstartedServer(h)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.certificate}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	atEnd(s.Close)
+	return s.Listener.Addr().String()
 }
 
 // furnish writes the files of a user who has followed the README.

@@ -117,15 +117,18 @@ func toolServer(s *sandbox.Server) http.Handler {
 	dav := &webdav.Handler{Prefix: "/dav", FileSystem: webdav.NewMemFS(), LockSystem: webdav.NewMemLS()}
 	protect("Bearer", bearer, "/dav/", dav.ServeHTTP)
 
-	// git-lfs (github.com/git-lfs/git-lfs, docs/api): one object, "large\n".
+	// git-lfs (github.com/git-lfs/git-lfs, docs/api), with Basic and with Bearer: one object, "large\n".
 	large := sha256.Sum256([]byte("large\n"))
 	object := hex.EncodeToString(large[:])
-	protect("Basic", basic, "POST /lfs/objects/batch", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/vnd.git-lfs+json")
-		json.NewEncoder(w).Encode(map[string]any{"transfer": "basic", "objects": []any{map[string]any{
-			"oid": object, "size": 6, "actions": map[string]any{"download": map[string]any{"href": "https://" + r.Host + "/lfs/" + object}}}}})
-	})
-	protect("Basic", basic, "GET /lfs/"+object, content([]byte("large\n")))
+	for path, challenge := range map[string]string{"/lfs/": basic, "/lfs-bearer/": bearer} {
+		scheme, _, _ := strings.Cut(challenge, " ")
+		protect(scheme, challenge, "POST "+path+"objects/batch", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/vnd.git-lfs+json")
+			json.NewEncoder(w).Encode(map[string]any{"transfer": "basic", "objects": []any{map[string]any{
+				"oid": object, "size": 6, "actions": map[string]any{"download": map[string]any{"href": "https://" + r.Host + path + object}}}}})
+		})
+		protect(scheme, challenge, "GET "+path+object, content([]byte("large\n")))
+	}
 	return mux
 }
 
