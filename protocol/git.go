@@ -119,6 +119,7 @@ func (req *Request) setGit(line string) error {
 	case "capability[]":
 		// An empty value empties the list, as in git-credential(1).
 		req.Authtype = value == "authtype" || value != "" && req.Authtype
+		req.State = value == "state" || value != "" && req.State
 	case "wwwauth[]":
 		req.Challenges = append(req.Challenges, value)
 		if value == "" {

@@ -52,8 +52,9 @@ type Request struct {
 	Secret string
 	// ServerURL is docker's name of the server, as sent, to be echoed in the answer.
 	ServerURL string
-	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46).
-	Authtype bool
+	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46). State reports its other
+	// capability, "state". git names the latter in an erase only if the answer had it; git-lfs always does.
+	Authtype, State bool
 	// Sent is the header in which git has sent the token of an erase or a store; AuthAuto if it does not tell (before git 2.46).
 	Sent Auth
 	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.

@@ -2,22 +2,29 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
 // mayAsk reports whether a person may be asked on behalf of a tool. The error is the reason why not.
 // CLERK_HELPER_INTERACTIVE, which is for us alone, takes precedence over what git was told, and that over the profile.
-func (sys *system) mayAsk(p *config.Profile) error {
+func (sys *system) mayAsk(p *config.Profile, tool string) error {
 	ours := sys.getenv("CLERK_HELPER_INTERACTIVE")
 	if ours == "" {
 		if err := toldNotToAsk(sys.getenv); err != nil {
 			return err
+		}
+		if tool == protocol.GitTool {
+			if value := doctor.GitSetting(context.Background(), sys.toolEnv(), "credential.interactive"); never(value) {
+				return fmt.Errorf("git's credential.interactive is %q", value)
+			}
 		}
 	}
 	switch mode := cmp.Or(ours, p.Interactive); mode {
@@ -87,12 +94,15 @@ func (sys *system) gitPrompts() bool {
 }
 
 // toldNotToAsk reads what git was told about helpers, credential.interactive, where git leaves it for its children:
-// "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. git's files are not read: to ask git for them
-// costs a process for each answer. GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
+// "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. VS Code marks the fetches that it makes by itself;
+// GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
 func toldNotToAsk(getenv func(string) string) error {
 	value, found := protocol.GitSetting(getenv, "credential.interactive")
 	if never(value) && found {
 		return fmt.Errorf("git's credential.interactive is %q", value)
+	}
+	if silent, err := protocol.GitBool(getenv("VSCODE_GIT_FETCH_SILENT")); err == nil && silent {
+		return errors.New("VS Code fetches in the background")
 	}
 	if value := getenv("GCM_INTERACTIVE"); never(value) {
 		return fmt.Errorf("GCM_INTERACTIVE is %q", value)

@@ -42,7 +42,7 @@ func TestMayAskToldNot(t *testing.T) {
 		{"CI and always", "always", []string{"CI=true"}, ""},
 	} {
 		sys := &system{getenv: environment(row.env...)}
-		err := sys.mayAsk(&config.Profile{Interactive: row.profile})
+		err := sys.mayAsk(&config.Profile{Interactive: row.profile}, "git")
 		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q", row.reason, err, row.want)
 		}

@@ -44,6 +44,8 @@ type tool struct {
 	waits time.Duration
 	// unwatched: the tool hides our messages, so a browser page would open unexplained.
 	unwatched bool
+	// onePage: the tool asks for each host that it knows, needed or not.
+	onePage bool
 	// repeats: the tool keeps the token, and asks again only after a 401.
 	repeats bool
 	// hostless: the wire may have no host, so that --profile stands for one.
@@ -68,7 +70,7 @@ const (
 func tools() []tool {
 	return []tool{
 		{id: protocol.GitTool, name: "git-credential-clerk", who: "git", verb: last, wire: fixed(protocol.Git{})},
-		{id: protocol.DockerTool, name: "docker-credential-clerk", who: "docker", verb: only, wire: fixed(docker())},
+		{id: protocol.DockerTool, name: "docker-credential-clerk", who: "docker", verb: only, onePage: true, wire: fixed(docker())},
 		{id: "cargo", name: "cargo-credential-clerk", word: "cargo", who: "cargo", verb: only, wire: func(func(string) string, []string) protocol.Wire { return &protocol.Cargo{} },
 			help: "Answer cargo, as cargo-credential-clerk does."},
 		{id: "terraform", name: "terraform-credentials-clerk", word: "terraform", who: "terraform", verb: secondToLast, operands: 1,
@@ -86,7 +88,7 @@ func tools() []tool {
 				return protocol.Kube{Info: getenv(protocol.KubeInfo)}
 			},
 			help: "Answer kubectl as a credential plugin."},
-		{id: "headers", word: "headers", who: "headers", operands: 1, hostless: true, repeats: true,
+		{id: "headers", word: "headers", who: "headers", operands: 1, hostless: true, repeats: true, waits: 10 * time.Second,
 			wire: func(getenv func(string) string, o []string) protocol.Wire {
 				// The variable is that of Claude Code's headersHelper.
 				return protocol.Headers{Target: protocol.Target(cmp.Or(operand(o), getenv("CLAUDE_CODE_MCP_SERVER_URL")))}

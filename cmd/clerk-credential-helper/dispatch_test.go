@@ -90,7 +90,7 @@ func TestTools(t *testing.T) {
 			t.Errorf("%s%s: hostless is %v", tool.name, tool.word, tool.hostless)
 		}
 		// Who is not answered in time, or not watched, asks no user.
-		if asks := tool.waits == 0 && !tool.unwatched; asks == (tool.word == "bazel" || tool.word == "pnpm" || tool.word == "gcp" || tool.name == "keyring") {
+		if asks := tool.waits == 0 && !tool.unwatched; asks == (tool.word == "bazel" || tool.word == "headers" || tool.word == "pnpm" || tool.word == "gcp" || tool.name == "keyring") {
 			t.Errorf("%s%s: asks is %v", tool.name, tool.word, asks)
 		}
 		for _, req := range []protocol.Request{{Verb: protocol.Get}, {Verb: protocol.Store, Profile: "acme"}, {Verb: protocol.Erase, Profile: "acme"}, {Verb: "future", Host: "h"}, {}} {

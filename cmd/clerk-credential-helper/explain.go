@@ -155,6 +155,10 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 		quiet := *b
 		quiet.Person = doesNotWait(q.unasked)
 		b = &quiet
+	} else if user, ok := x.user(q); ok {
+		as := *b
+		as.Person = user
+		b = &as
 	}
 	if named := x.cfg.Match(q.scheme, q.host); x.cfg.NeedsHTTPS(q.scheme, q.host) {
 		reply.Err = &broker.SchemeError{Scheme: q.scheme, Host: q.host}
@@ -175,6 +179,16 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 	}
 	x.made[q] = explained{e, reply}
 	return x.made[q], err
+}
+
+// user is the user as git asks them, if git asks.
+func (x *explainer) user(q wanted) (localUser, bool) {
+	if x.broker == nil || q.tool == "" {
+		return localUser{}, false
+	}
+	user, ok := x.broker.Person.(localUser)
+	user.tool = q.tool
+	return user, ok
 }
 
 // whyNot says why none of the profiles that name the host is the user's.

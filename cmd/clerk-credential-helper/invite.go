@@ -50,10 +50,11 @@ func (u localUser) flows() []clerk.Flow {
 type localUser struct {
 	*system
 	keychain *platform.Keychain
+	tool     string // for which they are asked
 }
 
 func (u localUser) MayAsk(p *config.Profile) (broker.Permission, error) {
-	if err := u.mayAsk(p); err != nil {
+	if err := u.mayAsk(p, u.tool); err != nil {
 		return broker.Permission{}, err
 	}
 	return broker.Permission{Flows: u.flows(), AtTerminal: foreground()}, nil

@@ -51,7 +51,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 		return c.keepGiven(ctx, sys, b, p)
 	}
 	if sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
-		return &broker.NeedsSignInError{Profile: p.Name, Reason: sys.mayAsk(p)}
+		return &broker.NeedsSignInError{Profile: p.Name, Reason: sys.mayAsk(p, "login")}
 	}
 	s, err := b.Login(ctx, p, localUser{system: sys}.flows()...)
 	if errors.Is(err, platform.ErrNoBrowser) {

@@ -47,7 +47,7 @@ type willingUser struct {
 }
 
 func (u *willingUser) MayAsk(p *config.Profile) (broker.Permission, error) {
-	return broker.Permission{AtTerminal: u.atTerminal}, u.mayAsk(p)
+	return broker.Permission{AtTerminal: u.atTerminal}, u.mayAsk(p, u.tool)
 }
 
 func (u *willingUser) Invite(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {

@@ -83,6 +83,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
+	b.Caller.OnePage = t.onePage
 	if t.neverWaits(req) {
 		b.Person = doesNotWait(t.who)
 	}

@@ -120,7 +120,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
 		SpawnRefresh: spawnRefresh,
 		Fallback:     fallback,
-		Person:       localUser{sys, keychain},
+		Person:       localUser{sys, keychain, sys.caller},
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
 		Trace:        trace,
 	}, nil

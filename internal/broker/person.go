@@ -39,6 +39,9 @@ type Caller struct {
 	// PID is the calling process. After a refusal the person is not asked for the same process again, not even at a
 	// terminal, because docker's classic builder calls once for each registry. Zero if unknown.
 	PID int
+	// OnePage is set if the tool asks for each host that it knows, as docker's classic builder does: for one process, only one
+	// profile's page is opened.
+	OnePage bool
 }
 
 // NoPerson is a Person who may not be asked.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -202,6 +203,9 @@ func (sl slot) planSignIn(ctx context.Context, plan Plan) Plan {
 	how, err := sl.b.Person.MayAsk(p)
 	if err != nil {
 		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: err, Over: plan.over})
+	}
+	if other := sl.b.pageOf(ctx); other != "" && other != p.Name {
+		return plan.nothing(&NeedsSignInError{Profile: p.Name, Reason: fmt.Errorf("%s asks for each host that it knows, and has opened the page of %q", sl.b.Caller.Name, other)})
 	}
 	before := sl.readRecord(ctx, "signin")
 	// A user who retries at a terminal overrides the cool-down.

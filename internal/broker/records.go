@@ -205,6 +205,41 @@ func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
 	return err
 }
 
+// page is the record of the last sign-in for a tool of Caller.OnePage. Its name has no profile in it.
+type page struct {
+	At      time.Time `json:"at"`
+	PID     int       `json:"pid"`
+	Profile string    `json:"profile"`
+}
+
+// pageRecord is the name of that record.
+const pageRecord = "page"
+
+// pageOf returns the profile whose page was opened for the calling process, if one is enough for it; empty for none.
+func (b *Broker) pageOf(ctx context.Context) string {
+	var last page
+	if !b.Caller.OnePage || b.Caller.PID == 0 {
+		return ""
+	}
+	text, err := b.Records.Get(ctx, pageRecord)
+	if err != nil || json.Unmarshal([]byte(text), &last) != nil || last.PID != b.Caller.PID || last.At.After(b.Now()) || b.Now().Sub(last.At) > coolDownMost {
+		return ""
+	}
+	return last.Profile
+}
+
+// notePage remembers that the page of the profile is opened for the calling process.
+func (sl slot) notePage(ctx context.Context) error {
+	if !sl.b.Caller.OnePage {
+		return nil
+	}
+	text, err := json.Marshal(page{sl.b.Now().UTC(), sl.b.Caller.PID, sl.p.Name})
+	if err != nil {
+		return err
+	}
+	return sl.b.Records.Set(ctx, pageRecord, string(text))
+}
+
 // CoolDown is the time before which no tool's call asks the person to sign in to the profile, and why. If there is no
 // cool-down, the time is zero and the error nil.
 func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {

@@ -300,7 +300,7 @@ func (sl slot) reject(ctx context.Context, req protocol.Request) (reply protocol
 	// git-lfs, once a server has answered it with a 401, asks for a credential before it knows which one the server asks for. If that is
 	// Bearer, nothing is wrong with the token.
 	before := s.RejectedBy.count(req.Host, now)
-	unasked := req.Sent == protocol.AuthBasic && len(req.Challenges) == 0 && before == 0
+	unasked := req.Sent == protocol.AuthBasic && req.State && len(req.Challenges) == 0 && before == 0
 	fresh := now.Sub(s.ReceivedAt) < rejectionGrace
 	if req.Secret != "" {
 		s.RejectedBy = s.RejectedBy.add(req.Host, token, now)

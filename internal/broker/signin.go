@@ -83,7 +83,7 @@ func (in *signIn) run(ctx context.Context) (Session, error) {
 	}
 	// Without a record, a thousand processes that wait would open a thousand pages, one after the other.
 	now := record{Code: asking, By: in.b.Caller.Name, Refusals: in.before.Refusals, Until: in.before.Until}
-	if err := in.writeRecord(ctx, "signin", now); err != nil && in.onDemand {
+	if err := errors.Join(in.writeRecord(ctx, "signin", now), in.notePage(ctx)); err != nil && in.onDemand {
 		return Session{}, in.failure(err)
 	}
 	s, err := in.ask(ctx)

@@ -34,6 +34,24 @@ func gitSettings(ctx context.Context, program, folder string) (toolconfig.GitSet
 	return nil, err
 }
 
+// GitSetting asks git, in the current folder, for the last value of a setting, for at most 2 s. It is empty if there is none, or git does
+// not say.
+func GitSetting(ctx context.Context, tools toolconfig.Env, key string) string {
+	program, err := tools.LookPath("git")
+	if err != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "config", "--get", key)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // OtherHeader changes the error for a token that a server has rejected, if git has sent the Authorization of http.extraHeader and
 // not the token. It asks git, in the current folder, for at most 2 s.
 func OtherHeader(ctx context.Context, tools toolconfig.Env, address string, rejected *broker.RejectedError) {
