@@ -117,7 +117,7 @@ func (c *clerk) handler(t *testing.T, change func(*Verifier)) (http.Handler, *by
 		change(v)
 	}
 	var log bytes.Buffer
-	h, err := newHandler(v, "", slog.New(slog.NewTextHandler(&log, nil)))
+	h, err := newHandler(v, served{}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -544,7 +544,7 @@ func TestGit(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &Verifier{Issuer: c.server.URL, Clients: []string{"cli"}, API: c.server.URL, HTTP: client}
-	h, err := newHandler(v, filepath.Join(folder, "served"), slog.New(slog.DiscardHandler))
+	h, err := newHandler(v, served{git: filepath.Join(folder, "served")}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -597,7 +597,7 @@ func TestGit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	spy, err := newHandler(v, filepath.Join(folder, "served"), slog.New(slog.DiscardHandler))
+	spy, err := newHandler(v, served{git: filepath.Join(folder, "served")}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,12 @@
 // from.
 //
 //	GET /whoami      who the token speaks for, as JSON
-//	GET /NAME.git/…  with -git DIR: the bare repositories below DIR, to clone and fetch
+//	GET /NAME.git/…  with -git DIR: the bare repositories below DIR, to clone and fetch; with -push also to push
+//	GET, POST /token with -registry NAME: the tokens of a registry, for its clients
 //
 // Clients send the token as Bearer, or as the password of Basic as git and docker do. token.go decides whether it is
-// good, keys.go knows the issuer's keys, git.go runs git. TLS is the business of the proxy in front.
+// good, keys.go knows the issuer's keys, git.go runs git, registry.go issues tokens for a registry. TLS is the business of
+// the proxy in front.
 package main
 
 import (
@@ -43,7 +45,12 @@ func run(ctx context.Context) error {
 	origins := flag.String("origin", "", "origins that session tokens may name (azp), separated by commas")
 	audience := flag.String("audience", "", "what a token may name as its audience (aud); most of Clerk's have none")
 	api := flag.String("api", "https://api.clerk.com", "Backend API, for opaque tokens and API keys; its key is in CLERK_SECRET_KEY")
-	git := flag.String("git", "", "folder of bare repositories to serve")
+	var serve served
+	flag.StringVar(&serve.git, "git", "", "folder of bare repositories to serve")
+	flag.BoolVar(&serve.push, "push", false, "accept pushes to them, from every caller")
+	flag.StringVar(&serve.registry, "registry", "", "name of a registry (its auth.token.service), whose clients get tokens at /token")
+	flag.StringVar(&serve.certificate, "registry-cert", "", "PEM file of the certificate that the registry trusts (rootcertbundle)")
+	flag.StringVar(&serve.key, "registry-key", "", "PEM file of that certificate's RSA key")
 	ca := flag.String("ca", "", "PEM file of further roots for the issuer's and the API's certificates")
 	flag.Parse()
 	for name, address := range map[string]string{"-issuer": *issuer, "-api": *api} {
@@ -64,7 +71,7 @@ func run(ctx context.Context) error {
 		SecretKey: os.Getenv("CLERK_SECRET_KEY"),
 		HTTP:      client,
 	}
-	handler, err := newHandler(verifier, *git, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	handler, err := newHandler(verifier, serve, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -128,29 +135,50 @@ func newClient(caFile string) (*http.Client, error) {
 	}, nil
 }
 
+// served is what there is beside /whoami.
+type served struct {
+	git  string // folder of bare repositories
+	push bool   // to them
+
+	registry, certificate, key string // of newTokenService
+}
+
 // newHandler puts everything that is served behind the check of the token.
-func newHandler(verifier *Verifier, gitFolder string, log *slog.Logger) (http.Handler, error) {
+func newHandler(verifier *Verifier, serve served, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /whoami", protect(verifier, log, whoami))
-	if gitFolder != "" {
-		serve, err := gitServer(gitFolder)
+	mux.Handle("GET /whoami", protect(verifier.Request, log, whoami))
+	if serve.git != "" {
+		repositories, err := gitServer(serve.git, serve.push)
 		if err != nil {
 			return nil, err
 		}
-		mux.Handle("/", protect(verifier, log, serve))
+		mux.Handle("/", protect(verifier.Request, log, repositories))
+	}
+	if serve.registry != "" {
+		tokens, err := newTokenService(serve.registry, serve.certificate, serve.key, verifier.now)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("GET /token", protect(verifier.Request, log, tokens.issue))
+		mux.Handle("POST /token", protect(verifier.Form, log, tokens.issue))
 	}
 	return mux, nil
 }
 
-// protect passes a request to next only if its token is valid. It logs the caller and never the token.
-func protect(verifier *Verifier, log *slog.Logger, next func(http.ResponseWriter, *http.Request, Caller)) http.Handler {
+// protect passes a request to next only if check finds a valid token in it. It logs the caller and never the token.
+func protect(check func(*http.Request) (Caller, error), log *slog.Logger, next func(http.ResponseWriter, *http.Request, Caller)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, err := verifier.Request(r)
+		caller, err := check(r)
 		var refused refusal
 		switch {
 		case errors.As(err, &refused):
 			log.Info("refused", "method", r.Method, "path", r.URL.Path, "reason", err)
-			w.Header().Set("WWW-Authenticate", `Basic realm="Clerk", charset="UTF-8"`)
+			// git, curl and all that use libcurl send a password only where Basic was offered (RFC 9110 §15.5.2).
+			bearer := `Bearer realm="Clerk"`
+			if refused != errNoToken {
+				bearer += `, error="invalid_token"` // RFC 6750 §3.1
+			}
+			w.Header()["Www-Authenticate"] = []string{`Basic realm="Clerk", charset="UTF-8"`, bearer}
 			http.Error(w, "a live token of this company's Clerk is needed", http.StatusUnauthorized)
 		case err != nil: // not the token's fault: after a 401 a client would discard a valid token
 			log.Error("not checked", "method", r.Method, "path", r.URL.Path, "error", err)

@@ -43,6 +43,8 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
+const errNoToken = refusal("there is no token")
+
 // Verifier checks tokens. Its fields must not change after the first check.
 type Verifier struct {
 	Issuer    string   // must not be empty
@@ -61,8 +63,12 @@ type Verifier struct {
 // name. Two Authorization fields are none: a proxy might have looked at the other one.
 func (v *Verifier) Request(r *http.Request) (Caller, error) {
 	values := r.Header.Values("Authorization")
-	if len(values) != 1 {
-		return Caller{}, refusal("there is not one Authorization field")
+	switch len(values) {
+	case 0:
+		return Caller{}, errNoToken
+	case 1:
+	default:
+		return Caller{}, refusal("there are several Authorization fields")
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -74,8 +80,10 @@ func (v *Verifier) Request(r *http.Request) (Caller, error) {
 // Token checks a token. Its first letters tell the opaque kinds apart; all others are JWTs.
 func (v *Verifier) Token(ctx context.Context, token string) (Caller, error) {
 	switch {
-	case token == "" || len(token) > maxToken:
-		return Caller{}, refusal("there is no token, or it is too long")
+	case token == "":
+		return Caller{}, errNoToken
+	case len(token) > maxToken:
+		return Caller{}, refusal("it is too long")
 	case strings.HasPrefix(token, "oat_"):
 		return v.ask(ctx, Caller{Kind: oauthToken}, "/v1/oauth_applications/access_tokens/verify", "access_token", token)
 	case strings.HasPrefix(token, "mt_"):
