@@ -1,11 +1,13 @@
 // A new app, as create-next-app lays it out, gets the companion page from "clerk-credential-helper companion add", is
-// built and started, and must pass "companion check". Nothing is installed: the packages are those of this folder.
+// built and started, and must pass "companion check". Nothing is installed: the packages are those of this folder. One of
+// the apps also holds the Next.js code of docs/backends.md, which must let git, curl and skopeo in.
 //
 //   node --test testing/fresh.mjs
 //
 // The helper is built with Go, or is the program that CLERK_CREDENTIAL_HELPER names.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createPublicKey } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,6 +15,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startClerk } from "./clerk.mjs";
+import { missingClients, snippet, tryServer } from "./clients.mjs";
 import { Children } from "./e2e/processes.mjs";
 import { takePort } from "./port.mjs";
 
@@ -106,7 +109,7 @@ function missing() {
   if (!existsSync(join(companion, "node_modules", "next"))) return "npm ci has not been run";
   if (!process.env.CLERK_CREDENTIAL_HELPER && spawnSync("go", ["version"]).status !== 0) return "go is missing";
   if (spawnSync("openssl", ["version"]).status !== 0) return "openssl is missing";
-  return undefined;
+  return missingClients();
 }
 
 const skip = missing();
@@ -156,6 +159,8 @@ for (const { source, store } of [
     assert.match(said, new RegExp(`written: .*${source}/proxy\\.ts`));
     assert.doesNotMatch(said, /Install what is missing|withCliAuth around/);
 
+    if (!source) await addBackend(app);
+
     const env = {
       PATH: process.env.PATH,
       HOME: world.dir,
@@ -164,6 +169,8 @@ for (const { source, store } of [
       NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: ready.publishableKey,
       CLERK_SECRET_KEY: ready.secretKey,
       CLERK_API_URL: ready.backend,
+      CLERK_JWT_KEY: createPublicKey(world.clerk.world.key).export({ type: "spki", format: "pem" }),
+      CLI_CLIENT_ID: "clerk-credential-helper-test",
       CLI_AUTH_ORIGIN: origin,
       CLI_AUTH_SECRET: "only for this test: 0123456789abcdef0123456789abcdef",
       CLI_AUTH_STORE: store,
@@ -184,9 +191,24 @@ for (const { source, store } of [
     assert.match(checked, /^pass {6}authorize: X-Frame-Options$/m);
     assert.doesNotMatch(checked, /^fail/m);
     assert.equal(/^not kept/m.test(checked), store === "", "what a store promises");
+    if (!source) {
+      await tryServer({ address: `${origin}/api/me`, clerk: world.clerk, children, folder: world.dir });
+    }
     server.kill();
     await server.exit;
   });
+}
+
+/** Adds the route of docs/backends.md, and its proxy inside the companion's, as that page says. */
+async function addBackend(app) {
+  await mkdir(join(app, "app", "api", "me"), { recursive: true });
+  await writeFile(join(app, "app", "api", "me", "route.ts"), await snippet("// app/api/me/route.ts"));
+  await writeFile(join(app, "backend.ts"), await snippet("// proxy.ts"));
+  const plain = 'import { clerkMiddleware } from "@clerk/nextjs/server";';
+  const own = await readFile(join(app, "proxy.ts"), "utf8");
+  assert.ok(own.includes(plain) && own.includes("withCliAuth(clerkMiddleware())"));
+  const wrapped = own.replace(plain, 'import proxy from "./backend";').replace("clerkMiddleware()", "proxy");
+  await writeFile(join(app, "proxy.ts"), wrapped);
 }
 
 /** The environment of a user without any setup. */
