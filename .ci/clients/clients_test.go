@@ -1,4 +1,4 @@
-// Package clients runs the client code of terraform and kubectl, as modules, against the built program. Few machines
+// Package clients runs the client code of terraform, kubectl and oras, as modules, against the built program. Few machines
 // have their programs, and their modules have too many dependencies for the product's own go.mod.
 package clients
 
