@@ -132,10 +132,10 @@ const (
 	ByHeader
 )
 
-// causeOf returns the cause that an erase shows.
+// causeOf returns the cause that a request shows.
 func causeOf(req protocol.Request) Cause {
 	switch {
-	case req.Sent != protocol.AuthAuto: // in a header of git's own, which is always sent
+	case req.Authtype, req.Sent != protocol.AuthAuto: // a header of git's own is always sent
 		return ByAccount
 	case req.Prefers():
 		return ByPreference
@@ -195,7 +195,7 @@ func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) erro
 	if until.IsZero() {
 		return nil
 	}
-	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until}
+	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until, Cause: causeOf(req)}
 }
 
 // accepted forgets that a host has rejected the profile's token. It waits for no lock: what it cannot write now is over in some
