@@ -148,6 +148,11 @@ func dockerAdd(text []byte, hosts []string) ([]byte, error) {
 	}
 	style := top.style(text)
 	helpers := top.member(dockerHelpers)
+	if helpers != nil && isNull(text, helpers) {
+		text = replaceSpan(text, helpers.value, "{}")
+		top = scanObject(text, top.start)
+		helpers = top.member(dockerHelpers)
+	}
 	if helpers == nil {
 		inner := style.nested()
 		value := slices.Concat([]byte("{"), []byte(inner.lead), dockerMembers(lacking, style.colon, ","+inner.separator()), []byte(inner.tail), []byte("}"))
@@ -271,6 +276,10 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 		var syntax *json.SyntaxError
 		var kind *json.UnmarshalTypeError
 		switch {
+		case errors.As(err, &syntax) && bytes.HasPrefix(text, []byte("\ufeff")):
+			return jsonObject{}, docker, errors.New("line 1: it begins with a byte order mark, which docker does not accept: save it as UTF-8 without one")
+		case errors.As(err, &syntax) && bytes.IndexByte(text, 0) >= 0:
+			return jsonObject{}, docker, errors.New("line 1: it is UTF-16, which docker does not accept: save it as UTF-8")
 		case errors.As(err, &syntax):
 			return jsonObject{}, docker, fmt.Errorf("line %d: %w", lineOf(text, int(syntax.Offset)), err)
 		case errors.As(err, &kind):
@@ -296,13 +305,13 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 			}
 		}
 	}
-	if m := top.member(dockerHelpers); m != nil && text[m.value.start] != '{' {
+	if m := top.member(dockerHelpers); m != nil && text[m.value.start] != '{' && !isNull(text, m) {
 		return jsonObject{}, docker, fmt.Errorf("line %d: %q is not an object", lineOf(text, m.start), dockerHelpers)
 	}
-	if m := top.member(dockerStore); m != nil && text[m.value.start] != '"' {
+	if m := top.member(dockerStore); m != nil && text[m.value.start] != '"' && !isNull(text, m) {
 		return jsonObject{}, docker, fmt.Errorf("line %d: %q is not text", lineOf(text, m.start), dockerStore)
 	}
-	if m := top.member(dockerHelpers); m != nil {
+	if m := top.member(dockerHelpers); m != nil && !isNull(text, m) {
 		names := map[string]bool{}
 		for _, m := range scanObject(text, m.value.start).members {
 			if names[m.name] {
@@ -313,6 +322,9 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 	}
 	return top, docker, nil
 }
+
+// isNull reports whether a member is null, which docker takes for a missing one.
+func isNull(text []byte, m *jsonMember) bool { return text[m.value.start] == 'n' }
 
 func lineOf(text []byte, offset int) int {
 	return 1 + bytes.Count(text[:min(max(offset, 0), len(text))], []byte("\n"))

@@ -60,6 +60,7 @@ func emptyDockerFiles() map[string]string {
 	return map[string]string{
 		"empty": "", "blank": " \n", "an empty object": "{}", "with a line end": "{}\n", "with a blank": "{ }", "two lines": "{\n}\n",
 		"empty helpers": `{"credHelpers":{}}`, "empty helpers and more": "{\n\t\"auths\": {},\n\t\"credHelpers\": {}\n}\n",
+		"helpers are null": "{\"credHelpers\": null}", "helpers are null, and more follows": "{\n\t\"credHelpers\" : null,\n\t\"auths\": {}\n}\n", "the store is null": "{\"credsStore\":null}",
 	}
 }
 
@@ -75,7 +76,7 @@ func brokenDockerFiles() map[string]string {
 		"TOML":                 "credsStore = \"desktop\"\n",
 		"helpers are a list":   "{\"credHelpers\": [\"gcr.io\"]}",
 		"helpers hold objects": "{\"credHelpers\": {\"gcr.io\": {}}}",
-		"helpers are null":     "{\"credHelpers\": null}",
+		"UTF-16":               "\xff\xfe{\x00}\x00",
 		"store is a flag":      "{\"credsStore\": true}",
 		"helpers twice":        "{\"credHelpers\": {},\n\"credHelpers\": {}}",
 		"another spelling":     "{\"CredHelpers\": {}}",
@@ -278,7 +279,8 @@ func FuzzDocker(f *testing.F) {
 		if isBlank(text) || len(scanObject(text, bytes.IndexByte(text, '{')).members) == 0 {
 			return
 		}
-		if top, _, _ := parseDocker(text); top.member(dockerHelpers) != nil && len(scanObject(text, top.member(dockerHelpers).value.start).members) == 0 {
+		top, _, _ := parseDocker(text)
+		if m := top.member(dockerHelpers); m != nil && (isNull(text, m) || len(scanObject(text, m.value.start).members) == 0) {
 			return
 		}
 		if !bytes.Equal(removed, text) {
