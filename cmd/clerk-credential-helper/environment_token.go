@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -83,9 +82,6 @@ func readToken(file string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, broker.MaxInjected+1)) // one that is too long is refused as a token
-	if err != nil {
-		return "", err
-	}
-	return string(bytes.TrimRight(text, "\r\n")), nil
+	text, err := io.ReadAll(io.LimitReader(f, broker.MaxInjected+int64(len("\r\n")))) // one that is too long is refused as a token
+	return config.WithoutLineEnd(string(text)), err
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/demo"
 )
@@ -48,6 +49,7 @@ func main() {
 }
 
 func run(sys *system) int {
+	sys.getenv = config.Trimmed(sys.getenv)
 	if sys.name() == demo.Browser && len(sys.args) == 2 {
 		if demo.Browse(context.Background(), sys.args[1]) != nil {
 			return exitFailed

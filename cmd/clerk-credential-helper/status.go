@@ -119,10 +119,11 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p *config.Profile) (profileStatus, error) {
 	var st profileStatus
 	var failed error
+	_, source, injectedErr := b.Injected(ctx, p)
 	if p.IsMachine {
 		s, err := b.ReadMachineToken(ctx, p)
 		st = describe(p, s, b.Now(), keychain.Explain(ctx))
-		if st.State = "machine"; err != nil {
+		if st.State = "machine"; err != nil && source == "" { // a token of the environment needs no key
 			st.Error = err.Error() // a machine without a key is no failure of this command
 		}
 		st.MachineKey = b.MachineKeyVariable(p)
@@ -142,9 +143,8 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 			st.AskedAgain = until
 		}
 	}
-	_, source, err := b.Injected(ctx, p)
 	st.Injected = source
-	return st, errors.Join(failed, err)
+	return st, errors.Join(failed, injectedErr)
 }
 
 // describe is what a session tells, which is empty if there is none.

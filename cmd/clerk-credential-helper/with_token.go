@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,11 +79,11 @@ func oneToken(text []byte) (string, error) {
 	if len(text) > broker.MaxInjected {
 		return "", &usageError{fmt.Errorf("standard input holds more than %d bytes: it takes one token and nothing else", broker.MaxInjected)}
 	}
-	token := string(bytes.TrimSpace(text))
+	token := config.WithoutLineEnd(string(text))
 	switch {
-	case token == "":
+	case strings.TrimSpace(token) == "":
 		return "", &usageError{errors.New("standard input is empty: it takes one token")}
-	case strings.ContainsAny(token, "\r\n"):
+	case strings.ContainsAny(token, "\r\n") && !strings.Contains(token, "\x00"): // which UTF-16 has
 		return "", &usageError{errors.New("standard input has several lines: it takes one token and nothing else")}
 	}
 	return token, nil

@@ -48,16 +48,15 @@ func (b *Broker) injected(ctx context.Context, p *config.Profile) (s Session, so
 // "the token ...".
 func CheckInjected(p *config.Profile, token string, now time.Time) (Session, error) {
 	switch {
-	case token == "":
-		return Session{}, errors.New("is empty")
 	case len(token) > MaxInjected:
 		return Session{}, fmt.Errorf("is longer than %d bytes", MaxInjected)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return Session{}, errors.New("contains a character that no token has")
 	case strings.HasPrefix(token, "sk_"):
 		return Session{}, errors.New("is a secret key of Clerk's Backend API, which must never reach a tool: replace it in Clerk's dashboard, and use an access token, an API key or an M2M token")
 	case strings.HasPrefix(token, "pk_"):
 		return Session{}, errors.New("is a publishable key, which grants no access")
+	}
+	if err := checkForm(token); err != nil {
+		return Session{}, err
 	}
 	s := Session{
 		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,

@@ -85,7 +85,7 @@ func TestLoginWithTokenRefuses(t *testing.T) {
 		{"nothing", "", clerk.Verdict{}, nil, "the token is empty"},
 		{"a secret key", "sk_live_1", clerk.Verdict{}, nil, "secret key"},
 		{"a publishable key", "pk_live_1", clerk.Verdict{}, nil, "publishable key"},
-		{"two words", "Bearer x", clerk.Verdict{}, nil, "contains a character"},
+		{"two words", "Bearer x", clerk.Verdict{}, nil, "more of the header Authorization than the token"},
 		{"too long", strings.Repeat("x", 16<<10+1), clerk.Verdict{}, nil, "longer than"},
 		{"a JWT of another issuer", jwt(`{"iss":"https://clerk.evil.dev"}`), clerk.Verdict{}, nil, "was issued by"},
 		{"a JWT that has expired", jwt(fmt.Sprintf(`{%s,"exp":%d}`, issuer, start.Unix())), clerk.Verdict{}, nil, "expired at 2026-11-23T12:00:00Z"},

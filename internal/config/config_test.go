@@ -118,6 +118,7 @@ func TestFromEnvironment(t *testing.T) {
 		{"a publishable key, with the newline that a secret store added", keyed, defaults("default", "environment"), "git.acme.dev"},
 		{"a name", with("CLERK_HELPER_PROFILE", "ci-2"), defaults("ci-2", "environment"), "git.acme.dev"},
 		{"hosts separated by commas", with("CLERK_HELPER_HOSTS", "a.dev,B.dev:8443,*.c.dev,"), defaults("default", "environment"), "a.dev b.dev:8443 *.c.dev"},
+		{"hosts one below the other, as YAML writes a list", with("CLERK_HELPER_HOSTS", "a.dev\n  b.dev\r\n\tc.dev\n"), defaults("default", "environment"), "a.dev b.dev c.dev"},
 		{"hosts separated by spaces and both", with("CLERK_HELPER_HOSTS", " a.dev  b.dev, c.dev "), defaults("default", "environment"), "a.dev b.dev c.dev"},
 		{"everything else", with("CLERK_HELPER_PROFILE", "ci", "CLERK_HELPER_SCOPES", "openid email", "CLERK_HELPER_USERNAME", "robot", "CLERK_HELPER_GIT_AUTH", "basic",
 			"CLERK_HELPER_INTERACTIVE", "never", "CLERK_HELPER_MIN_TTL", "0s"), full, "git.acme.dev"},
@@ -149,7 +150,10 @@ func TestFromEnvironment(t *testing.T) {
 		vars map[string]string
 		want string
 	}{
-		{"no client", with("CLERK_HELPER_CLIENT_ID", ""), "CLERK_HELPER_CLIENT_ID is not set: a profile from the environment needs it"},
+		{"neither a client nor what a build machine has", with("CLERK_HELPER_CLIENT_ID", ""),
+			"neither CLERK_MACHINE_SECRET_KEY nor CLERK_HELPER_TOKEN is set (a fork's pull request gets no secrets); for people set CLERK_HELPER_CLIENT_ID"},
+		{"a key of blanks", with("CLERK_HELPER_CLIENT_ID", "", "CLERK_MACHINE_SECRET_KEY", " \n"),
+			"neither CLERK_MACHINE_SECRET_KEY nor CLERK_HELPER_TOKEN is set (a fork's pull request gets no secrets); for people set CLERK_HELPER_CLIENT_ID"},
 		{"no hosts: a token for every host is no offer", with("CLERK_HELPER_HOSTS", " "), "CLERK_HELPER_HOSTS is not set: a profile from the environment needs it"},
 		{"only commas", with("CLERK_HELPER_HOSTS", ", ,"), "CLERK_HELPER_HOSTS is not set: a profile from the environment needs it"},
 		{"both", with("CLERK_HELPER_PUBLISHABLE_KEY", "pk_test_Y2xlcmsuYWNtZS5kZXYk"), "CLERK_HELPER_ISSUER and CLERK_HELPER_PUBLISHABLE_KEY are both set: keep one"},

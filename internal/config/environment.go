@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // PathVariable returns the path in a variable that names a file or a folder, empty if it is not set. A relative path is
@@ -17,6 +19,31 @@ func PathVariable(getenv func(string) string, variable string) (string, error) {
 	}
 	return path, nil
 }
+
+// WithoutLineEnd returns the text without the line end, LF or CRLF, that files and here-documents have at their end. Only one
+// is taken off.
+func WithoutLineEnd(text string) string {
+	if line, ended := strings.CutSuffix(text, "\n"); ended {
+		return strings.TrimSuffix(line, "\r")
+	}
+	return text
+}
+
+// Trimmed returns getenv, with one line end taken off each variable of ours: what fills them often reads a file.
+func Trimmed(getenv func(string) string) func(string) string {
+	return func(name string) string {
+		if !strings.HasPrefix(name, "CLERK_") {
+			return getenv(name)
+		}
+		return WithoutLineEnd(getenv(name))
+	}
+}
+
+// The variables for a token, and for the file that has one.
+const (
+	tokenName = "CLERK_HELPER_TOKEN"
+	tokenFile = "CLERK_HELPER_TOKEN_FILE"
+)
 
 // TokenVariable returns the environment variable for a token of the profile of that name, such as
 // CLERK_HELPER_TOKEN_ACME_CI for acme-ci. Merge refuses two profiles with the same variable.
@@ -35,14 +62,17 @@ func inVariable(profile string) string { return strings.ReplaceAll(strings.ToUpp
 // MachineKeyOf returns the secret key for a machine profile, and its variable: the one with the profile's name, else
 // CLERK_MACHINE_SECRET_KEY. A key does not say whose it is, so one without a name is for the profile that
 // CLERK_HELPER_PROFILE names, or for all machine profiles if they have one issuer; otherwise it is an [*Error]. Both are
-// empty if there is no key.
+// empty if there is no key. A profile for people has no key; the variable is then one that is set and used by no profile.
 func (c *Config) MachineKeyOf(p *Profile, getenv func(string) string) (key, variable string, err error) {
 	own := MachineKeyVariable(p.Name)
-	if key := getenv(own); key != "" {
+	if !p.IsMachine {
+		return "", c.unusedKey(p, getenv), nil
+	}
+	if key := getenv(own); !isBlank(key) {
 		return key, own, nil
 	}
 	key = getenv(MachineKey)
-	if key == "" {
+	if isBlank(key) {
 		return "", "", nil
 	}
 	var names []string
@@ -62,11 +92,24 @@ func (c *Config) MachineKeyOf(p *Profile, getenv func(string) string) (key, vari
 	return key, MachineKey, nil
 }
 
+// unusedKey returns the variable with a machine's key that is beside p, which is for people, and that no profile uses.
+func (c *Config) unusedKey(p *Profile, getenv func(string) string) string {
+	switch own := MachineKeyVariable(p.Name); {
+	case !isBlank(getenv(own)):
+		return own
+	case isBlank(getenv(MachineKey)), slices.ContainsFunc(c.All(), func(p *Profile) bool { return p.IsMachine }):
+		return ""
+	}
+	return MachineKey
+}
+
+func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
+
 // TokenOf returns the variable with a token for p: the one with the profile's name, CLERK_HELPER_TOKEN, or
 // CLERK_HELPER_TOKEN_FILE, which names a file. A token without a name is for the only profile, or for the one that
 // CLERK_HELPER_PROFILE names; otherwise it is an [*Error]. It is empty if there is no token.
 func (c *Config) TokenOf(p *Profile, getenv func(string) string) (variable string, err error) {
-	const plain, file = "CLERK_HELPER_TOKEN", "CLERK_HELPER_TOKEN_FILE"
+	const plain, file = tokenName, tokenFile
 	own := TokenVariable(p.Name)
 	switch named := getenv("CLERK_HELPER_PROFILE"); {
 	case getenv(own) != "":
@@ -88,8 +131,9 @@ func (c *Config) TokenOf(p *Profile, getenv func(string) string) (variable strin
 // FromEnvironment returns a configuration with one profile, made from variables, for machines without a file:
 //
 //	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
-//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY, also with the profile's name behind it
-//	CLERK_HELPER_HOSTS        separated by commas or spaces
+//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY or CLERK_HELPER_TOKEN, also with the profile's
+//	                          name behind it, or CLERK_HELPER_TOKEN_FILE
+//	CLERK_HELPER_HOSTS        separated by commas, spaces or line ends
 //
 // and optionally CLERK_HELPER_SCOPES (a list like the hosts), _USERNAME, _GIT_AUTH, _INTERACTIVE, _MIN_TTL and
 // _CA_FILE, with the values of the file's keys of those names. Space around values is dropped; an empty variable counts as
@@ -115,7 +159,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		v := value{kind: text, text: raw, at: position{file: prefix + name}}
 		if key == "hosts" || key == "scopes" {
 			v.kind = list
-			for _, word := range strings.FieldsFunc(raw, func(r rune) bool { return r == ',' || r == ' ' }) {
+			for _, word := range strings.FieldsFunc(raw, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 				v.list = append(v.list, item{word, v.at})
 			}
 			if v.list == nil {
@@ -126,15 +170,17 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 			return nil, err
 		}
 	}
-	// With a machine's key and no client, no user can sign in.
-	d.IsMachine = !d.given["client_id"] && strings.TrimSpace(getenv(MachineKey)+getenv(MachineKeyVariable(d.Name))) != ""
+	// With a machine's key or a token and no client, no user can sign in.
+	d.IsMachine = !d.given["client_id"] && slices.ContainsFunc([]string{MachineKey, MachineKeyVariable(d.Name), tokenName, tokenFile, TokenVariable(d.Name)},
+		func(variable string) bool { return !isBlank(getenv(variable)) })
 	if d.IsMachine {
 		d.MachineToken = "jwt"
 	}
-	for _, required := range []string{"client_id", "hosts"} {
-		if !d.given[required] && !(required == "client_id" && d.IsMachine) {
-			return nil, errors.New(prefix + strings.ToUpper(required) + " is not set: a profile from the environment needs it")
-		}
+	switch {
+	case !d.given["hosts"]:
+		return nil, errors.New(prefix + "HOSTS is not set: a profile from the environment needs it")
+	case !d.given["client_id"] && !d.IsMachine:
+		return nil, errors.New("neither " + MachineKey + " nor " + tokenName + " is set (a fork's pull request gets no secrets); for people set " + prefix + "CLIENT_ID")
 	}
 	if d.given["issuer"] && d.given["publishable_key"] {
 		return nil, errors.New(prefix + "ISSUER and " + prefix + "PUBLISHABLE_KEY are both set: keep one")

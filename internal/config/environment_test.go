@@ -40,3 +40,29 @@ func TestPathVariable(t *testing.T) {
 		}
 	}
 }
+
+// TestTrimmed: a build service, a secret store or a here-document leaves a line end behind a value, and no more is taken off.
+func TestTrimmed(t *testing.T) {
+	for _, row := range []struct{ reason, name, value, want string }{
+		{"nothing to take off", "CLERK_HELPER_TOKEN", "oat_1", "oat_1"},
+		{"a line end", "CLERK_HELPER_TOKEN", "oat_1\n", "oat_1"},
+		{"a line end of Windows", "CLERK_MACHINE_SECRET_KEY", "ak_1\r\n", "ak_1"},
+		{"a line end and nothing else", "CLERK_MACHINE_SECRET_KEY", "\n", ""},
+		{"of a profile's name too", "CLERK_HELPER_PROFILE", "ci\n", "ci"},
+		{"only one", "CLERK_HELPER_TOKEN", "oat_1\n\n", "oat_1\n"},
+		{"not before it", "CLERK_HELPER_TOKEN", "\noat_1", "\noat_1"},
+		{"no blank", "CLERK_HELPER_TOKEN", "oat_1 ", "oat_1 "},
+		{"no carriage return alone", "CLERK_HELPER_TOKEN", "oat_1\r", "oat_1\r"},
+		{"no variable of others", "HOME", "/home/ada\n", "/home/ada\n"},
+	} {
+		getenv := Trimmed(func(name string) string {
+			if name != row.name {
+				t.Errorf("asked for %q", name)
+			}
+			return row.value
+		})
+		if got := getenv(row.name); got != row.want {
+			t.Errorf("%s: %q, not %q", row.reason, got, row.want)
+		}
+	}
+}

@@ -29,7 +29,13 @@ func TestOwner(t *testing.T) {
 		{"named", machines(acme, rival), env{key: "k", "CLERK_HELPER_PROFILE": "rival"}, "rival", "k", key, ""},
 		{"a name does not matter to one issuer", machines(acme, acme), env{key: "k", "CLERK_HELPER_PROFILE": "acme-ci"}, "rival", "k", key, ""},
 
+		{"one of blanks is none", machines(acme, acme), env{key: "k", key + "_RIVAL": " "}, "rival", "k", key, ""},
+
+		{"nothing but blanks", machines(acme, acme), env{key: " \n"}, "rival", "", "", ""},
 		{"another's own", machines(acme, rival), env{key + "_ACME_CI": "k"}, "rival", "", "", ""},
+		{"people's, which uses none", machines(acme, rival), env{key + "_PEOPLE": "k"}, "people", "", key + "_PEOPLE", ""},
+		{"people's, beside machines whose key it is", machines(acme, acme), env{key: "k"}, "people", "", "", ""},
+		{"people's, beside no machine", &Config{Profiles: machines(acme, acme).Profiles[2:]}, env{key: "k"}, "people", "", key, ""},
 		{"another is named", machines(acme, rival), env{key: "k", "CLERK_HELPER_PROFILE": "rival"}, "acme-ci", "", "", ""},
 		{"two issuers", machines(acme, rival), env{key: "k"}, "rival", "", "", key + " could be for any of the profiles acme-ci, rival: set " + key + "_RIVAL, or name one in CLERK_HELPER_PROFILE"},
 		{"two issuers, and the other has its own", machines(acme, rival), env{key: "k", key + "_ACME_CI": "a"}, "rival", "", "", "could be for any"},
@@ -78,8 +84,8 @@ func TestOwner(t *testing.T) {
 	if two.Only("nobody") != nil {
 		t.Error("a profile that is not there")
 	}
-	// A profile of the environment alone is a machine's by either variable.
-	for _, name := range []string{key, key + "_DEFAULT"} {
+	// A profile of the environment alone is a machine's by each of these variables: no user signs in to it.
+	for _, name := range []string{key, key + "_DEFAULT", token, token + "_DEFAULT", file} {
 		values := env{"CLERK_HELPER_ISSUER": acme, "CLERK_HELPER_HOSTS": "git.acme.dev", name: "ak_1"}
 		c, err := FromEnvironment(func(name string) string { return values[name] })
 		if err != nil || !c.Profiles[0].IsMachine {

@@ -22,6 +22,9 @@ func Parse(file string, data []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' Notepad writes it.
+	if isUTF16(data) {
+		return nil, fmt.Errorf("%s: the file is UTF-16, as Windows PowerShell writes it: save it as UTF-8", file)
+	}
 	r := reader{file: file, data: data, line: 1, defined: newDefinitions(len(data)), byName: make(map[string]*draft)}
 	r.parser.Reset(data)
 	if err := r.read(); err != nil {
@@ -38,6 +41,11 @@ func Parse(file string, data []byte) (*Config, error) {
 		c.Profiles = append(c.Profiles, d.Profile)
 	}
 	return c, nil
+}
+
+// isUTF16 reports whether a text is in UTF-16, by its byte order mark, or by the half of its first letter that is 0.
+func isUTF16(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.IndexByte(data[:min(len(data), 2)], 0) >= 0
 }
 
 // syntaxError returns the first error in a file that is not valid TOML, or nil. It uses the decoder, which has the messages
