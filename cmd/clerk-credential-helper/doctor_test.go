@@ -245,6 +245,32 @@ func TestDoctorBroken(t *testing.T) {
 		{"machine without a key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
 		}, doctor.Failing, "CLERK_MACHINE_SECRET_KEY is not set, nor is CLERK_MACHINE_SECRET_KEY_ACME", "secret key of the machine"},
+		{"machine whose key Clerk refuses", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+			t.Setenv("CLERK_API_URL", os.Getenv("ISSUER"))
+			t.Setenv("CLERK_MACHINE_SECRET_KEY", "ak_wrong")
+		}, doctor.Failing, "Clerk refuses the key in CLERK_MACHINE_SECRET_KEY", "set CLERK_MACHINE_SECRET_KEY to the secret key of a machine (ak_...)"},
+		{"machine whose key is not asked about, in CI, without a network", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+			t.Setenv("CI", "true")
+			t.Setenv("CLERK_API_URL", "http://127.0.0.1:1")
+			t.Setenv("CLERK_MACHINE_SECRET_KEY_ACME", sandbox.MachineKey)
+		}, doctor.Failing, "getting a machine's token for profile \"acme\": machine token endpoint", "CLERK_API_URL"},
+		{"machine of another instance than the profile's", func(t *testing.T, w *world, home string) {
+			rival := sandbox.New(sandbox.Options{Auto: true})
+			other := httptest.NewServer(rival)
+			t.Cleanup(other.Close)
+			rival.SetIssuer(other.URL)
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+			t.Setenv("CLERK_API_URL", other.URL)
+			t.Setenv("CLERK_MACHINE_SECRET_KEY", sandbox.MachineKey)
+		}, doctor.Failing, "machine token endpoint: the token was issued by", "the machine must be of that Clerk instance"},
+		{"machine whose key is a log's mask", func(t *testing.T, w *world, home string) {
+			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
+			t.Setenv("CLERK_MACHINE_SECRET_KEY", "***")
+		}, doctor.Failing, "the one in CLERK_MACHINE_SECRET_KEY is a log's mask", "secret key of the machine"},
+		{"a machine's key for people", func(t *testing.T, w *world, home string) { t.Setenv("CLERK_MACHINE_SECRET_KEY", sandbox.MachineKey) },
+			doctor.Doubt, "CLERK_MACHINE_SECRET_KEY is set, and not used: profile \"acme\"", "machine = true"},
 		{"machines of two issuers and one key", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id = \"sandbox-client\"", "machine = true")
 			rewrite(t, filepath.Join(home, own), "[profiles.acme]", "[profiles.rival]\nissuer = \"https://clerk.rival.dev\"\nmachine = true\nhosts = [\"git.rival.dev\"]\n\n[profiles.acme]")

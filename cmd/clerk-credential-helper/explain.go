@@ -39,6 +39,7 @@ type explanation struct {
 	StoredIn string `json:"stored_in,omitempty"`
 	// MachineKey is the variable that brings the key of the source "machine".
 	MachineKey string    `json:"machine_key,omitempty"`
+	UnusedKey  string    `json:"unused_key,omitempty"` // that a machine's key is set beside a profile for people
 	Account    string    `json:"account,omitempty"`
 	Token      string    `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
 	Kind       string    `json:"token_kind,omitempty"`
@@ -222,7 +223,7 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	if err != nil {
 		return protocol.Reply{}, err
 	}
-	e.Source, e.StoredIn, e.Next = plan.Source, "the environment", plan.Next
+	e.Source, e.StoredIn, e.Next, e.UnusedKey = plan.Source, "the environment", plan.Next, plan.UnusedKey
 	switch plan.Source {
 	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
 		e.StoredIn = keychain.Explain(ctx)
@@ -343,6 +344,9 @@ func (e explanation) print(w io.Writer) {
 		console.Fact(w, "source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
 	default:
 		console.Fact(w, "source", e.Source+" in the environment, which takes precedence over every session")
+	}
+	if e.UnusedKey != "" {
+		console.Fact(w, "key", e.UnusedKey)
 	}
 	if e.Account != "" {
 		console.Fact(w, "account", e.Account)

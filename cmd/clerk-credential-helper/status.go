@@ -257,8 +257,7 @@ func (s profileStatus) token() string {
 }
 
 // checkError returns what the exit status says: 4 if only a sign-in is missing; 1 if an issuer does not answer, or if a
-// token that no sign-in replaces is refused. A token of which the issuer says nothing, and one that is not minted yet, count
-// as good.
+// token that no sign-in replaces is refused. A token of which the issuer says nothing counts as good.
 func checkError(all []profileStatus) error {
 	failed := 0
 	missing := ""

@@ -26,18 +26,19 @@ func machineSignIn(p *config.Profile) error {
 // machine is what is kept for a machine profile: the token that was minted last, in an item of the keychain, and a lock of
 // the same name.
 type machine struct {
-	b   *Broker
-	p   *config.Profile
-	key string
-	err error // why there is no key to use
+	b        *Broker
+	p        *config.Profile
+	key      string
+	variable string // which brings the key
+	err      error  // why there is no key to use
 }
 
 func (b *Broker) machine(p *config.Profile) machine {
 	m := machine{b: b, p: p}
 	if b.MachineKey != nil {
-		m.key, _, m.err = b.MachineKey(p)
+		m.key, m.variable, m.err = b.MachineKey(p)
 	}
-	if m.err == nil {
+	if m.err == nil && p.IsMachine {
 		m.err = m.checkKey()
 	}
 	return m
@@ -72,13 +73,47 @@ func (m machine) plan(ctx context.Context) Plan {
 }
 
 func (m machine) checkKey() error {
-	switch {
+	switch form := checkForm(m.key); {
 	case m.key == "":
-		return fmt.Errorf("profile %q: %w", m.p.Name, ErrNoMachineKey)
+		return fmt.Errorf("profile %q: %w: %s is empty or not set (a fork's pull request gets no secrets)", m.p.Name, ErrNoMachineKey, config.MachineKey)
 	case strings.HasPrefix(m.key, "sk_"):
 		return fmt.Errorf("profile %q: %w: the one given is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
+	case form != nil:
+		return fmt.Errorf("profile %q: %w: the one in %s %w", m.p.Name, ErrNoMachineKey, m.variable, form)
+	case isToken(m.key):
+		return fmt.Errorf("profile %q: %w: %s has a token, which belongs into CLERK_HELPER_TOKEN", m.p.Name, ErrNoMachineKey, m.variable)
+	case strings.HasPrefix(m.key, "pk_"):
+		return fmt.Errorf("profile %q: %w: %s has a publishable key, which mints nothing", m.p.Name, ErrNoMachineKey, m.variable)
 	}
 	return nil
+}
+
+// isToken reports whether what was given as a key is a token, by its form.
+func isToken(key string) bool {
+	_, _, _, jwt := clerk.Inspect(key)
+	return jwt || strings.HasPrefix(key, "mt_") || strings.HasPrefix(key, "oat_")
+}
+
+// MintError means that Clerk has given no token for a machine's key.
+type MintError struct {
+	Profile  string
+	Variable string // which brings the key
+	Err      error
+}
+
+func (e *MintError) Error() string {
+	if e.Refused() {
+		return fmt.Sprintf("getting a machine's token for profile %q: Clerk refuses the key in %s: %v", e.Profile, e.Variable, e.Err)
+	}
+	return fmt.Sprintf("getting a machine's token for profile %q: %v", e.Profile, e.Err)
+}
+
+func (e *MintError) Unwrap() error { return e.Err }
+
+// Refused reports whether Clerk does not accept the key (RFC 9110 §15.5.2, §15.5.4).
+func (e *MintError) Refused() bool {
+	answer, ok := errors.AsType[*clerk.ResponseError](e.Err)
+	return ok && (answer.Status == 401 || answer.Status == 403)
 }
 
 // mint returns a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
@@ -107,7 +142,7 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
 			return s, nil
 		}
-		return Session{}, fmt.Errorf("getting a machine's token for profile %q: %w", m.p.Name, mintErr)
+		return Session{}, &MintError{m.p.Name, m.variable, mintErr}
 	}
 	fresh := newSession(m.p, t)
 	if err == nil && s.Token(m.p) == "" {
@@ -202,11 +237,21 @@ func (b *Broker) ReadMachineToken(ctx context.Context, p *config.Profile) (Sessi
 
 // MachineKeyVariable is the variable that brings the key of a machine's profile, empty without a key that is its own.
 func (b *Broker) MachineKeyVariable(p *config.Profile) string {
-	if b.MachineKey == nil {
+	if b.MachineKey == nil || !p.IsMachine {
 		return ""
 	}
 	_, variable, _ := b.MachineKey(p) // what is wrong with it is the reason of every plan
 	return variable
+}
+
+// unusedKey says that a machine's key is set beside a profile for people, which does not use it; empty if there is none.
+func (m machine) unusedKey() string {
+	if m.p.IsMachine || m.variable == "" {
+		return ""
+	}
+	unused := fmt.Sprintf("%s is set, and not used: profile %q is not a machine's (machine = true)", m.variable, m.p.Name)
+	m.b.trace("%s", unused)
+	return unused
 }
 
 func (m machine) lock(ctx context.Context) (release func(), err error) {

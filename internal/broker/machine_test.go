@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,77 @@ func TestMachineTokenOfAnother(t *testing.T) {
 	b.MachineKey = func(*config.Profile) (string, string, error) { return "", "", could }
 	if plan := b.Plan(t.Context(), b.acme); plan.Next != broker.NextRefuse || !errors.Is(plan.Why, could) {
 		t.Errorf("got %+v", plan)
+	}
+}
+
+// TestMachineKeyForm: what cannot be a machine's key is not sent, and the message says what it is and in which variable.
+func TestMachineKeyForm(t *testing.T) {
+	for _, row := range []struct{ reason, key, want string }{
+		{"a fork's pull request", "", "CLERK_MACHINE_SECRET_KEY is empty or not set (a fork's pull request gets no secrets)"},
+		{"in quotes", `"ak_secret"`, "the one in CLERK_MACHINE_SECRET_KEY is in quotes"},
+		{"a variable that was not replaced", "$(CLERK_KEY)", "a variable's name that has not been replaced"},
+		{"a log's mask", "***", "a log's mask"},
+		{"a line end too many", "ak_secret\n", "more than one line end"},
+		{"a word for nothing", "null", "a missing or a hidden value"},
+		{"a Secret of Kubernetes that was not decoded", "YWtfc2VjcmV0", "in base64"},
+		{"the key of the Backend API", "sk_live_secret", "secret key of Clerk's Backend API"},
+		{"a publishable key", "pk_live_secret", "CLERK_MACHINE_SECRET_KEY has a publishable key"},
+		{"a token of a machine", "mt_secret", "CLERK_MACHINE_SECRET_KEY has a token, which belongs into CLERK_HELPER_TOKEN"},
+		{"an access token", "oat_secret", "has a token"},
+		{"a JWT", jwt(`{"iss":"https://clerk.acme.dev"}`), "has a token"},
+	} {
+		b := newBench(t)
+		b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey(row.key)
+		b.issuer.mint = func() (clerk.Tokens, error) {
+			t.Errorf("%s: the key was sent", row.reason)
+			return clerk.Tokens{}, errors.New("no")
+		}
+		_, err := b.Token(t.Context(), b.acme)
+		if !errors.Is(err, broker.ErrNoMachineKey) || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, want %q", row.reason, err, row.want)
+		} else if row.key != "" && strings.Contains(err.Error(), row.key) || strings.Contains(err.Error(), "_secret\"") {
+			t.Errorf("%s: the error holds the key: %v", row.reason, err)
+		}
+	}
+}
+
+// TestMintError: a refusal of the key is told from what passes.
+func TestMintError(t *testing.T) {
+	b := newBench(t)
+	b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
+	for _, row := range []struct {
+		reason  string
+		err     error
+		refused bool
+	}{
+		{"the key is wrong", &clerk.ResponseError{Endpoint: "machine token", Status: 401}, true},
+		{"the key may not", &clerk.ResponseError{Endpoint: "machine token", Status: 403}, true},
+		{"Clerk is down", &clerk.ResponseError{Endpoint: "machine token", Status: 503}, false},
+		{"no network", errors.New("dial tcp: no route to host"), false},
+	} {
+		b.issuer.mint = func() (clerk.Tokens, error) { return clerk.Tokens{}, row.err }
+		_, err := b.Token(t.Context(), b.acme)
+		mint, ok := errors.AsType[*broker.MintError](err)
+		if !ok || mint.Refused() != row.refused || strings.Contains(err.Error(), "Clerk refuses the key in CLERK_MACHINE_SECRET_KEY") != row.refused {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+	}
+}
+
+// TestUnusedMachineKey: a machine's key beside a profile for people is not used, which a trace says.
+func TestUnusedMachineKey(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	b.MachineKey = func(*config.Profile) (string, string, error) { return "", config.MachineKey, nil }
+	var traced []string
+	b.Trace = func(format string, args ...any) { traced = append(traced, fmt.Sprintf(format, args...)) }
+	b.get("git.acme.dev")
+	const want = "CLERK_MACHINE_SECRET_KEY is set, and not used: profile \"acme\" is not a machine's"
+	if !strings.Contains(strings.Join(traced, "\n"), want) || !strings.Contains(b.Plan(t.Context(), b.acme).UnusedKey, want) {
+		t.Errorf("traced %q", traced)
+	}
+	b.MachineKey = func(*config.Profile) (string, string, error) { return "", "", nil }
+	if got := b.Plan(t.Context(), b.acme).UnusedKey; got != "" {
+		t.Errorf("no key is set: %q", got)
 	}
 }

@@ -46,6 +46,8 @@ type Plan struct {
 	// Until is the end of the pause that has led to Next: the cool-down after a sign-in, the pause after a refresh, or the
 	// pause of a machine whose tokens are refused. Zero if there is none.
 	Until time.Time
+	// UnusedKey says that a machine's key is set for a profile for people, which does not use it; empty if there is none.
+	UnusedKey string
 
 	began time.Time  // of the call
 	how   Permission // of NextAsk
@@ -78,6 +80,7 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	case p.IsMachine:
 		return b.machine(p).plan(ctx)
 	}
+	plan.UnusedKey = b.machine(p).unusedKey()
 	plan.began = b.Now()
 	plan.Session, err = b.slot(p).read(ctx)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -89,8 +90,10 @@ func Run(ctx context.Context, env Env) []Finding {
 		d.issuer(ctx, p)
 		d.session(ctx, cfg, p)
 	}
-	d.listener()
-	d.browser()
+	if !d.unattended(cfg) {
+		d.listener()
+		d.browser()
+	}
 	d.program()
 	d.git(ctx, cfg)
 	d.docker(cfg)
@@ -351,28 +354,65 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// machine checks whether there is a key for a machine's profile.
-func (d *doctor) machine(cfg *config.Config, p *config.Profile) {
+// machine checks whether Clerk gives a token for the key of a machine's profile. A token costs money, so one is minted only if
+// none is kept, and it is kept for the tools. With a token of the environment no key is needed.
+func (d *doctor) machine(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	const remedy = "set it to the secret key of the machine (ak_...), from Clerk's dashboard"
 	check := "machine " + p.Name
+	b, err := d.env.Broker(cfg)
+	if err != nil {
+		return // the store's finding says why
+	}
+	if _, source, err := b.Injected(ctx, p); source != "" || err != nil {
+		return
+	}
 	own := config.MachineKeyVariable(p.Name)
 	key, variable, err := cfg.MachineKeyOf(p, d.env.Tools.Getenv)
 	switch {
 	case err != nil:
 		d.fail(check, err.Error(), "set "+own+" to the secret key of this profile's machine")
+		return
 	case key == "" && d.env.Tools.Getenv(config.MachineKey) != "":
 		d.fail(check, config.MachineKey+" is for the profile that CLERK_HELPER_PROFILE names, and "+own+" is not set", remedy)
+		return
 	case key == "":
-		d.fail(check, config.MachineKey+" is not set, nor is "+own, remedy)
-	default:
-		d.ok(check, "the key is in %s", variable)
+		d.fail(check, config.MachineKey+" is not set, nor is "+own+", or it is empty: a fork's pull request gets no secrets", remedy)
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, Limit)
+	defer cancel()
+	plan := b.Plan(ctx, p)
+	s, kept := plan.Session, plan.Session.Live(p, b.Now())
+	if !kept {
+		s, err = b.Execute(ctx, plan)
+	}
+	switch {
+	case err != nil:
+		d.fail(check, err.Error(), cmp.Or(Hint(err), "check issuer in the profile, and CLERK_API_URL: the machine must be of that Clerk instance"))
+	case !kept:
+		d.ok(check, "Clerk accepts the key in %s: a token was minted as %s, which tools get", variable, s.Account())
+	default:
+		d.ok(check, "a token that was minted with the key in %s is kept, as %s", variable, s.Account())
+	}
+}
+
+// unattended reports whether this is a build machine that brings a token or a machine's key: there is neither a user nor a
+// browser, and there need not be.
+func (d *doctor) unattended(cfg *config.Config) bool {
+	if d.env.Where().CI == "" {
+		return false
+	}
+	return slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
+		variable, err := cfg.TokenOf(p, d.env.Tools.Getenv)
+		key, _, _ := cfg.MachineKeyOf(p, d.env.Tools.Getenv)
+		return err == nil && variable != "" || key != ""
+	})
 }
 
 // session checks what the keychain holds for a profile.
 func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	if p.IsMachine {
-		d.machine(cfg, p)
+		d.machine(ctx, cfg, p)
 		return
 	}
 	check := "session of " + p.Name
@@ -383,6 +423,9 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	// Only the keychain is checked here: not the environment, nor whether the user may be asked.
 	b.Injected, b.Person = nil, broker.NoPerson{Reason: errors.New("doctor asks no person")}
 	plan := b.Plan(ctx, p)
+	if plan.UnusedKey != "" {
+		d.warn("environment", plan.UnusedKey, "unset it, or write machine = true in place of client_id: the profile's tokens are minted with the key then")
+	}
 	if errors.Is(plan.Why, platform.ErrLocked) || errors.Is(plan.Why, platform.ErrUnavailable) {
 		return // already in the store's finding
 	}
@@ -538,10 +581,11 @@ func (d *doctor) docker(cfg *config.Config) {
 			}
 		}
 	}
-	if told == nil {
-		d.warn(check, "it does not ask us for any registry", "clerk-credential-helper setup docker")
-	} else {
+	switch {
+	case told != nil:
 		d.ok(check, "asks us for %s", strings.Join(told, ", "))
+	case !d.unattended(cfg): // a runner has docker for all jobs
+		d.warn(check, "it does not ask us for any registry", "clerk-credential-helper setup docker")
 	}
 	if cfg.DockerFallback != "" {
 		if _, err := d.env.Tools.FindFallback(cfg.DockerFallback); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/url"
 	"slices"
 
 	"clerk-credential-helper/internal/broker"
@@ -22,6 +23,7 @@ func Hint(err error) string {
 	var homeless *config.NoHomeError
 	var rejected *broker.RejectedError
 	var challenge *broker.ChallengeError
+	var mint *broker.MintError
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
@@ -45,6 +47,8 @@ func Hint(err error) string {
 		return refusalRemedy(err) + "; then: clerk-credential-helper login " + failed.Profile
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
+	case errors.As(err, &mint) && mintRemedy(mint) != "":
+		return mintRemedy(mint)
 	case errors.Is(err, broker.ErrNoMachineKey):
 		return "set CLERK_MACHINE_SECRET_KEY, or CLERK_MACHINE_SECRET_KEY_NAME for the profile called name, to the secret key of the machine (ak_...), from Clerk's dashboard"
 	case errors.Is(err, platform.ErrNoBrowser):
@@ -101,6 +105,21 @@ func challengeRemedy(e *broker.ChallengeError) string {
 		return "git 2.46 can send Bearer; otherwise, the server must offer Basic"
 	}
 	return "the server must offer Basic or Bearer"
+}
+
+// mintRemedy returns what helps where Clerk gives no token for a machine's key; empty if it is not known.
+func mintRemedy(err *broker.MintError) string {
+	var answer *clerk.ResponseError
+	var network *url.Error
+	switch {
+	case err.Refused():
+		return "set " + err.Variable + " to the secret key of a machine (ak_...): Configure → Machines in Clerk's dashboard"
+	case errors.As(err, &answer) && (answer.Status == 429 || answer.Status >= 500):
+		return "try again later"
+	case errors.As(err, &answer), errors.As(err, &network):
+		return "tokens for machines come from https://api.clerk.com, or from CLERK_API_URL where that is set; behind a proxy set HTTPS_PROXY"
+	}
+	return ""
 }
 
 // idTokenHint goes with the advice for a session whose ID token has expired.

@@ -18,7 +18,6 @@ const (
 	TokenRefused     TokenState = "refused"
 	TokenUnchecked   TokenState = "not reachable" // the issuer is not, or its answer cannot be used
 	TokenNotTold     TokenState = "not told"      // the issuer gives no information about tokens of this kind
-	TokenNone        TokenState = "no token"      // a machine's, which is not minted for a question
 	TokenNeedsSignIn TokenState = "needs a sign-in"
 	TokenUnknown     TokenState = "unknown" // the keychain does not say
 )
@@ -27,15 +26,12 @@ const (
 var ErrNotAsked = errors.New("status --check asks no person")
 
 // CheckToken asks the issuer about the token that a tool would get; detail says why, where the state alone does not. A
-// session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses its token and that is not fresh; a machine's token is never minted, since each costs money. The request about the token is limited by Limit, a
+// session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses its token and that is not fresh; a machine's token is minted only if none is kept that lives, since each costs money. The request about the token is limited by Limit, a
 // refresh as for a tool.
 func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state TokenState, detail string) {
 	quiet := *b
 	quiet.Person = broker.NoPerson{Reason: ErrNotAsked}
 	plan := quiet.Plan(ctx, p)
-	if plan.Next == broker.NextMint && !plan.Session.Live(p, b.Now()) {
-		return TokenNone, "one is minted when a tool asks"
-	}
 	state, detail = checkPlan(ctx, &quiet, plan)
 	if state == TokenRefused && plan.Source == broker.SourceKeychain {
 		if other := quiet.PlanRejected(ctx, plan); other.Next == broker.NextRefresh {
@@ -49,11 +45,12 @@ func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state
 func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state TokenState, detail string) {
 	p, s := plan.Profile, plan.Session
 	var err error
-	if plan.Next != broker.NextMint {
+	if plan.Next != broker.NextMint || !s.Live(p, b.Now()) {
 		s, err = b.Execute(ctx, plan)
 	}
 	var needs *broker.NeedsSignInError
 	var failed *broker.RefreshError
+	var mint *broker.MintError
 	switch {
 	case errors.As(err, &needs) && errors.Is(err, ErrNotAsked):
 		return TokenNeedsSignIn, ""
@@ -61,7 +58,7 @@ func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state T
 		return TokenNeedsSignIn, needs.Reason.Error()
 	case errors.As(err, &failed) && broker.CannotRefresh(err):
 		return TokenNeedsSignIn, failed.Err.Error()
-	case errors.As(err, &failed):
+	case errors.As(err, &failed), errors.As(err, &mint) && !mint.Refused():
 		return TokenUnchecked, err.Error()
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, broker.ErrUnreadable):
 		return TokenUnknown, err.Error()
