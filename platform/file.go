@@ -38,9 +38,9 @@ func (s fileStore) get(_ context.Context, name string) (string, error) {
 	case err != nil:
 		return "", err
 	case len(secret) == 0:
-		return "", fmt.Errorf("%s is empty", s.path(name))
+		return "", fmt.Errorf("%w: %s is empty", ErrDamaged, s.path(name))
 	case len(secret) > maxSecret:
-		return "", fmt.Errorf("%s is above the limit of %d bytes", s.path(name), maxSecret)
+		return "", fmt.Errorf("%w: %s is above the limit of %d bytes", ErrDamaged, s.path(name), maxSecret)
 	}
 	return string(secret), nil
 }

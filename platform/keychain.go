@@ -18,6 +18,9 @@ var (
 	ErrLocked = errors.New("the keychain is locked")
 	// ErrUnavailable means that there is no such store here: no service, no bus, or an operating system without one.
 	ErrUnavailable = errors.New("no keychain is available")
+	// ErrDamaged means that the item cannot be what was stored: it is empty, too large, or not whole. Set replaces it, and
+	// Delete removes it.
+	ErrDamaged = errors.New("the item in the keychain is damaged")
 )
 
 // The names and limits of the items. They are part of the frozen item schema: items written by any release are read
@@ -81,7 +84,8 @@ func OpenKeychain(choice, stateDir string) (*Keychain, error) {
 	return nil, fmt.Errorf("unknown store %q, want auto, keychain, kernel, file or none", choice)
 }
 
-// Get returns the secret of an item. Errors: [ErrNotFound], [ErrLocked], [ErrUnavailable], the context's, or another.
+// Get returns the secret of an item. Errors: [ErrNotFound], [ErrDamaged], [ErrLocked], [ErrUnavailable], the context's, or
+// another.
 func (k *Keychain) Get(ctx context.Context, name string) (string, error) {
 	if err := checkName(name); err != nil {
 		return "", err

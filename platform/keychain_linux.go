@@ -158,7 +158,11 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 	}
 	for _, path := range open {
 		if item, ok := secrets[path]; ok {
-			if len(item.Value) == 0 { // KWallet's answer for a locked item
+			if len(item.Value) == 0 {
+				if provider, err := s.provider(ctx); err == nil && strings.Contains(provider, "gnome-keyring") {
+					return "", fmt.Errorf("%w: it is empty", ErrDamaged)
+				}
+				// KWallet's answer for a locked item, which gnome-keyring does not give
 				return "", fmt.Errorf("%w: the item is there but reads empty", ErrLocked)
 			}
 			return string(item.Value), nil

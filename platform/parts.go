@@ -40,7 +40,8 @@ type manifest struct {
 	SHA256  string `json:"sha256"`
 }
 
-var errDamagedParts = errors.New("the item in the keychain is damaged")
+// errNewerParts is for a manifest that a later release has written.
+var errNewerParts = errors.New("the item in the keychain has a format of a later release")
 
 // readParts returns the secret at target: ErrNotFound if there is none, an error if it is damaged for good.
 func readParts(b blobs, target string) (string, error) {
@@ -51,15 +52,15 @@ func readParts(b blobs, target string) (string, error) {
 			return "", err
 		}
 		if m == last {
-			return "", errDamagedParts // unchanged since the failed attempt
+			return "", ErrDamaged // unchanged since the failed attempt
 		}
 		secret, err := joinParts(b, target, m)
-		if !errors.Is(err, errDamagedParts) {
+		if !errors.Is(err, ErrDamaged) {
 			return secret, err
 		}
 		last = m
 	}
-	return "", errDamagedParts
+	return "", ErrDamaged
 }
 
 func readManifest(b blobs, target string) (manifest, error) {
@@ -68,8 +69,10 @@ func readManifest(b blobs, target string) (manifest, error) {
 		return manifest{}, err
 	}
 	var m manifest
-	if err := json.Unmarshal(blob, &m); err != nil || m.Version != 1 || m.Parts < 1 || m.Parts > maxParts {
-		return manifest{}, errDamagedParts
+	if err := json.Unmarshal(blob, &m); err == nil && m.Version > 1 {
+		return manifest{}, errNewerParts
+	} else if err != nil || m.Version != 1 || m.Parts < 1 || m.Parts > maxParts {
+		return manifest{}, ErrDamaged
 	}
 	return m, nil
 }
@@ -79,7 +82,7 @@ func joinParts(b blobs, target string, m manifest) (string, error) {
 	for i := range m.Parts {
 		part, err := b.read(partTarget(target, m.ID, i))
 		if errors.Is(err, ErrNotFound) {
-			return "", errDamagedParts
+			return "", ErrDamaged
 		}
 		if err != nil {
 			return "", err
@@ -87,7 +90,7 @@ func joinParts(b blobs, target string, m manifest) (string, error) {
 		secret = append(secret, part...)
 	}
 	if sum := sha256.Sum256(secret); hex.EncodeToString(sum[:]) != m.SHA256 {
-		return "", errDamagedParts
+		return "", ErrDamaged
 	}
 	return string(secret), nil
 }
@@ -95,7 +98,7 @@ func joinParts(b blobs, target string, m manifest) (string, error) {
 // writeParts makes or replaces the secret at target.
 func writeParts(b blobs, target, secret string) error {
 	old, err := readManifest(b, target)
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, errDamagedParts) {
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) && !errors.Is(err, errNewerParts) {
 		return err
 	}
 	var id [8]byte

@@ -88,7 +88,7 @@ func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
 	for _, name := range names {
 		text, err := kept.Get(ctx, failureName(name))
 		var f failure
-		if errors.Is(err, platform.ErrNotFound) {
+		if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrDamaged) {
 			continue
 		}
 		if err != nil {

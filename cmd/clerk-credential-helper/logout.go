@@ -43,6 +43,10 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and the machine's secret key mints another for the next tool\n", p.Name)
 		return nil
 	}
+	if out.Damaged {
+		fmt.Fprintf(sys.stderr, "signed out of %s; its session was damaged, and is removed: no grant was revoked\n", p.Name)
+		return nil
+	}
 	if s.Token(p) == "" && s.RefreshToken == "" {
 		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
 		return nil
@@ -101,6 +105,7 @@ type signedOut struct {
 	Error    string `json:"error,omitempty"`
 
 	machine bool
+	damaged bool // what was removed could not be read
 	unasked bool // the companion page has no store to revoke anything in
 }
 
@@ -153,8 +158,8 @@ func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
 	case out.RevokeErr != nil:
 		o.Outcome, o.Error = "unknown", out.RevokeErr.Error()
 		o.unasked = errors.Is(out.RevokeErr, clerk.ErrNoStore)
-	case s.Token(p) != "":
-		o.Outcome = "forgotten"
+	case s.Token(p) != "", out.Damaged:
+		o.Outcome, o.damaged = "forgotten", out.Damaged
 	default:
 		o.Outcome = "nothing"
 	}
@@ -177,6 +182,9 @@ func (o signedOut) words() string {
 			break
 		}
 		text += ": signed out; there was no grant to revoke"
+		if o.damaged {
+			text = o.Profile + ": signed out; its session was damaged, and is removed: no grant was revoked"
+		}
 	case "nothing":
 		text += ": there was no session"
 	default:

@@ -282,7 +282,10 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		{state: "no keychain", begin: func(b *planned) {
 			b.keychain.Hook = func(string, string) error { return platform.ErrUnavailable }
 		}, want: "refuse"},
-		{state: "a record that is not readable", begin: func(b *planned) { b.set(&b.keychain, broker.KeychainItem(b.p), "{") }, want: "refuse"},
+		{state: "a damaged record", begin: func(b *planned) { b.keychain.Damage(broker.KeychainItem(b.p), "{") }, want: "ask"},
+		{state: "a record of 0 bytes", begin: func(b *planned) { b.keychain.Damage(broker.KeychainItem(b.p), "") }, want: "ask"},
+		{state: "a damaged record, and the person may not be asked", begin: func(b *planned) { b.keychain.Damage(broker.KeychainItem(b.p), "{"); never(b) }, want: "nothing"},
+		{state: "a damaged record in a cool-down", begin: func(b *planned) { b.keychain.Damage(broker.KeychainItem(b.p), "{"); refused(b, time.Minute) }, want: "nothing"},
 		{state: "a record of a later release", begin: func(b *planned) { b.set(&b.keychain, broker.KeychainItem(b.p), `{"v":2}`) }, want: "refuse"},
 		{state: "a record of another issuer", begin: func(b *planned) {
 			b.have(day, time.Hour, func(s *broker.Session) { s.Issuer, s.Subject = "https://clerk.evil.dev", "" })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -928,25 +929,133 @@ func TestLockedKeychain(t *testing.T) {
 	}
 }
 
+// TestUnreadableSession: what a later release has written is left as it is by everything but login.
 func TestUnreadableSession(t *testing.T) {
 	for reason, text := range map[string]string{
-		"not JSON":               "kept-access",
-		"of a newer release":     `{"v":2,"issuer":"https://clerk.acme.dev"}`,
-		"JSON of something else": `[]`,
+		"of a newer release":                         `{"v":2,"issuer":"https://clerk.acme.dev"}`,
+		"of a newer release that has another form":   `{"v":3,"issuer":{"name":"https://clerk.acme.dev"},"scopes":"openid"}`,
+		"of a newer release, with a field in front":  `{"format":"x","v":2}`,
+		"of a release that is far away":              `{"v":1000000}`,
+		"of a newer release, with our fields beside": `{"v":2,"issuer":"https://clerk.acme.dev","client_id":"client","access_token":"kept-access"}`,
 	} {
 		b := newBench(t)
 		if err := b.keychain.Set(t.Context(), broker.KeychainItem(b.acme), text); err != nil {
 			t.Fatal(err)
 		}
 		reply := b.get("git.acme.dev")
-		if reply.Result != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || strings.Contains(reply.Err.Error(), "kept") {
+		var item *broker.ItemError
+		if reply.Result != protocol.Failed || !errors.Is(reply.Err, broker.ErrUnreadable) || !errors.As(reply.Err, &item) || item.Profile != "acme" || strings.Contains(reply.Err.Error(), "kept") {
 			t.Errorf("%s: got %+v", reason, reply)
+		}
+		if out, err := b.Logout(t.Context(), b.acme); !errors.Is(err, broker.ErrUnreadable) || out.Damaged {
+			t.Errorf("%s: logout: %+v, %v", reason, out, err)
 		}
 		if got, _ := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme)); got != text {
 			t.Errorf("%s: the item was changed", reason)
 		}
 		if _, err := b.Login(t.Context(), b.acme); err != nil {
 			t.Errorf("%s: login: %v", reason, err)
+		}
+	}
+}
+
+// TestDamagedSession: what a full disk, a power cut or a hand has left is no session. A tool signs in where that is allowed and
+// says what is wrong where it is not, login replaces it, and logout removes it.
+func TestDamagedSession(t *testing.T) {
+	good := newBench(t)
+	good.have(time.Hour)
+	whole, _ := good.keychain.Get(t.Context(), broker.KeychainItem(good.acme))
+	for reason, text := range map[string]string{
+		"empty":                        "",
+		"not JSON":                     "kept-access",
+		"JSON of something else":       `[]`,
+		"nothing in JSON":              "null",
+		"an object without a version":  `{"access_token":"kept-access"}`,
+		"version 0":                    `{"v":0}`,
+		"a version below":              `{"v":-1}`,
+		"a version that is text":       `{"v":"2"}`,
+		"cut in half":                  whole[:len(whole)/2],
+		"its last byte is missing":     whole[:len(whole)-1],
+		"twice":                        whole + whole,
+		"a field of another type":      strings.Replace(whole, `"sub":"user_ada"`, `"sub":{}`, 1),
+		"a time that is none":          strings.Replace(whole, `"expires_at":"2`, `"expires_at":"x2`, 1),
+		"in UTF-16, as an editor does": "\xff\xfe{\x00}\x00",
+		"zeros":                        strings.Repeat("\x00", 900),
+	} {
+		damaged := func() *bench {
+			b := newBench(t)
+			b.keychain.Damage(broker.KeychainItem(b.acme), text)
+			return b
+		}
+		b := damaged()
+		b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
+		reply := b.get("git.acme.dev")
+		var needs *broker.NeedsSignInError
+		if reply.Result != protocol.None || !errors.As(reply.Err, &needs) || !strings.Contains(reply.Err.Error(), "the session in the keychain is damaged") || strings.Contains(reply.Err.Error(), "kept") {
+			t.Errorf("%s, nobody may be asked: %+v", reason, reply)
+		}
+		if _, ok, err := b.ReadSession(t.Context(), b.acme); ok || !errors.Is(err, broker.ErrDamaged) {
+			t.Errorf("%s: shown: %v, %v", reason, ok, err)
+		}
+		erase := b.Answer(t.Context(), protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev", Secret: "x"})
+		if erase.Result != protocol.Done || erase.Err != nil {
+			t.Errorf("%s: erase: %+v", reason, erase)
+		}
+
+		if reply := damaged().get("git.acme.dev"); reply.Credential.Token != "signed-in-access" {
+			t.Errorf("%s: %+v", reason, reply)
+		}
+		b = damaged()
+		if s, err := b.Login(t.Context(), b.acme); err != nil || s.AccessToken != "signed-in-access" || b.kept().AccessToken != s.AccessToken {
+			t.Errorf("%s: login: %v", reason, err)
+		}
+		b = damaged()
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || !out.Damaged || out.Revoked || !b.kept().SignedOut {
+			t.Errorf("%s: logout: %+v, %v", reason, out, err)
+		}
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Damaged {
+			t.Errorf("%s: a second logout: %+v, %v", reason, out, err)
+		}
+	}
+}
+
+// TestLogoutOnFullDisk: a logout must not leave the session because there is no room for what takes its place.
+func TestLogoutOnFullDisk(t *testing.T) {
+	for _, row := range []struct {
+		reason          string
+		again, deletion error // of the second write, and of the deletion
+		want            string
+	}{
+		{"a deletion makes room", nil, nil, "signed out"},
+		{"there is no room even then", syscall.ENOSPC, nil, "deleted"},
+		{"nothing can be deleted either", nil, syscall.EROFS, "as it was"},
+	} {
+		b := newBench(t)
+		b.have(time.Hour)
+		writes := 0
+		b.keychain.Hook = func(op, name string) error {
+			switch {
+			case op == "delete":
+				return row.deletion
+			case op != "set":
+				return nil
+			}
+			if writes++; writes == 1 {
+				return &fs.PathError{Op: "write", Path: "session.tmp", Err: syscall.ENOSPC}
+			}
+			return row.again
+		}
+		out, err := b.Logout(t.Context(), b.acme)
+		text, missing := b.keychain.Get(t.Context(), broker.KeychainItem(b.acme))
+		got := "as it was"
+		switch {
+		case errors.Is(missing, platform.ErrNotFound):
+			got = "deleted"
+		case !strings.Contains(text, "kept"):
+			got = "signed out"
+		}
+		if failed := row.want == "as it was"; got != row.want || (err != nil) != failed || out.Revoked == failed || failed && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %s, not %s; %+v, %v", row.reason, got, row.want, out, err)
 		}
 	}
 }

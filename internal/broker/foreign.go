@@ -110,12 +110,13 @@ func (d dockerStore) get(ctx context.Context, req protocol.Request) protocol.Rep
 	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable) {
 		return protocol.Reply{}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, platform.ErrDamaged) {
 		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("reading the credential of %q: %w", req.Shown(), err)}
 	}
 	var item foreignItem
 	if json.Unmarshal([]byte(text), &item) != nil || item.Version != foreignVersion || item.ServerURL != req.ServerURL {
-		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Shown())}
+		return protocol.Reply{Result: protocol.Failed, Err: fmt.Errorf("the credential of %q in the keychain is not readable", req.Shown()),
+			Hint: "docker login " + req.Shown() + " replaces it, and docker logout removes it"}
 	}
 	return protocol.Reply{Result: protocol.Found, Credential: protocol.Credential{Username: item.Username, Token: item.Secret}}
 }
@@ -133,7 +134,7 @@ func (d dockerStore) store(ctx context.Context, req protocol.Request) error {
 	return d.change(ctx, req, func(list dockerList) error {
 		name := foreignName(req.ServerURL)
 		before, err := d.keychain.Get(ctx, name)
-		if err != nil && !errors.Is(err, platform.ErrNotFound) {
+		if err != nil && !errors.Is(err, platform.ErrNotFound) && !errors.Is(err, platform.ErrDamaged) {
 			return err
 		}
 		after, err := list.with(req.ServerURL, req.Username)
@@ -175,7 +176,7 @@ func (d dockerStore) change(ctx context.Context, req protocol.Request, change fu
 	}
 	defer release()
 	list, err := d.list(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, platform.ErrDamaged) {
 		return err
 	}
 	if err := change(list); err != nil {
@@ -209,7 +210,7 @@ func (d dockerStore) undo(ctx context.Context, from, to dockerList) error {
 	now := slices.Clone(from)
 	for i := range now {
 		text, err := d.keychain.Get(ctx, foreignPageName(i))
-		if err != nil && !errors.Is(err, platform.ErrNotFound) {
+		if err != nil && !errors.Is(err, platform.ErrNotFound) && !errors.Is(err, platform.ErrDamaged) {
 			return fmt.Errorf("reading the list of docker's credentials: %w", err)
 		}
 		now[i].stored = text
@@ -254,18 +255,23 @@ func (d dockerStore) restore(ctx context.Context, name, text string) error {
 	return nil
 }
 
-// list reads all pages. One that is missing lists nothing.
+// list reads all pages. One that is missing lists nothing, and so does a damaged one, which the next change replaces: the
+// error is platform.ErrDamaged then, and the list that of the other pages.
 func (d dockerStore) list(ctx context.Context) (dockerList, error) {
 	var list dockerList
+	var damaged error
 	for i, pages := 0, 1; i < pages; i++ {
 		page := foreignList{Version: foreignVersion, Servers: map[string]string{}}
 		text, err := d.keychain.Get(ctx, foreignPageName(i))
 		switch {
 		case errors.Is(err, platform.ErrNotFound) || errors.Is(err, platform.ErrUnavailable):
-		case err != nil:
+		case err != nil && !errors.Is(err, platform.ErrDamaged):
 			return nil, fmt.Errorf("reading the list of docker's credentials: %w", err)
+		case itemVersion(text) > foreignVersion:
+			return nil, errors.New("the list of docker's credentials in the keychain is not readable: a later release has written it")
 		case json.Unmarshal([]byte(text), &page) != nil || page.Version != foreignVersion || page.Servers == nil || page.Pages > foreignPages:
-			return nil, errors.New("the list of docker's credentials in the keychain is not readable")
+			damaged = fmt.Errorf("the list of docker's credentials is not readable: %w; docker login puts a registry on it again", platform.ErrDamaged)
+			page = foreignList{Version: foreignVersion, Servers: map[string]string{}}
 		}
 		page.stored = text
 		list = append(list, page)
@@ -273,7 +279,7 @@ func (d dockerStore) list(ctx context.Context) (dockerList, error) {
 			pages = max(page.Pages, 1)
 		}
 	}
-	return list, nil
+	return list, damaged
 }
 
 // dockerList is the list of docker's credentials: one page at least.

@@ -405,3 +405,62 @@ func TestFallback(t *testing.T) {
 		t.Errorf("the fallback heard %q, want %q", heard, want)
 	}
 }
+
+// TestForeignDamaged: neither a damaged credential nor a damaged list keeps docker from signing in and out. What a later release
+// has written stays.
+func TestForeignDamaged(t *testing.T) {
+	item := func(b *bench) string {
+		for _, name := range b.keychain.Names() {
+			if name != "docker-index" {
+				return name
+			}
+		}
+		t.Fatal("nothing is kept")
+		return ""
+	}
+	for reason, text := range map[string]string{"0 bytes": "", "zeros": strings.Repeat("\x00", 900), "cut": `{"v":1,"server`, "no servers": `{"v":1}`, "null": "null"} {
+		b := newBench(t)
+		b.docker(protocol.Store, "ghcr.io", "ada", "secret")
+		b.keychain.Damage(item(b), text)
+		if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Result != protocol.Failed || !strings.Contains(reply.Hint, "docker login ghcr.io") {
+			t.Errorf("%s: get: %+v", reason, reply)
+		}
+		if reply := b.docker(protocol.Store, "ghcr.io", "ada", "again"); reply.Result != protocol.Done {
+			t.Errorf("%s: a credential is not replaced: %+v", reason, reply)
+		}
+		b.keychain.Damage(item(b), text)
+		if reply := b.docker(protocol.Erase, "ghcr.io", "", ""); reply.Result != protocol.Done {
+			t.Errorf("%s: a credential is not removed: %+v", reason, reply)
+		}
+
+		b.docker(protocol.Store, "ghcr.io", "ada", "secret")
+		b.keychain.Damage("docker-index", text)
+		if reply := b.docker(protocol.List, "", "", ""); text != "null" && text != `{"v":1}` && (reply.Err == nil || !strings.Contains(reply.Err.Error(), "docker login puts a registry on it again")) {
+			t.Errorf("%s: list: %+v", reason, reply)
+		}
+		if reply := b.docker(protocol.Get, "ghcr.io", "", ""); reply.Credential.Token != "secret" {
+			t.Errorf("%s: a credential that is not listed: %+v", reason, reply)
+		}
+		if reply := b.docker(protocol.Store, "quay.io", "eve", "secret"); reply.Result != protocol.Done {
+			t.Errorf("%s: a list is not replaced: %+v", reason, reply)
+		}
+		if reply := b.docker(protocol.List, "", "", ""); reply.Err != nil || reply.Entries["quay.io"] != "eve" {
+			t.Errorf("%s: the new list: %+v", reason, reply)
+		}
+		b.keychain.Damage("docker-index", text)
+		if reply := b.docker(protocol.Erase, "quay.io", "", ""); reply.Result != protocol.Done {
+			t.Errorf("%s: erase with a damaged list: %+v", reason, reply)
+		}
+	}
+	b := newBench(t)
+	const later = `{"v":2,"servers":[]}`
+	b.keychain.Damage("docker-index", later)
+	for _, verb := range []protocol.Verb{protocol.Store, protocol.Erase} {
+		if reply := b.docker(verb, "ghcr.io", "ada", "secret"); reply.Result != protocol.Failed {
+			t.Errorf("%s: %+v", verb, reply)
+		}
+	}
+	if got, _ := b.keychain.Get(t.Context(), "docker-index"); got != later {
+		t.Errorf("a later release's list is now %q", got)
+	}
+}

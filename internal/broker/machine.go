@@ -194,7 +194,7 @@ func (m machine) reject(ctx context.Context, secret string) error {
 	}
 	defer release()
 	s, err := m.read(ctx)
-	if errors.Is(err, platform.ErrNotFound) || err == nil && (s.AccessToken == "" || secret != "" && !equal(secret, s.AccessToken)) {
+	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, ErrDamaged) || err == nil && (s.AccessToken == "" || secret != "" && !equal(secret, s.AccessToken)) {
 		return nil
 	}
 	if err != nil {
@@ -206,26 +206,24 @@ func (m machine) reject(ctx context.Context, secret string) error {
 }
 
 // forget deletes the token from the keychain. Without the key its item cannot be named.
-func (m machine) forget(ctx context.Context) (Session, error) {
+func (m machine) forget(ctx context.Context) (SignOut, error) {
 	if m.key == "" {
-		return Session{}, nil
+		return SignOut{}, nil
 	}
 	release, err := m.lock(ctx)
 	if err != nil {
-		return Session{}, err
+		return SignOut{}, err
 	}
 	defer release()
 	s, err := m.read(ctx)
-	if err == nil || errors.Is(err, ErrUnreadable) {
+	damaged := errors.Is(err, ErrDamaged)
+	if err == nil || damaged || errors.Is(err, ErrUnreadable) {
 		err = m.b.Keychain.Delete(ctx, m.item())
 	}
-	if errors.Is(err, platform.ErrNotFound) {
-		return s, nil
+	if err != nil && !errors.Is(err, platform.ErrNotFound) {
+		return SignOut{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", m.p.Name, err)
 	}
-	if err != nil {
-		return Session{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", m.p.Name, err)
-	}
-	return s, nil
+	return SignOut{Session: s, Damaged: damaged}, nil
 }
 
 // ReadMachineToken reads the machine's token from the keychain, and mints none. The session is empty if there is none that
@@ -266,11 +264,17 @@ func (m machine) lock(ctx context.Context) (release func(), err error) {
 
 func (m machine) read(ctx context.Context) (Session, error) {
 	text, err := m.b.Keychain.Get(ctx, m.item())
+	if errors.Is(err, platform.ErrDamaged) {
+		return Session{}, ErrDamaged
+	}
 	if err != nil {
 		return Session{}, err
 	}
 	var s Session
-	if json.Unmarshal([]byte(text), &s) != nil || s.Version != recordVersion || clerk.CheckIssuer(m.p, s.AccessToken) != nil {
+	switch err := json.Unmarshal([]byte(text), &s); {
+	case (err != nil || s.Version != recordVersion) && itemVersion(text) <= recordVersion:
+		return Session{}, ErrDamaged
+	case err != nil, s.Version != recordVersion, clerk.CheckIssuer(m.p, s.AccessToken) != nil:
 		return Session{}, ErrUnreadable
 	}
 	return s, nil

@@ -201,3 +201,36 @@ func TestUnusedMachineKey(t *testing.T) {
 		t.Errorf("no key is set: %q", got)
 	}
 }
+
+// TestMachineDamaged: a damaged item costs one token, an erase of its token is no failure, and a logout removes it.
+func TestMachineDamaged(t *testing.T) {
+	for reason, text := range map[string]string{"0 bytes": "", "zeros": strings.Repeat("\x00", 900), "cut": `{"v":1,"iss`, "no version": "{}"} {
+		b := newBench(t)
+		b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
+		mints := 0
+		b.issuer.mint = func() (clerk.Tokens, error) {
+			mints++
+			return clerk.Tokens{AccessToken: "minted", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, nil
+		}
+		b.get("git.acme.dev")
+		damage := func() {
+			for _, name := range b.keychain.Names() {
+				b.keychain.Damage(name, text)
+			}
+		}
+		damage()
+		erase := protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev"}
+		if reply := b.Answer(t.Context(), erase); reply.Result != protocol.Done || reply.Err != nil {
+			t.Errorf("%s: erase: %+v", reason, reply)
+		}
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || !out.Damaged || len(b.keychain.Names()) != 0 {
+			t.Errorf("%s: logout: %+v, %v, and %q is left", reason, out, err, b.keychain.Names())
+		}
+		b.get("git.acme.dev")
+		damage()
+		b.get("git.acme.dev")
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != "minted" || mints != 3 {
+			t.Errorf("%s: %+v after %d mints", reason, reply, mints)
+		}
+	}
+}

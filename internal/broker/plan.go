@@ -84,6 +84,10 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	plan.began = b.Now()
 	plan.Session, err = b.slot(p).read(ctx)
 	switch {
+	case errors.Is(err, ErrDamaged):
+		b.trace("%v", err)
+		plan.over = ErrDamaged
+		return b.slot(p).planSignIn(ctx, plan)
 	case errors.Is(err, errNoSession):
 		return b.slot(p).planSignIn(ctx, plan)
 	case err != nil:

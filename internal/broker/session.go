@@ -154,8 +154,27 @@ const defaultMinTTL = 5 * time.Minute
 // errNoSession means that a profile has no session, or one of another issuer, client or set of scopes.
 var errNoSession = errors.New("no session")
 
-// ErrUnreadable means that this release cannot read the session's item. It is left as it is; a login replaces it.
+// ErrUnreadable means that a later release has written the session's item. It is left as it is; a login replaces it.
 var ErrUnreadable = errors.New("the session in the keychain is not readable")
+
+// ErrDamaged means that the session's item is none of any release, as a full disk or a power cut leaves it. It counts as no
+// session: a sign-in replaces it, and a logout removes it.
+var ErrDamaged = errors.New("the session in the keychain is damaged")
+
+// ItemError is the error for the item of a profile's session: ErrUnreadable or ErrDamaged.
+type ItemError struct {
+	Profile string
+	Err     error
+}
+
+func (e *ItemError) Error() string { return fmt.Sprintf("profile %q: %v", e.Profile, e.Err) }
+
+func (e *ItemError) Unwrap() error { return e.Err }
+
+// Is makes a damaged item count as no session.
+func (e *ItemError) Is(target error) bool {
+	return target == errNoSession && errors.Is(e.Err, ErrDamaged)
+}
 
 // KeychainItem is the name of the profile's keychain item. It depends on what the session belongs to: issuer, client, scopes
 // and the kind of token that tools get, but not on the profile's name. For machine profiles see machine.item.
@@ -196,24 +215,37 @@ func (sl slot) trace(format string, args ...any) {
 // alone.
 func (sl slot) read(ctx context.Context) (Session, error) {
 	text, err := sl.b.Keychain.Get(ctx, KeychainItem(sl.p))
-	if errors.Is(err, platform.ErrNotFound) {
+	switch {
+	case errors.Is(err, platform.ErrNotFound):
 		return Session{}, errNoSession
-	}
-	if err != nil {
+	case errors.Is(err, platform.ErrDamaged):
+		return Session{}, &ItemError{sl.p.Name, ErrDamaged}
+	case err != nil:
 		return Session{}, fmt.Errorf("reading the session of profile %q: %w", sl.p.Name, err)
 	}
 	var s Session
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		// The decoder's message may quote the session.
-		return Session{}, fmt.Errorf("profile %q: %w", sl.p.Name, ErrUnreadable)
-	}
-	if s.Version != recordVersion {
-		return Session{}, fmt.Errorf("profile %q: %w: it has format %d, this release knows %d", sl.p.Name, ErrUnreadable, s.Version, recordVersion)
+	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Version != recordVersion {
+		err = ErrDamaged // the decoder's message may quote the session
+		if version := itemVersion(text); version > recordVersion {
+			err = fmt.Errorf("%w: it has format %d, this release knows %d", ErrUnreadable, version, recordVersion)
+		}
+		return Session{}, &ItemError{sl.p.Name, err}
 	}
 	if s.Issuer != sl.p.Issuer || s.ClientID != sl.p.ClientID || !slices.Equal(s.Scopes, sl.p.Scopes) {
 		return Session{}, errNoSession
 	}
 	return s, nil
+}
+
+// itemVersion returns the version of an item's schema; 0 for what is no item.
+func itemVersion(text string) int {
+	var item struct {
+		Version int `json:"v"`
+	}
+	if json.Unmarshal([]byte(text), &item) != nil {
+		return 0
+	}
+	return item.Version
 }
 
 // write writes the session whole. The session lock is held.
@@ -224,6 +256,19 @@ func (sl slot) write(ctx context.Context, s Session) error {
 	}
 	if err := sl.b.Keychain.Set(ctx, KeychainItem(sl.p), string(text)); err != nil {
 		return fmt.Errorf("keeping the session of profile %q: %w: %w", sl.p.Name, errKeychain, err)
+	}
+	return nil
+}
+
+// writeOrDelete writes a session that grants nothing. A store without room for it, such as a full disk, may still have room
+// once the previous session is deleted, which matters more than what was to be written.
+func (sl slot) writeOrDelete(ctx context.Context, s Session) error {
+	err := sl.write(ctx, s)
+	if err == nil || sl.b.Keychain.Delete(ctx, KeychainItem(sl.p)) != nil {
+		return err
+	}
+	if err := sl.write(ctx, s); err != nil {
+		sl.trace("the session is deleted, and nothing is written in its place: %v", err)
 	}
 	return nil
 }
@@ -239,10 +284,11 @@ func (sl slot) lock(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// ReadSession reads the session of a profile as it is, to show it. ok is false if there is none.
+// ReadSession reads the session of a profile as it is, to show it. ok is false if there is none. The error may be an
+// [*ItemError].
 func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
 	s, err = b.slot(p).read(ctx)
-	if errors.Is(err, errNoSession) {
+	if errors.Is(err, errNoSession) && !errors.Is(err, ErrDamaged) {
 		return Session{}, false, nil
 	}
 	return s, err == nil, err

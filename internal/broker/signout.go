@@ -16,6 +16,8 @@ type SignOut struct {
 	// Revoked is set if the issuer has ended the grant. RevokeErr is why the request failed.
 	Revoked   bool
 	RevokeErr error
+	// Damaged is set if what was removed could not be read.
+	Damaged bool
 }
 
 // logoutLimit bounds the request to the issuer. The session is removed before.
@@ -25,8 +27,7 @@ const logoutLimit = 15 * time.Second
 // profile it removes the kept token; the key mints another one when a tool asks.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
-		s, err := b.machine(p).forget(ctx)
-		return SignOut{Session: s}, err
+		return b.machine(p).forget(ctx)
 	}
 	sl := b.slot(p)
 	release, err := sl.lock(ctx)
@@ -40,10 +41,11 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	}
 	gone := newSession(p, clerk.Tokens{})
 	gone.SignedOut = true
-	if err := sl.write(ctx, gone); err != nil {
+	damaged := errors.Is(err, ErrDamaged)
+	if err := sl.writeOrDelete(ctx, gone); err != nil {
 		return SignOut{}, err
 	}
-	out := SignOut{Session: s}
+	out := SignOut{Session: s, Damaged: damaged}
 	if s.RefreshToken != "" {
 		limited, cancel := context.WithTimeout(ctx, logoutLimit)
 		defer cancel()

@@ -436,6 +436,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if unread {
 		unreadDetail, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
 	}
+	_, _, damaged := b.ReadSession(ctx, p)
 	until, why := b.CoolDown(ctx, p)
 	if why != nil {
 		paused, last = true, CameToNothing(why.Error())
@@ -451,7 +452,8 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		state          State
 		detail, remedy string
 	}{
-		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadDetail, login},
+		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadDetail, unreadRemedy},
+		{errors.Is(damaged, broker.ErrDamaged), Failing, broker.ErrDamaged.Error() + ", and counts as none", login},
 		{unread, Failing, unreadDetail, unreadRemedy},
 		{paused && s.SignedOut, Doubt, "you signed out; tools do not ask; " + last, login},
 		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},

@@ -24,6 +24,7 @@ func Hint(err error) string {
 	var rejected *broker.RejectedError
 	var challenge *broker.ChallengeError
 	var mint *broker.MintError
+	var item *broker.ItemError
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
@@ -73,8 +74,10 @@ func Hint(err error) string {
 		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
 	case errors.As(err, &failed):
 		return SignInAgain(failed.Profile)
-	case errors.Is(err, broker.ErrUnreadable):
-		return "run: clerk-credential-helper login"
+	case errors.As(err, &item) && errors.Is(err, broker.ErrUnreadable):
+		return "a later release of this program has written it: use that one, or replace it with clerk-credential-helper login " + item.Profile
+	case errors.As(err, &item):
+		return SignInAgain(item.Profile)
 	case errors.As(err, &homeless):
 		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
 	case errors.Is(err, config.ErrNone):

@@ -263,10 +263,24 @@ func (m *Memory) Get(ctx context.Context, name string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	secret, ok := m.items[name]
-	if !ok {
+	switch {
+	case !ok:
 		return "", platform.ErrNotFound
+	case secret == "":
+		return "", platform.ErrDamaged
 	}
 	return secret, nil
+}
+
+// Damage gives an item any text, also one that Set refuses, as a full disk or a power cut does. Get of an empty one returns
+// [platform.ErrDamaged].
+func (m *Memory) Damage(name, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.items == nil {
+		m.items = make(map[string]string)
+	}
+	m.items[name] = text
 }
 
 // Set makes or replaces an item.

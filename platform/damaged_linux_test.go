@@ -1,0 +1,68 @@
+package platform
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// TestSecretServiceDamaged: gnome-keyring keeps an item without a secret. That it is locked is no answer to it, since nothing
+// can be unlocked.
+func TestSecretServiceDamaged(t *testing.T) {
+	s := startKeyring(t)
+	k := keychainOn(s.address)
+	for reason, text := range map[string]string{"0 bytes": "", "no UTF-8": "\xff\xfe{\x00}\x00"} {
+		var want error
+		if text == "" {
+			want = ErrDamaged
+		}
+		damage := func() {
+			if err := k.Set(t.Context(), "item", "whole"); err != nil {
+				t.Fatal(err)
+			}
+			var output dbus.Variant
+			var session dbus.ObjectPath
+			if err := s.secrets(secretsPath).Call(secretsAPI+"Service.OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&output, &session); err != nil {
+				t.Fatal(err)
+			}
+			var open, locked []dbus.ObjectPath
+			if err := s.secrets(secretsPath).Call(secretsAPI+"Service.SearchItems", 0, attributes("item")).Store(&open, &locked); err != nil || len(open) != 1 {
+				t.Fatal(open, err)
+			}
+			content := dbusSecret{Session: session, Parameters: []byte{}, Value: []byte(text), ContentType: "text/plain"}
+			if err := s.secrets(open[0]).Call(secretsAPI+"Item.SetSecret", 0, content).Err; err != nil {
+				t.Fatal(err)
+			}
+		}
+		damage()
+		checkDamaged(t, k, reason, text, want, damage)
+	}
+}
+
+// TestKernelKeyringDamaged: the kernel keeps no key of 0 bytes, and any other.
+func TestKernelKeyringDamaged(t *testing.T) {
+	NeedKernelKeyring(t)
+	k := kernelKeychain(t)
+	put := func(text string) error {
+		ring, done, err := persistentKeyring(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		_, err = unix.AddKey(keyType, keyDescription("item"), []byte(text), ring)
+		return err
+	}
+	if err := put(""); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a key of 0 bytes: %v", err)
+	}
+	const text = "\xff\xfe{\x00}\x00"
+	damage := func() {
+		if err := put(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage()
+	checkDamaged(t, k, "no UTF-8", text, nil, damage)
+}
