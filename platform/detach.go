@@ -10,7 +10,7 @@ import (
 // StartDetached starts a program that continues when we end, however we end: in a session of its own, so that Ctrl-C
 // and a closed terminal do not reach it, with no streams and nothing else that our caller has opened for us. It
 // inherits environment and folder; argv begins with the name that it is called by. wait gives the program's end: nil
-// for status 0, or the context's error, which leaves the program running.
+// for status 0, a [Fault] for a status of [FaultStatus], or the context's error, which leaves the program running.
 func StartDetached(program string, argv ...string) (wait func(context.Context) error, err error) {
 	cmd := &exec.Cmd{Path: program, Args: argv}
 	OwnSession(cmd)
@@ -22,7 +22,7 @@ func StartDetached(program string, argv ...string) (wait func(context.Context) e
 	return func(ctx context.Context) error {
 		select {
 		case err := <-ended:
-			return err
+			return toldFault(err)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

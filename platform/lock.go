@@ -18,6 +18,9 @@ import (
 // a lock on a removed file excludes no other process. They hold no data.
 type Locks struct{ Dir string }
 
+// lockOp is the Op of a *fs.PathError of a lock.
+const lockOp = "lock"
+
 // Lock waits for the lock of that name until ctx ends, and then returns the context's error. A name is 1 to 100 bytes of
 // [a-z0-9-]. The lock is held until release is called; calling it again does nothing.
 func (l Locks) Lock(ctx context.Context, name string) (release func(), err error) {
@@ -62,7 +65,7 @@ func (l Locks) TryLock(name string) (release func(), ok bool, err error) {
 	}
 	ok, err = tryLock(f)
 	if err != nil {
-		err = &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+		err = &os.PathError{Op: lockOp, Path: f.Name(), Err: err}
 	}
 	if !ok {
 		return nil, false, errors.Join(err, f.Close())

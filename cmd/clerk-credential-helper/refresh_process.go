@@ -56,8 +56,5 @@ func renew(sys *system) int {
 	if p == nil || broker.KeychainItem(p) != item { // the configuration has changed meanwhile
 		return exitUsage
 	}
-	if b.RefreshOnce(context.Background(), p, seen) != nil {
-		return exitFailed
-	}
-	return exitOK
+	return platform.FaultStatus(b.RefreshOnce(context.Background(), p, seen))
 }

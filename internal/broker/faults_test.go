@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -98,7 +99,11 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 		}},
 	}
 	r.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
-		if r.RefreshOnce(context.WithoutCancel(ctx), p, seen) != nil {
+		err := r.RefreshOnce(context.WithoutCancel(ctx), p, seen)
+		if fault := platform.FaultOf(err); fault != 0 {
+			return fault // by its exit status
+		}
+		if err != nil {
 			return errors.New("exit status 1")
 		}
 		return nil
@@ -378,6 +383,10 @@ func faults() []fault {
 		{"discovery takes 29 s, and the token endpoint 55 s", slow, delays(29*time.Second, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
 		{"the token endpoint takes 65 s", slow, delays(0, 65*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptOld, nextVain},
 		{"the keychain refuses writes", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
+		{"the disk is full before a refresh", expired, func(r *ring) { r.keychain.Hook, r.records.Hook = full, full }, refreshing + "no space left on device", keptOld, nextRefresh},
+		{"the disk fails before a refresh", expired, func(r *ring) { r.keychain.Hook = failing(syscall.EIO) }, refreshing + "the keychain failed: input/output error", keptOld, nextRefresh},
+		{"the quota is used up before a sign-in", none, func(r *ring) { r.keychain.Hook = failing(syscall.EDQUOT) },
+			`signing in to profile "acme": the keychain failed: it stores nothing: write session.json: disk quota exceeded`, keptNothing, nextSignIn},
 		{"the keychain refuses writes after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextVain},
 		{"the keychain fails once after the refresh", expired, func(r *ring) { r.failWrites(2, "session", 1) }, "", keptNew, nextStore},
 		{"the keychain refuses writes before a sign-in", none, func(r *ring) { r.failWrites(1, "", 1000) }, `signing in to profile "acme": the keychain failed: it stores nothing: no`, keptNothing, nextSignIn},
@@ -404,6 +413,16 @@ func full(op, _ string) error {
 		return errFull
 	}
 	return nil
+}
+
+// failing is a disk that answers every write so.
+func failing(errno syscall.Errno) func(op, name string) error {
+	return func(op, _ string) error {
+		if op != "set" {
+			return nil
+		}
+		return &os.PathError{Op: "write", Path: "session.json", Err: errno}
+	}
 }
 
 type fault struct {
@@ -708,3 +727,71 @@ func TestRefreshBehindStopped(t *testing.T) {
 		b.wantCalls("refresh kept-refresh")
 	})
 }
+
+// failingLocks are locks on such a disk.
+type failingLocks struct{ errno syscall.Errno }
+
+func (l failingLocks) Lock(context.Context, string) (func(), error) {
+	return nil, &os.PathError{Op: "lock", Path: "session.lock", Err: l.errno}
+}
+
+func (l failingLocks) TryLock(name string) (func(), bool, error) {
+	_, err := l.Lock(context.Background(), name)
+	return nil, false, err
+}
+
+// TestDiskFaults: the cause of what the disk or the process does reaches the tool that asks, whichever part it meets, and the
+// session is as it was.
+func TestDiskFaults(t *testing.T) {
+	s, issuer := newClerk(t)
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ENOLCK, syscall.EMFILE} {
+		want := platform.FaultOf(errno)
+		if want == 0 {
+			continue // Windows has numbers of its own
+		}
+		for _, row := range []struct {
+			part  string
+			begin func(r *ring)
+		}{
+			{"the session is written", func(r *ring) { r.keychain.Hook = failing(errno) }},
+			{"neither session nor record is written", func(r *ring) { r.keychain.Hook, r.records.Hook = failing(errno), failing(errno) }},
+			{"the session is read", func(r *ring) {
+				r.keychain.Hook = func(op, _ string) error { return &os.PathError{Op: op, Path: "session.json", Err: errno} }
+			}},
+			{"a lock is taken", func(r *ring) { r.Locks = failingLocks{errno} }},
+			{"the copy's lock is taken", func(r *ring) {
+				locks := r.Locks
+				r.SpawnRefresh = func(ctx context.Context, p *config.Profile, seen time.Time) error {
+					r.Locks = failingLocks{errno}
+					defer func() { r.Locks = locks }()
+					return platform.FaultOf(r.RefreshOnce(ctx, p, seen))
+				}
+			}},
+			{"a connection is opened", func(r *ring) {
+				refused := &clerk.Client{Transport: refusing{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}},
+					UserAgent: r.client.UserAgent, Now: r.client.Now, Sleep: r.client.Sleep}
+				r.Issuer = func(*config.Profile) (broker.Issuer, error) { return broker.Clerk(refused), nil }
+			}},
+		} {
+			t.Run(row.part+": "+errno.Error(), func(t *testing.T) {
+				r := newRing(t, s, issuer, "")
+				before := r.signIn(25 * time.Hour)
+				locks := r.Locks
+				row.begin(r)
+				reply := r.get()
+				if reply.Result == protocol.Found || platform.FaultOf(reply.Err) != want || !strings.Contains(reply.Err.Error(), want.Error()) && !strings.Contains(reply.Err.Error(), errno.Error()) {
+					t.Errorf("result %v, %v; want %v", reply.Result, reply.Err, want)
+				}
+				r.keychain.Hook, r.records.Hook, r.Locks = nil, nil, locks
+				if after, ok := r.session(); !ok || after.RefreshToken != before.RefreshToken {
+					t.Errorf("there is a session: %v; it is another one", ok)
+				}
+			})
+		}
+	}
+}
+
+// refusing is a network on which nothing can be sent.
+type refusing struct{ err error }
+
+func (r refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, r.err }

@@ -54,13 +54,15 @@ type record struct {
 	Refusals int       `json:"refusals,omitempty"`
 	// Retry is when the issuer wants to be asked again, zero if it named no time.
 	Retry time.Time `json:"retry,omitzero"`
+	// Fault is the condition of the disk or of the process that was the reason, 0 for none.
+	Fault platform.Fault `json:"fault,omitempty"`
 	// CallerPID is the process for which the person was asked, see Caller.
 	CallerPID int `json:"command,omitempty"`
 }
 
 // ended returns the record of a sign-in or a refresh that ended with err.
 func ended(err error) record {
-	r := record{Code: codeOf(err)}
+	r := record{Code: codeOf(err), Fault: platform.FaultOf(err)}
 	if refusal := Refusal(err); r.Code == refused && refusal != nil {
 		r.Status, r.Error = refusal.Status, refusal.Code
 	}
@@ -124,6 +126,14 @@ var errKeychain = errors.New("the keychain failed")
 
 // err is the error that a process returns which shares this end; nil for a success.
 func (r record) err() error {
+	err := r.errOfCode()
+	if err == nil || r.Fault == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, r.Fault)
+}
+
+func (r record) errOfCode() error {
 	switch r.Code {
 	case ok, asking, "": // an empty record is none
 		return nil

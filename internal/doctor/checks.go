@@ -217,12 +217,8 @@ func storeRemedy(err error) string {
 		return "sudo chown -R \"$(id -un)\" FOLDER: a program that ran as another user has created it"
 	case errors.Is(err, platform.ErrOpen):
 		return "chmod 0700 that folder, or 0600 that file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
-	case errors.Is(err, syscall.EROFS):
-		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
 	case errors.Is(err, fs.ErrPermission):
 		return "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on that disk"
 	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
 		return "move away what is in the folder's place: it is not ours"
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/platform"
 )
 
@@ -28,6 +29,18 @@ func TestStoreRemedy(t *testing.T) {
 			"let this user write to that folder: chmod u+rwx", []string{"0700", "remove", "lost"}},
 		{"the disk is full", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.ENOSPC},
 			"make room", []string{"chmod", "remove", "lost"}},
+		{"the quota is used up", &fs.PathError{Op: "write", Path: folder + "/x", Err: syscall.EDQUOT},
+			"this user's quota is used up", []string{"chmod", "remove", "lost"}},
+		{"NFS without locks", &fs.PathError{Op: "lock", Path: folder + "/x.lock", Err: syscall.ENOLCK},
+			"mount it with locks, or keep sessions elsewhere, with CLERK_HELPER_STORE=kernel", []string{"chmod", "remove", "lost"}},
+		{"a file system without locks at all", &fs.PathError{Op: "lock", Path: folder + "/x.lock", Err: syscall.EOPNOTSUPP},
+			"the file system has no locks", []string{"chmod", "remove", "lost"}},
+		{"the disk fails", &fs.PathError{Op: "read", Path: folder + "/x", Err: syscall.EIO},
+			"see the system's log (dmesg)", []string{"chmod", "remove", "lost"}},
+		{"an NFS server has replaced the file", &fs.PathError{Op: "read", Path: folder + "/x", Err: syscall.ESTALE},
+			"the server of a network's file system", []string{"chmod", "remove", "lost"}},
+		{"too many files are open", &fs.PathError{Op: "open", Path: folder + "/x", Err: syscall.EMFILE},
+			"ulimit -n", []string{"chmod", "remove", "lost"}},
 		{"open to others", fmt.Errorf("%s %w (mode 0755)", folder, platform.ErrOpen), "chmod 0700", []string{"remove", "lost"}},
 		{"another user's", fmt.Errorf("%s %w (1000)", folder, platform.ErrForeign), "sudo chown", []string{"remove", "lost"}},
 		{"no folder", fmt.Errorf("%s %w", folder, platform.ErrNoFolder), "move away", []string{"chmod", "lost"}},
@@ -41,6 +54,25 @@ func TestStoreRemedy(t *testing.T) {
 		for _, not := range row.not {
 			if strings.Contains(got, not) {
 				t.Errorf("%s: %q holds %q", row.reason, got, not)
+			}
+		}
+	}
+}
+
+// TestFaultHints: a command that meets a fault says what ends it, and not that a sign-in would, which does not.
+func TestFaultHints(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.ENOLCK, syscall.EMFILE} {
+		fault := &fs.PathError{Op: "write", Path: "session.json", Err: errno}
+		for reason, err := range map[string]error{
+			"a refresh":                          &broker.RefreshError{Profile: "acme", Err: fault},
+			"a refresh of another process":       &broker.RefreshError{Profile: "acme", Err: platform.FaultOf(errno)},
+			"a sign-in":                          &broker.SignInError{Profile: "acme", Err: fault},
+			"a sign-in that another process has": &broker.SignInError{Profile: "acme", Err: fmt.Errorf("the keychain failed: %w", platform.FaultOf(errno))},
+			"a logout":                           fmt.Errorf("locking the session of profile %q: %w", "acme", fault),
+			"a machine's token":                  fmt.Errorf("waiting for the machine's token of profile %q: %w", "acme", fault),
+		} {
+			if got := Hint(err); got != faultRemedy(platform.FaultOf(errno)) || strings.Contains(got, "login") {
+				t.Errorf("%s, %v: %q", reason, errno, got)
 			}
 		}
 	}

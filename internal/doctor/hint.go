@@ -38,6 +38,8 @@ func Hint(err error) string {
 		return "run it again"
 	case errors.Is(err, broker.ErrWouldReplaceSession):
 		return "if you mean it: clerk-credential-helper logout first"
+	case platform.FaultOf(err) != 0:
+		return faultRemedy(platform.FaultOf(err))
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
 		return SignInAgain(renewal.Profile) + idTokenHint
 	case errors.As(err, &needs) && errors.Is(needs.Over, clerk.ErrNoIDToken):
@@ -108,6 +110,25 @@ func challengeRemedy(e *broker.ChallengeError) string {
 		return "git 2.46 can send Bearer; otherwise, the server must offer Basic"
 	}
 	return "the server must offer Basic or Bearer"
+}
+
+// faultRemedy returns what ends a fault of a disk or of a process. It advises nothing that would lose a session.
+func faultRemedy(fault platform.Fault) string {
+	switch fault {
+	case platform.FaultFull:
+		return "make room on that disk, and try again"
+	case platform.FaultQuota:
+		return "this user's quota is used up: make room, and try again; or keep sessions elsewhere, with XDG_STATE_HOME or CLERK_HELPER_STORE"
+	case platform.FaultReadOnly:
+		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with XDG_STATE_HOME"
+	case platform.FaultIO:
+		return "the disk, or the server of a network's file system, fails: see the system's log (dmesg), and mount it again; or name a folder elsewhere with XDG_STATE_HOME"
+	case platform.FaultNoLocks:
+		return "the file system has no locks, as NFS without them: mount it with locks, or keep sessions elsewhere, with CLERK_HELPER_STORE=kernel or with XDG_STATE_HOME on a local disk"
+	case platform.FaultOpenFiles:
+		return "too many files are open: raise the limit (ulimit -n), or end what holds them open, and try again"
+	}
+	return "clerk-credential-helper doctor tries the store"
 }
 
 // mintRemedy returns what helps where Clerk gives no token for a machine's key; empty if it is not known.
