@@ -51,6 +51,8 @@ func foreignForm(text string) string {
 		return "is UTF-16: write it as UTF-8, without a byte order mark"
 	case begins("\ufeff"):
 		return "begins with a byte order mark: write it as UTF-8 without one"
+	case strings.TrimSpace(text) == "":
+		return "is empty but for blanks"
 	case has("***", "•••"), strings.Trim(text, "*") == "":
 		return "is a log's mask, and not the value behind it"
 	case isWord(text):

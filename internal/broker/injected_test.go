@@ -45,6 +45,7 @@ func TestInjected(t *testing.T) {
 		{"a line end that was not the only one", "oat_123\n", "more than one line end"},
 		{"a blank", "Bearer oat_123", "more of the header Authorization than the token"},
 		{"the whole header", "Authorization: Bearer oat_123", "more of the header Authorization than the token"},
+		{"nothing but blanks", " \t ", "is empty but for blanks"},
 		{"a blank behind it", "oat_123 ", "has a blank before or behind it"},
 		{"letters outside ASCII", "oat_é", "contains a character outside ASCII"},
 		{"a zero-width space, as web pages have it", "oat_123\u200b", "need not be visible"},

@@ -368,11 +368,11 @@ func (d *doctor) machine(ctx context.Context, cfg *config.Config, p *config.Prof
 	case err != nil:
 		d.fail(check, err.Error(), "set "+own+" to the secret key of this profile's machine")
 		return
-	case key == "" && d.env.Tools.Getenv(config.MachineKey) != "":
+	case key == "" && strings.TrimSpace(d.env.Tools.Getenv(config.MachineKey)) != "":
 		d.fail(check, config.MachineKey+" is for the profile that CLERK_HELPER_PROFILE names, and "+own+" is not set", remedy)
 		return
 	case key == "":
-		d.fail(check, config.MachineKey+" is not set, nor is "+own+", or it is empty: a fork's pull request gets no secrets", remedy)
+		d.fail(check, config.MachineKey+" is not set, nor is "+own+", or they are empty (a fork's pull request gets no secrets)", remedy)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, Limit)
@@ -416,6 +416,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if err != nil {
 		return
 	}
+	_, unasked := b.Person.MayAsk(p)
 	// Only the keychain is checked here: not the environment, nor whether the user may be asked.
 	b.Injected, b.Person = nil, broker.NoPerson{Reason: errors.New("doctor asks no person")}
 	plan := b.Plan(ctx, p)
@@ -465,6 +466,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{s.FromFuture(now), Failing, "it was received in the future: the clock was set back", "set the clock, or " + login},
 		{token || refreshable, Fine, s.Account(), ""},
 		{legacy, Doubt, "none yet, and no tool opens the browser: " + broker.ErrLegacyPage.Error(), login},
+		{unasked != nil, Fine, fmt.Sprintf("none yet, and no tool asks for a sign-in here: %v", unasked), ""},
 		{true, Fine, "none yet: the first tool that needs a token opens the browser", ""},
 	} {
 		if row.holds {
