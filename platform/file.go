@@ -27,11 +27,11 @@ func (s fileStore) get(_ context.Context, name string) (string, error) {
 	}
 	f, err := openNoFollow(s.path(name), os.O_RDONLY)
 	if err != nil {
-		return "", notFound(err)
+		return "", s.noItem(name, notFound(err))
 	}
 	defer f.Close()
 	if err := checkPrivateFile(f); err != nil {
-		return "", err
+		return "", s.noItem(name, err)
 	}
 	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
@@ -43,6 +43,15 @@ func (s fileStore) get(_ context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%w: %s is above the limit of %d bytes", ErrDamaged, s.path(name), maxSecret)
 	}
 	return string(secret), nil
+}
+
+// noItem returns ErrDamaged for what is neither missing nor a plain file, such as a link, which a write replaces. Otherwise, and
+// for a folder, which no write replaces, it returns the error.
+func (s fileStore) noItem(name string, err error) error {
+	if info, failed := os.Lstat(s.path(name)); failed == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return fmt.Errorf("%w: %s is not a plain file", ErrDamaged, s.path(name))
+	}
+	return err
 }
 
 func (s fileStore) set(_ context.Context, name, secret string) error {

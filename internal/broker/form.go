@@ -47,6 +47,8 @@ func foreignForm(text string) string {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(strings.ToLower(text), part) })
 	}
 	switch {
+	case strings.Trim(text, "\x00") == "":
+		return "is nothing but zeros, as a full disk or a power cut leaves a file"
 	case begins("\xff\xfe", "\xfe\xff"), has("\x00"):
 		return "is UTF-16: write it as UTF-8, without a byte order mark"
 	case begins("\ufeff"):

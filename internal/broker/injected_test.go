@@ -81,6 +81,7 @@ func TestInjected(t *testing.T) {
 		{"percent-encoded", "oat_1%2B2", "percent-encoded"},
 		{"the colours of a terminal", "\x1b[32moat_123\x1b[0m", "the colours of a terminal"},
 		{"a byte order mark", "\ufeffoat_123", "a byte order mark"},
+		{"zeros", "\x00\x00\x00", "nothing but zeros"},
 		{"UTF-16 of PowerShell", "\xff\xfeo\x00a\x00t\x00_\x001\x00", "is UTF-16"},
 		{"UTF-16 without a mark", "o\x00a\x00t\x00_\x001\x00", "is UTF-16"},
 		{"UTF-16, the other way round", "\xfe\xff\x00o\x00a\x00t", "is UTF-16"},

@@ -22,6 +22,9 @@ func Parse(file string, data []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' Notepad writes it.
+	if len(data) > 0 && len(bytes.Trim(data, "\x00")) == 0 {
+		return nil, fmt.Errorf("%s: the file is nothing but zeros, as a full disk or a power cut leaves it: write it again", file)
+	}
 	if isUTF16(data) {
 		return nil, fmt.Errorf("%s: the file is UTF-16, as Windows PowerShell writes it: save it as UTF-8", file)
 	}

@@ -136,6 +136,7 @@ func TestParseRefuses(t *testing.T) {
 		{"not UTF-8", "[profiles.acme]\nissuer = \"\xff\"\n", "c.toml:2:11: toml: invalid UTF-8 character in basic string"},
 		{"UTF-16 of PowerShell", "\xff\xfe[\x00p\x00", "c.toml: the file is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
 		{"UTF-16, the other way round", "\xfe\xff\x00[\x00p", "c.toml: the file is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
+		{"zeros, as a power cut leaves them", strings.Repeat("\x00", 900), "c.toml: the file is nothing but zeros, as a full disk or a power cut leaves it: write it again"},
 		{"UTF-16 without a mark", "[\x00p\x00", "c.toml: the file is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
 		{"NUL", profileText("username = \"a\x00\""), "c.toml:5:14: toml: basic strings cannot have control characters"},
 		{"very deep", "x = " + strings.Repeat("[", 100000), "c.toml:1:10005: toml: arrays and inline tables are nested more than the maximum of 10000 levels deep"},
@@ -203,6 +204,8 @@ func TestParseRefuses(t *testing.T) {
 		{"client_id as a list", "[profiles.acme]\nclient_id = [\"x\"]\n", "c.toml:2:1: client_id: want text in quotes"},
 		{"an empty client_id", "[profiles.acme]\nclient_id = \"\"\n", `c.toml:2:13: client_id: "" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
 		{"a client_id with a space", "[profiles.acme]\nclient_id = \"a b\"\n", `c.toml:2:13: client_id: "a b" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
+		{"a variable that was not replaced as client_id", "[profiles.acme]\nclient_id = \"${CLIENT_ID}\"\n", `c.toml:2:13: client_id: "${CLIENT_ID}" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
+		{"a client_id in two kinds of quotes", "[profiles.acme]\nclient_id = \"'abc'\"\n", `c.toml:2:13: client_id: "'abc'" is not a client ID: copy it from the OAuth application in Clerk's dashboard`},
 		{"a secret key as client_id", "[profiles.acme]\nclient_id = \"sk_live_hunter2\"\n", `c.toml:2:13: client_id: this is a secret key, exposed to all who can read this file: replace it in Clerk's dashboard, and write the OAuth application's client ID`},
 
 		{"hosts as text", "[profiles.acme]\nhosts = \"git.acme.dev\"\n", "c.toml:2:9: " + wantHosts},

@@ -361,13 +361,13 @@ func parsePublishableKey(key string) (string, error) {
 	return parseIssuer("https://" + host)
 }
 
-// parseClientID allows the characters of RFC 6749 appendix A.1, without the space.
+// parseClientID allows the characters of RFC 6749 appendix A.1, without the space and those of a variable that was not replaced.
 func parseClientID(id string) (string, error) {
 	if strings.HasPrefix(id, "sk_") {
 		return "", errors.New("this is a secret key, exposed to all who can read this file: " +
 			"replace it in Clerk's dashboard, and write the OAuth application's client ID")
 	}
-	if id == "" || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if id == "" || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(id, "$%{}<>*\"'") {
 		return "", fmt.Errorf("%q is not a client ID: copy it from the OAuth application in Clerk's dashboard", id)
 	}
 	return id, nil

@@ -278,6 +278,8 @@ func parseDocker(text []byte) (jsonObject, Docker, error) {
 		switch {
 		case errors.As(err, &syntax) && bytes.HasPrefix(text, []byte("\ufeff")):
 			return jsonObject{}, docker, errors.New("line 1: it begins with a byte order mark, which docker does not accept: save it as UTF-8 without one")
+		case errors.As(err, &syntax) && len(bytes.Trim(text, "\x00")) == 0:
+			return jsonObject{}, docker, errors.New("line 1: it is nothing but zeros, as a full disk or a power cut leaves a file")
 		case errors.As(err, &syntax) && bytes.IndexByte(text, 0) >= 0:
 			return jsonObject{}, docker, errors.New("line 1: it is UTF-16, which docker does not accept: save it as UTF-8")
 		case errors.As(err, &syntax):

@@ -76,6 +76,7 @@ func brokenDockerFiles() map[string]string {
 		"TOML":                 "credsStore = \"desktop\"\n",
 		"helpers are a list":   "{\"credHelpers\": [\"gcr.io\"]}",
 		"helpers hold objects": "{\"credHelpers\": {\"gcr.io\": {}}}",
+		"zeros":                "\x00\x00\x00\x00",
 		"UTF-16":               "\xff\xfe{\x00}\x00",
 		"store is a flag":      "{\"credsStore\": true}",
 		"helpers twice":        "{\"credHelpers\": {},\n\"credHelpers\": {}}",
