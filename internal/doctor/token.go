@@ -58,12 +58,14 @@ func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state T
 		return TokenNeedsSignIn, needs.Reason.Error()
 	case errors.As(err, &failed) && broker.CannotRefresh(err):
 		return TokenNeedsSignIn, failed.Err.Error()
-	case errors.As(err, &failed), errors.As(err, &mint) && !mint.Refused():
+	case errors.As(err, &mint) && !mint.Refused():
+		return TokenUnchecked, withHint(err)
+	case errors.As(err, &failed):
 		return TokenUnchecked, err.Error()
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, broker.ErrUnreadable):
 		return TokenUnknown, err.Error()
 	case err != nil: // a token of the environment or of a machine that is no good
-		return TokenRefused, err.Error()
+		return TokenRefused, withHint(err)
 	}
 	limited, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
@@ -79,6 +81,14 @@ func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state T
 		return TokenRefused, "the issuer names another account"
 	}
 	return TokenAccepted, ""
+}
+
+// withHint is an error's text with what helps.
+func withHint(err error) string {
+	if hint := Hint(err); hint != "" {
+		return err.Error() + "; " + hint
+	}
+	return err.Error()
 }
 
 func askIssuer(ctx context.Context, b *broker.Broker, p *config.Profile, token string) (clerk.Verdict, error) {
