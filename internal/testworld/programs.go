@@ -108,17 +108,23 @@ func Required(program string) bool {
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
-		out, err := Run(t.Context(), nil, versionCommand(program)...)
-		if err == nil {
-			err = recent(program, out)
-		}
-		if err != nil {
+		if err := Runs(t.Context(), nil, program); err != nil {
 			if Required(program) {
 				t.Fatal(err)
 			}
 			t.Skip(err)
 		}
 	}
+}
+
+// Runs returns nil if the program runs in the environment, that of this process if it is nil, and otherwise why it does not. It
+// may have a least version, as in git@2.46.
+func Runs(ctx context.Context, env []string, program string) error {
+	out, err := Run(ctx, env, versionCommand(program)...)
+	if err != nil {
+		return err
+	}
+	return recent(program, out)
 }
 
 // Long skips a test in the quick run, "go test -short", with the reason.
@@ -149,10 +155,7 @@ func (p *programs) check(ctx context.Context, program string) error {
 	defer p.mu.Unlock()
 	err, ok := p.errs[program]
 	if !ok {
-		var out string
-		if out, err = Run(ctx, p.env, versionCommand(program)...); err == nil {
-			err = recent(program, out)
-		}
+		err = Runs(ctx, p.env, program)
 		if p.errs == nil {
 			p.errs = map[string]error{}
 		}

@@ -166,13 +166,23 @@ func refreshed(ts *testscript.TestScript, n int) {
 	for w.Clerk.Count(kind)-w.told[kind] < n && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
-	files, err := filepath.Glob(filepath.Join(ts.Getenv("HOME"), stateFolder, "locks", "session-*.lock"))
-	ts.Check(err)
+	ts.Check(Settle(ctx, ts.Getenv("HOME")))
+}
+
+// Settle waits until no process of the home refreshes a session any more.
+func Settle(ctx context.Context, home string) error {
+	files, err := filepath.Glob(filepath.Join(home, stateFolder, "locks", "session-*.lock"))
+	if err != nil {
+		return err
+	}
 	for _, file := range files {
 		release, err := platform.Locks{Dir: filepath.Dir(file)}.Lock(ctx, strings.TrimSuffix(filepath.Base(file), ".lock"))
-		ts.Check(err)
+		if err != nil {
+			return err
+		}
 		release()
 	}
+	return nil
 }
 
 // age DURATION makes the session in the store older by that much. Clerk's clock is not changed, so that the helper can
@@ -180,39 +190,53 @@ func refreshed(ts *testscript.TestScript, n int) {
 func ageSession(ts *testscript.TestScript, neg bool, args []string) {
 	d, err := time.ParseDuration(args[0])
 	ts.Check(err)
-	files := sessions(ts)
-	if len(files) != 1 {
-		ts.Fatalf("%d sessions in the store, not one", len(files))
+	ts.Check(Age(ts.Getenv("HOME"), d))
+}
+
+// Age makes the session in the file store of the home, which must have one, older by d.
+func Age(home string, d time.Duration) error {
+	files, err := sessions(home)
+	if err != nil {
+		return err
 	}
-	file := files[0]
-	text, err := os.ReadFile(file)
-	ts.Check(err)
+	if len(files) != 1 {
+		return fmt.Errorf("%d sessions in the store, not one", len(files))
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
 	var record map[string]any
-	ts.Check(json.Unmarshal(text, &record))
+	if err := json.Unmarshal(text, &record); err != nil {
+		return err
+	}
 	for _, name := range []string{"received_at", "expires_at"} {
 		text, ok := record[name].(string)
 		if !ok {
 			continue // a token that was refused has no end
 		}
 		at, err := time.Parse(time.RFC3339Nano, text)
-		ts.Check(err)
+		if err != nil {
+			return err
+		}
 		record[name] = at.Add(-d).Format(time.RFC3339Nano)
 	}
-	text, err = json.Marshal(record)
-	ts.Check(err)
-	ts.Check(os.WriteFile(file, text, 0o600))
+	if text, err = json.Marshal(record); err != nil {
+		return err
+	}
+	return os.WriteFile(files[0], text, 0o600)
 }
 
-// sessions returns the files of sessions in the file store.
-func sessions(ts *testscript.TestScript) []string {
+// sessions returns the files of sessions in the file store of the home.
+func sessions(home string) ([]string, error) {
 	var files []string
-	ts.Check(filepath.WalkDir(ts.Getenv("HOME"), func(path string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir(home, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json") && (strings.HasPrefix(e.Name(), "session-") || strings.HasPrefix(e.Name(), "machine-")) {
 			files = append(files, path)
 		}
 		return err
-	}))
-	return files
+	})
+	return files, err
 }
 
 // fault NAME... makes Clerk misbehave from now on; without a name it behaves again.
@@ -278,7 +302,7 @@ func gitServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w := worldOf(ts)
 	git := w.Clerk.Git(w.repositories, challenges...)
-	ts.Setenv(args[0], w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	ts.Setenv(args[0], w.Serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); !slices.Contains(schemes, scheme) {
 			r.Header.Del("Authorization")
 		}

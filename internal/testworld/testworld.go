@@ -96,7 +96,7 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 	} else if err := os.CopyFS(filepath.Join(w.repositories, "hello.git"), hello); err != nil {
 		return nil, nil, err
 	}
-	serve := func(h http.Handler) string { return w.serve(h, atEnd) }
+	serve := func(h http.Handler) string { return w.Serve(h, atEnd) }
 	git, foreign := serve(w.Clerk.Git(w.repositories)), serve(w.Clerk.Git(w.repositories))
 	basic, token := serve(w.Clerk.Registry(sandbox.RegistryBasic)), serve(w.Clerk.Registry(sandbox.RegistryToken))
 	other := serve(w.Clerk.Registry(sandbox.RegistryBasic))
@@ -126,8 +126,9 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 	}, nil
 }
 
-// serve serves over TLS, and returns the host with its port.
-func (w *World) serve(h http.Handler, atEnd func(func())) string {
+// Serve serves over TLS, with the certificate that programs of this world trust, and returns the host with its port. atEnd
+// registers what stops it, as t.Cleanup does.
+func (w *World) Serve(h http.Handler, atEnd func(func())) string {
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.certificate}}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
