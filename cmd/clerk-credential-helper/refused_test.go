@@ -31,7 +31,7 @@ var refusedStates = []string{"fresh", "old", "revoked", "Bearer only", "no chall
 
 // refusedWords are the lines that a user may hear of us, each under the letter that stands for it in the table.
 var refusedWords = []struct{ letter, line string }{
-	{"a", "hint: HOST refused the token of ada@acme.dev; run the command again, and it gets a new one"},
+	{"a", "hint: HOST refused the token of ada@acme.dev; the next try gets a new one"},
 	{"b", "clerk-credential-helper: HOST refused the token of ada@acme.dev, which is fresh"},
 	{"c", "clerk-credential-helper: HOST has refused the token of ada@acme.dev twice, and git gets none for it before TIME"},
 	{"d", "hint: ask the server's administrator whether this account may use it; if it accepts Bearer only, that takes git 2.46"},

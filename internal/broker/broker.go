@@ -179,8 +179,9 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 		return d.notOurs(ctx)
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
-	if d.req.Repeats {
-		d.noteAsker(ctx)
+	renewed := err == nil && d.plan.refused && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
+	if renewed || d.req.Repeats && d.broker.Caller.PID != 0 {
+		d.noteAsker(ctx, renewed)
 	}
 	if err != nil {
 		return protocol.Reply{Result: Outcome(err), Err: err}

@@ -30,7 +30,8 @@ const (
 	rejectionMemory = 5 * time.Minute
 	// repeatWithin is the time in which a second question of the same process means that the server has rejected the token.
 	repeatWithin = time.Minute
-	// renewOnce is how long a process, after one refresh for that reason, causes no other.
+	// renewOnce is how long a tool and a host, after one refresh because of a 401 or of a second question, cause no other. Whether the
+	// server accepts the new token is not told.
 	renewOnce = time.Hour
 	// rememberedMost bounds how many hosts, and how many processes, are remembered.
 	rememberedMost = 50
@@ -320,7 +321,7 @@ func (sl slot) reject(ctx context.Context, req protocol.Request) (reply protocol
 		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", req.Shown(), whose(sl.p, s, ""))
 		reply.Hint = "run: clerk-credential-helper login --with-token " + sl.p.Name + ", with another one"
 	case req.Secret != "":
-		reply.Hint = fmt.Sprintf("%s refused %s; run the command again, and it gets a new one", req.Shown(), whose(sl.p, s, ""))
+		reply.Hint = fmt.Sprintf("%s refused %s; the next try gets a new one", req.Shown(), whose(sl.p, s, ""))
 	}
 	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
 	sl.trace("the rejected token is dropped")
@@ -333,7 +334,7 @@ type asker struct {
 	PID  int       `json:"pid"`
 	Host string    `json:"host,omitempty"`
 	At   time.Time `json:"at"`
-	// Renewed is when its second question has led to a refresh.
+	// Renewed is when it has got a new token for one that the server has rejected.
 	Renewed time.Time `json:"renewed,omitzero"`
 }
 
@@ -368,6 +369,13 @@ func (sl slot) lastAsked(ctx context.Context, a asker) asker {
 	return a
 }
 
+// renewed reports whether a process of the tool has lately got a new token for one that the host has rejected.
+func (sl slot) renewed(ctx context.Context, req protocol.Request) bool {
+	return slices.ContainsFunc(sl.readAskers(ctx), func(a asker) bool {
+		return a.Tool == req.Tool && a.Host == hostKey(req.Host) && sl.b.Now().Sub(a.Renewed) <= renewOnce
+	})
+}
+
 // noteAsker remembers that the process asks now. Two processes may do so at once, and one be lost: then its token is replaced one
 // question later.
 func (sl slot) noteAsker(ctx context.Context, a asker) {
@@ -389,21 +397,20 @@ func (sl slot) refused(ctx context.Context, plan Plan, req protocol.Request) (re
 	case req.Unauthorized:
 		// The go command had the token before it asked, but for a host that a wildcard names.
 		exact := func(h config.Host) bool { return h.Exact() && h.Match(req.Scheme, req.Host) }
-		return req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
+		return (req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact)) && !sl.renewed(ctx, req), true
 	case req.Repeats && sl.b.Caller.PID != 0:
 		last, now := sl.lastAsked(ctx, sl.asker(req)), sl.b.Now()
-		return !last.At.IsZero() && now.Sub(last.At) < repeatWithin && now.Sub(last.Renewed) > renewOnce, false
+		return !last.At.IsZero() && now.Sub(last.At) < repeatWithin && !sl.renewed(ctx, req), false
 	}
 	return false, false
 }
 
-// noteAsker remembers for the next question of the same process that this one was answered, and whether by a new token.
-func (d *Decision) noteAsker(ctx context.Context) {
+// noteAsker remembers for the next question of the tool that this one was answered, and whether by a new token.
+func (d *Decision) noteAsker(ctx context.Context, renewed bool) {
 	sl := d.broker.slot(d.Profile)
-	if a := sl.asker(d.req); a.PID != 0 {
-		if a = sl.lastAsked(ctx, a); d.plan.refused {
-			a.Renewed = d.broker.Now().UTC()
-		}
-		sl.noteAsker(ctx, a)
+	a := sl.lastAsked(ctx, sl.asker(d.req))
+	if renewed {
+		a.Renewed = d.broker.Now().UTC()
 	}
+	sl.noteAsker(ctx, a)
 }

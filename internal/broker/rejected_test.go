@@ -366,6 +366,38 @@ func TestSecondQuestion(t *testing.T) {
 	}
 }
 
+// TestRefusedForGood: a server that refuses the account costs the go command and kubectl one refresh an hour, however often they
+// are started. A refresh that failed does not count.
+func TestRefusedForGood(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	run := func(pid int) {
+		b.now = b.now.Add(2 * time.Minute)
+		b.Caller.PID = pid
+		b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Tool: "go", Unauthorized: true})
+		for range 2 {
+			b.Answer(t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev", Tool: "kubectl", Repeats: true})
+		}
+	}
+	works := b.issuer.refresh
+	b.issuer.refresh = func(clerk.Tokens) (clerk.Tokens, error) { return clerk.Tokens{}, errors.New("no network") }
+	run(1)
+	failed := len(b.issuer.calls)
+	b.issuer.refresh = works
+	b.now = b.now.Add(10 * time.Minute)
+	for pid := range 20 {
+		run(100 + pid)
+	}
+	if n := len(b.issuer.calls) - failed; n != 2 { // one for each of the tools
+		t.Errorf("%d refreshes", n)
+	}
+	b.now = b.now.Add(time.Hour)
+	run(200)
+	if n := len(b.issuer.calls) - failed; n != 3 { // the second tool finds the fresh token of the first
+		t.Errorf("an hour later, %d refreshes", n)
+	}
+}
+
 // TestPlanFresh: what a person asks for with "token --fresh".
 func TestPlanFresh(t *testing.T) {
 	for _, row := range []struct {
