@@ -107,9 +107,12 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 }
 
 // AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at path
-// is not followed, and what belongs to another user than this one and root is refused: the error is then [ErrForeign]. A
-// named pipe without a reader is an error; it is not waited for.
+// is not followed, and what belongs to another user than this one and root is refused, or would be in such a user's place (see
+// [CheckPlace]): the error is then [ErrForeign]. A named pipe without a reader is an error; it is not waited for.
 func AppendFile(path string) (*os.File, error) {
+	if err := CheckPlace(path); errors.Is(err, ErrForeign) {
+		return nil, err
+	}
 	f, err := openNoFollow(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, err
@@ -122,9 +125,13 @@ func AppendFile(path string) (*os.File, error) {
 
 // WriteFile makes or replaces a file that only this user can read: it writes a temporary file beside it (mode 0600,
 // new), flushes it to the disk and renames it, so that a reader and a power cut see the old content or the new one. A
-// missing folder is made with mode 0700. A link at path is replaced, not followed.
+// missing folder is made with mode 0700. A link at path is replaced, not followed. It is a [*PlaceError] in another user's
+// place.
 func WriteFile(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
+	if err := CheckPlace(dir); errors.Is(err, ErrForeign) {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -153,8 +160,11 @@ func WriteFile(path string, data []byte) (err error) {
 	return syncDir(dir)
 }
 
-// makePrivateDir makes dir if it is missing and checks that it is closed to others.
+// makePrivateDir makes dir if it is missing and checks that it is closed to others, and that it is in no other user's place.
 func makePrivateDir(dir string) error {
+	if err := CheckPlace(dir); errors.Is(err, ErrForeign) {
+		return err
+	}
 	err := checkPrivateDir(dir)
 	if !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -22,8 +22,12 @@ var (
 //
 // The new file has the owner, group, mode and access list of the old one: on Linux a POSIX access list, on Windows the
 // DACL, on macOS the access list where the file system can clone files, as APFS can. It is ErrAccess if they cannot be
-// kept, and ErrChanged if the text is not old any more; then the file is as it was.
+// kept, and ErrChanged if the text is not old any more; then the file is as it was. It is a [*PlaceError] in another user's
+// place.
 func Rewrite(path string, old, text []byte) (err error) {
+	if err := CheckPlace(filepath.Dir(path)); errors.Is(err, ErrForeign) {
+		return err
+	}
 	f, err := newBeside(path)
 	if err != nil {
 		return err
@@ -57,8 +61,12 @@ func Rewrite(path string, old, text []byte) (err error) {
 }
 
 // WriteCopy makes a new file that is readable by at most those that can read the file like: by its owner alone, who is the
-// same, or on Windows by those in its DACL. It is [fs.ErrExist] if the file is there, and ErrAccess if it cannot be made so.
+// same, or on Windows by those in its DACL. It is [fs.ErrExist] if the file is there, ErrAccess if it cannot be made so, and a
+// [*PlaceError] in another user's place.
 func WriteCopy(path, like string, text []byte) (err error) {
+	if err := CheckPlace(filepath.Dir(path)); errors.Is(err, ErrForeign) {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -41,13 +41,31 @@ func openTrusted(path string) (*os.File, error) {
 // the path leads, which has no link in it, and what the last folder is. Each folder and link on the way passes its check;
 // what is at the end is not looked at.
 func walkTrusted(path string) (real string, above fs.FileInfo, err error) {
+	return walk(path, func(name string, info fs.FileInfo) error {
+		switch {
+		case info.IsDir():
+			return checkFolder(name, info)
+		case info.Mode()&fs.ModeSymlink == 0:
+			return nil
+		}
+		owner, err := ownerOf(name, info)
+		if err == nil && owner != 0 && owner != os.Getuid() {
+			err = fmt.Errorf("%s, a link, %w (%d)", name, ErrForeign, owner)
+		}
+		return err
+	})
+}
+
+// walk follows an absolute path from the root on, links included, and has each folder and link on the way checked, and what
+// is at the end. It returns where the path leads, which has no link in it, and what the last folder is.
+func walk(path string, check func(name string, info fs.FileInfo) error) (real string, above fs.FileInfo, err error) {
 	if !filepath.IsAbs(path) {
 		return "", nil, fmt.Errorf("%q is not an absolute path", path)
 	}
 	const root = "/"
 	top, err := os.Lstat(root)
 	if err == nil {
-		err = checkFolder(root, top)
+		err = check(root, top)
 	}
 	if err != nil {
 		return "", nil, err
@@ -65,19 +83,15 @@ func walkTrusted(path string) (real string, above fs.FileInfo, err error) {
 		}
 		next := filepath.Join(real, name) // of ".." too: there is no link in real
 		info, err := os.Lstat(next)
+		if err == nil {
+			err = check(next, info)
+		}
 		switch {
 		case err != nil:
 			return "", nil, err
 		case info.Mode()&fs.ModeSymlink != 0:
 			if links++; links > maxLinks {
 				return "", nil, &fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
-			}
-			owner, err := ownerOf(next, info)
-			if err != nil {
-				return "", nil, err
-			}
-			if owner != 0 && owner != os.Getuid() {
-				return "", nil, fmt.Errorf("%s, a link, %w (%d)", next, ErrForeign, owner)
 			}
 			target, err := os.Readlink(next)
 			if err != nil {
@@ -89,9 +103,6 @@ func walkTrusted(path string) (real string, above fs.FileInfo, err error) {
 			rest = target + root + rest
 			continue
 		case info.IsDir():
-			if err := checkFolder(next, info); err != nil {
-				return "", nil, err
-			}
 			above = info
 		case strings.Trim(rest, root+".") != "":
 			return "", nil, &fs.PathError{Op: "open", Path: next, Err: syscall.ENOTDIR}

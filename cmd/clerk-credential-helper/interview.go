@@ -64,7 +64,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		found, err := c.setUp(ctx, sys, cfg, tool)
 		var impossible *toolconfig.RequestError
 		switch {
-		case errors.As(err, &impossible) && !errors.Is(err, toolconfig.ErrForAnother):
+		case errors.As(err, &impossible) && !errors.Is(err, platform.ErrForeign):
 			sys.console().Tell(tool.Name + " is left out: " + err.Error())
 		case errors.Is(err, toolconfig.ErrDeclined):
 			left = append(left, tool.Name)
@@ -127,7 +127,7 @@ type newProfile struct {
 
 func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) error {
 	fmt.Fprintln(sys.stderr)
-	return toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
+	return toolconfig.Apply(ctx, sys.console(), []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
 }
 
 // askProfile asks for what a profile needs, and checks it.
@@ -136,7 +136,7 @@ func (v interview) askProfile(ctx context.Context, dryRun bool) (*newProfile, er
 	if err != nil {
 		return nil, err
 	}
-	if err := toolconfig.NotForAnother(v.toolEnv(), file); err != nil && !dryRun {
+	if err := toolconfig.CheckPlace(file); err != nil && !dryRun {
 		return nil, err
 	}
 	text, err := platform.ReadTrusted(file, configLimit)

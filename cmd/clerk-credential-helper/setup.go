@@ -80,7 +80,7 @@ func (c setupCommand) setUp(ctx context.Context, sys *system, cfg *config.Config
 	for _, left := range change.LeftOut {
 		sys.console().Warn(left.Err, left.Remedy)
 	}
-	if err := toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), change.Edits, c.options()); err != nil {
+	if err := toolconfig.Apply(ctx, sys.console(), change.Edits, c.options()); err != nil {
 		return false, err
 	}
 	sys.console().Tell(change.After...)
@@ -165,7 +165,7 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	if err := toolconfig.Apply(ctx, sys.toolEnv(), sys.console(), edits, toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}); err != nil {
+	if err := toolconfig.Apply(ctx, sys.console(), edits, toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}); err != nil {
 		return err
 	}
 	left, err := tool.Left(sys.toolEnv())

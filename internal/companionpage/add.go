@@ -3,6 +3,7 @@ package companionpage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -263,8 +264,12 @@ func (app *App) Files() ([]File, error) {
 	return drafts, err
 }
 
-// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file.
+// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file, but writes nothing in an app
+// of another user's, who could not change it then: see [platform.CheckPlace].
 func (d File) Write() error {
+	if err := platform.CheckPlace(d.Path); errors.Is(err, platform.ErrForeign) {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(d.Path), 0o755); err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ const (
 // doctor collects findings.
 type doctor struct {
 	env      Env
+	another  error // why what is found here is another user's; nil if it is ours
 	findings []Finding
 }
 
@@ -71,6 +72,9 @@ func (d *doctor) fail(check, detail, remedy string, repairs ...repair) {
 }
 
 func (d *doctor) add(check string, how State, detail, remedy string, repairs []repair) {
+	if d.another != nil {
+		repairs = nil
+	}
 	f := Finding{Check: check, State: how, Detail: detail, Remedy: remedy, repairs: repairs}
 	for _, r := range repairs {
 		f.Offers = append(f.Offers, r.what)
@@ -81,7 +85,8 @@ func (d *doctor) add(check string, how State, detail, remedy string, repairs []r
 // Run runs all checks and returns their findings in a fixed order. The requests to each issuer are limited by Limit, and so
 // is git. The end of ctx makes checks fail.
 func Run(ctx context.Context, env Env) []Finding {
-	d := &doctor{env: env}
+	d := &doctor{env: env, another: platform.ForAnother(env.Tools.Getenv)}
+	d.user()
 	cfg := d.configuration()
 	d.store(ctx)
 	d.files()
@@ -117,6 +122,17 @@ func Print(w io.Writer, findings []Finding) {
 	}
 }
 
+// user checks that what is looked at is this user's own. Otherwise nothing is repaired: root would only take files away from
+// the person who called it.
+func (d *doctor) user() {
+	switch {
+	case errors.Is(d.another, platform.ErrForeign):
+		d.fail("user", d.another.Error(), withoutSudo())
+	case d.another != nil:
+		d.warn("user", d.another.Error(), withoutSudo())
+	}
+}
+
 func (d *doctor) configuration() *config.Config {
 	const check = "configuration"
 	for _, variable := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
@@ -132,6 +148,9 @@ func (d *doctor) configuration() *config.Config {
 		return &config.Config{}
 	case errors.Is(err, config.ErrNone):
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
+		return &config.Config{}
+	case d.another != nil && (errors.Is(err, platform.ErrWritable) || errors.Is(err, platform.ErrForeign)), os.Getuid() == 0 && errors.Is(err, platform.ErrForeign):
+		d.fail(check, err.Error(), withoutSudo())
 		return &config.Config{}
 	case errors.Is(err, platform.ErrWritable):
 		d.fail(check, err.Error(), "chmod go-w that file or folder", d.closeConfigurations()...)
@@ -209,8 +228,10 @@ func (d *doctor) store(ctx context.Context) {
 const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
 
 // storeRemedy returns the remedy for a store that does not work. It never advises what would lose the sessions in it.
-func storeRemedy(err error) string {
-	switch remedy := Hint(err); {
+func storeRemedy(err error) string { return storeRemedyTo(os.Getuid() == 0, err) }
+
+func storeRemedyTo(root bool, err error) string {
+	switch remedy := hintTo(root, err); {
 	case remedy != "":
 		return remedy
 	case errors.Is(err, platform.ErrForeign):

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 )
 
@@ -47,7 +48,7 @@ func TestStoreRemedy(t *testing.T) {
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
 		{"any other error", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {
-		got := storeRemedy(row.err)
+		got := storeRemedyTo(false, row.err)
 		if !strings.Contains(got, row.want) {
 			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
 		}
@@ -75,6 +76,29 @@ func TestFaultHints(t *testing.T) {
 				t.Errorf("%s, %v: %q", reason, errno, got)
 			}
 		}
+	}
+}
+
+// TestRootTakesNothing: root, who could take any file from any person, is never told to.
+func TestRootTakesNothing(t *testing.T) {
+	const folder = "/home/ada/.local/state/clerk-credential-helper"
+	for _, row := range []struct {
+		reason string
+		err    error
+	}{
+		{"a folder of a person's", fmt.Errorf("%s %w (1000)", folder, platform.ErrForeign)},
+		{"what would be made below one", &platform.PlaceError{Path: "/home/ada", Owner: 1000}},
+		{"in a message of ours", fmt.Errorf("keeping the session of profile %q: %w", "acme", &platform.PlaceError{Path: "/home/ada", Owner: 1000})},
+		{"a configuration of a person's", &config.Error{Err: fmt.Errorf("/home/ada/.config %w (1000)", platform.ErrForeign)}},
+	} {
+		for _, got := range []string{storeRemedyTo(true, row.err), hintTo(true, row.err)} {
+			if !strings.HasPrefix(got, "run it without sudo") || strings.Contains(got, "chown") || strings.Contains(got, "chmod") {
+				t.Errorf("%s: %q", row.reason, got)
+			}
+		}
+	}
+	if got := hintTo(false, &platform.PlaceError{Path: "/home/ada", Owner: 1000, User: 1001}); !strings.HasPrefix(got, "set HOME to") {
+		t.Errorf("a user with the HOME of another: %q", got)
 	}
 }
 

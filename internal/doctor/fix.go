@@ -181,8 +181,8 @@ func (d *doctor) files() {
 }
 
 func (d *doctor) folder(folder string) {
-	// Root through sudo, in the home folder of another user, which is not ours to judge.
 	if other, err := platform.OwnedByOther(folder); other || err != nil {
+		d.takenOver(folder)
 		return
 	}
 	var entries []fs.DirEntry
@@ -241,6 +241,31 @@ func (d *doctor) folder(folder string) {
 				return errors.Join(failed...)
 			},
 		})
+	}
+}
+
+// takenOver names the topmost folder on the way from HOME to folder that is another user's: earlier releases made folders
+// below the HOME that root had by sudo. In the home folder of another user there is nothing that is ours to judge.
+func (d *doctor) takenOver(folder string) {
+	home := d.env.Tools.Getenv("HOME")
+	below, err := filepath.Rel(home, folder)
+	if d.another != nil || err != nil || !filepath.IsLocal(below) {
+		return
+	}
+	path := home
+	for name := range strings.SplitSeq(below, string(os.PathSeparator)) {
+		path = filepath.Join(path, name)
+		if _, err := os.Lstat(path); err != nil {
+			return
+		}
+		if other, err := platform.OwnedByOther(path); err != nil || !other {
+			continue
+		}
+		found := func(f Finding) bool { return f.Check == "files" && strings.HasPrefix(f.Detail, path+" ") }
+		if !slices.ContainsFunc(d.findings, found) {
+			d.fail("files", path+" belongs to another user: a program that ran as root, with this HOME, has made it", "sudo chown -R \"$(id -un)\" "+path)
+		}
+		return
 	}
 }
 
@@ -334,6 +359,6 @@ func (d *doctor) setUpGit(cfg *config.Config) repair {
 		// Standard output is for the findings.
 		person := *x.Console
 		person.Out = x.Console.Err
-		return toolconfig.Apply(ctx, d.env.Tools, &person, change.Edits, toolconfig.Options{Yes: x.Yes, DryRun: x.DryRun})
+		return toolconfig.Apply(ctx, &person, change.Edits, toolconfig.Options{Yes: x.Yes, DryRun: x.DryRun})
 	}}
 }

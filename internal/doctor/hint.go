@@ -5,17 +5,25 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/url"
+	"os"
 	"slices"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
-// Hint returns the remedy for an error: one line, usually with a command; empty if there is none.
-func Hint(err error) string {
+// Hint returns the remedy for an error: one line, usually with a command; empty if there is none. Root, who could take any
+// file, is never told to.
+func Hint(err error) string { return hintTo(os.Getuid() == 0, err) }
+
+// withoutSudo is the remedy if what root would use or change is another user's.
+func withoutSudo() string {
+	return "run it without sudo, as the user whose folder it is, or with root's own HOME; what all users of this machine need goes into " + platform.MachineConfig()
+}
+
+func hintTo(root bool, err error) string {
 	var needs *broker.NeedsSignInError
 	var failed *broker.SignInError
 	var injected *broker.InjectedError
@@ -25,13 +33,16 @@ func Hint(err error) string {
 	var challenge *broker.ChallengeError
 	var mint *broker.MintError
 	var item *broker.ItemError
+	var place *platform.PlaceError
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
 	case errors.As(err, &challenge):
 		return challengeRemedy(challenge)
-	case errors.Is(err, toolconfig.ErrForAnother):
-		return "run it without sudo; what all users of this machine need goes into " + platform.MachineConfig()
+	case root && errors.Is(err, platform.ErrForeign):
+		return withoutSudo()
+	case errors.As(err, &place):
+		return "set HOME to the home folder of the user who runs it"
 	case errors.Is(err, platform.ErrAccess):
 		return "run it as the file's owner, or chown and chgrp the file to yourself first; --dry-run shows the lines to add by hand"
 	case errors.Is(err, platform.ErrChanged):

@@ -102,10 +102,10 @@ var ErrDeclined = errors.New("nothing was changed")
 // Apply shows all changes, asks once, and makes them in their order. A file is written to a temporary name and renamed,
 // and keeps its owner, group, mode and access list; one that an undo leaves empty is removed.
 //
-// Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; ErrForAnother, for another
-// user's file that root would take over; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made;
+// Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; a *platform.PlaceError in a
+// *RequestError, for a file in another user's place; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made;
 // the file itself is as it was if another program has changed it or holds its lock, or if its access could not be kept.
-func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Options) error {
+func Apply(ctx context.Context, person Person, edits []Edit, options Options) error {
 	var drafts []draft
 	for _, e := range edits {
 		d, err := newDraft(e)
@@ -116,7 +116,7 @@ func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Op
 			person.Tell(d.File + ": nothing to change")
 			continue
 		}
-		if err := NotForAnother(env, d.real); err != nil && !options.DryRun {
+		if err := CheckPlace(d.real); err != nil && !options.DryRun {
 			return err
 		}
 		person.Show(d.diff())
@@ -143,6 +143,15 @@ func Apply(ctx context.Context, env Env, person Person, edits []Edit, options Op
 			return fmt.Errorf("changing %s: %w", d.File, err)
 		}
 		person.Tell(d.File + ": " + d.outcome())
+	}
+	return nil
+}
+
+// CheckPlace is [platform.CheckPlace] with the file's name, and a *RequestError. The user's own programs could neither change
+// nor read a file of root's.
+func CheckPlace(file string) error {
+	if err := platform.CheckPlace(file); errors.Is(err, platform.ErrForeign) {
+		return &RequestError{fmt.Errorf("%s: %w", file, err)}
 	}
 	return nil
 }

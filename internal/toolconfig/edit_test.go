@@ -86,7 +86,7 @@ func apply(t *testing.T, tool string, undo bool, home string, person *agrees) er
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Apply(t.Context(), env, person, change.Edits, Options{})
+	return Apply(t.Context(), person, change.Edits, Options{})
 }
 
 // TestApplyAtOnce: a file that another program changes, or has locked, is left to it.

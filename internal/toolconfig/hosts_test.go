@@ -2,8 +2,6 @@ package toolconfig
 
 import (
 	"bytes"
-	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -238,33 +236,5 @@ func TestNPMWritesNothing(t *testing.T) {
 	}
 	if words := strings.Join(change.After, "\n"); !strings.Contains(words, "  clerk-credential-helper exec --profile acme -- npm ci") || strings.Contains(words, "--env") {
 		t.Error(words)
-	}
-}
-
-// TestNotForAnother: root through sudo creates no files in another user's home.
-func TestNotForAnother(t *testing.T) {
-	theirs := func(file string) (bool, error) { return strings.HasPrefix(file, "/home/ada/"), nil }
-	for _, row := range []struct {
-		reason, sudo string
-		uid          int
-		file         string
-		refused      bool
-	}{
-		{"sudo that keeps HOME", "1000", 0, "/home/ada/.gitconfig", true},
-		{"sudo with root's own home", "1000", 0, "/root/.gitconfig", false},
-		{"the person themselves", "", 1000, "/home/ada/.gitconfig", false},
-		{"the person, below a sudo shell that went back", "1000", 1000, "/home/ada/.gitconfig", false},
-		{"root without sudo, as in a container that mounts a home", "", 0, "/home/ada/.gitconfig", false},
-		{"root who calls sudo", "0", 0, "/home/ada/.gitconfig", false},
-		{"Windows, which has no such numbers", "1000", -1, "/home/ada/.gitconfig", false},
-	} {
-		err := notForAnother(func(string) string { return row.sudo }, row.uid, theirs, row.file)
-		if errors.Is(err, ErrForAnother) != row.refused {
-			t.Errorf("%s: %v", row.reason, err)
-		}
-	}
-	broken := func(string) (bool, error) { return false, os.ErrPermission }
-	if err := notForAnother(func(string) string { return "1000" }, 0, broken, "/x"); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("whose it is cannot be told: %v", err)
 	}
 }
