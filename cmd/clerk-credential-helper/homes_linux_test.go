@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// tree is what is below a folder: of each path the owner, mode, size and time of its last change.
+func tree(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		info, lstat := os.Lstat(path)
+		if err := errors.Join(err, lstat); err != nil {
+			return err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		all[path] = fmt.Sprintf("%d:%d %v %d %v", owner.Uid, owner.Gid, info.Mode(), info.Size(), info.ModTime())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestRootInAPersonsHome: one call as root with a person's HOME, as sudo makes it on many systems, changes nothing there.
+func TestRootInAPersonsHome(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can play root")
+	}
+	_, home := wellSetUp(t)
+	for _, name := range []string{"CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "BUILDKITE", "KUBECONFIG"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	text, err := os.ReadFile(filepath.Join(home, ".config/clerk-credential-helper/config.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Root has a configuration of its own: otherwise nearly every call would end at the person's, which root does not trust.
+	ours := filepath.Join(t.TempDir(), "config.toml")
+	write(t, ours, string(text)+"[profiles.ci]\nissuer = \""+os.Getenv("ISSUER")+"\"\nmachine = true\nhosts = [\"ci.acme.dev\"]\n")
+	if status, _, words := runHere("login"); status != exitOK { // the person has a session
+		t.Fatal(words)
+	}
+	write(t, filepath.Join(home, stateBelow, "failures", "git.json"), "{}")
+	write(t, filepath.Join(home, "app", "package.json"), `{"dependencies": {"next": "16.0.0", "@clerk/nextjs": "7.0.0"}}`)
+	write(t, filepath.Join(home, "app", "app", "layout.tsx"), "")
+	if err := os.Chmod(filepath.Join(home, stateBelow, "failures"), 0o755); err != nil { // for doctor --fix
+		t.Fatal(err)
+	}
+	const ada = 4242
+	given := func() {
+		err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, ada, ada)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const gitIn, dockerIn = "protocol=https\nhost=git.acme.dev\n\n", "registry.acme.dev"
+	for _, row := range []struct {
+		reason string
+		args   []string
+		env    string
+		stdin  string
+	}{
+		{"a tool's failure is remembered", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_CONFIG=", gitIn},
+		{"a session is wanted", []string{"git-credential-clerk", "get"}, "", gitIn},
+		{"in the kernel's keyring", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_STORE=none", gitIn},
+		{"a token was refused", []string{"git-credential-clerk", "erase"}, "", gitIn},
+		{"docker", []string{"docker-credential-clerk", "get"}, "", dockerIn},
+		{"docker stores", []string{"docker-credential-clerk", "store"}, "", `{"ServerURL":"https://other.dev","Username":"u","Secret":"s"}`},
+		{"bazel", []string{"clerk-credential-helper", "bazel", "get"}, "", `{"uri":"https://git.acme.dev/x"}`},
+		{"a machine's token would be kept", []string{"clerk-credential-helper", "token", "ci"}, "CLERK_MACHINE_SECRET_KEY=ak_sandbox_machine", ""},
+		{"a trace", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_TRACE=" + home + "/trace", gitIn},
+		{"a trace in a file of the person's", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_TRACE=" + home + "/.gitconfig", gitIn},
+		{"the person's files of exec", []string{"clerk-credential-helper", "exec", "--file", "F", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
+		{"exec for npm", []string{"clerk-credential-helper", "exec", "--npm", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
+		{"a sign-in", []string{"clerk-credential-helper", "login", "acme"}, "", ""},
+		{"a sign-in without a store", []string{"clerk-credential-helper", "login", "acme"}, "CLERK_HELPER_STORE=none", ""},
+		{"a given token", []string{"clerk-credential-helper", "login", "--with-token", "acme"}, "", "opaque"},
+		{"a sign-out", []string{"clerk-credential-helper", "logout", "acme"}, "", ""},
+		{"all sign-outs", []string{"clerk-credential-helper", "logout", "--all"}, "", ""},
+		{"a look", []string{"clerk-credential-helper", "status"}, "", ""},
+		{"a look at the issuer", []string{"clerk-credential-helper", "status", "--check"}, "", ""},
+		{"why", []string{"clerk-credential-helper", "explain", "git.acme.dev"}, "", ""},
+		{"the last failures", []string{"clerk-credential-helper", "last-error"}, "", ""},
+		{"setup of git", []string{"clerk-credential-helper", "setup", "git", "--yes"}, "", ""},
+		{"of docker", []string{"clerk-credential-helper", "setup", "docker", "--yes"}, "", ""},
+		{"of kubectl, whose file is new", []string{"clerk-credential-helper", "setup", "kubectl", "--yes"}, "", ""},
+		{"of pip", []string{"clerk-credential-helper", "setup", "pip", "--yes"}, "", ""},
+		{"its undoing", []string{"clerk-credential-helper", "unset", "git", "--yes"}, "", ""},
+		{"a configuration", []string{"clerk-credential-helper", "setup", "--yes"}, "CLERK_HELPER_CONFIG=" + home + "/new.toml", ""},
+		{"the companion page", []string{"clerk-credential-helper", "companion", "add", home + "/app"}, "", ""},
+		{"repairs", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "", ""},
+		{"repairs by sudo", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "SUDO_UID=4242", ""},
+		{"repairs of the person's configuration", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "CLERK_HELPER_CONFIG=", ""},
+	} {
+		for _, fresh := range []bool{false, true} { // whether the person has called us before
+			t.Run(fmt.Sprint(row.reason, ", fresh ", fresh), func(t *testing.T) {
+				given()
+				if state := filepath.Join(home, ".local"); fresh {
+					if err := os.Rename(state, home+"-kept"); err != nil {
+						t.Fatal(err)
+					}
+					defer func() {
+						if err := errors.Join(os.RemoveAll(state), os.Rename(home+"-kept", state)); err != nil {
+							t.Fatal(err)
+						}
+					}()
+				}
+				t.Setenv("CLERK_HELPER_CONFIG", ours)
+				if name, value, ok := strings.Cut(row.env, "="); ok {
+					t.Setenv(name, value)
+				}
+				before := tree(t, home)
+				program, err := exec.LookPath(row.args[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.Command(program, row.args[1:]...)
+				cmd.Args[0] = row.args[0]
+				cmd.Stdin = strings.NewReader(row.stdin)
+				out, _ := cmd.CombinedOutput() // the status is another test's
+				after := tree(t, home)
+				if !maps.Equal(before, after) {
+					for path, is := range after {
+						if before[path] != is {
+							t.Errorf("%s: was %q, is %q", path, before[path], is)
+						}
+					}
+					for path := range before {
+						if after[path] == "" {
+							t.Errorf("%s is gone", path)
+						}
+					}
+					t.Logf("%s", out)
+				}
+				if words := string(out); strings.Contains(words, "chown") || strings.Contains(words, "chmod") || strings.Contains(words, "rm /") {
+					t.Errorf("root is told to take a person's files:\n%s", words)
+				}
+				if slices.Contains(row.args, "doctor") && !strings.Contains(string(out), "run it without sudo") {
+					t.Errorf("doctor:\n%s", out)
+				}
+			})
+		}
+	}
+}
