@@ -23,7 +23,7 @@ var ErrNoBrowser = errors.New("no browser could be started")
 // folder, nor what our caller has opened for us: a browser would keep a script's lock for as long as it runs. What
 // they print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would
 // wait for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
-// environment on.
+// environment on. In the HOME of another user none is started: a browser writes there.
 //
 // Errors: [ErrNoBrowser], with what each launcher said; the context's; or that the URL is refused.
 func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
@@ -32,6 +32,9 @@ func OpenBrowser(ctx context.Context, url string, getenv func(string) string, st
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if err := ForAnother(getenv); errors.Is(err, ErrForeign) {
+		return fmt.Errorf("%w: %w", ErrNoBrowser, err)
 	}
 	return openBrowser(ctx, url, getenv, stderr)
 }

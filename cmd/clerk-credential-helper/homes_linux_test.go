@@ -59,6 +59,9 @@ func TestRootInAPersonsHome(t *testing.T) {
 	if err := os.Chmod(filepath.Join(home, stateBelow, "failures"), 0o755); err != nil { // for doctor --fix
 		t.Fatal(err)
 	}
+	browser := filepath.Join(filepath.Dir(ours), "browser")
+	write(t, browser, "#!/bin/sh\n: >\"$HOME/profile\"\n")
+	chmod(t, browser, 0o700)
 	const ada = 4242
 	given := func() {
 		err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, ada, ada)) })
@@ -87,6 +90,8 @@ func TestRootInAPersonsHome(t *testing.T) {
 		{"exec for npm", []string{"clerk-credential-helper", "exec", "--npm", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
 		{"a sign-in", []string{"clerk-credential-helper", "login", "acme"}, "", ""},
 		{"a sign-in without a store", []string{"clerk-credential-helper", "login", "acme"}, "CLERK_HELPER_STORE=none", ""},
+		{"a sign-in whose session is kept elsewhere, by a browser that writes", []string{"clerk-credential-helper", "login", "--timeout", "1s", "acme"},
+			"XDG_STATE_HOME=" + filepath.Dir(ours) + " BROWSER=" + browser, ""},
 		{"a given token", []string{"clerk-credential-helper", "login", "--with-token", "acme"}, "", "opaque"},
 		{"a sign-out", []string{"clerk-credential-helper", "logout", "acme"}, "", ""},
 		{"all sign-outs", []string{"clerk-credential-helper", "logout", "--all"}, "", ""},
@@ -119,7 +124,8 @@ func TestRootInAPersonsHome(t *testing.T) {
 					}()
 				}
 				t.Setenv("CLERK_HELPER_CONFIG", ours)
-				if name, value, ok := strings.Cut(row.env, "="); ok {
+				for variable := range strings.FieldsSeq(row.env) {
+					name, value, _ := strings.Cut(variable, "=")
 					t.Setenv(name, value)
 				}
 				before := tree(t, home)
