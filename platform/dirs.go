@@ -12,6 +12,16 @@ import (
 
 const appName = "clerk-credential-helper"
 
+// CheckHome returns why there can be no user's configuration, wrapping [ErrNoHome]: HOME is not set, or leads to no folder, and
+// $XDG_CONFIG_HOME does not stand in for it.
+func CheckHome(getenv func(string) string) error { return checkHome(getenv) }
+
+// ErrNoHome means that the user has no home folder, as far as the environment says.
+var ErrNoHome = errors.New(noHome)
+
+// ErrNoUser means that there is no place for locks: no user database names a home folder for this user.
+var ErrNoUser = errors.New("this user has no place for locks")
+
 // Reasons to refuse a file or folder. An error that wraps one begins with the path and ends with details.
 var (
 	ErrForeign  = errors.New("belongs to another user")
@@ -75,7 +85,8 @@ func OpenPrivateDir(dir string) (*os.Root, error) {
 // LockDir returns the folder for the [Locks] of everything that belongs to this user on this machine. It comes from
 // the system and never from the environment, so that processes with different environments meet there: on Linux
 // /run/user/UID if it is ours, else the state folder below the home folder that the user database names; on macOS
-// that home folder's Library/Application Support; on Windows the local application data folder. It makes nothing.
+// that home folder's Library/Application Support; on Windows the local application data folder. It makes nothing. It is
+// [ErrNoUser] if there is neither.
 func LockDir() (string, error) { return lockDir() }
 
 // ReadTrusted reads a configuration file of at most limit bytes, if no other user can change it or put another in its

@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +41,9 @@ func lockDir() (string, error) {
 		return filepath.Join(run, appName), nil
 	}
 	home, err := passwdHome()
+	if errors.Is(err, ErrNoUser) {
+		err = fmt.Errorf("%w, and there is no %s", err, run)
+	}
 	if err != nil {
 		return "", err
 	}

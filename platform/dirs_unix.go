@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 )
+
+const noHome = "HOME is not set to an absolute path"
 
 func userConfigDir(getenv func(string) string) (string, error) {
 	return xdgDir(getenv, "XDG_CONFIG_HOME", ".config")
@@ -27,10 +27,46 @@ func xdgDir(getenv func(string) string, variable, below string) (string, error) 
 	}
 	home := getenv("HOME")
 	if !filepath.IsAbs(home) {
-		return "", errors.New("HOME is not set to an absolute path")
+		return "", ErrNoHome
 	}
 	return filepath.Join(home, below), nil
 }
+
+func checkHome(getenv func(string) string) error {
+	home := getenv("HOME")
+	if filepath.IsAbs(getenv("XDG_CONFIG_HOME")) {
+		return nil
+	}
+	if !filepath.IsAbs(home) {
+		return ErrNoHome
+	}
+	info, err := os.Stat(home)
+	if err == nil && !info.IsDir() {
+		err = ErrNoFolder
+	}
+	if err != nil {
+		return &homeError{home, err}
+	}
+	return nil
+}
+
+// homeError is why the folder in HOME is of no use.
+type homeError struct {
+	home string
+	err  error
+}
+
+func (e *homeError) Error() string {
+	switch {
+	case errors.Is(e.err, fs.ErrNotExist), errors.Is(e.err, syscall.ENOTDIR):
+		return fmt.Sprintf("HOME is %q, and there is no such folder", e.home)
+	case errors.Is(e.err, ErrNoFolder):
+		return fmt.Sprintf("HOME is %q, which %v", e.home, ErrNoFolder)
+	}
+	return fmt.Sprintf("HOME is %q: %v", e.home, e.err)
+}
+
+func (e *homeError) Unwrap() []error { return []error{ErrNoHome, e.err} }
 
 func userRuntimeDir(getenv func(string) string) string {
 	real, info, err := walkTrusted(getenv("XDG_RUNTIME_DIR"))
@@ -49,18 +85,6 @@ func openPrivateDir(dir string) (*os.Root, error) {
 		return nil, err
 	}
 	return os.OpenRoot(real)
-}
-
-// passwdHome is the home folder in the user database. user.Current would fall back to $HOME.
-func passwdHome() (string, error) {
-	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
-	if err != nil {
-		return "", err
-	}
-	if !filepath.IsAbs(u.HomeDir) {
-		return "", fmt.Errorf("the user database names no home folder for user %s", u.Uid)
-	}
-	return u.HomeDir, nil
 }
 
 // openNoFollow opens a file that is not a link. O_NONBLOCK keeps the open of a named pipe from waiting for ever.

@@ -60,6 +60,64 @@ func TestReadTrusted(t *testing.T) {
 			chown(t, p.file)
 		}, "config.toml, a link, belongs to another user (12345)"},
 		{"a folder like /tmp that is another user's", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky); chown(t, p.dir) }, "dir belongs to another user (12345)"},
+		{"a folder like /tmp, a file that the group may write", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky); chmod(t, p.file, 0o660) },
+			"config.toml may be written by others (mode 0660)"},
+		{"a folder like /tmp, a file that others may write", func(t *testing.T, p place) { chmod(t, p.dir, 0o777|os.ModeSticky); chmod(t, p.file, 0o602) },
+			"config.toml may be written by others (mode 0602)"},
+		{"a folder like /tmp, a folder in it that the group may write", func(t *testing.T, p place) { chmod(t, p.top, 0o777|os.ModeSticky); chmod(t, p.dir, 0o770) },
+			"dir may be written by others (mode 0770)"},
+		{"a folder like /tmp, a pipe in it", func(t *testing.T, p place) {
+			chmod(t, p.dir, 0o777|os.ModeSticky)
+			remove(t, p.file)
+			if err := syscall.Mkfifo(p.file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "is not a plain file"},
+		{"a folder that the group may write, with the bits of its group and user set instead", func(t *testing.T, p place) { chmod(t, p.dir, 0o775|os.ModeSetgid|os.ModeSetuid) },
+			"dir may be written by others (mode 0775)"},
+		{"a store as in Nix, whose file is another user's", func(t *testing.T, p place) { nixStore(t, p.other); chown(t, relinkTo(t, p.file, p.other)) },
+			"config.toml belongs to another user (12345)"},
+		{"a store as in Nix, whose file the builders may write", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			chmod(t, relinkTo(t, p.file, p.other), 0o464)
+		}, "config.toml may be written by others (mode 0464)"},
+		{"a store as in Nix, and a builder's link in it", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			symlink(t, "config.toml", filepath.Join(p.other, "generation"))
+			chown(t, filepath.Join(p.other, "generation"))
+			relink(t, p.file, filepath.Join(p.other, "generation"))
+		}, "generation, a link, belongs to another user (12345)"},
+		{"a store as in Nix, and a builder's folder in it", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			below := filepath.Join(p.other, "hash-files")
+			mkdir(t, below)
+			writeText(t, filepath.Join(below, "config.toml"), "content")
+			chown(t, below)
+			relink(t, p.file, filepath.Join(below, "config.toml"))
+		}, "hash-files belongs to another user (12345)"},
+		{"a store as in Nix, and a folder in it that the builders may write", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			below := filepath.Join(p.other, "hash-files")
+			mkdir(t, below)
+			chmod(t, below, 0o775)
+			writeText(t, filepath.Join(below, "config.toml"), "content")
+			relink(t, p.file, filepath.Join(below, "config.toml"))
+		}, "hash-files may be written by others (mode 0775)"},
+		{"a store like Nix's that a builder owns", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			chownTo(t, p.other, 12345, 3000)
+			relinkTo(t, p.file, p.other)
+		}, "other belongs to another user (12345)"},
+		{"a store like Nix's without the sticky bit", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			chmod(t, p.other, 0o775)
+			relinkTo(t, p.file, p.other)
+		}, "other may be written by others (mode 0775)"},
+		{"a store that all may write, whose file has many names", func(t *testing.T, p place) {
+			nixStore(t, p.other)
+			chmod(t, p.other, 0o777|os.ModeSticky)
+			hardLink(t, relinkTo(t, p.file, p.other), filepath.Join(p.other, "same"))
+		}, "has 2 names"},
 		{"the group may write above the last folder", func(t *testing.T, p place) { chmod(t, p.top, 0o775) }, "may be written by others (mode 0775)"},
 		{"anybody may write above the last folder", func(t *testing.T, p place) { chmod(t, p.top, 0o703) }, "may be written by others (mode 0703)"},
 		{"another user's folder above the last", func(t *testing.T, p place) { chown(t, p.top) }, "belongs to another user (12345)"},
@@ -429,6 +487,23 @@ func hardLink(t *testing.T, file, name string) {
 	if err := os.Link(file, name); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// nixStore makes a folder into a store as that of Nix, which its builders' group may write to.
+func nixStore(t *testing.T, dir string) {
+	t.Helper()
+	needRoot(t)
+	chownTo(t, dir, 0, 3000)
+	chmod(t, dir, 0o775|os.ModeSticky)
+}
+
+// relinkTo makes link a link to the file in a store, which it returns.
+func relinkTo(t *testing.T, link, store string) string {
+	t.Helper()
+	file := filepath.Join(store, "config.toml")
+	chmod(t, file, 0o444)
+	relink(t, link, file)
+	return file
 }
 
 func relink(t *testing.T, link, to string) {

@@ -21,6 +21,8 @@ func machineConfigDir() string {
 	return dir
 }
 
+const noHome = "there is no home folder"
+
 func userConfigDir(getenv func(string) string) (string, error) { return envDir(getenv, "AppData") }
 
 func userStateDir(getenv func(string) string) (string, error) { return envDir(getenv, "LocalAppData") }
@@ -32,9 +34,14 @@ func openPrivateDir(dir string) (*os.Root, error) { return os.OpenRoot(dir) }
 func envDir(getenv func(string) string, variable string) (string, error) {
 	dir := getenv(variable)
 	if !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("%%%s%% is not set to an absolute path", variable)
+		return "", fmt.Errorf("%w: %%%s%% is not set to an absolute path", ErrNoHome, variable)
 	}
 	return dir, nil
+}
+
+func checkHome(getenv func(string) string) error {
+	_, err := userConfigDir(getenv)
+	return err
 }
 
 func lockDir() (string, error) {

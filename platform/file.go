@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // fileStore keeps each secret in a file of its own, DIR/NAME.json, whose content is the secret's bytes and nothing
@@ -89,9 +90,9 @@ func (s fileStore) sweep(name string) error {
 	return nil
 }
 
-// notFound turns "no such file" into ErrNotFound.
+// notFound turns "no such file" into ErrNotFound, also below what is no folder: the home of a service user is often /dev/null.
 func notFound(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return ErrNotFound
 	}
 	return err
