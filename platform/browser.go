@@ -24,6 +24,7 @@ var ErrNoBrowser = errors.New("no browser could be started")
 // they print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would
 // wait for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
 // environment on. In the HOME of another user none is started: a browser writes there.
+// Nor is one where it could not be told from another user's (see [OwnPeer]), as where Linux has no /proc: it would be refused.
 //
 // Errors: [ErrNoBrowser], with what each launcher said; the context's; or that the URL is refused.
 func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
@@ -35,6 +36,9 @@ func OpenBrowser(ctx context.Context, url string, getenv func(string) string, st
 	}
 	if err := ForAnother(getenv); errors.Is(err, ErrForeign) {
 		return fmt.Errorf("%w: %w", ErrNoBrowser, err)
+	}
+	if err := peersUnknown(); err != nil {
+		return fmt.Errorf("%w: %w: the system does not say that it is this user who comes to 127.0.0.1", ErrNoBrowser, err)
 	}
 	return openBrowser(ctx, url, getenv, stderr)
 }

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,6 +34,20 @@ func ownPeer(server, client netip.AddrPort) (own, certain bool) {
 		}
 	}
 	return false, true
+}
+
+// peersUnknown returns why no connection can be told to be this user's, as where /proc is not mounted. nil otherwise.
+func peersUnknown() error {
+	var failed error
+	for _, name := range peerTables {
+		f, err := os.Open(name)
+		if err == nil {
+			f.Close()
+			return nil
+		}
+		failed = cmp.Or(failed, err)
+	}
+	return failed
 }
 
 func peerIn(name string, server, client netip.AddrPort) (uid int, found bool) {

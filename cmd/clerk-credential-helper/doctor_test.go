@@ -96,7 +96,7 @@ func TestDoctorBroken(t *testing.T) {
 		{"no configuration", func(t *testing.T, w *world, home string) { os.Remove(filepath.Join(home, own)) },
 			doctor.Failing, "there is no profile", "clerk-credential-helper setup"},
 		{"no home folder", func(t *testing.T, w *world, home string) { t.Setenv("HOME", "") },
-			doctor.Failing, "there is no profile, and no place for one (finding the configuration: HOME is not set", "CLERK_HELPER_CONFIG"},
+			doctor.Failing, "there is no profile, and no place for one (HOME is not set", "CLERK_HELPER_CONFIG"},
 		{"no home folder, and a configuration elsewhere", func(t *testing.T, w *world, home string) {
 			t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(home, own))
 			t.Setenv("HOME", "")

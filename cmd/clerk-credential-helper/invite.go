@@ -119,7 +119,7 @@ const confirmTime = 2 * time.Minute
 func (u localUser) inviteBrowser(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
 	s.Say("Signing in to %s: your browser opens.", p.Name)
 	if err := platform.OpenBrowser(ctx, i.StartURL, u.getenv, u.stderr); err != nil && ctx.Err() == nil {
-		s.Say("No browser could be opened.")
+		s.Say("No browser could be opened%s.", strings.TrimPrefix(err.Error(), platform.ErrNoBrowser.Error()))
 		return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
 	}
 	if s.Terminal != nil {

@@ -112,10 +112,8 @@ func (c setupCommand) options() toolconfig.Options {
 // configured is the configuration, without which there is nothing to set up.
 func (sys *system) configured() (*config.Config, error) {
 	cfg, err := sys.config()
-	if errors.Is(err, config.ErrNone) {
-		if _, homeless := sys.userConfig(); homeless != nil { // then the interview could not help
-			return nil, &config.Error{Err: fmt.Errorf("%w: set it, or name a file in CLERK_HELPER_CONFIG", homeless)}
-		}
+	if homeless, ok := errors.AsType[*config.NoHomeError](err); ok { // the interview could not help
+		return nil, &config.Error{Err: fmt.Errorf("%w: set it, or name a file in CLERK_HELPER_CONFIG", homeless.Err)}
 	}
 	return cfg, err
 }

@@ -72,8 +72,8 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	}
 	switch {
 	case len(merged.Profiles) > 0:
-	case named == "" && homeless != nil:
-		return nil, &config.NoHomeError{Err: homeless}
+	case named == "" && platform.CheckHome(sys.getenv) != nil:
+		return nil, &config.NoHomeError{Err: platform.CheckHome(sys.getenv)}
 	default:
 		return nil, config.ErrNone
 	}
@@ -109,6 +109,10 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if cfg.DockerFallback != "" {
 		fallback = sys.fallback(cfg.DockerFallback).answer
 	}
+	spawn := spawnRefresh
+	if _, err := os.Executable(); err != nil { // there is no /proc: the refresh is ours, and ends with us
+		spawn = nil
+	}
 	return &broker.Broker{
 		Config:       cfg,
 		Keychain:     keychain,
@@ -118,7 +122,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
 		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
-		SpawnRefresh: spawnRefresh,
+		SpawnRefresh: spawn,
 		Fallback:     fallback,
 		Person:       localUser{sys, keychain, sys.caller},
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},

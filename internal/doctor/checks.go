@@ -141,19 +141,24 @@ func (d *doctor) configuration() *config.Config {
 		}
 	}
 	cfg, err := d.env.Config()
-	file, homeless := d.env.Tools.OwnConfig()
+	var homeless *config.NoHomeError
 	switch {
-	case errors.Is(err, config.ErrNone) && homeless != nil:
-		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
+	case errors.As(err, &homeless):
+		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless.Err), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
 		return &config.Config{}
 	case errors.Is(err, config.ErrNone):
+		file, _ := d.env.Tools.OwnConfig() // there is a home folder
 		d.fail(check, "there is no profile", "clerk-credential-helper setup asks for one; it is written to "+file)
 		return &config.Config{}
 	case d.another != nil && (errors.Is(err, platform.ErrWritable) || errors.Is(err, platform.ErrForeign)), os.Getuid() == 0 && errors.Is(err, platform.ErrForeign):
 		d.fail(check, err.Error(), withoutSudo())
 		return &config.Config{}
 	case errors.Is(err, platform.ErrWritable):
-		d.fail(check, err.Error(), "chmod go-w that file or folder", d.closeConfigurations()...)
+		repairs, remedy := d.closeConfigurations(), "chmod go-w that file or folder"
+		if repairs == nil { // it is not ours to close, and may be meant so, as a package manager's store is
+			remedy = "have its administrator look at it, or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG"
+		}
+		d.fail(check, err.Error(), remedy, repairs...)
 		return &config.Config{}
 	case errors.Is(err, platform.ErrForeign):
 		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then sudo chown -h \"$(id -un)\" that file, folder or link; or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG")
@@ -175,10 +180,7 @@ func (d *doctor) store(ctx context.Context) {
 	keychain, err := d.env.Keychain()
 	if err != nil {
 		remedy := "CLERK_HELPER_STORE is auto, keychain, kernel, file or none; unset it for auto"
-		if _, homeless := platform.StateDir(d.env.Tools.Getenv); homeless != nil && d.env.Tools.Getenv("CLERK_HELPER_STORE") == "file" {
-			remedy = homeRemedy
-		}
-		d.fail(check, err.Error(), remedy)
+		d.fail(check, err.Error(), cmp.Or(Hint(err), remedy))
 		return
 	}
 	if d.env.Tools.Getenv("CLERK_HELPER_STORE") == "none" {
@@ -239,7 +241,7 @@ func storeRemedyTo(root bool, err error) string {
 	case errors.Is(err, platform.ErrOpen):
 		return "chmod 0700 that folder, or 0600 that file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
 	case errors.Is(err, fs.ErrPermission):
-		return "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it"
+		return unwritable
 	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
 		return "move away what is in the folder's place: it is not ours"
 	}
@@ -546,7 +548,7 @@ func (d *doctor) browser() {
 func (d *doctor) program() {
 	self, err := os.Executable()
 	if err != nil {
-		d.fail("program", err.Error(), "install again: ./install.sh")
+		d.warn("program", fmt.Sprintf("the system does not say where this program is: %v", err), "on Linux mount /proc; until then a refresh ends with the tool that waits for it, and no browser is opened")
 		return
 	}
 	own, err := os.Stat(self)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
@@ -34,6 +35,7 @@ func hintTo(root bool, err error) string {
 	var mint *broker.MintError
 	var item *broker.ItemError
 	var place *platform.PlaceError
+	var path *fs.PathError
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
@@ -65,6 +67,10 @@ func hintTo(root bool, err error) string {
 		return mintRemedy(mint)
 	case errors.Is(err, broker.ErrNoMachineKey):
 		return "set CLERK_MACHINE_SECRET_KEY, or CLERK_MACHINE_SECRET_KEY_NAME for the profile called name, to the secret key of the machine (ak_...), from Clerk's dashboard"
+	case errors.As(err, &path) && path.Op == "mkdir" && errors.Is(err, fs.ErrPermission):
+		return unwritable
+	case errors.Is(err, platform.ErrNoUser):
+		return "CLERK_HELPER_STORE=file keeps the session and its locks below HOME; on Linux a login session makes /run/user/UID, and loginctl enable-linger keeps it"
 	case errors.Is(err, platform.ErrNoBrowser):
 		return "run clerk-credential-helper login in a terminal"
 	case errors.As(err, &needs):
@@ -93,6 +99,8 @@ func hintTo(root bool, err error) string {
 		return SignInAgain(item.Profile)
 	case errors.As(err, &homeless):
 		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
+	case errors.Is(err, platform.ErrNoHome):
+		return homeRemedy
 	case errors.Is(err, config.ErrNone):
 		return "run: clerk-credential-helper setup"
 	}
@@ -156,6 +164,9 @@ func mintRemedy(err *broker.MintError) string {
 	}
 	return ""
 }
+
+// unwritable is the remedy for a folder that this user may not write to.
+const unwritable = "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it; or name another with HOME or XDG_STATE_HOME"
 
 // idTokenHint goes with the advice for a session whose ID token has expired.
 const idTokenHint = `; the issuer sends an ID token at a sign-in only, token = "access" does without`

@@ -135,7 +135,7 @@ func (env Env) home() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("finding the home folder: %w", err)
+		return "", fmt.Errorf("%w: %w", platform.ErrNoHome, err)
 	}
 	return home, nil
 }
