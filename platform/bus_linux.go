@@ -303,7 +303,7 @@ func checkPeer(fd, uid int) error {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	if int(peer.Uid) != uid {
-		return fmt.Errorf("it belongs to another user (%d)", peer.Uid)
+		return fmt.Errorf("it %w (%d)", ErrForeign, peer.Uid)
 	}
 	return nil
 }

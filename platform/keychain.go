@@ -23,6 +23,32 @@ var (
 	ErrDamaged = errors.New("the item in the keychain is damaged")
 )
 
+// ErrNoKeyring is [ErrLocked] of a Secret Service that has no default keyring. Only a prompt of its own can make one, which needs
+// a desktop.
+var ErrNoKeyring error = noKeyring{}
+
+type noKeyring struct{}
+
+func (noKeyring) Error() string { return "the Secret Service has no default keyring" }
+
+func (noKeyring) Is(target error) bool { return target == ErrLocked }
+
+// UnseenError is [ErrNotFound] of a store that stands in for another one, which may have the item and could not be looked at.
+type UnseenError struct {
+	Store string // where there is no such item
+	Why   string // the other store could not be looked at, after "and"
+	// Elsewhere is set if there are signs of the other store, such as the address of a bus that does not answer.
+	Elsewhere bool
+	Caller    string // who called us by sudo, and has a keychain that root cannot look into; else empty
+	Bus       string // the socket of this user's own bus, if it is there and another one was to be used; else empty
+}
+
+func (e *UnseenError) Error() string {
+	return fmt.Sprintf("nothing is kept in the %s, and %s", e.Store, e.Why)
+}
+
+func (e *UnseenError) Unwrap() error { return ErrNotFound }
+
 // The names and limits of the items. They are part of the frozen item schema: items written by any release are read
 // by every later one.
 const (
@@ -84,8 +110,8 @@ func OpenKeychain(choice, stateDir string) (*Keychain, error) {
 	return nil, fmt.Errorf("unknown store %q, want auto, keychain, kernel, file or none", choice)
 }
 
-// Get returns the secret of an item. Errors: [ErrNotFound], [ErrDamaged], [ErrLocked], [ErrUnavailable], the context's, or
-// another.
+// Get returns the secret of an item. Errors: [ErrNotFound], which may be an [*UnseenError], [ErrDamaged], [ErrLocked],
+// [ErrUnavailable], the context's, or another.
 func (k *Keychain) Get(ctx context.Context, name string) (string, error) {
 	if err := checkName(name); err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,10 @@ func openNative(choice string) (*Keychain, error) {
 	service := secretService{
 		addresses: os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 		socket:    filepath.Join("/run/user", strconv.Itoa(os.Geteuid()), "bus"),
+		runtime:   os.Getenv("XDG_RUNTIME_DIR"),
+	}
+	if os.Geteuid() == 0 && bySudo(os.Getenv) {
+		service.caller = os.Getenv("SUDO_UID")
 	}
 	return chooseNative(choice, service), nil
 }
@@ -46,8 +51,11 @@ type serviceOrKernel struct {
 func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 	secret, err := s.service.get(ctx, name)
 	if errors.Is(err, errNoService) {
-		secret, err = s.kernel.get(ctx, name)
-		return secret, neither(err)
+		var ours error
+		if secret, ours = s.kernel.get(ctx, name); errors.Is(ours, ErrNotFound) {
+			return "", s.service.unseen(err)
+		}
+		return secret, neither(ours)
 	}
 	return secret, err
 }
@@ -63,9 +71,45 @@ func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
 func (s serviceOrKernel) delete(ctx context.Context, name string) error {
 	err := s.service.delete(ctx, name)
 	if errors.Is(err, errNoService) {
-		return neither(s.kernel.delete(ctx, name))
+		ours := s.kernel.delete(ctx, name)
+		if errors.Is(ours, ErrNotFound) {
+			return s.service.unseen(err)
+		}
+		return neither(ours)
 	}
 	return err
+}
+
+// unseen is the error if the kernel's keyring, which stands in for the service, does not have an item. none is why there is
+// no service: in a sandbox, as root or in a shell that has outlived its desktop there may be one elsewhere.
+func (s secretService) unseen(none error) error {
+	e := &UnseenError{Store: "kernel keyring", Elsewhere: true, Caller: s.caller}
+	info, err := os.Stat(s.socket)
+	usual := err == nil && info.Mode()&fs.ModeSocket != 0
+	named := s.addresses != "" && s.addresses != "autolaunch:"
+	if usual && named && !strings.Contains(s.addresses, "unix:path="+s.socket) {
+		e.Bus = s.socket
+	}
+	var answer *secretsError
+	silent := !errors.As(none, &answer)
+	switch _, err := os.Stat(s.runtime); {
+	case s.caller != "":
+		e.Why = fmt.Sprintf("root cannot look into the keychain of user %q, who called sudo", s.caller)
+	case named && silent:
+		e.Why = fmt.Sprintf("the keychain of the session cannot be reached from here: no bus answers at DBUS_SESSION_BUS_ADDRESS, %q", s.addresses)
+	case e.Bus != "":
+		e.Why = fmt.Sprintf("the bus at DBUS_SESSION_BUS_ADDRESS, %q, has no Secret Service", s.addresses)
+	case usual && silent:
+		e.Why = fmt.Sprintf("the keychain of the session cannot be reached from here: no bus answers at %s", s.socket)
+	case s.runtime != "" && err != nil:
+		e.Why = fmt.Sprintf("the keychain of the session cannot be reached from here: XDG_RUNTIME_DIR is %q, which is not there", s.runtime)
+	default:
+		e.Elsewhere, e.Why = false, "there is no Secret Service here, which other sessions of this user may have"
+	}
+	if e.Bus != "" {
+		e.Why += fmt.Sprintf("; another bus of this user is at %s", e.Bus)
+	}
+	return e
 }
 
 func (s serviceOrKernel) unlock(ctx context.Context) error {
@@ -104,6 +148,8 @@ func (s serviceOrKernel) inMemory(ctx context.Context) bool {
 type secretService struct {
 	addresses string // D-Bus addresses of the session bus; empty: socket
 	socket    string // path of the session bus's usual socket
+	runtime   string // the folder in which a session has it, as the environment says
+	caller    string // the user who called us by sudo, empty if none did
 }
 
 // The limits of waiting.
@@ -257,7 +303,10 @@ func (s secretService) unlock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.follow(ctx, prompt, personLimit)
+		if err = c.follow(ctx, prompt, personLimit); errors.Is(err, ErrLocked) {
+			err = fmt.Errorf("%w, and its prompt to make one was dismissed, or could not be shown", ErrNoKeyring)
+		}
+		return err
 	}
 	// Our items may also be in a collection that was the default one when they were made.
 	_, locked, err := c.search(ctx, map[string]string{"service": keychainService, "xdg:schema": itemSchema})()
@@ -392,7 +441,7 @@ func (c *secretsConn) absent(ctx context.Context, locked []dbus.ObjectPath) erro
 // usable checks that there is a default collection and that it is open.
 func (c *secretsConn) usable(ctx context.Context) error {
 	if c.collection == noObject {
-		return fmt.Errorf("%w: the Secret Service has no default keyring", ErrLocked)
+		return ErrNoKeyring
 	}
 	var locked dbus.Variant
 	property := c.sendTo(ctx, secretsName, c.collection, "org.freedesktop.DBus.Properties", "Get", secretsAPI+"Collection", "Locked")

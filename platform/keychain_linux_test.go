@@ -92,7 +92,55 @@ func TestSecretServiceLocked(t *testing.T) {
 func TestSecretServiceNoDefaultKeyring(t *testing.T) {
 	s := startBus(t)
 	s.startKeyring(t, "")
-	wantAll(t, keychainOn(s.address), "missing", ErrLocked)
+	k := keychainOn(s.address)
+	wantAll(t, k, "missing", ErrLocked)
+	wantAll(t, k, "missing", ErrNoKeyring)
+	for name, err := range map[string]error{"Set": k.Set(t.Context(), "item", "secret"), "Unlock": k.Unlock(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "no default keyring") || strings.Contains(err.Error(), "locked") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestUnseen: why the kernel's keyring, which is empty, does not prove that there is no session.
+func TestUnseen(t *testing.T) {
+	dir := t.TempDir()
+	socket, file := filepath.Join(dir, "bus"), filepath.Join(dir, "file")
+	listenMute(t, socket)
+	writeText(t, file, "")
+	const dead = "unix:path=/nonexistent/bus"
+	gone := fmt.Errorf("bus: %w: %w", errNoService, syscall.ENOENT)
+	answered := fmt.Errorf("%w: %w", errNoService, &secretsError{name: "org.freedesktop.DBus.Error.ServiceUnknown"})
+	for _, row := range []struct {
+		reason  string
+		service secretService
+		none    error
+		want    string // part of the reason; empty: there are no signs of another store
+		bus     string
+	}{
+		{"a sandbox without the session's bus", secretService{addresses: dead}, gone, "no bus answers at DBUS_SESSION_BUS_ADDRESS", ""},
+		{"a shell that has outlived its desktop, beside another", secretService{addresses: dead, socket: socket}, gone, "another bus of this user is at " + socket, socket},
+		{"a bus of its own, beside the desktop's", secretService{addresses: dead, socket: socket}, answered, "has no Secret Service; another bus", socket},
+		{"the usual bus is dead", secretService{socket: socket}, gone, "no bus answers at " + socket, ""},
+		{"the usual bus is named, and dead", secretService{addresses: "unix:path=" + socket, socket: socket}, gone, "no bus answers at DBUS", ""},
+		{"a sandbox without the session's folder", secretService{runtime: dir + "/missing"}, gone, "XDG_RUNTIME_DIR is", ""},
+		{"root by sudo", secretService{caller: "1000"}, gone, `root cannot look into the keychain of user "1000"`, ""},
+		{"root by sudo, whose own bus has no service", secretService{caller: "1000", socket: socket}, answered, `user "1000"`, ""},
+
+		{"a server", secretService{}, gone, "", ""},
+		{"a server with a session's folder", secretService{runtime: dir, socket: dir + "/missing"}, gone, "", ""},
+		{"a server with a bus", secretService{runtime: dir, socket: socket}, answered, "", ""},
+		{"the same, named", secretService{addresses: "unix:path=" + socket + ",guid=00", socket: socket}, answered, "", ""},
+		{"a bus that would have to be started", secretService{addresses: "autolaunch:"}, gone, "", ""},
+		{"a bus without a service, and a file in the usual place", secretService{addresses: dead, socket: file}, answered, "", ""},
+	} {
+		err := row.service.unseen(row.none)
+		unseen, ok := errors.AsType[*UnseenError](err)
+		if !ok || !errors.Is(err, ErrNotFound) || unseen.Elsewhere != (row.want != "") || unseen.Bus != row.bus || !strings.Contains(err.Error(), row.want) ||
+			!strings.HasPrefix(err.Error(), "nothing is kept in the kernel keyring, and ") {
+			t.Errorf("%s: %v, %+v", row.reason, err, unseen)
+		}
+	}
 }
 
 func TestSecretServiceUnavailable(t *testing.T) {

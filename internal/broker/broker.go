@@ -73,13 +73,17 @@ type NeedsSignInError struct {
 	Profile string
 	// Reason is why the person may not be asked.
 	Reason error
-	// Over is why no refresh of the session helps; nil if there is none, or if that is not known.
+	// Over is why no refresh of the session helps, or a [*platform.UnseenError] if it may be where it cannot be reached from
+	// here; nil if there is none, or if that is not known.
 	Over error
 }
 
 func (e *NeedsSignInError) Error() string {
 	if errors.Is(e.Reason, ErrSignedOut) {
 		return fmt.Sprintf("you signed out of profile %q", e.Profile)
+	}
+	if elsewhere(e.Over) != nil {
+		return fmt.Sprintf("profile %q has no session that can be used here: %v; and a sign-in is not allowed here: %v", e.Profile, e.Over, e.Reason)
 	}
 	if e.Over != nil {
 		return fmt.Sprintf("profile %q needs a sign-in (%v), which is not allowed here: %v", e.Profile, e.Over, e.Reason)

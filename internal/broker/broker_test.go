@@ -270,6 +270,55 @@ func (b *bench) get(host string) protocol.Reply {
 	return b.Answer(b.t.Context(), protocol.Request{Verb: protocol.Get, Scheme: "https", Host: host})
 }
 
+// standIn is a keychain that stands in for another one.
+type standIn struct {
+	broker.Keychain
+	elsewhere bool
+}
+
+func (k standIn) Get(ctx context.Context, name string) (string, error) {
+	secret, err := k.Keychain.Get(ctx, name)
+	if errors.Is(err, platform.ErrNotFound) {
+		err = &platform.UnseenError{Store: "kernel keyring", Why: "the other cannot be looked at", Elsewhere: k.elsewhere}
+	}
+	return secret, err
+}
+
+// TestUnseen: where a keychain could not be looked at, there is no claim that it has no session.
+func TestUnseen(t *testing.T) {
+	for _, elsewhere := range []bool{false, true} {
+		b := newBench(t)
+		b.Keychain = standIn{b.keychain, elsewhere}
+		var unseen *platform.UnseenError
+		for range 2 { // the first leaves nothing that the second would take for an answer
+			if out, err := b.Logout(t.Context(), b.acme); !errors.As(err, &unseen) || out.Session.SignedOut || !strings.Contains(err.Error(), "the other cannot be looked at") {
+				t.Errorf("elsewhere %v, Logout: %+v, %v", elsewhere, out, err)
+			}
+		}
+		if _, ok, err := b.ReadSession(t.Context(), b.acme); ok || errors.As(err, &unseen) != elsewhere {
+			t.Errorf("elsewhere %v, ReadSession: %v, %v", elsewhere, ok, err)
+		}
+		// A tool may have the person sign in here: then the session is here.
+		if reply := b.get("git.acme.dev"); reply.Result != protocol.Found {
+			t.Errorf("elsewhere %v, get: %+v", elsewhere, reply)
+		}
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || !out.Revoked {
+			t.Errorf("elsewhere %v, Logout of a session: %+v, %v", elsewhere, out, err)
+		}
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Email != "" {
+			t.Errorf("elsewhere %v, Logout after that: %+v, %v", elsewhere, out, err)
+		}
+
+		b = newBench(t)
+		b.Keychain, b.Person = standIn{b.keychain, elsewhere}, broker.NoPerson{Reason: errors.New("CI is set")}
+		reply := b.get("git.acme.dev")
+		if reply.Result != protocol.None || strings.Contains(reply.Err.Error(), "needs a sign-in") == elsewhere || strings.Contains(reply.Err.Error(), "the other cannot be looked at") != elsewhere ||
+			!strings.HasSuffix(reply.Err.Error(), "CI is set") {
+			t.Errorf("elsewhere %v, where no person is asked: %+v", elsewhere, reply)
+		}
+	}
+}
+
 // noLocks is a Locker that must not be used.
 type noLocks struct{ t *testing.T }
 

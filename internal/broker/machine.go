@@ -220,7 +220,7 @@ func (m machine) forget(ctx context.Context) (SignOut, error) {
 	if err == nil || damaged || errors.Is(err, ErrUnreadable) {
 		err = m.b.Keychain.Delete(ctx, m.item())
 	}
-	if err != nil && !errors.Is(err, platform.ErrNotFound) {
+	if err != nil && (!errors.Is(err, platform.ErrNotFound) || elsewhere(err) != nil) {
 		return SignOut{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", m.p.Name, err)
 	}
 	return SignOut{Session: s, Damaged: damaged}, nil

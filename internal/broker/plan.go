@@ -89,6 +89,7 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		plan.over = ErrDamaged
 		return b.slot(p).planSignIn(ctx, plan)
 	case errors.Is(err, errNoSession):
+		plan.over = elsewhere(err)
 		return b.slot(p).planSignIn(ctx, plan)
 	case err != nil:
 		return b.slot(p).planWithout(ctx, plan, err)

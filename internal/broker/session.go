@@ -215,7 +215,10 @@ func (sl slot) trace(format string, args ...any) {
 // alone.
 func (sl slot) read(ctx context.Context) (Session, error) {
 	text, err := sl.b.Keychain.Get(ctx, KeychainItem(sl.p))
+	unseen, ok := errors.AsType[*platform.UnseenError](err)
 	switch {
+	case ok:
+		return Session{}, fmt.Errorf("%w: %w", errNoSession, unseen)
 	case errors.Is(err, platform.ErrNotFound):
 		return Session{}, errNoSession
 	case errors.Is(err, platform.ErrDamaged):
@@ -284,12 +287,21 @@ func (sl slot) lock(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
+// elsewhere returns why a session that was not found may be in another keychain, which cannot be reached from here: a
+// [*platform.UnseenError]. It is nil without signs of one.
+func elsewhere(err error) error {
+	if unseen, ok := errors.AsType[*platform.UnseenError](err); ok && unseen.Elsewhere {
+		return unseen
+	}
+	return nil
+}
+
 // ReadSession reads the session of a profile as it is, to show it. ok is false if there is none. The error may be an
-// [*ItemError].
+// [*ItemError], or a [*platform.UnseenError] if there are signs of another keychain, which cannot be reached from here.
 func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session, ok bool, err error) {
 	s, err = b.slot(p).read(ctx)
 	if errors.Is(err, errNoSession) && !errors.Is(err, ErrDamaged) {
-		return Session{}, false, nil
+		return Session{}, false, elsewhere(err)
 	}
 	return s, err == nil, err
 }

@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 // SignOut is the result of a logout.
@@ -24,7 +26,8 @@ type SignOut struct {
 const logoutLimit = 15 * time.Second
 
 // Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. For a machine
-// profile it removes the kept token; the key mints another one when a tool asks.
+// profile it removes the kept token; the key mints another one when a tool asks. Where the session may be in a keychain that
+// could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of, and nothing is changed.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
 		return b.machine(p).forget(ctx)
@@ -36,6 +39,9 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	}
 	defer release()
 	s, err := sl.read(ctx)
+	if unseen, ok := errors.AsType[*platform.UnseenError](err); ok {
+		return SignOut{}, fmt.Errorf("profile %q: %w", p.Name, unseen)
+	}
 	if err != nil && !errors.Is(err, errNoSession) {
 		return SignOut{}, err
 	}

@@ -199,6 +199,8 @@ func (d *doctor) store(ctx context.Context) {
 	if err == nil {
 		err = keychain.Delete(ctx, name)
 	}
+	_, missing := keychain.Get(ctx, name)
+	seen, _ := errors.AsType[*platform.UnseenError](missing)
 	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
 	switch {
 	case errors.Is(err, platform.ErrUnavailable): // it names the store
@@ -207,6 +209,8 @@ func (d *doctor) store(ctx context.Context) {
 	case err != nil:
 		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), storeRemedy(err))
 		return
+	case seen != nil && seen.Elsewhere:
+		d.warn(check, keychain.Explain(ctx)+"; "+seen.Why, reach(seen))
 	case keychain.InMemory(ctx) && !chosen:
 		d.warn(check, keychain.Explain(ctx)+": stores, returns and deletes",
 			"sign in again after a reboot; or CLERK_HELPER_STORE=file keeps the session in a file that only you can read")
@@ -457,6 +461,12 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		unreadDetail, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
 	}
 	_, _, damaged := b.ReadSession(ctx, p)
+	var needs *broker.NeedsSignInError
+	var unseen *platform.UnseenError
+	unseenDetail, unseenRemedy := "", ""
+	if errors.As(plan.Why, &needs) && errors.As(needs.Over, &unseen) {
+		unseenDetail, unseenRemedy = unseen.Error(), reach(unseen)
+	}
 	until, why := b.CoolDown(ctx, p)
 	if why != nil {
 		paused, last = true, CameToNothing(why.Error())
@@ -475,6 +485,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{errors.Is(plan.Why, broker.ErrUnreadable), Failing, unreadDetail, unreadRemedy},
 		{errors.Is(damaged, broker.ErrDamaged), Failing, broker.ErrDamaged.Error() + ", and counts as none", login},
 		{unread, Failing, unreadDetail, unreadRemedy},
+		{unseen != nil, Doubt, unseenDetail, unseenRemedy},
 		{paused && s.SignedOut, Doubt, "you signed out; tools do not ask; " + last, login},
 		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},
 		{paused, Doubt, last + "; tools ask again after " + until.Local().Format(time.TimeOnly), login},

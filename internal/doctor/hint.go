@@ -36,6 +36,7 @@ func hintTo(root bool, err error) string {
 	var item *broker.ItemError
 	var place *platform.PlaceError
 	var path *fs.PathError
+	var unseen *platform.UnseenError
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
@@ -53,6 +54,8 @@ func hintTo(root bool, err error) string {
 		return "if you mean it: clerk-credential-helper logout first"
 	case platform.FaultOf(err) != 0:
 		return faultRemedy(platform.FaultOf(err))
+	case errors.As(err, &unseen), errors.As(err, &needs) && errors.As(needs.Over, &unseen) && unseen.Elsewhere:
+		return reach(unseen)
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
 		return SignInAgain(renewal.Profile) + idTokenHint
 	case errors.As(err, &needs) && errors.Is(needs.Over, clerk.ErrNoIDToken):
@@ -75,8 +78,12 @@ func hintTo(root bool, err error) string {
 		return "run clerk-credential-helper login in a terminal"
 	case errors.As(err, &needs):
 		return SignInAgain(needs.Profile)
+	case errors.Is(err, platform.ErrNoKeyring):
+		return "at a desktop let its password manager make a default keyring; on a server CLERK_HELPER_STORE=kernel keeps the session in memory, file in a file that only you can read"
 	case errors.Is(err, platform.ErrLocked):
 		return "unlock the keychain, or sign in to the desktop, and try again"
+	case errors.Is(err, platform.ErrUnavailable) && errors.Is(err, fs.ErrPermission):
+		return "if this is a sandbox, let it reach the session's keychain, or bring a token in CLERK_HELPER_TOKEN; elsewhere CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
 	case errors.Is(err, platform.ErrUnavailable):
 		return "CLERK_HELPER_STORE=file keeps the session in a file that only you can read"
 	case untrusted(err):
@@ -163,6 +170,20 @@ func mintRemedy(err *broker.MintError) string {
 		return "tokens for machines come from https://api.clerk.com, or from CLERK_API_URL where that is set; behind a proxy set HTTPS_PROXY"
 	}
 	return ""
+}
+
+// reach is the remedy for a keychain that may have a session, and cannot be looked at.
+func reach(unseen *platform.UnseenError) string {
+	const only = "CLERK_HELPER_STORE=kernel, if no other keychain is in use"
+	switch {
+	case unseen.Caller != "":
+		return "run it without sudo, in a session of the user whose keychain it is"
+	case unseen.Bus != "":
+		return "DBUS_SESSION_BUS_ADDRESS=unix:path=" + unseen.Bus + " names the other bus; or " + only
+	case unseen.Elsewhere:
+		return "run it outside the sandbox, or in a shell of the session, or correct DBUS_SESSION_BUS_ADDRESS; or " + only
+	}
+	return "if the session is a desktop's, run it there; or " + only
 }
 
 // unwritable is the remedy for a folder that this user may not write to.
