@@ -1,6 +1,7 @@
 package main
 
 import (
+	"clerk-credential-helper/internal/testworld"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -160,4 +161,99 @@ func TestRootInAPersonsHome(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOtherUsers: what users hear who are not root, at home and elsewhere.
+func TestOtherUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can run programs as other users")
+	}
+	const ada, bob = 4242, 4243
+	program := testworld.OpenToAll(t)
+	_, home := wellSetUp(t)
+	for _, name := range []string{"CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "SUDO_UID", "XDG_RUNTIME_DIR"} {
+		t.Setenv(name, "")
+	}
+	for folder := filepath.Dir(home); folder != filepath.Dir(os.TempDir()) && folder != os.TempDir(); folder = filepath.Dir(folder) {
+		chmod(t, folder, 0o755)
+	}
+	owned := func(folder string, uid int) {
+		t.Helper()
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, uid, uid)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	owned(home, ada)
+	as := func(uid int, stdin string, args ...string) string {
+		cmd := exec.Command(program, args[1:]...)
+		cmd.Args[0], cmd.Dir, cmd.Stdin = args[0], "/", strings.NewReader(stdin)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+		out, _ := cmd.CombinedOutput()
+		return strings.Join(strings.Fields(string(out)), " ")
+	}
+	contains := func(what, words string, wanted ...string) {
+		t.Helper()
+		for _, want := range wanted {
+			if is := !strings.HasPrefix(want, "!"); strings.Contains(words, strings.TrimPrefix(want, "!")) != is {
+				t.Errorf("%s: want %q in\n%s", what, want, words)
+			}
+		}
+	}
+	const self, gitIn = "clerk-credential-helper", "protocol=https\nhost=git.acme.dev\n\n"
+
+	// What earlier releases have left to root, the person is told of.
+	local := filepath.Join(home, ".local")
+	if err := os.Mkdir(local, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	remedy := `-> sudo chown -R "$(id -un)" ` + local + " "
+	contains("root has made ~/.local", as(ada, "", self, "doctor"), "FAILED files: "+local+" belongs to another user", remedy)
+	write(t, filepath.Join(home, stateBelow, "failures", "git.json"), "{}")
+	owned(local, ada)
+	failures := filepath.Join(home, stateBelow, "failures")
+	owned(failures, 0)
+	contains("root has made the failures' folder", as(ada, "", self, "doctor"), "FAILED files: "+failures+" belongs to another user", failures+" ")
+	owned(local, ada)
+	contains("all is theirs", as(ada, "", self, "doctor"), "!belongs to another user")
+
+	// One person in the home of another, which is open to all.
+	for _, folder := range []string{home, filepath.Join(home, ".config"), filepath.Join(home, stateBelow)} {
+		chmod(t, folder, 0o777)
+	}
+	before := tree(t, home)
+	for _, args := range [][]string{{"git-credential-clerk", "get"}, {self, "login"}, {self, "last-error"}, {self, "logout", "--all"}, {self, "setup", "git", "--yes"}} {
+		as(bob, gitIn, args...)
+	}
+	contains("in the home of another", as(bob, "", self, "doctor", "--fix", "--yes"), "FAILED user: HOME is "+home+": "+home+" belongs to another user (4242)", "!chown", "!chmod")
+	if after := tree(t, home); !maps.Equal(before, after) {
+		t.Errorf("it was changed: %v\n%v", before, after)
+	}
+	for _, folder := range []string{home, filepath.Join(home, ".config"), filepath.Join(home, stateBelow)} {
+		chmod(t, folder, 0o700)
+	}
+
+	// A folder that is not the person's to close.
+	store := filepath.Join(filepath.Dir(home), "store")
+	if err := os.Mkdir(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(home, ".config", self, "config.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(store, "config.toml"), string(text))
+	chmod(t, filepath.Join(store, "config.toml"), 0o444)
+	chmod(t, store, 0o775)
+	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(store, "config.toml"))
+	contains("root's store, which its group may write", as(ada, "", self, "doctor"), "store may be written by others (mode 0775)", "have its administrator look at it", "!chmod go-w")
+	chmod(t, store, 0o775|fs.ModeSticky)
+	contains("as Nix has it", as(ada, "", self, "doctor"), "ok configuration: acme")
+	t.Setenv("CLERK_HELPER_CONFIG", "")
+
+	// A user of no database, without a session of the system.
+	t.Setenv("CLERK_HELPER_STORE", "kernel")
+	const nowhere = "user 4242 is not in the user database (/usr/bin/getent knows no such user), and there is no /run/user/4242"
+	contains("a sign-in", as(ada, "", self, "login"), nowhere, "hint: CLERK_HELPER_STORE=file")
+	contains("doctor", as(ada, "", self, "doctor"), "no /run/user/4242", "-> CLERK_HELPER_STORE=file")
 }
