@@ -45,7 +45,7 @@ func (e *PlaceError) Unwrap() error { return ErrForeign }
 // read. All that we write ourselves passes it: what is kept, locks, traces, files of exec, and the files that setup changes.
 //
 // Root writes below folders and links of root's only. For every other user the last of them that is there must be the user's
-// own, or root's, such as /tmp. A build service's job that runs as root, without sudo, may write below the home that the
+// own, root's, such as /tmp, or one that a group of the user's may write to. A build service's job that runs as root, without sudo, may write below the home that the
 // service has mounted: there is no person. On Windows it is always nil: an administrator's programs run as themselves.
 func CheckPlace(path string) error { return checkPlace(path) }
 

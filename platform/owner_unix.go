@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 )
 
 func ownedByOther(path string, info fs.FileInfo) (bool, error) {
@@ -31,7 +33,7 @@ func placeOf(uid int, getenv func(string) string, path string) error {
 		if err != nil {
 			return err
 		}
-		if last = nil; owner != 0 && owner != uid && !unmapped(owner) {
+		if last = nil; owner != 0 && owner != uid && !unmapped(owner) && (uid == 0 || !ourGroupWrites(info)) {
 			last = &PlaceError{name, owner, uid}
 		}
 		if uid == 0 {
@@ -61,6 +63,17 @@ func forAnother(getenv func(string) string) error {
 		return fmt.Errorf("this runs as root, by sudo, and not as user %q, who called it", getenv("SUDO_UID"))
 	}
 	return nil
+}
+
+// ourGroupWrites reports whether a folder is given to a group of ours, as the home of a container is that runs with any uid
+// (OpenShift's, whose group is root's).
+func ourGroupWrites(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Mode().Perm()&0o020 == 0 {
+		return false
+	}
+	groups, err := os.Getgroups()
+	return int(stat.Gid) == os.Getgid() || err == nil && slices.Contains(groups, int(stat.Gid))
 }
 
 // bySudo reports whether root has been made of another user.

@@ -123,6 +123,10 @@ func TestCheckPlace(t *testing.T) {
 		chmod(t, path, f.mode)
 		chownTo(t, path, f.uid, f.uid)
 	}
+	group := filepath.Join(top, "group")
+	mkdir(t, group)
+	chmod(t, group, 0o770)
+	chownTo(t, group, ada, os.Getgid())
 	for link, to := range map[string]string{"ada/away": "root", "root/home": "ada", "tmp/short": "root", "ada/bobs": "tmp/bobs"} {
 		symlink(t, filepath.Join(top, to), filepath.Join(top, link))
 	}
@@ -141,6 +145,7 @@ func TestCheckPlace(t *testing.T) {
 		{"a person at home", ada, "", "ada/.local/state/x", ""},
 		{"a person in a folder of theirs", ada, "", "ada/state/x", ""},
 		{"a person in /tmp", ada, "", "tmp/x", ""},
+		{"a user of any number in a home that is given to their group", bob, "", "group/x", ""},
 		{"a person in what root has left in their home, which is for the system to refuse", ada, "", "ada/roots/x", ""},
 		{"a person in a folder of theirs below another user's", bob, "", "tmp/bobs/own/x", ""},
 		{"a person through a link of theirs", ada, "", "ada/away/x", ""},
@@ -160,6 +165,7 @@ func TestCheckPlace(t *testing.T) {
 		{"root with a way there and back", 0, "", "ada/../root/x", "ada"},
 		{"sudo in a build service's job", 0, "CI=true SUDO_UID=4242", "ada/x", "ada"},
 		{"CI that is switched off", 0, "CI=false", "ada/x", "ada"},
+		{"root in a home that is given to its group", 0, "", "group/x", "group"},
 		{"one person in another's home, which is open to all", bob, "", "ada/open/x", "ada/open"},
 		{"the same, in a job", bob, "CI=true", "ada/open/x", "ada/open"},
 		{"the same, by a link", ada, "", "ada/bobs/x", "tmp/bobs"},

@@ -69,13 +69,13 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		return protocol.Reply{}
 	}
 	cfg, err := sys.config()
-	if homeless, ok := errors.AsType[*config.NoHomeError](err); ok && req.Verb == protocol.Get { // no host can be ours
+	if homeless, ok := errors.AsType[*config.NoHomeError](err); ok && req.Verb == protocol.Get && req.Profile == "" { // no host can be ours
 		protocol.WriteMessage(sys.stderr, homeless, sys.advice(homeless))
 		if t.id != protocol.DockerTool { // which also has what it kept for other hosts
 			return protocol.Reply{}
 		}
 	}
-	if errors.Is(err, config.ErrNone) {
+	if errors.Is(err, config.ErrNone) && req.Profile == "" {
 		cfg, err = &config.Config{}, nil
 	}
 	if err == nil && req.Profile != "" {

@@ -127,7 +127,7 @@ func Print(w io.Writer, findings []Finding) {
 func (d *doctor) user() {
 	switch {
 	case errors.Is(d.another, platform.ErrForeign):
-		d.fail("user", d.another.Error(), withoutSudo())
+		d.fail("user", d.another.Error(), Hint(d.another))
 	case d.another != nil:
 		d.warn("user", d.another.Error(), withoutSudo())
 	}
@@ -204,10 +204,10 @@ func (d *doctor) store(ctx context.Context) {
 	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
 	switch {
 	case errors.Is(err, platform.ErrUnavailable): // it names the store
-		d.fail(check, err.Error(), storeRemedy(err))
+		d.fail(check, err.Error(), d.storeRemedy(err))
 		return
 	case err != nil:
-		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), storeRemedy(err))
+		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), d.storeRemedy(err))
 		return
 	case seen != nil && seen.Elsewhere:
 		d.warn(check, keychain.Explain(ctx)+"; "+seen.Why, reach(seen))
@@ -227,15 +227,21 @@ func (d *doctor) store(ctx context.Context) {
 			return
 		}
 	}
-	d.fail("locks", err.Error(), storeRemedy(err))
+	d.fail("locks", err.Error(), d.storeRemedy(err))
 }
 
 // homeRemedy is the remedy if HOME, or its equivalent on Windows, is not set.
 const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
 
-// storeRemedy returns the remedy for a store that does not work. It never advises what would lose the sessions in it.
-func storeRemedy(err error) string { return storeRemedyTo(os.Getuid() == 0, err) }
+// storeRemedy returns the remedy for a store that does not work, which is never to take it from another user.
+func (d *doctor) storeRemedy(err error) string {
+	if d.another != nil && errors.Is(err, platform.ErrForeign) {
+		return cmp.Or(Hint(d.another), withoutSudo())
+	}
+	return storeRemedyTo(os.Getuid() == 0, err)
+}
 
+// storeRemedyTo is storeRemedy for root, or for a user at home. It never advises what would lose the sessions in the store.
 func storeRemedyTo(root bool, err error) string {
 	switch remedy := hintTo(root, err); {
 	case remedy != "":
@@ -458,7 +464,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	unread := plan.Next == broker.NextRefuse && plan.Source == broker.SourceNone
 	unreadDetail, unreadRemedy, paused, last := "", "", false, ""
 	if unread {
-		unreadDetail, unreadRemedy = plan.Why.Error(), storeRemedy(plan.Why)
+		unreadDetail, unreadRemedy = plan.Why.Error(), d.storeRemedy(plan.Why)
 	}
 	_, _, damaged := b.ReadSession(ctx, p)
 	var needs *broker.NeedsSignInError
