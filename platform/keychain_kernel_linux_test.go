@@ -145,7 +145,11 @@ func TestKernelKeyringRefused(t *testing.T) {
 		auto := chooseNative("auto", secretService{addresses: "unix:path=/nonexistent/bus"})
 		wantAll(t, auto, "missing", ErrUnavailable)
 		_, err := auto.Get(t.Context(), "missing")
-		wantError(t, err, errno, "there is no Secret Service either")
+		wantError(t, err, errno, "there is no Secret Service either: the keychain of the session cannot be reached from here: no bus answers")
+		_, err = chooseNative("auto", secretService{socket: "/nonexistent/bus"}).Get(t.Context(), "missing")
+		if wantError(t, err, errno, "there is no Secret Service either"); strings.Contains(err.Error(), "cannot be reached from here") {
+			t.Errorf("there are no signs of another session: %v", err)
+		}
 		return
 	}
 	for name := range refusal {

@@ -55,7 +55,7 @@ func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 		if secret, ours = s.kernel.get(ctx, name); errors.Is(ours, ErrNotFound) {
 			return "", s.service.unseen(err)
 		}
-		return secret, neither(ours)
+		return secret, s.service.neither(ours, err)
 	}
 	return secret, err
 }
@@ -63,7 +63,7 @@ func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
 	err := s.service.set(ctx, name, secret)
 	if errors.Is(err, errNoService) {
-		return neither(s.kernel.set(ctx, name, secret))
+		return s.service.neither(s.kernel.set(ctx, name, secret), err)
 	}
 	return err
 }
@@ -75,7 +75,7 @@ func (s serviceOrKernel) delete(ctx context.Context, name string) error {
 		if errors.Is(ours, ErrNotFound) {
 			return s.service.unseen(err)
 		}
-		return neither(ours)
+		return s.service.neither(ours, err)
 	}
 	return err
 }
@@ -120,10 +120,15 @@ func (s serviceOrKernel) unlock(ctx context.Context) error {
 	return err
 }
 
-// neither adds to an error of the kernel's keyring that there is no Secret Service.
-func neither(err error) error {
-	if errors.Is(err, ErrUnavailable) {
-		return fmt.Errorf("%w; there is no Secret Service either", err)
+// neither adds to an error of the kernel's keyring that there is no Secret Service, or why it cannot be looked at: sandboxes
+// often close both.
+func (s secretService) neither(err, none error) error {
+	if !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	err = fmt.Errorf("%w; there is no Secret Service either", err)
+	if unseen, ok := errors.AsType[*UnseenError](s.unseen(none)); ok && unseen.Elsewhere {
+		err = fmt.Errorf("%w: %s", err, unseen.Why)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,14 +161,14 @@ func spelled(args []string) []string {
 	return args
 }
 
-// advice is the hint for a person, who may have the doctor look at a configuration.
+// advice is the hint for a person, who may have the doctor look at a configuration, and at folders.
 func (sys *system) advice(err error) string {
 	words := doctor.Hint(err)
 	var configuration *config.Error
 	switch {
 	case sys.options.login:
 		return afterLogin(err, words)
-	case words == "" && errors.As(err, &configuration):
+	case words == "" && (errors.As(err, &configuration) || errors.Is(err, platform.ErrForeign) || errors.Is(err, os.ErrPermission)):
 		return "clerk-credential-helper doctor says what to do"
 	}
 	return words
