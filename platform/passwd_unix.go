@@ -73,7 +73,7 @@ func askNameService(getent, uid string) (home string, err error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("%s has not answered within %v", getent, getentLimit)
-	case err != nil && !errors.Is(err, io.ErrShortWrite):
+	case err != nil && out.left >= 0:
 		return "", fmt.Errorf("%s knows no such user", getent)
 	case err != nil || !ended || len(field) != 7 || field[2] != uid || !filepath.IsAbs(field[5]):
 		return "", fmt.Errorf("the answer of %s could not be used", getent)

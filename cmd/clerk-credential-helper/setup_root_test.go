@@ -50,6 +50,7 @@ func TestSetupUnderSudo(t *testing.T) {
 		}
 	}
 	t.Setenv("SUDO_UID", "")
+	t.Setenv("GITHUB_ACTIONS", "")
 	if status, _, words := runHere("setup", "kubectl", "--yes"); status != exitUsage || !strings.Contains(words, "would be root's") {
 		t.Errorf("without sudo, with the HOME of a person: %d %s", status, words)
 	}
