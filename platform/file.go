@@ -69,6 +69,9 @@ func (s fileStore) delete(_ context.Context, name string) error {
 	if err := checkPrivateDir(s.dir); err != nil {
 		return notFound(err)
 	}
+	if err := CheckPlace(s.dir); errors.Is(err, ErrForeign) {
+		return err
+	}
 	return errors.Join(s.sweep(name), notFound(os.Remove(s.path(name))))
 }
 

@@ -214,7 +214,11 @@ func TestWritersKeepOut(t *testing.T) {
 	for _, path := range []string{home, filepath.Join(home, "file")} {
 		chownTo(t, path, 4242, 4242)
 	}
+	writeText(t, filepath.Join(home, "roots", "old.json"), "{}")
 	getenv := func(name string) string { return map[string]string{"HOME": home}[name] }
+	if err := fileKeychain(t, filepath.Join(home, "roots")).Delete(t.Context(), "old"); !errors.Is(err, ErrForeign) {
+		t.Errorf("what an earlier call has left: %v", err)
+	}
 	for _, below := range []string{"", "new", "roots"} {
 		folder := filepath.Join(home, below)
 		for name, write := range map[string]func() error{
@@ -243,7 +247,7 @@ func TestWritersKeepOut(t *testing.T) {
 		return err
 	})
 	text, _ := os.ReadFile(filepath.Join(home, "file"))
-	if err != nil || strings.Join(found, " ") != "ada file roots" || string(text) != "old" {
+	if err != nil || strings.Join(found, " ") != "ada file roots old.json" || string(text) != "old" {
 		t.Errorf("%q, %v, %q", found, err, text)
 	}
 }

@@ -111,15 +111,21 @@ func TestRootInAPersonsHome(t *testing.T) {
 		{"repairs by sudo", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "SUDO_UID=4242", ""},
 		{"repairs of the person's configuration", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "CLERK_HELPER_CONFIG=", ""},
 	} {
-		for _, fresh := range []bool{false, true} { // whether the person has called us before
-			t.Run(fmt.Sprint(row.reason, ", fresh ", fresh), func(t *testing.T) {
+		for _, state := range []string{"the person's", "missing", "root's"} { // as earlier releases left it
+			t.Run(row.reason+", the state is "+state, func(t *testing.T) {
 				given()
-				if state := filepath.Join(home, ".local"); fresh {
-					if err := os.Rename(state, home+"-kept"); err != nil {
+				switch local := filepath.Join(home, ".local"); state {
+				case "root's":
+					err := filepath.WalkDir(local, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Lchown(path, 0, 0)) })
+					if err != nil {
+						t.Fatal(err)
+					}
+				case "missing":
+					if err := os.Rename(local, home+"-kept"); err != nil {
 						t.Fatal(err)
 					}
 					defer func() {
-						if err := errors.Join(os.RemoveAll(state), os.Rename(home+"-kept", state)); err != nil {
+						if err := errors.Join(os.RemoveAll(local), os.Rename(home+"-kept", local)); err != nil {
 							t.Fatal(err)
 						}
 					}()

@@ -175,6 +175,9 @@ const (
 // files checks the files that we keep: their permissions, and whether they are still in use. It adds a finding only if
 // something is wrong.
 func (d *doctor) files() {
+	if errors.Is(d.another, platform.ErrForeign) {
+		return // what root has left there is the person's to ask back
+	}
 	for _, folder := range d.keptFolders() {
 		d.folder(folder)
 	}
@@ -245,11 +248,11 @@ func (d *doctor) folder(folder string) {
 }
 
 // takenOver names the topmost folder on the way from HOME to folder that is another user's: earlier releases made folders
-// below the HOME that root had by sudo. In the home folder of another user there is nothing that is ours to judge.
+// below the HOME that root had by sudo. Root is told of none: it takes nothing from others.
 func (d *doctor) takenOver(folder string) {
 	home := d.env.Tools.Getenv("HOME")
 	below, err := filepath.Rel(home, folder)
-	if d.another != nil || err != nil || !filepath.IsLocal(below) {
+	if os.Getuid() == 0 || err != nil || !filepath.IsLocal(below) {
 		return
 	}
 	path := home
