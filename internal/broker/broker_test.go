@@ -62,7 +62,10 @@ func (i *issuer) Refresh(_ context.Context, _ *config.Profile, old clerk.Tokens)
 	return i.refresh(old)
 }
 
-func (i *issuer) Revoke(_ context.Context, _ *config.Profile, token string) error {
+func (i *issuer) Revoke(ctx context.Context, _ *config.Profile, token string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	i.called("revoke " + token)
 	return i.revoke
 }
@@ -1538,6 +1541,51 @@ func TestUnneededGrants(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantCalls("sign in", "revoke rotated meanwhile")
+}
+
+// interruptedKeychain writes a session, and is interrupted before it has said so, as one behind a bus can be.
+type interruptedKeychain struct {
+	broker.Keychain
+	interrupt func()
+}
+
+func (k interruptedKeychain) Set(ctx context.Context, name, secret string) error {
+	if err := k.Keychain.Set(ctx, name, secret); err != nil || !strings.HasPrefix(name, "session-") {
+		return err
+	}
+	k.interrupt()
+	return ctx.Err()
+}
+
+// TestInterruptedWrite: Ctrl-C while a session is written, or removed, leaves no grant alive that is not in the keychain.
+func TestInterruptedWrite(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		call   func(context.Context, *bench) error
+		calls  []string
+		kept   string
+	}{
+		{"login", func(ctx context.Context, b *bench) error {
+			_, err := b.Login(ctx, b.acme)
+			return err
+		}, []string{"sign in", "revoke kept-refresh"}, "signed-in-refresh"},
+		{"logout", func(ctx context.Context, b *bench) error {
+			out, err := b.Logout(ctx, b.acme)
+			return errors.Join(err, out.RevokeErr)
+		}, []string{"revoke kept-refresh"}, ""},
+	} {
+		b := newBench(t)
+		b.have(time.Hour)
+		ctx, interrupt := context.WithCancel(t.Context())
+		b.Keychain = interruptedKeychain{b.keychain, interrupt}
+		if err := row.call(ctx, b); err != nil {
+			t.Errorf("%s: %v", row.reason, err)
+		}
+		b.wantCalls(row.calls...)
+		if s := b.kept(); s.RefreshToken != row.kept {
+			t.Errorf("%s: kept %+v", row.reason, s)
+		}
+	}
 }
 
 // TestNoIDToken: a refresh that brings no ID token is not repeated. The ID token is used to its end, and then a sign-in is needed.

@@ -319,7 +319,11 @@ func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err err
 		}
 		replaced = old.RefreshToken
 	}
-	return replaced, in.write(ctx, s)
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	// A keychain may write after we have given up, and then the grant of the session that it has would be revoked.
+	return replaced, in.write(context.WithoutCancel(ctx), s)
 }
 
 // revoke ends a grant that is not kept, even if ctx has ended. An error is only traced.

@@ -25,7 +25,8 @@ type SignOut struct {
 // logoutLimit bounds the request to the issuer. The session is removed before.
 const logoutLimit = 15 * time.Second
 
-// Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. For a machine
+// Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. When it has begun
+// to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh token. For a machine
 // profile it removes the kept token; the key mints another one when a tool asks. Where the session may be in a keychain that
 // could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of, and nothing is changed.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
@@ -48,13 +49,14 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	gone := newSession(p, clerk.Tokens{})
 	gone.SignedOut = true
 	damaged := errors.Is(err, ErrDamaged)
-	if err := sl.writeOrDelete(ctx, gone); err != nil {
+	if err := sl.writeOrDelete(context.WithoutCancel(ctx), gone); err != nil {
 		return SignOut{}, err
 	}
 	out := SignOut{Session: s, Damaged: damaged}
 	if s.RefreshToken != "" {
-		limited, cancel := context.WithTimeout(ctx, logoutLimit)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
 		defer cancel()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(revokeLimit, cancel) })()
 		issuer, err := b.Issuer(p)
 		if err == nil {
 			err = issuer.Revoke(limited, p, s.RefreshToken)
