@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,8 +18,22 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == victimWord {
 		os.Exit(playVictim(os.Args[2:]))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	removeBuilt()
+	os.Exit(status)
 }
+
+// All tests use the same programs.
+var (
+	removeBuilt = func() {}
+	built       = sync.OnceValues(func() (*programs, error) {
+		p, err := build(context.Background())
+		if err == nil {
+			removeBuilt = p.remove
+		}
+		return p, err
+	})
+)
 
 // size is the size of a storm: all of it in CI, a tenth on a user's machine.
 func size(t *testing.T, all int) int {
@@ -32,11 +47,10 @@ func programsFor(t *testing.T) *programs {
 	t.Helper()
 	testworld.Long(t, "storms, of many processes")
 	testworld.Need(t, "sh")
-	p, err := build(t.Context())
+	p, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.remove)
 	return p
 }
 
