@@ -312,6 +312,14 @@ func (s *Server) Grants() int {
 	return n
 }
 
+// Alive reports whether a refresh token could be used now.
+func (s *Server) Alive(refreshToken string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.refresh[refreshToken]
+	return ok && !t.rotated && !t.grant.ended
+}
+
 // Reuses returns how often a refresh token that had been rotated already was presented again.
 func (s *Server) Reuses() int {
 	s.mu.Lock()

@@ -23,7 +23,7 @@ import (
 type trial struct {
 	transaction string        // of a victim, or of the built program
 	step        int           // of a victim
-	deed        string        // "kill" (SIGKILL), "interrupt" (SIGINT for the group) or "terminate" (SIGTERM)
+	deed        string        // "kill" (SIGKILL), "interrupt" (SIGINT for the group), interruptTwice or "terminate" (SIGTERM)
 	after       time.Duration // for the built program: when it is killed
 	inFlight    bool          // for the built program: it is ended while the token endpoint works
 	delay       time.Duration // of the token endpoint
@@ -50,6 +50,7 @@ func (t trial) String() string {
 // What is ended. A victim refreshes in its own process, except for throughACopy, so the refresh itself is ended.
 const (
 	signInAlone  = "sign-in"
+	signInOther  = "sign-in by another account" // on demand: it is not kept
 	refreshAlone = "refresh"
 	eraseAlone   = "erase"
 	loginAlone   = "login"
@@ -68,14 +69,14 @@ type tally struct {
 	name                                    string
 	ends                                    int
 	old, renewed, signedIn, signedOut, lost int
-	reuses, temporary                       int
+	reuses, grants, temporary               int
 }
 
-const tallyHead = `| what was ended | ends | then 10 gets: old session | new session | one new sign-in | signed out | wrong | reuses | temporary files with tokens left |
-|---|---|---|---|---|---|---|---|---|`
+const tallyHead = `| what was ended | ends | then 10 gets: old session | new session | one new sign-in | signed out | wrong | reuses | grants left alive | temporary files with tokens left |
+|---|---|---|---|---|---|---|---|---|---|`
 
 func (t tally) String() string {
-	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d |", t.name, t.ends, t.old, t.renewed, t.signedIn, t.signedOut, t.lost, t.reuses, t.temporary)
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d |", t.name, t.ends, t.old, t.renewed, t.signedIn, t.signedOut, t.lost, t.reuses, t.grants, t.temporary)
 }
 
 // killSteps kills victims at their steps, and the built program at random times, at least n in all. If n is too small for
@@ -84,11 +85,11 @@ func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, e
 	chance := rand.New(rand.NewPCG(seed, 0))
 	var trials []trial
 	for _, transaction := range []string{signInAlone, refreshAlone, eraseAlone, loginAlone, logoutAlone} {
-		count, err := countSteps(ctx, p, transaction)
+		passed, err := stepsOf(ctx, p, transaction)
 		if err != nil {
 			return nil, err
 		}
-		for step := range count {
+		for step := range passed {
 			trials = append(trials, trial{transaction: transaction, step: step + 1, deed: "kill"})
 		}
 	}
@@ -104,41 +105,84 @@ func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, e
 }
 
 // interruptSteps ends callers, by SIGINT to their group and by SIGKILL, at every step of a refresh that a copy of the
-// program does in the background, with a slow token endpoint. Nothing may be lost.
+// program does in the background, with a slow token endpoint. Nothing may be lost. A sign-in is interrupted, too, while that works.
 func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]tally, error) {
-	count, err := countSteps(ctx, p, throughACopy)
+	passed, err := stepsOf(ctx, p, throughACopy)
 	if err != nil {
 		return nil, err
 	}
 	var trials []trial
 	for _, deed := range []string{"interrupt", "kill"} {
-		for step := range count {
+		for step := range passed {
 			trials = append(trials, trial{transaction: throughACopy, step: step + 1, deed: deed, delay: delay})
 		}
 		trials = append(trials, trial{transaction: builtGet, inFlight: true, deed: deed, delay: delay})
 	}
 	// The end of a desktop session terminates all of its processes, including the copy.
 	trials = append(trials, trial{transaction: builtRefresh, inFlight: true, deed: "terminate", delay: delay})
+	// An interrupted sign-in waits for 5 s.
+	trials = append(trials, trial{transaction: builtSignIn, inFlight: true, deed: "interrupt", delay: min(delay, 2*time.Second)})
 	return runTrials(ctx, p, trials, 6) // they sleep most of the time
 }
 
-// countSteps runs a victim to its end, and returns how many steps it has.
-func countSteps(ctx context.Context, p *programs, transaction string) (int, error) {
+// grantSteps interrupts what makes a grant or ends one, at its steps: afterwards the only grant that lives is the one of the
+// session that is kept. It kills the sign-in whose grant is not kept, too, and ends processes that revoke after an interrupt. At
+// most n trials are run, the interrupts after a code is redeemed before all others.
+func grantSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, error) {
+	chance := rand.New(rand.NewPCG(seed, 1))
+	var first, others []trial
+	for _, transaction := range []string{signInAlone, signInOther, loginAlone, logoutAlone} {
+		passed, err := stepsOf(ctx, p, transaction)
+		if err != nil {
+			return nil, err
+		}
+		redeem := slices.IndexFunc(passed, func(step string) bool { return strings.HasSuffix(step, " before POST /oauth/token") })
+		for i := range passed {
+			interrupt := trial{transaction: transaction, step: i + 1, deed: "interrupt"}
+			if i < redeem {
+				others = append(others, interrupt)
+			} else {
+				first = append(first, interrupt)
+			}
+			if transaction == signInOther {
+				others = append(others, trial{transaction: transaction, step: i + 1, deed: "kill"})
+			}
+		}
+		if redeem >= 0 {
+			first = append(first, trial{transaction: transaction, step: redeem + 1, deed: interruptTwice})
+		}
+	}
+	for _, trials := range [][]trial{first, others} {
+		chance.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
+	}
+	trials := append(first, others...)
+	return runTrials(ctx, p, trials[:min(len(trials), n)], 2)
+}
+
+// stepsOf runs a victim to its end, and returns its steps.
+func stepsOf(ctx context.Context, p *programs, transaction string) ([]string, error) {
 	w, err := newWorld(p)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer w.close()
 	t := trial{transaction: transaction}
 	if err := w.prepare(ctx, t); err != nil {
-		return 0, err
+		return nil, err
 	}
 	r, err := w.victim(ctx, t)
-	if err != nil || r.status != 0 {
-		return 0, fmt.Errorf("%s, not killed: %w: %s", transaction, err, r.errs)
+	finished := r.status == 0
+	if transaction == signInOther {
+		finished = strings.Contains(r.errs, broker.ErrOtherAccount.Error())
 	}
-	return strings.Count(r.out, "\n"), nil
+	if err != nil || !finished {
+		return nil, fmt.Errorf("%s, not ended: %w: %s", transaction, err, r.errs)
+	}
+	return r.steps(), nil
 }
+
+// steps are the steps that a victim has passed.
+func (r reply) steps() []string { return strings.Split(strings.TrimSpace(r.out), "\n") }
 
 // runTrials runs all trials, in that many worlds at once.
 func runTrials(ctx context.Context, p *programs, trials []trial, worlds int) ([]tally, error) {
@@ -202,12 +246,14 @@ type end struct {
 	step      string // where the victim ended
 	state     string // "old", "new", "sign-in" or "out"
 	reuses    int
+	grants    int // that live, and that the store does not hold
 	temporary int
 }
 
 func (t *tally) add(e end, err error) {
 	t.ends++
 	t.reuses += e.reuses
+	t.grants += e.grants
 	t.temporary += e.temporary
 	switch {
 	case err != nil:
@@ -242,6 +288,8 @@ func (w *world) prepare(ctx context.Context, t trial) error {
 		}
 	}
 	switch t.transaction {
+	case signInOther:
+		return w.changeSession(ctx, func(s *broker.Session) { s.AccessToken, s.RefreshToken = "", "" })
 	case refreshAlone, throughACopy, builtGet, builtRefresh:
 		return w.age(ctx, 25*time.Hour)
 	}
@@ -254,6 +302,8 @@ func (w *world) victim(ctx context.Context, t trial) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	w.clerk.SetFaults(func(f *sandbox.Faults) { f.OtherSubject = t.transaction == signInOther })
+	defer w.clerk.SetFaults(func(f *sandbox.Faults) { f.OtherSubject = false })
 	return w.run(ctx, task{program: self, args: []string{victimWord, t.transaction, strconv.Itoa(t.step), t.deed, w.helper}})
 }
 
@@ -266,21 +316,32 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	if err != nil {
 		return e, err
 	}
-	start := w.counts()
+	start, unheld := w.counts(), w.unheld(before)
 	w.clerk.SetFaults(func(f *sandbox.Faults) { f.Delay = t.delay })
 	r, err := w.endOne(ctx, t, before)
 	w.clerk.SetFaults(func(f *sandbox.Faults) { f.Delay = 0 })
 	if err != nil {
 		return e, err
 	}
-	passed := strings.Split(strings.TrimSpace(r.out), "\n")
+	passed := r.steps()
 	e.step = passed[len(passed)-1]
 	if t.step > 0 && t.step <= len(passed) {
 		e.step = passed[t.step-1]
 	}
 
+	if t.deed == "interrupt" && t.transaction != throughACopy && !t.inFlight { // a refresh goes on
+		if err := w.grantIsHeld(ctx, unheld); err != nil {
+			return e, err
+		}
+	}
+
 	w.newPhase()
 	atEnd := w.counts()
+	if t.transaction == signInOther { // there is a pause, which a login ends
+		if err := w.signIn(ctx); err != nil {
+			return e, err
+		}
+	}
 	replies, err := w.storm(ctx, getsAfterwards, w.get())
 	if err != nil {
 		return e, err
@@ -297,6 +358,10 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	after, ok, err := w.session(ctx)
 	if err != nil {
 		return e, err
+	}
+	e.grants = w.unheld(after) - unheld
+	if t.deed == "interrupt" && e.grants != 0 {
+		return e, fmt.Errorf("after the gets, %d grants are left alive", e.grants)
 	}
 	if ok && after.SignedOut {
 		e.state = "out"
@@ -333,6 +398,31 @@ func (w *world) try(ctx context.Context, t trial) (e end, err error) {
 	return e, nil
 }
 
+// unheld counts the grants that live, apart from the one of the session.
+func (w *world) unheld(s broker.Session) int {
+	n := w.clerk.Grants()
+	if w.clerk.Alive(s.RefreshToken) {
+		n--
+	}
+	return n
+}
+
+// grantIsHeld checks that the session which is kept, if there is one, has a grant that lives, and that no other one was left
+// behind.
+func (w *world) grantIsHeld(ctx context.Context, unheld int) error {
+	s, _, err := w.session(ctx)
+	if err != nil {
+		return err
+	}
+	if s.RefreshToken != "" && !w.clerk.Alive(s.RefreshToken) {
+		return errors.New("the grant of the session that is kept has ended")
+	}
+	if n := w.unheld(s) - unheld; n != 0 {
+		return fmt.Errorf("%d grants are left alive", n)
+	}
+	return nil
+}
+
 // mayLose reports whether the refresh itself was ended between the issuer's rotation and the write of the new token.
 func (t trial) mayLose(passed []string) bool {
 	switch t.transaction {
@@ -351,8 +441,8 @@ func (t trial) mayLose(passed []string) bool {
 func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, error) {
 	if t.step > 0 {
 		r, err := w.victim(ctx, t)
-		if err == nil && t.deed == "kill" && r.status != -1 {
-			err = fmt.Errorf("the victim was not killed: status %d: %s", r.status, r.errs)
+		if killed := t.deed != "interrupt"; err == nil && killed != (r.status == -1) {
+			err = fmt.Errorf("%s: the victim ended with status %d: %s", t.deed, r.status, r.errs)
 		}
 		return r, err
 	}
@@ -360,14 +450,14 @@ func (w *world) endOne(ctx context.Context, t trial, s broker.Session) (reply, e
 	if t.transaction == builtRefresh {
 		command = task{program: w.renew, args: []string{w.acme.Name, broker.KeychainItem(w.acme), s.ReceivedAt.Format(time.RFC3339Nano)}}
 	}
-	asked := w.clerk.Count("token:refresh_token")
+	asked := w.clerk.Count("token")
 	p, err := w.start(ctx, command)
 	if err != nil {
 		return reply{}, err
 	}
 	p.release()
 	if t.inFlight {
-		err = until(ctx, "the token endpoint is asked", func() bool { return w.clerk.Count("token:refresh_token") > asked })
+		err = until(ctx, "the token endpoint is asked", func() bool { return w.clerk.Count("token") > asked })
 	} else {
 		time.Sleep(t.after) // a random time, not synchronisation
 	}

@@ -1,11 +1,11 @@
-// Command stormtest shows that many processes at once share one sign-in and one refresh, and that a process which is
-// killed at any instant loses nothing.
+// Command stormtest shows that many processes at once share one sign-in and one refresh, that a process which is killed at
+// any instant loses nothing, and that one which is interrupted leaves no grant alive that it does not keep.
 //
 // It builds the program, starts the stand-in for Clerk, runs storms and kills in temporary homes, and prints the results as
 // Markdown. The exit status is 1 if a result is wrong. It changes no file of the user who runs it, except for lock files of
 // the gnome-keyring storm, which it removes.
 //
-//	go run ./internal/broker/stormtest [-n 1000] [-keyring 100] [-kills 200] [-delay 5s] [-seed N]
+//	go run ./internal/broker/stormtest [-n 1000] [-keyring 100] [-kills 230] [-delay 5s] [-seed N]
 //
 // It runs on Unix, and uses gnome-keyring-daemon and dbus-daemon if they are installed.
 package main
@@ -27,7 +27,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.processes, "n", 1000, "processes in a storm on the file store")
 	flag.IntVar(&o.keyring, "keyring", 100, "processes in a storm on gnome-keyring")
-	flag.IntVar(&o.kills, "kills", 200, "least number of kills; 200 or more include every step of every transaction")
+	flag.IntVar(&o.kills, "kills", 230, "least number of kills, and greatest of interrupts; 230 or more include every step of every transaction")
 	flag.DurationVar(&o.delay, "delay", 5*time.Second, "delay of the token endpoint while callers are interrupted")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "seed of the random kills")
 	flag.Parse()
@@ -108,6 +108,11 @@ func run(ctx context.Context, o options) error {
 	fmt.Printf("\nSeed %d.\n\n", o.seed)
 	fmt.Println(tallyHead)
 	all, err := killSteps(ctx, p, o.kills, o.seed)
+	for _, t := range all {
+		fmt.Println(t)
+	}
+	failed = append(failed, err)
+	all, err = grantSteps(ctx, p, o.kills, o.seed)
 	for _, t := range all {
 		fmt.Println(t)
 	}

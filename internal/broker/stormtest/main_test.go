@@ -130,6 +130,18 @@ func TestKills(t *testing.T) {
 	}
 }
 
+func TestGrants(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	all, err := grantSteps(t.Context(), programsFor(t), 64, seed)
+	for _, tally := range all {
+		t.Log(tally)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestInterrupts(t *testing.T) {
 	all, err := interruptSteps(t.Context(), programsFor(t), time.Second)
 	for _, tally := range all {

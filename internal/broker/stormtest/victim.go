@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
@@ -22,23 +23,32 @@ import (
 // victimWord is the first argument of a victim: this program as a process that ends itself at a step.
 const victimWord = "victim"
 
+// interruptTwice is SIGINT before the code of a sign-in is redeemed, and another signal before its grant is revoked. The second
+// one kills, as it does the program.
+const interruptTwice = "interrupt, then another signal"
+
 // steps numbers everything that a broker does outside of its process: before and after each request, each use of the keychain
-// and of the records, each lock and its release. It prints each step, and calls deed at one of them.
+// and of the records, each lock and its release. It prints each step, and calls deeds at some of them.
 type steps struct {
-	mu   sync.Mutex
-	n    int
-	at   int // 0: never
-	deed func()
+	mu    sync.Mutex
+	n     int
+	at    int // 0: never
+	deed  func()
+	named map[string]func() // deeds at steps with a name
 }
 
 func (s *steps) pass(format string, args ...any) {
 	s.mu.Lock()
 	s.n++
-	fmt.Printf("%d "+format+"\n", append([]any{s.n}, args...)...)
-	hit := s.n == s.at
+	step := fmt.Sprintf(format, args...)
+	fmt.Printf("%d %s\n", s.n, step)
+	deed := s.named[step]
+	if s.n == s.at {
+		deed = s.deed
+	}
 	s.mu.Unlock()
-	if hit {
-		s.deed()
+	if deed != nil {
+		deed()
 	}
 }
 
@@ -111,7 +121,7 @@ func (t steppedTransport) RoundTrip(req *http.Request) (resp *http.Response, err
 
 // playVictim runs one transaction of the profile acme in this process, with the same parts as the program, and ends
 // itself at a step. Its arguments are the transaction, the step (0 for none), the deed ("kill" is SIGKILL for this process,
-// "interrupt" is SIGINT for its group), and the program that refreshes in the background.
+// "interrupt" is SIGINT for its group, and interruptTwice has steps of its own), and the program that refreshes in the background.
 func playVictim(args []string) int {
 	if err := victim(args); err != nil {
 		fmt.Fprintln(os.Stderr, "victim:", err)
@@ -131,12 +141,22 @@ func victim(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	s := &steps{at: at, deed: killSelf}
-	if deed == "interrupt" {
-		s.deed = func() {
-			exec.Command("kill", "-INT", "0").Run() // it ends itself as well
-			<-ctx.Done()
+	interrupt := func() {
+		exec.Command("kill", "-INT", "0").Run() // it ends itself as well
+		<-ctx.Done()
+	}
+	s := &steps{at: at}
+	switch deed {
+	case "interrupt":
+		s.deed = interrupt
+	case interruptTwice:
+		// The browser is opened in a goroutine of its own, so the number of a step varies.
+		s.at, s.named = 0, map[string]func(){
+			"before POST /oauth/token":        interrupt,
+			"before POST /oauth/token/revoke": func() { endSelf(syscall.SIGTERM) }, // a shell's background process ignores SIGINT
 		}
+	default:
+		s.deed = func() { endSelf(os.Kill) }
 	}
 	b, err := victimBroker(s)
 	if err != nil {
@@ -170,10 +190,10 @@ func victim(args []string) error {
 	return b.Answer(ctx, req).Err
 }
 
-// killSelf is SIGKILL for this process.
-func killSelf() {
+// endSelf ends this process by a signal.
+func endSelf(s os.Signal) {
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		self.Kill()
+		self.Signal(s)
 	}
 	select {}
 }

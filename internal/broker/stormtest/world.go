@@ -296,13 +296,20 @@ func (w *world) session(ctx context.Context) (s broker.Session, ok bool, err err
 // age sets the age of the session. Past half of its life a get may answer with it while another one refreshes it. No other
 // process may use the session meanwhile.
 func (w *world) age(ctx context.Context, d time.Duration) error {
+	return w.changeSession(ctx, func(s *broker.Session) {
+		life := s.Life()
+		s.ReceivedAt = time.Now().UTC().Add(-d)
+		s.ExpiresAt = s.ReceivedAt.Add(life)
+	})
+}
+
+// changeSession changes the session in the store.
+func (w *world) changeSession(ctx context.Context, change func(*broker.Session)) error {
 	s, ok, err := w.session(ctx)
 	if err != nil || !ok {
-		return fmt.Errorf("there is no session to age: %w", err)
+		return fmt.Errorf("there is no session to change: %w", err)
 	}
-	life := s.Life()
-	s.ReceivedAt = time.Now().UTC().Add(-d)
-	s.ExpiresAt = s.ReceivedAt.Add(life)
+	change(&s)
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
