@@ -89,10 +89,13 @@ type Listener struct {
 	callback chan Callback // holds the one genuine callback
 	broken   chan error    // holds why the server ended, if it did
 	decided  chan struct{} // closed by Finish
+	visited  chan struct{} // closed when the start link has been used
+	insisted chan struct{} // closed when a browser of the user's has asked over TLS
 	served   chan struct{} // closed when /done has been answered with the result
 	waiters  chan struct{} // one element for each request that waits on /done
 	taken    chan struct{} // closed when a second visitor has come, and been told
 	endOnce  sync.Once     // for taken
+	tlsOnce  sync.Once     // for insisted
 
 	mu        sync.Mutex
 	start     string                  // the random part of the start path; empty before Begin
@@ -140,6 +143,8 @@ func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrP
 		callback: make(chan Callback, 1),
 		broken:   make(chan error, 1),
 		decided:  make(chan struct{}),
+		visited:  make(chan struct{}),
+		insisted: make(chan struct{}),
 		served:   make(chan struct{}),
 		waiters:  make(chan struct{}, maxDoneWaiters),
 		taken:    make(chan struct{}),
@@ -156,7 +161,7 @@ func Listen(ctx context.Context, page Page, peer func(server, client netip.AddrP
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go func() {
-		l.broken <- l.server.Serve(netutil.LimitListener(listener, maxConns))
+		l.broken <- l.server.Serve(netutil.LimitListener(firstBytes{listener, l.hello}, maxConns))
 	}()
 	return l, nil
 }
@@ -198,6 +203,13 @@ func (l *Listener) BeginToken(state, pageURL string, good func(token string) boo
 	}
 	return startURL, err
 }
+
+// Visited is closed when the user's browser has fetched the start link: it runs, and shows a page.
+func (l *Listener) Visited() <-chan struct{} { return l.visited }
+
+// OverTLS is closed when a browser of the user's has asked over https, which is not spoken here: it is set to use nothing
+// else, and shows an error in place of the page. The sign-in goes on.
+func (l *Listener) OverTLS() <-chan struct{} { return l.insisted }
 
 // Err is ErrTaken if a second visitor has come, which can be after the callback.
 func (l *Listener) Err() error {
@@ -281,6 +293,8 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isStart:
 		l.serveStart(w, r, start)
+	case prefetches(r): // a callback, and the page that says how it ended, are there once
+		refuse(w, http.StatusServiceUnavailable)
 	case r.URL.Path == "/callback":
 		l.serveCallback(w, r.URL.RawQuery)
 	default:
@@ -302,7 +316,7 @@ func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start stri
 		refuse(w, http.StatusNotFound)
 		return
 	}
-	own, certain := l.owner(r)
+	own, certain := l.owner(r.RemoteAddr)
 	switch {
 	case !own:
 		w.Header().Set("Connection", "close")
@@ -322,6 +336,7 @@ func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start stri
 		// The path keeps it from other programs on 127.0.0.1: cookies know no ports.
 		http.SetCookie(w, &http.Cookie{Name: startCookie, Value: l.visitor, Path: r.URL.Path,
 			MaxAge: int(cookieTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		close(l.visited)
 		fallthrough
 	case sameBrowser:
 		redirect(w, l.authorize)
@@ -363,8 +378,8 @@ func (l *Listener) visit(cookie string, certain bool) visit {
 	return takenVisit
 }
 
-// owner reports whether a request is the user's own, and whether that is certain.
-func (l *Listener) owner(r *http.Request) (own, certain bool) {
+// owner reports whether a connection from remote is the user's own, and whether that is certain.
+func (l *Listener) owner(remote string) (own, certain bool) {
 	if l.peer == nil {
 		return true, true
 	}
@@ -372,7 +387,7 @@ func (l *Listener) owner(r *http.Request) (own, certain bool) {
 	if err != nil {
 		return false, true
 	}
-	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	client, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return false, true
 	}
@@ -408,19 +423,89 @@ func (l *Listener) serveCallback(w http.ResponseWriter, rawQuery string) {
 	redirect(w, "/done")
 }
 
+// hello notes that a browser has begun to speak TLS, if it is the user's own.
+func (l *Listener) hello(remote string) {
+	select {
+	case <-l.insisted:
+		return
+	default:
+	}
+	if own, _ := l.owner(remote); own {
+		l.tlsOnce.Do(func() { close(l.insisted) })
+	}
+}
+
+// handshake is the first byte of a connection on which a client speaks TLS (RFC 8446 §5.1, ContentType).
+const handshake = 0x16
+
+// firstBytes is a listener that calls hello with the remote address of each connection that begins with handshake.
+type firstBytes struct {
+	net.Listener
+	hello func(remote string)
+}
+
+// Accept implements net.Listener.
+func (l firstBytes) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &firstByte{Conn: conn, hello: l.hello}, nil
+}
+
+// firstByte is a connection of firstBytes. net/http reads it in one goroutine at a time.
+type firstByte struct {
+	net.Conn
+	hello func(remote string)
+	seen  bool
+}
+
+// Read implements net.Conn.
+func (c *firstByte) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.seen {
+		c.seen = true
+		if p[0] == handshake {
+			c.hello(c.RemoteAddr().String())
+		}
+	}
+	return n, err
+}
+
 // Paste takes the address that a browser on another machine ended on, as a person has copied it: RedirectURI with a
-// query, perhaps with blanks or quotes around it. It must pass the same checks as a request, and the first genuine one
-// of either kind is the callback. The error says briefly, and without any of the text, what is wrong with it.
+// query, also with https, which some browsers make of it; without the scheme; or the query alone. There may be blanks,
+// quotes or brackets around it, the line ends of a terminal in it, and other lines behind it. It must pass the same checks
+// as a request, and the first genuine one of either kind is the callback. The error says briefly, and without any of the
+// text, what is wrong with it.
 func (l *Listener) Paste(text string) error {
-	text = strings.Trim(text, " \t\r\n\"'`<>")
+	text = strings.Trim(text, around)
+	if len(text) > len(l.RedirectURI())+1+2*maxQueryBytes {
+		return errTooLong
+	}
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
+	for i, line := range lines {
+		lines[i] = strings.Trim(line, " \t")
+	}
+	// A line end cuts an address anywhere, so the first line alone may be a callback with half a code: it comes second.
+	err := l.paste(strings.Trim(strings.Join(lines, ""), around))
+	if err != nil && len(lines) > 1 && l.paste(strings.Trim(lines[0], around)) == nil {
+		return nil
+	}
+	return err
+}
+
+// around is what people copy with an address, on either side of it.
+const around = " \t\r\n\u00a0\u200b\ufeff\"'`<>()[]\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u2039\u203a"
+
+func (l *Listener) paste(text string) error {
 	if len(text) > len(l.RedirectURI())+1+maxQueryBytes {
-		return errors.New("that is too long for an address of a sign-in")
+		return errTooLong
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("that has characters in it that no address has")
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" || u.User != nil || u.Path != "/callback" || u.RawQuery == "" ||
+	u, err := url.Parse(l.completed(text))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "/callback" || u.RawQuery == "" ||
 		!strings.HasPrefix(u.Host, "127.0.0.1:") {
 		return fmt.Errorf("that is not the address of the last page, which begins with %s", l.RedirectURI())
 	}
@@ -438,10 +523,27 @@ func (l *Listener) Paste(text string) error {
 	return nil
 }
 
+// completed is a pasted address with what may be missing before it: the scheme, or all that comes before the query.
+func (l *Listener) completed(text string) string {
+	switch query, ok := strings.CutPrefix(text, "?"); {
+	case ok:
+		return l.RedirectURI() + "?" + query
+	case strings.HasPrefix(text, "127.0.0.1:"):
+		return "http://" + text
+	case strings.HasPrefix(text, "/callback?"):
+		return "http://" + l.host + text
+	}
+	if end := strings.IndexAny(text, "=/?:"); end > 0 && text[end] == '=' {
+		return l.RedirectURI() + "?" + text
+	}
+	return text
+}
+
 // Why a callback was refused, for a user who has pasted it. A request gets only a status.
 var (
 	errAnotherSignIn = errors.New("that is the address of another sign-in")
 	errIncomplete    = errors.New("that address is not complete")
+	errTooLong       = errors.New("that is too long for an address of a sign-in")
 	errArrived       = errors.New("this sign-in already has its answer")
 )
 

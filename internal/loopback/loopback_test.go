@@ -3,6 +3,7 @@ package loopback
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -387,6 +388,128 @@ func TestPrefetch(t *testing.T) {
 		}
 		mustStillWork(t, l)
 	}
+}
+
+// TestPrefetchedCallback: a browser that loads the callback, or the page behind it, before the person wants it would have the
+// answer, and the person an error.
+func TestPrefetchedCallback(t *testing.T) {
+	l, _ := begin(t)
+	prefetch := func(target string) int {
+		req, err := http.NewRequest(http.MethodGet, "http://"+l.host+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Sec-Purpose", "prefetch;prerender")
+		resp, err := browser(t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := prefetch("/callback?" + good); status != http.StatusServiceUnavailable {
+		t.Errorf("the callback: %d", status)
+	}
+	mustStillWork(t, l)
+	go l.Finish(t.Context(), Result{Ending: SignedIn})
+	<-l.decided
+	if status := prefetch("/done"); status != http.StatusServiceUnavailable {
+		t.Errorf("the last page: %d", status)
+	}
+	select {
+	case <-l.served:
+		t.Error("the last page counts as seen")
+	default:
+	}
+	if _, page := get(t, browser(t), "http://"+l.host+"/done"); !strings.Contains(page, "You are signed in") {
+		t.Errorf("then the person sees %s", page)
+	}
+}
+
+// TestOverTLS: a browser that uses nothing but https is noticed, and changes nothing.
+func TestOverTLS(t *testing.T) {
+	own := func(own bool) func(_, _ netip.AddrPort) (bool, bool) {
+		return func(_, _ netip.AddrPort) (bool, bool) { return own, true }
+	}
+	for _, row := range []struct {
+		reason string
+		peer   func(_, _ netip.AddrPort) (own, certain bool)
+		hit    func(t *testing.T, l *Listener)
+		want   bool
+	}{
+		{"a browser that insists on https", nil, overTLS, true},
+		{"the same, certainly of this user", own(true), overTLS, true},
+		{"the same, twice", nil, func(t *testing.T, l *Listener) { overTLS(t, l); overTLS(t, l) }, true},
+		{"another user's", own(false), overTLS, false},
+		{"http", nil, func(t *testing.T, l *Listener) { raw(t, l, "GET / HTTP/1.1\r\nHost: "+l.host+"\r\n\r\n") }, false},
+		{"the byte, but not first", nil, func(t *testing.T, l *Listener) { raw(t, l, "G\x16 / HTTP/1.1\r\n\r\n") }, false},
+		{"a connection without a byte", nil, func(t *testing.T, l *Listener) {
+			conn, err := net.Dial("tcp4", l.host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+		}, false},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			l, err := Listen(t.Context(), Page{Profile: "acme"}, row.peer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if _, err := l.Begin(testState, testAuthorize); err != nil {
+				t.Fatal(err)
+			}
+			row.hit(t, l)
+			got := false
+			select {
+			case <-l.OverTLS():
+				got = true
+			default:
+			}
+			if got != row.want {
+				t.Errorf("OverTLS is %v, want %v", got, row.want)
+			}
+			mustStillWork(t, l)
+		})
+	}
+}
+
+// overTLS speaks TLS to the listener, which does not.
+func overTLS(t *testing.T, l *Listener) {
+	t.Helper()
+	if conn, err := tls.Dial("tcp4", l.host, &tls.Config{InsecureSkipVerify: true}); err == nil {
+		conn.Close()
+		t.Error("the listener speaks TLS")
+	}
+}
+
+// TestVisited: only the user's browser counts, and only for the start link.
+func TestVisited(t *testing.T) {
+	l, start := begin(t)
+	visited := func() bool {
+		select {
+		case <-l.Visited():
+			return true
+		default:
+			return false
+		}
+	}
+	client := browser(t)
+	if _, err := client.Head(start); err != nil {
+		t.Fatal(err)
+	}
+	get(t, client, "http://"+l.host+"/start/x")
+	get(t, client, "http://"+l.host+"/callback?code=x&state=wrong")
+	if visited() {
+		t.Error("visited before the link was used")
+	}
+	get(t, client, start)
+	if !visited() {
+		t.Error("not visited by a GET")
+	}
+	get(t, client, start) // another one closes nothing twice
+	mustStillWork(t, l)
 }
 
 // TestSecondVisitor: where the system does not say whose a connection is, two visitors are one too many.
