@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,8 @@ func (t *Terminal) Foreground() bool { return foreground(t.f) }
 
 // ReadLines reads what a user pastes or types until take returns false, the user ends the input with Ctrl-D, or ctx
 // ends. take gets a line without its end and without what terminals put around a paste, or tooLong where it has more
-// than 16 KiB. What follows a line within the same paste is dropped: a page of text is one answer, not hundreds.
+// than 16 KiB. What follows a line within the same paste is part of it, up to 16 KiB, with line feeds between: an address
+// that was copied from a narrow window is one answer, and so is a page of text.
 //
 // Nothing is echoed, because an address may hold a code, and no line discipline cuts a line (Linux at 4,096 bytes, macOS
 // at 1,024). Ctrl-C and Ctrl-Z work as ever. Unless our process group is in the foreground it reads nothing and changes
@@ -99,6 +101,7 @@ func shortHostname(name string) string {
 // input gathers a line from the bytes or characters of a terminal that edits nothing itself.
 type input struct {
 	line    []byte
+	rest    []byte // what follows the line in the same paste
 	tooLong bool
 }
 
@@ -129,10 +132,21 @@ func (in *input) add(b byte) (complete, end bool) {
 	return false, false
 }
 
+// addRest takes what follows a line in the same paste. More than maxLine of it is dropped.
+func (in *input) addRest(more []byte) {
+	in.rest = append(in.rest, more[:min(len(more), maxLine-len(in.rest))]...)
+}
+
 // take empties the line. Terminals that were told to mark a paste put escape sequences around it (xterm, "Bracketed
 // Paste Mode").
 func (in *input) take() (line string, tooLong bool) {
-	text := bytes.TrimSuffix(bytes.TrimPrefix(in.line, []byte("\x1b[200~")), []byte("\x1b[201~"))
+	text := in.line
+	if len(in.rest) > 0 {
+		rest := bytes.ReplaceAll(bytes.ReplaceAll(in.rest, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
+		text = slices.Concat(text, []byte("\n"), rest)
+	}
+	text = bytes.TrimRight(bytes.TrimPrefix(text, []byte("\x1b[200~")), "\n")
+	text = bytes.TrimRight(bytes.TrimSuffix(text, []byte("\x1b[201~")), "\n")
 	line, tooLong = string(text), in.tooLong
 	if tooLong {
 		line = ""

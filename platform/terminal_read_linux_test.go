@@ -115,7 +115,14 @@ func TestReadLines(t *testing.T) {
 	r.expect(`29 false "http://127.0.0.1:1/callback?x"`)
 	// A whole page is one answer.
 	r.typeIn("one\rtwo\rthree\r")
-	r.expect(`3 false "one"`)
+	r.expect(`13 false "one\ntwo\nthree"`)
+	// An address that was copied from a narrow window, without a line end behind it, and with the marks of a paste.
+	r.typeIn("\x1b[200~http://127.0.0.1:1\r/callback?x\x1b[201~")
+	r.expect(`30 false "http://127.0.0.1:1\n/callback?x"`)
+	r.typeIn("\x1b[200~http://127.0.0.1:1\r/callback?x\r\r\x1b[201~\r")
+	r.expect(`30 false "http://127.0.0.1:1\n/callback?x"`)
+	r.typeIn("one\r" + strings.Repeat("c", 20_000) + "\r")
+	r.expect(`16388 false "one\n` + strings.Repeat("c", 36) + `"`)
 	r.typeIn(strings.Repeat("b", 1<<20) + "\r")
 	r.expect(`0 true ""`)
 	r.typeIn("\x04")

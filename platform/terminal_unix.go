@@ -78,13 +78,14 @@ func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) 
 		case n == 0: // it was hung up
 			return io.EOF
 		}
-		for _, b := range buffer[:n] {
+		for i, b := range buffer[:n] {
 			complete, end := in.add(b)
 			if end {
 				return nil
 			}
 			if complete {
-				t.drop(int(awake.Fd()), keys, buffer)
+				in.addRest(buffer[i+1 : n])
+				t.readRest(int(awake.Fd()), keys, buffer, &in)
 				if !take(in.take()) {
 					return nil
 				}
@@ -105,15 +106,17 @@ func openKeys() (int, error) {
 	}
 }
 
-// drop discards the rest of a paste.
-func (t *Terminal) drop(awake, keys int, buffer []byte) {
+// readRest reads the rest of a paste.
+func (t *Terminal) readRest(awake, keys int, buffer []byte, in *input) {
 	for began := time.Now(); time.Since(began) < maxPaste && t.Foreground(); {
 		if ready, err := readable(awake, keys, pasteGap); err != nil || !ready {
 			return
 		}
-		if n, err := unix.Read(keys, buffer); err != nil || n == 0 {
+		n, err := unix.Read(keys, buffer)
+		if err != nil || n == 0 {
 			return
 		}
+		in.addRest(buffer[:n])
 	}
 }
 

@@ -97,9 +97,11 @@ func (t *Terminal) readLines(ctx context.Context, take func(string, bool) bool) 
 			}
 			if complete {
 				for began := time.Now(); time.Since(began) < maxPaste; {
-					if _, ok, err := nextChar(wake, console, pasteGap); err != nil || !ok {
+					char, ok, err := nextChar(wake, console, pasteGap)
+					if err != nil || !ok {
 						break
 					}
+					in.addRest([]byte(string(rune(char)))) // half of a pair is no part of an address anyway
 				}
 				if !take(in.take()) {
 					return nil

@@ -99,7 +99,8 @@ func readPasted(ctx context.Context, p *config.Profile) (string, error) {
 	defer fmt.Fprintln(t)
 	var token string
 	err = t.ReadLines(ctx, func(line string, tooLong bool) (more bool) {
-		token = strings.TrimSpace(line)
+		token, _, _ = strings.Cut(strings.TrimSpace(line), "\n") // of a page of text, the first line
+		token = strings.TrimSpace(token)
 		if tooLong {
 			token = strings.Repeat("x", broker.MaxInjected+1) // refused as one that is too long
 		}
