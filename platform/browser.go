@@ -15,8 +15,9 @@ var ErrNoBrowser = errors.New("no browser could be started")
 
 // OpenBrowser shows a page of our own loopback listener in the person's browser: url must be
 // http://127.0.0.1:PORT/..., because a launcher's argument list can be read by others on the machine and so must never
-// hold the authorize URL. It returns once a launcher is running or has done its work, after half a second at the
-// most; a launcher that fails within that time is followed by the next one.
+// hold the authorize URL. A launcher that fails is followed by the next one, however late it fails, until opened is
+// closed: the page was fetched. It returns nil then, and when a launcher has ended with status 0, which proves nothing:
+// some do so without a display. Nil for opened is never closed.
 //
 // On Unix the commands of $BROWSER come first. Launchers are found by absolute path, run in a session of their own so
 // that our end does not end them, and get neither our secrets (CLERK_HELPER_TOKEN..., CLERK_MACHINE_SECRET_KEY) nor our
@@ -27,7 +28,7 @@ var ErrNoBrowser = errors.New("no browser could be started")
 // Nor is one where it could not be told from another user's (see [OwnPeer]), as where Linux has no /proc: it would be refused.
 //
 // Errors: [ErrNoBrowser], with what each launcher said; the context's; or that the URL is refused.
-func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
+func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, opened <-chan struct{}) error {
 	if err := checkLoopbackURL(url); err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func OpenBrowser(ctx context.Context, url string, getenv func(string) string, st
 	if err := peersUnknown(); err != nil {
 		return fmt.Errorf("%w: %w: the system does not say that it is this user who comes to 127.0.0.1", ErrNoBrowser, err)
 	}
-	return openBrowser(ctx, url, getenv, stderr)
+	return openBrowser(ctx, url, getenv, stderr, opened)
 }
 
 // checkLoopbackURL also holds the URL to bytes that mean nothing to any shell or launcher.

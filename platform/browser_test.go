@@ -31,7 +31,7 @@ func TestOpenBrowserRefusals(t *testing.T) {
 		{"empty", ""},
 	} {
 		none := func(string) string { return "" }
-		if err := OpenBrowser(t.Context(), row.url, none, io.Discard); err == nil || err.Error() == ErrNoBrowser.Error() {
+		if err := OpenBrowser(t.Context(), row.url, none, io.Discard, nil); err == nil || err.Error() == ErrNoBrowser.Error() {
 			t.Errorf("%s: OpenBrowser(%q): %v, want a refusal of the URL", row.reason, row.url, err)
 		}
 	}

@@ -10,27 +10,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 )
 
-// launchGrace is how long a launcher may take to fail visibly.
-const launchGrace = 500 * time.Millisecond
-
-func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer) error {
-	return tryLaunchers(ctx, url, getenv, stderr, launchGrace)
-}
-
-// tryLaunchers starts one launcher after the other until one does not fail within grace.
-func tryLaunchers(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, grace time.Duration) error {
+// openBrowser starts one launcher after the other until one does not fail before the page is fetched.
+func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, opened <-chan struct{}) error {
 	failed := ErrNoBrowser
 	for _, argv := range append(namedLaunchers(getenv("BROWSER")), launchers(getenv)...) {
 		path, err := lookAbsolute(argv[0], getenv("PATH"))
 		if err != nil {
 			continue
 		}
-		err = launch(ctx, path, withURL(argv[1:], url), stderr, grace)
+		err = launch(ctx, path, withURL(argv[1:], url), stderr, opened)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -86,8 +78,9 @@ func lookAbsolute(name, path string) (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// launch starts a launcher and watches it for a moment, grace. The context ends the watching, never the launcher.
-func launch(ctx context.Context, path string, args []string, stderr io.Writer, grace time.Duration) error {
+// launch starts a launcher and watches it until it ends or the page is fetched. The context ends the watching, never the
+// launcher.
+func launch(ctx context.Context, path string, args []string, stderr io.Writer, opened <-chan struct{}) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = WithoutSecrets(os.Environ())
 	cmd.Dir = "/" // the browser outlives us, and would keep our folder's file system busy
@@ -100,12 +93,10 @@ func launch(ctx context.Context, path string, args []string, stderr io.Writer, g
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err
-	case <-timer.C:
+	case <-opened:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -3,6 +3,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,8 +20,12 @@ import (
 
 const pageURL = "http://127.0.0.1:8080/start/x"
 
-// patience has a launcher waited for until it ends: a test looks at once at what it has done.
-const patience = time.Minute
+// fetched is a page that is fetched at once.
+func fetched() <-chan struct{} {
+	opened := make(chan struct{})
+	close(opened)
+	return opened
+}
 
 func TestOpenBrowser(t *testing.T) {
 	dir := t.TempDir()
@@ -54,7 +59,7 @@ func TestOpenBrowser(t *testing.T) {
 			if row.browser == "./good" || row.browser == "" {
 				env["PATH"] = "::."
 			}
-			err := tryLaunchers(t.Context(), pageURL, func(name string) string { return env[name] }, io.Discard, patience)
+			err := OpenBrowser(t.Context(), pageURL, func(name string) string { return env[name] }, io.Discard, nil)
 			if !errors.Is(err, row.err) {
 				t.Errorf("OpenBrowser: %v, want %v", err, row.err)
 			}
@@ -93,7 +98,7 @@ func TestOpenBrowserStreams(t *testing.T) {
 	}
 	stdout, stderr, stdin := os.Stdout, os.Stderr, os.Stdin
 	os.Stdout, os.Stderr, os.Stdin = w, w, r
-	err = tryLaunchers(t.Context(), pageURL, browserIs(noisy), w, patience)
+	err = OpenBrowser(t.Context(), pageURL, browserIs(noisy), w, nil)
 	os.Stdout, os.Stderr, os.Stdin = stdout, stderr, stdin
 	w.Close()
 	if err != nil {
@@ -116,7 +121,7 @@ func TestOpenBrowserEnvironment(t *testing.T) {
 		t.Setenv(secret, "hidden")
 	}
 	t.Setenv("CLERK_HELPER_PROFILE", "kept")
-	if err := tryLaunchers(t.Context(), pageURL, browserIs(lister), io.Discard, patience); err != nil {
+	if err := OpenBrowser(t.Context(), pageURL, browserIs(lister), io.Discard, nil); err != nil {
 		t.Fatal(err)
 	}
 	env := strings.Join(logged(t, log), "\n")
@@ -125,6 +130,65 @@ func TestOpenBrowserEnvironment(t *testing.T) {
 	}
 	if !strings.Contains(env, "CLERK_HELPER_PROFILE=kept") {
 		t.Errorf("a launcher was not given the rest of the environment")
+	}
+}
+
+// TestOpenBrowserLateFailure: a launcher that fails long after its start is followed by the next one, unless the page was
+// fetched meanwhile.
+func TestOpenBrowserLateFailure(t *testing.T) {
+	for _, row := range []struct {
+		reason, first, second string
+		late                  bool // after more than a moment
+		fetched               bool // before the first one ends
+		want                  []string
+		err                   error
+	}{
+		{"the next one works", "exit 3", "", true, false, []string{"first " + pageURL, "second " + pageURL}, nil},
+		{"the next one fails too", "exit 3", "exit 4", false, false, []string{"first " + pageURL, "second " + pageURL}, ErrNoBrowser},
+		{"killed by a signal", "kill -9 $$", "", false, false, []string{"first " + pageURL, "second " + pageURL}, nil},
+		{"it ends well", "", "exit 4", false, false, []string{"first " + pageURL}, nil},
+		{"the page is there", "exit 3", "", false, true, []string{"first " + pageURL}, nil},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			dir := t.TempDir()
+			pipe, log := filepath.Join(dir, "pipe"), filepath.Join(dir, "log")
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("TEST_LOG", log)
+			t.Setenv("TEST_PIPE", pipe)
+			// The first has its line in the log, and then waits for the test.
+			first := script(t, dir, "first", "read line <$TEST_PIPE; "+cmp.Or(row.first, "exit 0"))
+			second := script(t, dir, "second", row.second)
+			opened, ended := make(chan struct{}), make(chan error, 1)
+			go func() { ended <- OpenBrowser(t.Context(), pageURL, browserIs(first+":"+second), io.Discard, opened) }()
+			f, err := os.OpenFile(pipe, os.O_WRONLY, 0) // once the first reads
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.late {
+				select {
+				case err := <-ended:
+					t.Fatalf("OpenBrowser has not waited for its launcher: %v", err)
+				case <-time.After(3 * time.Second / 2):
+				}
+			}
+			if row.fetched {
+				close(opened)
+				if err := <-ended; err != nil {
+					t.Errorf("OpenBrowser: %v", err)
+				}
+			}
+			f.Close()
+			if !row.fetched {
+				if err := <-ended; !errors.Is(err, row.err) {
+					t.Errorf("OpenBrowser: %v, want %v", err, row.err)
+				}
+			}
+			if got := logged(t, log); !slices.Equal(got, row.want) {
+				t.Errorf("ran %q, want %q", got, row.want)
+			}
+		})
 	}
 }
 
@@ -138,12 +202,8 @@ func TestOpenBrowserDoesNotWait(t *testing.T) {
 	t.Setenv("TEST_LOG", log)
 	t.Setenv("TEST_PIPE", pipe)
 	slow := script(t, dir, "slow", "echo $$ >>$TEST_LOG; read line <$TEST_PIPE")
-	began := time.Now()
-	if err := OpenBrowser(t.Context(), pageURL, browserIs(slow), io.Discard); err != nil {
+	if err := OpenBrowser(t.Context(), pageURL, browserIs(slow), io.Discard, fetched()); err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(began); took > 10*launchGrace {
-		t.Errorf("OpenBrowser waited %v for its launcher", took)
 	}
 	pid := awaitNumber(t, log)
 	if session, err := unix.Getsid(pid); err != nil || session != pid {
@@ -162,7 +222,7 @@ func TestOpenBrowserEndsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")
 	t.Setenv("TEST_LOG", log)
-	if err := OpenBrowser(ctx, pageURL, browserIs(script(t, dir, "good", "")), io.Discard); !errors.Is(err, context.Canceled) {
+	if err := OpenBrowser(ctx, pageURL, browserIs(script(t, dir, "good", "")), io.Discard, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("OpenBrowser with an ended context: %v", err)
 	}
 	if got := logged(t, log); got != nil {

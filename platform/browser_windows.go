@@ -10,7 +10,7 @@ import (
 
 // openBrowser asks the shell for the program of http links. It starts no program of a name that we choose, passes no
 // stream of ours on, and does not wait.
-func openBrowser(_ context.Context, url string, _ func(string) string, _ io.Writer) error {
+func openBrowser(_ context.Context, url string, _ func(string) string, _ io.Writer, _ <-chan struct{}) error {
 	verb, err := windows.UTF16PtrFromString("open")
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func TestNothingIsInherited(t *testing.T) {
 		start func(t *testing.T, program string) error
 	}{
 		{"a browser", func(t *testing.T, program string) error {
-			return OpenBrowser(t.Context(), pageURL, browserIs(program), io.Discard)
+			return OpenBrowser(t.Context(), pageURL, browserIs(program), io.Discard, fetched())
 		}},
 		{"a detached program", func(_ *testing.T, program string) error {
 			_, err := StartDetached(program, "detached")

@@ -181,7 +181,7 @@ func afterLogin(err error, advice string) string {
 	case !errors.As(err, &failed) || advice != doctor.SignInAgain(failed.Profile), errors.Is(err, platform.ErrNoBrowser):
 		return advice
 	case errors.Is(err, clerk.ErrDenied), errors.Is(err, clerk.ErrTimeout), errors.Is(err, broker.ErrCancelled), errors.Is(err, console.ErrCancelled),
-		errors.Is(err, errWrongPastes):
+		errors.Is(err, console.ErrWrongPastes):
 		return "" // it is clear what was missing
 	case errors.Is(err, clerk.ErrOtherFlow):
 		return "without --flow every way that is possible here is tried"

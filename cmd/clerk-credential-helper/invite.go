@@ -24,12 +24,6 @@ type signInOptions struct {
 	account   string
 }
 
-// pasteTries is how many wrong addresses a person may paste.
-const pasteTries = 3
-
-// errWrongPastes ends a sign-in that waits for a pasted address.
-var errWrongPastes = errors.New("three addresses were pasted, and none was the one that is waited for")
-
 // flows is the ladder of a sign-in: a browser on this machine, the device grant, an address that is pasted. If the terminal
 // may not be read, only the browser is left.
 func (u localUser) flows() []clerk.Flow {
@@ -114,28 +108,68 @@ func (u localUser) Confirm(ctx context.Context, p *config.Profile, t clerk.Token
 // confirmTime is how long a person has to look at an account.
 const confirmTime = 2 * time.Minute
 
+// launchGrace is how long a launcher may take to fail before the address is shown at the terminal.
+const launchGrace = 500 * time.Millisecond
+
 // inviteBrowser opens the browser at the one-time address. A person at the terminal may open the sign-in address
 // themselves, here or elsewhere.
 func (u localUser) inviteBrowser(ctx context.Context, s *console.Screen, p *config.Profile, i clerk.Invitation) error {
 	s.Say("Signing in to %s: your browser opens.", p.Name)
-	if err := platform.OpenBrowser(ctx, i.StartURL, u.getenv, u.stderr); err != nil && ctx.Err() == nil {
-		s.Say("No browser could be opened%s.", strings.TrimPrefix(err.Error(), platform.ErrNoBrowser.Error()))
-		return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
+	launched := make(chan error, 1)
+	go func() { launched <- platform.OpenBrowser(ctx, i.StartURL, u.getenv, u.stderr, i.Visited) }()
+	grace := time.After(launchGrace)
+	select {
+	case err := <-launched:
+		if err != nil && ctx.Err() == nil {
+			s.SayNoBrowser(err)
+			return fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
+		}
+		launched = nil
+		select { // a browser that is signed in comes back at once, and the terminal need not be read
+		case <-grace:
+		case <-ctx.Done():
+		}
+	case <-grace:
 	}
 	if s.Terminal != nil {
-		// A log that keeps standard error has no use for the address.
 		s.Say("If it does not, open this address:\n\n  %s\n", protocol.Escape(i.AuthorizeURL))
 		if u.mayPrompt() {
 			s.Say("On another machine the last page does not load: paste its address here.")
 		}
 	}
+	return u.awaitPage(ctx, s, i, launched)
+}
+
+// awaitPage takes pasted addresses, and says what is wrong with the browser, until the wait is over.
+func (u localUser) awaitPage(ctx context.Context, s *console.Screen, i clerk.Invitation, launched <-chan error) error {
 	stop := s.Wait(ctx, i.Until)
 	defer stop()
-	if errors.Is(u.readPastes(ctx, s, i), errWrongPastes) {
-		s.Say("No more addresses are taken here; the browser can still finish.")
+	pastes := s.Terminal != nil && u.mayPrompt()
+	leave, err := clerk.InviteDuring(ctx, func(ctx context.Context) error {
+		err := s.Watch(ctx, console.Browser{Launched: launched, Visited: i.Visited, OverTLS: i.OverTLS, StartURL: i.StartURL,
+			Pastes: pastes, Ladder: len(u.flows()) > 1 && (pastes || u.options.login)})
+		if err != nil {
+			err = fmt.Errorf("%w: %w", clerk.ErrOtherFlow, err)
+		}
+		return err
+	}, func(ctx context.Context) (err error) {
+		if pastes {
+			err = s.ReadPastes(ctx, i.Paste)
+		}
+		if err != nil && i.Flow == clerk.Paste {
+			return err
+		}
+		if errors.Is(err, console.ErrWrongPastes) {
+			s.Say("No more addresses are taken here; the browser can still finish.")
+		}
+		<-ctx.Done() // the browser is what is waited for
+		return context.Cause(ctx)
+	})
+	leave()
+	if ctx.Err() != nil {
+		return nil
 	}
-	<-ctx.Done() // the browser is what is waited for
-	return nil
+	return err
 }
 
 // invitePaste has the person sign in on any machine and bring back the address at the end.
@@ -146,13 +180,7 @@ func (u localUser) invitePaste(ctx context.Context, s *console.Screen, p *config
 	s.Say("Signing in to %s. Open this address in a browser on any machine:\n\n  %s\n", p.Name, protocol.Escape(i.AuthorizeURL))
 	s.Say("The last page begins with %s?", i.RedirectURI)
 	s.Say("On another machine it does not load: paste its address here and press Enter.")
-	stop := s.Wait(ctx, i.Until)
-	defer stop()
-	if err := u.readPastes(ctx, s, i); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return nil
+	return u.awaitPage(ctx, s, i, nil)
 }
 
 // inviteDevice shows the code and the page. Nothing is read, so a person who has typed the command may see it on standard
@@ -171,39 +199,6 @@ func (u localUser) inviteDevice(ctx context.Context, s *console.Screen, p *confi
 	defer stop()
 	<-ctx.Done()
 	return nil
-}
-
-// readPastes takes pasted addresses until one is right, three were wrong, or the wait is over.
-func (u localUser) readPastes(ctx context.Context, s *console.Screen, i clerk.Invitation) error {
-	if s.Terminal == nil || !u.mayPrompt() {
-		return nil
-	}
-	wrong := 0
-	err := s.Terminal.ReadLines(ctx, func(line string, tooLong bool) bool {
-		if strings.TrimSpace(line) == "" && !tooLong {
-			return true
-		}
-		err := errors.New("that is too long for an address of a sign-in")
-		if !tooLong {
-			err = i.Paste(line)
-		}
-		if err == nil {
-			return false
-		}
-		if wrong++; wrong == pasteTries {
-			s.Say("Sorry, %v.", err)
-			return false
-		}
-		s.Say("Sorry, %v. Please try again.", err)
-		return true
-	})
-	if wrong == pasteTries {
-		return errWrongPastes
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // sayDone tells the person at the terminal who is signed in now, if they were asked. A command of theirs says so itself.

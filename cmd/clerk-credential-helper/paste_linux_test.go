@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -348,6 +351,34 @@ func TestPasteWrong(t *testing.T) {
 	}
 }
 
+// TestPasteForms: an address as browsers and terminals give it.
+func TestPasteForms(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		typed func(address string) string
+	}{
+		{"https", func(address string) string { return strings.Replace(address, "http:", "https:", 1) + "\r" }},
+		{"the query alone", func(address string) string { return address[strings.Index(address, "?"):] + "\r" }},
+		{"line ends, in brackets", func(address string) string {
+			return "<" + address[:40] + "\r" + address[40:50] + "\r" + address[50:] + ">\r"
+		}},
+		{"line ends, and none behind it", func(address string) string { return address[:40] + "\r" + address[40:] }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := sitDown(t, 100, nil)
+			cmd := p.run("clerk-credential-helper", "login")
+			address := p.elsewhere()
+			p.reading()
+			p.typeIn(row.typed(address))
+			p.see(`signed in to acme as ada@acme\.dev`)
+			p.end(cmd, 0)
+			if text := p.screen(); strings.Contains(text, "Sorry") || strings.Contains(text, "code=") && !strings.Contains(text, "code_challenge=") {
+				t.Errorf("the terminal shows\n%s", text)
+			}
+		})
+	}
+}
+
 // TestPasteThreeWrong: three of them end it.
 func TestPasteThreeWrong(t *testing.T) {
 	p := sitDown(t, 100, nil)
@@ -586,6 +617,101 @@ func TestLadder(t *testing.T) {
 	p.reading()
 	p.typeIn(address + "\r")
 	p.end(cmd, 0)
+}
+
+// failingBrowser writes a browser's launcher that fails when it has been believed for a while.
+func (p *person) failingBrowser() string {
+	p.Helper()
+	launcher := filepath.Join(p.dir, "late")
+	if err := os.WriteFile(launcher, []byte("#!/bin/sh\nsleep 1\nexit 3\n"), 0o700); err != nil {
+		p.Fatal(err)
+	}
+	return "BROWSER=" + launcher
+}
+
+// TestLadderLate: a launcher that fails after a while is no end either.
+func TestLadderLate(t *testing.T) {
+	p := sitDown(t, 100, nil)
+	p.env = append(p.env, p.failingBrowser(), "DISPLAY=:0")
+	cmd := p.run("clerk-credential-helper", "login")
+	p.see("If it does not, open this address")
+	p.see("No browser could be opened")
+	p.see("Open this (address in a browser on any machine|page in a browser on any device)")
+	p.typeIn("\x03")
+	p.end(cmd, exitInterrupted)
+}
+
+// TestLateWithoutTerminal: a tool without a terminal, whose launcher fails after a while, shows where to go; then the call
+// goes on. Neither the sign-in address nor a code is there.
+func TestLateWithoutTerminal(t *testing.T) {
+	p := sitDown(t, 100, map[string]string{"DISPLAY": ":0"})
+	get := exec.Command("git-credential-clerk", "get")
+	get.Path, _ = exec.LookPath("git-credential-clerk")
+	get.Env, get.Stdin = append(p.env, p.failingBrowser()), strings.NewReader("protocol=https\nhost=git.acme.dev\n")
+	get.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var answer strings.Builder
+	get.Stdout, get.Stderr = &answer, w
+	if err := get.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.Cleanup(func() { get.Process.Kill() })
+	w.Close()
+	var said strings.Builder
+	start, lines := "", bufio.NewScanner(r)
+	for start == "" && lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		if line := strings.TrimSpace(lines.Text()); strings.HasPrefix(line, "http://127.0.0.1:") {
+			start = line
+		}
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := (&http.Client{Jar: jar}).Get(start); err != nil {
+		t.Errorf("the address %q: %v", start, err)
+	} else {
+		resp.Body.Close()
+	}
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+	}
+	if err := get.Wait(); err != nil || !strings.Contains(answer.String(), "password=") {
+		t.Errorf("get answered %d bytes, %v", answer.Len(), err)
+	}
+	if text := said.String(); !strings.Contains(text, "No browser could be opened") || strings.Count(text, start) != 1 || strings.Contains(text, "code=") || strings.Contains(text, "state=") {
+		t.Errorf("standard error has\n%s", text)
+	}
+}
+
+// TestHTTPSOnly: a browser that uses nothing but https does not reach the listener. The person reads so once, at the
+// terminal, and the sign-in goes on.
+func TestHTTPSOnly(t *testing.T) {
+	p := sitDown(t, 100, nil)
+	cmd := p.run("clerk-credential-helper", "login", "--flow", "paste")
+	address := p.elsewhere()
+	p.reading()
+	back, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if conn, err := tls.Dial("tcp4", back.Host, &tls.Config{InsecureSkipVerify: true}); err == nil {
+			conn.Close()
+			t.Error("the listener speaks TLS")
+		}
+	}
+	p.see(`The browser asked over https: open\s+the\s+address\s+with\s+http,\s+or\s+paste\s+the\s+address\s+that\s+it\s+shows\.`)
+	p.typeIn(strings.Replace(address, "http:", "https:", 1) + "\r")
+	p.end(cmd, exitOK)
+	if n := strings.Count(p.screen(), "asked over https"); n != 1 {
+		t.Errorf("it is said %d times", n)
+	}
 }
 
 // TestLauncherArguments: while the browser is being started, no argument list on the machine holds state, nonce,

@@ -41,6 +41,9 @@ type Invitation struct {
 	RedirectURI  string // where the browser is redirected in the end
 	// Paste takes the address on which the browser ended; see [loopback.Listener.Paste].
 	Paste func(address string) error
+	// Visited is closed when the user's browser has fetched StartURL, and OverTLS when a browser of theirs that is set to use
+	// https alone has asked, which the listener does not speak.
+	Visited, OverTLS <-chan struct{}
 
 	// For Device. They are foreign text, printable ASCII.
 	UserCode    string // for the user to type, at most 64 bytes
@@ -221,6 +224,7 @@ func (a *Attempt) beginPage(ctx context.Context) error {
 		return err
 	}
 	a.invitation.RedirectURI, a.invitation.Paste = a.listener.RedirectURI(), a.listener.Paste
+	a.invitation.Visited, a.invitation.OverTLS = a.listener.Visited(), a.listener.OverTLS()
 	page := returned{Attempt: a, listener: a.listener, state: random()}
 	if p.LegacyPage != "" {
 		return a.beginToken(ctx, page)

@@ -198,7 +198,7 @@ func (p *Probe) approval(ctx context.Context, how SignIn, keys map[string]*rsa.P
 // bring invites the user and waits for the callback.
 func (how SignIn) bring(ctx context.Context, listener *loopback.Listener, profile *config.Profile, start, address string) (loopback.Callback, error) {
 	invitation := clerk.Invitation{Flow: how.Flow, Until: time.Now().Add(how.Limit), StartURL: start, AuthorizeURL: address,
-		RedirectURI: listener.RedirectURI(), Paste: listener.Paste}
+		RedirectURI: listener.RedirectURI(), Paste: listener.Paste, Visited: listener.Visited(), OverTLS: listener.OverTLS()}
 	timed, release := context.WithTimeoutCause(ctx, how.Limit, clerk.ErrTimeout)
 	defer release()
 	var callback loopback.Callback

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -133,6 +134,48 @@ func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
 		defer s.mu.Unlock()
 		s.wipe()
 	}
+}
+
+// pasteTries is how many wrong addresses a person may paste.
+const pasteTries = 3
+
+// ErrWrongPastes means that a person has pasted three addresses that were wrong.
+var ErrWrongPastes = errors.New("three addresses were pasted, and none was the one that is waited for")
+
+// ReadPastes has take judge what is pasted, until it returns nil, ctx ends, or the person ends the input. It says what is
+// wrong with each, and echoes nothing. Without a terminal it returns at once.
+//
+// Errors: ErrWrongPastes, or that the terminal cannot be read.
+func (s *Screen) ReadPastes(ctx context.Context, take func(text string) error) error {
+	if s.Terminal == nil {
+		return nil
+	}
+	wrong := 0
+	err := s.Terminal.ReadLines(ctx, func(line string, tooLong bool) bool {
+		if strings.TrimSpace(line) == "" && !tooLong {
+			return true
+		}
+		err := errors.New("that is too long for an address of a sign-in")
+		if !tooLong {
+			err = take(line)
+		}
+		if err == nil {
+			return false
+		}
+		if wrong++; wrong == pasteTries {
+			s.Say("Sorry, %v.", err)
+			return false
+		}
+		s.Say("Sorry, %v. Please try again.", err)
+		return true
+	})
+	if wrong == pasteTries {
+		return ErrWrongPastes
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Bold returns text in bold if the screen has colour.

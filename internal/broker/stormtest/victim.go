@@ -258,7 +258,7 @@ func (u victimsUser) MayAsk(*config.Profile) (broker.Permission, error) {
 
 func (u victimsUser) Invite(ctx context.Context, _ *config.Profile, i clerk.Invitation) error {
 	return u.s.around("opening the browser", func() error {
-		return platform.OpenBrowser(ctx, i.StartURL, os.Getenv, os.Stderr)
+		return platform.OpenBrowser(ctx, i.StartURL, os.Getenv, os.Stderr, i.Visited)
 	})
 }
 
