@@ -82,6 +82,9 @@ type Client struct {
 	// Documents keeps the metadata of issuers for other processes, so that Refresh and Revoke work while an issuer does not
 	// return it. Nothing in it is secret. If nil, nothing is kept.
 	Documents Documents
+	// Tell, if not nil, is called with what the user should be told: that an answer is waited for, or that their clock is
+	// wrong. It may be called from several goroutines.
+	Tell func(text string)
 	// Trace, if not nil, is called with each request: method, URL without query, status, time taken. It may be called
 	// from several goroutines.
 	Trace func(format string, args ...any)

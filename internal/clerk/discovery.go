@@ -237,7 +237,7 @@ func (c *Client) fetchMetadata(ctx context.Context, p *config.Profile) (*metadat
 	}
 	for _, document := range documents {
 		var req *http.Request
-		req, err = http.NewRequestWithContext(ctx, http.MethodGet, p.Issuer+"/.well-known/"+document, nil)
+		req, err = http.NewRequestWithContext(forDocument(ctx), http.MethodGet, p.Issuer+"/.well-known/"+document, nil)
 		if err != nil {
 			return nil, fmt.Errorf("discovery: %w", err)
 		}

@@ -22,8 +22,14 @@ import (
 )
 
 const (
-	// callTime limits one request, from the dial to the last byte of the answer, and the dial of a token request.
+	// callTime limits one request, from the dial to the last byte of the answer.
 	callTime = 30 * time.Second
+	// documentTime limits a request for metadata or keys, which are small, and which a user waits for.
+	documentTime = 10 * time.Second
+	// connectTime limits what comes before a request: the name, the dial, a proxy, the TLS handshake.
+	connectTime = 10 * time.Second
+	// slowAfter is when Client.Tell is told that an answer is waited for.
+	slowAfter = 2 * time.Second
 	// tokenTime limits a token request from the moment at which there is a connection for it. It is long: the issuer may
 	// have used up the code or the refresh token, and its answer is the only copy of the new tokens.
 	tokenTime = 60 * time.Second
@@ -80,12 +86,12 @@ func NewTransport(caFile []byte) (http.RoundTripper, error) {
 		}
 		config.RootCAs = roots
 	}
-	dialer := &net.Dialer{Timeout: callTime}
+	dialer := &net.Dialer{Timeout: connectTime}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    callTime,
+		TLSHandshakeTimeout:    connectTime,
 		IdleConnTimeout:        callTime,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: quietTime, PingTimeout: pingTime},
@@ -120,20 +126,31 @@ func forToken(ctx context.Context) context.Context {
 	return context.WithValue(ctx, tokenRequest{}, true)
 }
 
+// documentRequest marks the context of a request that gets documentTime.
+type documentRequest struct{}
+
+func forDocument(ctx context.Context) context.Context {
+	return context.WithValue(ctx, documentRequest{}, true)
+}
+
 // errLate is why a request was given up.
 var errLate = errors.New("no answer in time")
 
-// limit bounds one request by callTime, or by tokenTime from the moment at which a token request has its connection.
+// limit bounds one request by callTime or documentTime, or by tokenTime from the moment at which a token request has its
+// connection.
 func limit(ctx context.Context) (limited context.Context, stop func()) {
 	limited, cancel := context.WithCancelCause(ctx)
 	most := callTime
-	if ctx.Value(tokenRequest{}) != nil {
+	switch {
+	case ctx.Value(tokenRequest{}) != nil:
 		most = tokenTime
+	case ctx.Value(documentRequest{}) != nil:
+		most = documentTime
 	}
 	timer := time.AfterFunc(most, func() { cancel(errLate) })
 	if most == tokenTime {
 		limited = httptrace.WithClientTrace(limited, &httptrace.ClientTrace{
-			GetConn: func(string) { timer.Reset(callTime) },
+			GetConn: func(string) { timer.Reset(connectTime) },
 			GotConn: func(httptrace.GotConnInfo) { timer.Reset(tokenTime) },
 		})
 	}
@@ -163,6 +180,10 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, stop := limit(req.Context())
 	defer stop()
 	req = req.Clone(ctx)
+	if tell := g.client.Tell; tell != nil {
+		slow := time.AfterFunc(slowAfter, func() { tell(Waiting(req.URL.Host)) })
+		defer slow.Stop()
+	}
 	if g.client.UserAgent != "" {
 		req.Header.Set("User-Agent", g.client.UserAgent)
 	}
@@ -178,7 +199,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	took := g.client.now().Sub(began).Round(time.Millisecond)
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errLate) {
+		if errors.Is(context.Cause(ctx), errLate) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = errLate
 		}
 		g.client.tracef("%s: no answer (%v)", where, took) // err may hold a secret: fetch checks it
@@ -187,6 +208,9 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	g.client.tracef("%s: %d (%v)", where, resp.StatusCode, took)
 	return resp, nil
 }
+
+// Waiting is what the user is told while the answer of a host is waited for.
+func Waiting(host string) string { return "Waiting for " + host + " to answer ..." }
 
 // readAll reads resp's body into memory, and fails if it is longer than maxBody.
 func readAll(resp *http.Response) error {

@@ -296,7 +296,7 @@ func (c *Client) keys(ctx context.Context, issuer *metadata) (*oidc.StaticKeySet
 	if issuer.Keys == "" {
 		return nil, errors.New("discovery: there is no jwks_uri")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer.Keys, nil)
+	req, err := http.NewRequestWithContext(forDocument(ctx), http.MethodGet, issuer.Keys, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
