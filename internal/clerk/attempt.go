@@ -330,6 +330,7 @@ func (a *Attempt) accept(ctx context.Context, answer *oauth2.Token, nonce string
 	if err != nil {
 		return Tokens{RefreshToken: answer.RefreshToken}, err
 	}
+	a.client.tellClock()
 	return tokens, nil
 }
 

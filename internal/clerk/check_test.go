@@ -131,5 +131,10 @@ func TestRetryAfterHeader(t *testing.T) {
 		if got := retryAfter(http.Header{"Retry-After": {said}}, now); got != want {
 			t.Errorf("%q: %v, want %v", said, got, want)
 		}
+		// By a clock that is wrong it is the same: the answer says when it was made.
+		dated := http.Header{"Retry-After": {said}, "Date": {"Mon, 23 Nov 2026 12:00:00 GMT"}}
+		if got := retryAfter(dated, now.Add(-10*time.Minute)); got != want {
+			t.Errorf("%q, by another clock: %v, want %v", said, got, want)
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -92,6 +93,7 @@ type Client struct {
 	once   sync.Once
 	client *http.Client // made once; use c.httpClient
 	err    error        // why it could not be made
+	offset atomic.Int64 // how far the issuer's clock was ahead of ours at the last token request; a time.Duration
 }
 
 // Documents keeps small texts by name.

@@ -197,7 +197,8 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		err = readAll(resp)
 	}
-	took := g.client.now().Sub(began).Round(time.Millisecond)
+	now := g.client.now()
+	took := now.Sub(began).Round(time.Millisecond)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errLate) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = errLate
@@ -206,11 +207,27 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	g.client.tracef("%s: %d (%v)", where, resp.StatusCode, took)
+	// A document may come from a cache, with the Date of another day.
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && ctx.Value(tokenRequest{}) != nil {
+		g.client.offset.Store(int64(clockOffset(date, began, now)))
+	}
 	return resp, nil
 }
 
 // Waiting is what the user is told while the answer of a host is waited for.
 func Waiting(host string) string { return "Waiting for " + host + " to answer ..." }
+
+// clockOffset returns how far a server's clock is ahead of ours, at least, by the Date of an answer, which has whole seconds
+// (RFC 9110 §6.6.1). The answer was made at some time between sent and received.
+func clockOffset(date, sent, received time.Time) time.Duration {
+	switch {
+	case date.After(received):
+		return date.Sub(received)
+	case date.Add(time.Second).Before(sent):
+		return date.Add(time.Second).Sub(sent)
+	}
+	return 0
+}
 
 // readAll reads resp's body into memory, and fails if it is longer than maxBody.
 func readAll(resp *http.Response) error {
@@ -316,8 +333,12 @@ func (c *Client) patiently(ctx context.Context, most time.Duration, again func(e
 	}
 }
 
-// retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid.
+// retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid. A date is
+// compared with that of the answer, if it has one, and otherwise with now: our clock may be wrong.
 func retryAfter(header http.Header, now time.Time) time.Duration {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
 	const most = 24 * time.Hour
 	said := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.Atoi(said); err == nil && seconds > 0 {

@@ -22,8 +22,11 @@ import (
 )
 
 const (
-	// leeway is how much the issuer's clock and ours may differ, either way.
-	leeway = 30 * time.Second
+	// Leeway is how much the issuer's clock and ours may differ at a sign-in, either way (RFC 7519 §4.1.4 leaves it to us). It
+	// costs nothing: state, PKCE and nonce show that the tokens are this sign-in's.
+	Leeway = 5 * time.Minute
+	// bareLeeway is it where nothing else shows that a token is new.
+	bareLeeway = 30 * time.Second
 	// unknownLife is assumed for an access token without an expiry.
 	unknownLife = time.Hour
 )
@@ -68,14 +71,14 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	var id, access claims
 	if idToken != "" {
 		var err error
-		if id, err = verifyID(ctx, p, keys, idToken, nonce, received); err != nil {
+		if id, err = verifyID(ctx, p, keys, idToken, nonce, c.clock(received)); err != nil {
 			return Tokens{}, fmt.Errorf("ID token: %w", err)
 		}
 		tokens.Subject, tokens.Email = id.Subject, id.Email
 	}
 	if tokens.Kind == kindJWT {
 		var err error
-		if access, err = verifyAccess(ctx, p, keys, tokens.AccessToken, received); err != nil {
+		if access, err = verifyAccess(ctx, p, keys, tokens.AccessToken, c.clock(received)); err != nil {
 			return Tokens{}, fmt.Errorf("access token: %w", err)
 		}
 		if tokens.Subject != "" && access.Subject != tokens.Subject {
@@ -179,9 +182,9 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 }
 
 // verifyID checks an ID token (OpenID Connect Core 1.0 §3.1.3.7).
-func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, nonce string, now time.Time) (claims, error) {
+func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, nonce string, at clock) (claims, error) {
 	settings := &oidc.Config{ClientID: p.ClientID}
-	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, now, "", "JWT")
+	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, at, "", "JWT")
 	if err != nil {
 		return claims{}, err
 	}
@@ -195,9 +198,9 @@ func verifyID(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw, non
 }
 
 // verifyAccess checks an access token that is a JWT (RFC 9068 §4), except for the audience, which Clerk's lack.
-func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw string, now time.Time) (claims, error) {
+func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw string, at clock) (claims, error) {
 	settings := &oidc.Config{SkipClientIDCheck: true}
-	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, now, "at+jwt", "application/at+jwt")
+	got, err := verifyJWT(ctx, p.Issuer, keys, settings, raw, at, "at+jwt", "application/at+jwt")
 	if err != nil {
 		return claims{}, err
 	}
@@ -207,9 +210,62 @@ func verifyAccess(ctx context.Context, p *config.Profile, keys oidc.KeySet, raw 
 	return got, nil
 }
 
+// clock is what the times of a token are compared with.
+type clock struct {
+	now    time.Time
+	ahead  time.Duration // how far the issuer's clock is ahead of ours, at least; 0 if it is not known
+	past   time.Duration // how long ago a token may have expired
+	future time.Duration // how far its other times may be in the future
+}
+
+// clock returns the one for a sign-in.
+func (c *Client) clock(now time.Time) clock {
+	return clock{now, time.Duration(c.offset.Load()), Leeway, Leeway}
+}
+
+// check refuses a token by its times (RFC 7519 §4.1.4 to §4.1.6). The error is ErrClock.
+func (c clock) check(got claims) error {
+	expires := got.Expiry.Time()
+	after := func(t *jwt.NumericDate) bool { return t != nil && t.Time().After(c.now.Add(c.future)) }
+	what, ahead := "", c.ahead
+	switch {
+	case expires.Before(c.now.Add(-c.past)):
+		what = "it has expired"
+	case after(got.IssuedAt):
+		what, ahead = "it was issued in the future", cmp.Or(ahead, got.IssuedAt.Time().Sub(c.now))
+	case after(got.NotBefore):
+		what, ahead = "it is not valid yet", cmp.Or(ahead, got.NotBefore.Time().Sub(c.now))
+	default:
+		return nil
+	}
+	if differs := difference(ahead); differs != "" {
+		return fmt.Errorf("%w, which is %s: %s", ErrClock, differs, what)
+	}
+	return fmt.Errorf("%w: %s", ErrClock, what)
+}
+
+// difference says how far our clock is from the issuer's, "" if that is no more than a doubt.
+func difference(ahead time.Duration) string {
+	about := ahead.Abs().Round(10 * time.Second)
+	switch {
+	case about < bareLeeway:
+		return ""
+	case ahead > 0:
+		return fmt.Sprintf("%v behind the issuer's", about)
+	}
+	return fmt.Sprintf("%v ahead of the issuer's", about)
+}
+
+// tellClock tells the user about a clock that is wrong, though the tokens were accepted.
+func (c *Client) tellClock() {
+	if differs := difference(time.Duration(c.offset.Load())); differs != "" && c.Tell != nil {
+		c.Tell(fmt.Sprintf("This machine's clock is %s. Please set it: beyond %v sign-ins are refused.", differs, Leeway))
+	}
+}
+
 // verifyJWT checks type, signature, issuer, audience (by settings) and times of a JWT. go-oidc checks no type and allows
 // no difference between clocks, so these two are done here.
-func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *oidc.Config, raw string, now time.Time, types ...string) (claims, error) {
+func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *oidc.Config, raw string, at clock, types ...string) (claims, error) {
 	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return claims{}, err
@@ -231,15 +287,8 @@ func verifyJWT(ctx context.Context, issuer string, keys oidc.KeySet, settings *o
 	if got.Expiry == nil || got.Subject == "" {
 		return claims{}, errors.New("it has no end or no subject")
 	}
-	if err := got.ValidateWithLeeway(jwt.Expected{Time: now}, leeway); err != nil {
-		what := "it has expired"
-		switch {
-		case errors.Is(err, jwt.ErrNotValidYet):
-			what = "it is not valid yet"
-		case errors.Is(err, jwt.ErrIssuedInTheFuture):
-			what = "it was issued in the future"
-		}
-		return claims{}, fmt.Errorf("%w: %s", ErrClock, what)
+	if err := at.check(got); err != nil {
+		return claims{}, err
 	}
 	return got, nil
 }
