@@ -88,7 +88,8 @@ func NewTransport(caFile []byte) (http.RoundTripper, error) {
 	}
 	dialer := &net.Dialer{Timeout: connectTime}
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxyOf,
+		OnProxyConnectResponse: refusedByProxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    connectTime,
@@ -179,7 +180,8 @@ type gate struct {
 func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, stop := limit(req.Context())
 	defer stop()
-	req = req.Clone(ctx)
+	var way proxied
+	req = req.Clone(way.watch(ctx))
 	if tell := g.client.Tell; tell != nil {
 		slow := time.AfterFunc(slowAfter, func() { tell(Waiting(req.URL.Host)) })
 		defer slow.Stop()
@@ -203,6 +205,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		if errors.Is(context.Cause(ctx), errLate) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = errLate
 		}
+		err = way.err(base, req, err)
 		g.client.tracef("%s: no answer (%v)", where, took) // err may hold a secret: fetch checks it
 		return nil, err
 	}
