@@ -64,6 +64,9 @@ type Broker struct {
 	Fallback func(context.Context, protocol.Request) protocol.Reply
 	Person   Person
 	Caller   Caller
+	// Tell is told what the user should know while they wait, once it is 2 s. It may be called from another goroutine. May be
+	// nil.
+	Tell func(text string)
 	// Trace is told of every decision, never of a secret. May be nil.
 	Trace func(format string, args ...any)
 }

@@ -64,7 +64,7 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, records: &platformtest.Memory{}, transport: &silence{transport, nil}}
+	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, records: &platformtest.Memory{}, transport: &silence{RoundTripper: transport}}
 	cfg := parse(t, fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\"]\n%s", issuer, more))
 	r.p = cfg.Profiles[0]
 	now := func() time.Time { return time.Now().Add(r.skew + r.since2000) }
@@ -212,13 +212,19 @@ func (r *ring) next() string {
 }
 
 // silence is a network on which the answer to a form is lost. heard reports whether the issuer has done its part; if it is nil,
-// the network works.
+// the network works. If proxy is not nil, no request gets through.
 type silence struct {
 	http.RoundTripper
 	heard func() bool
+	proxy error
 }
 
+func noProxy(err error) func(*ring) { return func(r *ring) { r.transport.proxy = err } }
+
 func (s *silence) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s.proxy != nil {
+		return nil, s.proxy
+	}
 	if s.heard == nil || req.Method != http.MethodPost {
 		return s.RoundTripper.RoundTrip(req)
 	}
@@ -309,6 +315,72 @@ func (r *ring) forgetIssuer() {
 	}
 }
 
+// ageIssuer makes the metadata that was kept at the sign-in older.
+func (r *ring) ageIssuer(age time.Duration) {
+	for _, name := range r.records.Names() {
+		if !strings.HasPrefix(name, "issuer-") {
+			continue
+		}
+		text, err := r.records.Get(r.t.Context(), name)
+		var kept map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &kept)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		kept["at"] = fmt.Appendf(nil, "%q", r.Now().Add(-age).UTC().Format(time.RFC3339))
+		aged, err := json.Marshal(kept)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.records.Set(r.t.Context(), name, string(aged))
+	}
+}
+
+// TestSilenceIsShared: all who wait for an issuer that says nothing hear so after the same 10 s, and one has asked. After 2 s
+// the person is told what they wait for.
+func TestSilenceIsShared(t *testing.T) {
+	testworld.Long(t, "file locks are looked at again and again")
+	s, issuer := newClerk(t)
+	for _, session := range []string{expired, none} {
+		r := newRing(t, s, issuer, "")
+		if session == expired {
+			r.signIn(25 * time.Hour)
+		}
+		delays(time.Minute, 0)(r)
+		asked, asking := s.Count("discovery"), r.Person
+		var told sync.Map
+		r.Tell = func(text string) { told.Store(text, time.Now()) }
+		r.client.Tell = r.Tell
+		r.slowly(func() {
+			r.Person = asking // no page is opened
+			began := time.Now()
+			var waiting sync.WaitGroup
+			for range 8 {
+				waiting.Go(func() {
+					if reply := r.get(); !errors.Is(reply.Err, broker.ErrUnreachable) {
+						t.Errorf("%s: %+v", session, reply)
+					}
+				})
+			}
+			waiting.Wait()
+			r.copies.Wait()
+			if took := time.Since(began); took < 10*time.Second || took > 12*time.Second {
+				t.Errorf("%s: it took %v", session, took)
+			}
+			at, ok := told.Load(clerk.Waiting(strings.TrimPrefix(issuer, "http://")))
+			if !ok || at.(time.Time).Sub(began).Round(time.Second) != 2*time.Second {
+				t.Errorf("%s: told at %v", session, at)
+			}
+		})
+		if n := s.Count("discovery") - asked; n != 1 {
+			t.Errorf("%s: %d requests", session, n)
+		}
+		s.SetFaults(func(f *sandbox.Faults) { *f = sandbox.Faults{} })
+	}
+}
+
 // errFull is a full disk.
 var errFull = &os.PathError{Op: "open", Path: "signin.lock", Err: syscall.ENOSPC}
 
@@ -364,6 +436,10 @@ func faults() []fault {
 		{"silence, and the token is rotated", expired, silent(0), refreshing + "the issuer cannot be reached", keptOld, nextVain},
 		{"the connection is closed, and the token is not rotated", expired, answers(func(f *sandbox.Faults) { f.TokenDrop = true }), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
 		{"the connection is closed, and the token is rotated", expired, answers(func(f *sandbox.Faults) { f.TokenLose = true }), refreshing + "the issuer cannot be reached", keptOld, nextVain},
+		{"the proxy wants a password", expired, noProxy(&clerk.ProxyError{Status: 407}), refreshing + "the proxy that HTTPS_PROXY names wants a user and a password (status 407)", keptOld, nextRefresh},
+		{"the proxy redirects", expired, noProxy(&clerk.ProxyError{Status: 302}), refreshing + "the proxy that HTTPS_PROXY names refuses (status 302)", keptOld, nextRefresh},
+		{"the proxy is not there", expired, noProxy(&clerk.ProxyError{Err: errors.New("connection refused")}), refreshing + "the proxy that HTTPS_PROXY names gives no connection", keptOld, nextRefresh},
+		{"HTTPS_PROXY is not an address", expired, noProxy(&clerk.ProxyError{Err: clerk.ErrProxyAddress}), refreshing + "HTTPS_PROXY cannot be used: it is not the address of a proxy", keptOld, nextRefresh},
 		{"token_type in other letters", expired, answers(func(f *sandbox.Faults) { f.TokenType = "BeArEr" }), "", keptNew, nextStore},
 		{"token_type mac", expired, answers(func(f *sandbox.Faults) { f.TokenType = "mac" }), refreshing + "the issuer's answer could not be used", keptRotated, nextRefresh},
 		{"no refresh_token", expired, answers(func(f *sandbox.Faults) { f.OmitRefreshToken = true }), "", keptToken, nextStore},
@@ -378,9 +454,14 @@ func faults() []fault {
 			r.forgetIssuer()
 			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 })
 		}, refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
-		{"discovery takes 12 s, and the token endpoint 20 s", slow, delays(12*time.Second, 20*time.Second), "", keptNew, nextStore},
+		{"discovery takes 9 s, and the token endpoint 20 s", slow, delays(9*time.Second, 20*time.Second), "", keptNew, nextStore},
+		{"discovery takes 12 s, and no metadata is kept", slow, delays(12*time.Second, 0), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
+		{"discovery takes 12 s, and the metadata of yesterday is kept", slow, func(r *ring) {
+			r.ageIssuer(25 * time.Hour)
+			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryDelay = 12 * time.Second })
+		}, "", keptNew, nextStore},
 		{"the token endpoint takes 55 s", slow, delays(0, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
-		{"discovery takes 29 s, and the token endpoint 55 s", slow, delays(29*time.Second, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
+		{"discovery takes 9 s, and the token endpoint 55 s", slow, delays(9*time.Second, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
 		{"the token endpoint takes 65 s", slow, delays(0, 65*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptOld, nextVain},
 		{"the keychain refuses writes", expired, func(r *ring) { r.failWrites(1, "session", 1000) }, refreshing + "the keychain failed", keptOld, nextRefresh},
 		{"the disk is full before a refresh", expired, func(r *ring) { r.keychain.Hook, r.records.Hook = full, full }, refreshing + "no space left on device", keptOld, nextRefresh},
@@ -393,8 +474,10 @@ func faults() []fault {
 		{"the keychain refuses writes after a sign-in", none, func(r *ring) { r.failWrites(1, "session", 1000) }, `signing in to profile "acme": keeping the session of profile "acme": the keychain failed: no`, keptNothing, nextSignIn},
 		{"the clock is 10 min fast at a refresh", expired, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
 		{"the clock is 10 min slow at a refresh", expired, func(r *ring) { r.skew = -10 * time.Minute }, "", keptNew, nextStore},
+		{"the clock is 4 min fast at a sign-in", none, func(r *ring) { r.skew = 4 * time.Minute }, "", keptNew, nextRefresh},
+		{"the clock is 4 min slow at a sign-in", none, func(r *ring) { r.skew = -4 * time.Minute }, "", keptNew, nextStore},
 		{"the clock is 10 min fast at a sign-in", none, func(r *ring) { r.skew = 10 * time.Minute }, "", keptNew, nextRefresh},
-		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: its times do not fit this machine's clock: it was issued in the future`, keptNothing, nextSignIn},
+		{"the clock is 10 min slow at a sign-in", none, func(r *ring) { r.skew = -10 * time.Minute }, `signing in to profile "acme": ID token: its times do not fit this machine's clock, which is 10m0s behind the issuer's: it was issued in the future`, keptNothing, nextSignIn},
 		{"no lock can be made at a refresh", expired, func(r *ring) { r.Locks = fullLocks{} }, `waiting for the refresh of profile "acme": open signin.lock: no space left on device`, keptOld, nextRefresh},
 		{"no lock can be made at a sign-in", none, func(r *ring) { r.Locks = fullLocks{} }, `signing in to profile "acme": open signin.lock: no space left on device`, keptNothing, nextSignIn},
 		{"no record can be written at a refresh", expired, func(r *ring) { r.records.Hook = full }, "", keptNew, nextStore},
@@ -452,7 +535,7 @@ func (r *ring) during(f fault) (over func()) {
 	locks := r.Locks
 	f.begin(r)
 	return func() {
-		r.keychain.Hook, r.records.Hook, r.Locks, r.skew, r.transport.heard = nil, nil, locks, 0, nil
+		r.keychain.Hook, r.records.Hook, r.Locks, r.skew, r.transport.heard, r.transport.proxy = nil, nil, locks, 0, nil, nil
 		r.clerk.SetFaults(func(f *sandbox.Faults) { *f = sandbox.Faults{} })
 	}
 }
@@ -795,3 +878,42 @@ func TestDiskFaults(t *testing.T) {
 type refusing struct{ err error }
 
 func (r refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, r.err }
+
+// TestRefreshWithoutIssuer: what is wrong on this machine, such as a ca_file that is gone, is named by the caller. The process
+// that refreshes leaves only a record.
+func TestRefreshWithoutIssuer(t *testing.T) {
+	b := newBench(t)
+	b.have(25 * time.Hour)
+	gone := errors.New(`reading ca_file "/ca.pem" of profile "acme": no such file`)
+	b.Broker.Issuer = func(*config.Profile) (broker.Issuer, error) { return nil, gone }
+	b.SpawnRefresh = func(context.Context, *config.Profile, time.Time) error {
+		t.Error("a process was started in vain")
+		return nil
+	}
+	if reply := b.get("git.acme.dev"); !errors.Is(reply.Err, gone) {
+		t.Errorf("got %+v", reply)
+	}
+	b.have(24*time.Hour - 4*time.Minute)
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+		t.Errorf("with a live token: got %+v", reply)
+	}
+}
+
+// TestAllStopped: where two processes that refresh are stopped, the others say so in words.
+func TestAllStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.have(25 * time.Hour)
+		b.Locks = stoppedLocks{b.Locks, "refresh-"}
+		var said []string
+		b.Tell = func(text string) { said = append(said, text) }
+		reply := b.get("git.acme.dev")
+		if !errors.Is(reply.Err, broker.ErrStillWaiting) || strings.Contains(reply.Err.Error(), "deadline") {
+			t.Errorf("got %v", reply.Err)
+		}
+		if len(said) != 1 {
+			t.Errorf("said %q", said)
+		}
+		b.wantCalls()
+	})
+}

@@ -34,6 +34,7 @@ const (
 	cancelled  code = "cancelled"
 	noBrowser  code = "no-browser"
 	network    code = "network"
+	proxy      code = "proxy"   // gave no connection, with Status
 	refused    code = "refused" // by the issuer, with Error and Status
 	grantEnded code = "grant-ended"
 	keychain   code = "keychain"
@@ -42,11 +43,14 @@ const (
 	noIDToken  code = "no-id-token"
 )
 
+// proxyAddress is the Error of a record where no proxy could be asked.
+const proxyAddress = "address"
+
 // record is how a sign-in or a refresh ended, for the processes that wait for it and for those that come later.
 type record struct {
 	Code   code      `json:"code"`
 	Status int       `json:"status,omitempty"`
-	Error  string    `json:"error,omitempty"` // RefusalError.Code
+	Error  string    `json:"error,omitempty"` // RefusalError.Code, or proxyAddress
 	By     string    `json:"by,omitempty"`    // the tool for which the person is being asked
 	At     time.Time `json:"at"`
 	// Until is the end of the cool-down, zero for none. Refusals counts refusals in a row.
@@ -66,6 +70,11 @@ func ended(err error) record {
 	if refusal := Refusal(err); r.Code == refused && refusal != nil {
 		r.Status, r.Error = refusal.Status, refusal.Code
 	}
+	if noProxy, ok := errors.AsType[*clerk.ProxyError](err); ok && r.Code == proxy {
+		if r.Status = noProxy.Status; errors.Is(err, clerk.ErrProxyAddress) {
+			r.Error = proxyAddress
+		}
+	}
 	return r
 }
 
@@ -79,6 +88,7 @@ func (r *record) pauseFor(err error, now time.Time) {
 // codeOf returns the code for the error of a sign-in or a refresh.
 func codeOf(err error) code {
 	var response *clerk.ResponseError
+	var noProxy *clerk.ProxyError
 	var unreachable *url.Error // of every request; errors of system calls also implement net.Error
 	var listen *net.OpError
 	switch {
@@ -106,6 +116,8 @@ func codeOf(err error) code {
 		return keychain
 	case errors.As(err, &response):
 		return refused
+	case errors.As(err, &noProxy):
+		return proxy
 	case errors.As(err, &unreachable):
 		return network
 	}
@@ -147,6 +159,11 @@ func (r record) errOfCode() error {
 		return platform.ErrNoBrowser
 	case network:
 		return ErrUnreachable
+	case proxy:
+		if r.Error == proxyAddress {
+			return &clerk.ProxyError{Err: clerk.ErrProxyAddress}
+		}
+		return &clerk.ProxyError{Status: r.Status}
 	case refused:
 		e := &RefusalError{Code: r.Error, Status: r.Status}
 		if _, listed := reasons()[e.Code]; e.Code != "" && !listed {

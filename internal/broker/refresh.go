@@ -18,12 +18,12 @@ const (
 	// sessionLimit bounds the wait for a refresh, and for a lock under which no person is asked.
 	sessionLimit = 40 * time.Second
 	// turnLimit bounds the wait for the first process that refreshes: it may be stopped (Ctrl-Z) while it waits for the
-	// issuer.
-	turnLimit = 10 * time.Second
+	// issuer. It is longer than an issuer that says nothing is waited for (10 s), so that the others hear of that.
+	turnLimit = 12 * time.Second
 	// aheadLimit is how long a caller with a live token waits for a fresh one.
 	aheadLimit = 2 * time.Second
 	// refreshLimit bounds one refresh. It also applies when the caller has ended: a rotated refresh token must not be lost. The
-	// limits of its requests are shorter: 30 s for the metadata, 30 s for a connection, and 60 s for an answer.
+	// limits of its requests are shorter: 10 s for the metadata, 10 s for a connection, and 60 s for an answer.
 	refreshLimit = 150 * time.Second
 	// writerLimit bounds the wait for the session lock. It is longer than a refresh, so that a slow issuer costs no sign-in
 	// and no logout.
@@ -35,8 +35,8 @@ const (
 	lastingPause = time.Minute
 )
 
-// errStillWaiting means that the caller's time is over, and not that of the refresh.
-var errStillWaiting = errors.New("the issuer has not answered yet; the refresh goes on in the background")
+// ErrStillWaiting means that the caller's time is over, and not that of the refresh.
+var ErrStillWaiting = errors.New("the issuer has not answered yet; the refresh goes on in the background")
 
 // RefreshError is why a session got no new token. The session is still there.
 type RefreshError struct {
@@ -136,6 +136,10 @@ func (r refresh) ahead(ctx context.Context) Session {
 // inTurn waits for its turn, and refreshes unless another process has done so meanwhile: then it shares the new token or the
 // error.
 func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, error) {
+	if _, err := r.b.Issuer(r.p); err != nil { // the process that refreshes has no words for it
+		return Session{}, r.failure(err)
+	}
+	defer r.tellWaiting()()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	release, lockErr := r.waitTurn(limited)
@@ -149,7 +153,9 @@ func (r refresh) inTurn(ctx context.Context, limit time.Duration) (Session, erro
 	case s.good(r.p, r.b.Now()) && !(r.refused && s.ReceivedAt.Equal(r.session.ReceivedAt)):
 		r.trace("refreshed by another process meanwhile")
 		return s, nil
-	case lockErr != nil: // both holders may be stopped
+	case errors.Is(lockErr, context.DeadlineExceeded): // both holders may be stopped
+		return Session{}, r.failure(ErrStillWaiting)
+	case lockErr != nil:
 		return Session{}, fmt.Errorf("waiting for the refresh of profile %q: %w", r.p.Name, lockErr)
 	case s.RefreshToken == "":
 		return Session{}, errNoSession
@@ -203,7 +209,7 @@ func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 		return Session{}, r.failure(last.err())
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = errStillWaiting
+		err = ErrStillWaiting
 	}
 	if err == nil {
 		err = errors.New("it brought no usable token")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ const (
 	revokeLimit = 5 * time.Second
 	// waitingAfter is when the person is told that we wait for another sign-in.
 	waitingAfter = 3 * time.Second
+	// tellAfter is when the person is told that we wait for the issuer, or for a process that does.
+	tellAfter = 2 * time.Second
 )
 
 // ErrSignedOut is why no tool's call asks the person after a logout.
@@ -324,6 +327,16 @@ func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err err
 	}
 	// A keychain may write after we have given up, and then the grant of the session that it has would be revoked.
 	return replaced, in.write(context.WithoutCancel(ctx), s)
+}
+
+// tellWaiting tells the person after a while that the issuer is waited for, unless stop is called before.
+func (sl slot) tellWaiting() (stop func()) {
+	issuer, err := url.Parse(sl.p.Issuer)
+	if err != nil || sl.b.Tell == nil {
+		return func() {}
+	}
+	timer := time.AfterFunc(tellAfter, func() { sl.b.Tell(clerk.Waiting(issuer.Host)) })
+	return func() { timer.Stop() }
 }
 
 // revoke ends a grant that is not kept, even if ctx has ended. An error is only traced.

@@ -34,6 +34,7 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		return b.machine(p).forget(ctx)
 	}
 	sl := b.slot(p)
+	defer sl.tellWaiting()()
 	release, err := sl.lock(ctx)
 	if err != nil {
 		return SignOut{}, err
