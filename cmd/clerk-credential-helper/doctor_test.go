@@ -150,13 +150,24 @@ func TestDoctorBroken(t *testing.T) {
 		}, doctor.Failing, "gives no keys", "try again later"},
 		{"clock wrong", func(t *testing.T, w *world, home string) {
 			slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				rw.Header().Set("Date", time.Now().Add(-5*time.Minute).UTC().Format(http.TimeFormat))
+				rw.Header().Set("Date", time.Now().Add(-6*time.Minute).UTC().Format(http.TimeFormat))
 				w.Clerk.ServeHTTP(rw, r)
 			}))
 			t.Cleanup(slow.Close)
 			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), slow.URL)
 			w.Clerk.SetIssuer(slow.URL)
-		}, doctor.Failing, "differs from the issuer's by 5m", "set the clock"},
+		}, doctor.Failing, "differs from the issuer's by 6m", "set the clock"},
+		{"clock not quite right", func(t *testing.T, w *world, home string) {
+			slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Date", time.Now().Add(-3*time.Minute).UTC().Format(http.TimeFormat))
+				w.Clerk.ServeHTTP(rw, r)
+			}))
+			t.Cleanup(slow.Close)
+			rewrite(t, filepath.Join(home, own), os.Getenv("ISSUER"), slow.URL)
+			w.Clerk.SetIssuer(slow.URL)
+		}, doctor.Doubt, "differs from the issuer's by 3m", "beyond 5m0s sign-ins are refused"},
+		{"a proxy of another kind", func(t *testing.T, w *world, home string) { t.Setenv("HTTPS_PROXY", "socks4://u:secret@proxy:1080") },
+			doctor.Failing, "HTTPS_PROXY is not the address", "unset"},
 		{"ca_file missing", func(t *testing.T, w *world, home string) {
 			rewrite(t, filepath.Join(home, own), "client_id", "ca_file = \"/nowhere/ca.pem\"\nclient_id")
 		}, doctor.Failing, "/nowhere/ca.pem", "correct ca_file"},

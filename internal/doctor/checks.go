@@ -47,8 +47,7 @@ const (
 const (
 	// Limit is the time for the requests to one issuer, or for one run of git.
 	Limit = 10 * time.Second
-	// The times of a token are accepted within 30 s (internal/clerk); a clock that is nearly so wrong deserves a warning.
-	skewMost = 30 * time.Second
+	// skewSome is how far the clock may be off without a warning; at clerk.Leeway a sign-in is refused.
 	skewSome = 10 * time.Second
 )
 
@@ -276,8 +275,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 		if proxy == "" {
 			continue
 		}
-		u, err := url.Parse(proxy)
-		if err != nil || u.Host == "" && strings.Contains(proxy, "://") {
+		if !clerk.UsableProxy(proxy) {
 			// The value may hold a password.
 			d.fail("proxy", name+" is not the address of a proxy", "write it as http://proxy.acme.dev:3128, or unset it")
 			continue
@@ -329,10 +327,10 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 	d.ok(check, "%s", p.Issuer)
 	if skew := dated.ahead.Abs().Round(time.Second); skew > skewSome {
 		detail := fmt.Sprintf("this machine's differs from the issuer's by %v", skew)
-		if skew > skewMost {
-			d.fail("clock", detail+"; tokens are refused beyond 30s", "set the clock, for instance by NTP")
+		if skew > clerk.Leeway {
+			d.fail("clock", fmt.Sprintf("%s; sign-ins are refused beyond %v", detail, clerk.Leeway), "set the clock, for instance by NTP")
 		} else {
-			d.warn("clock", detail, "set the clock, for instance by NTP: beyond 30s tokens are refused")
+			d.warn("clock", detail, fmt.Sprintf("set the clock, for instance by NTP: beyond %v sign-ins are refused", clerk.Leeway))
 		}
 	} else {
 		d.ok("clock", "within %v of the issuer's", skewSome)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 )
@@ -108,6 +110,39 @@ func TestRootTakesNothing(t *testing.T) {
 	}
 	if got := hintTo(false, &platform.PlaceError{Path: "/home/ada", Owner: 1000, User: 1001}); !strings.HasPrefix(got, "set HOME to") {
 		t.Errorf("a user with the HOME of another: %q", got)
+	}
+}
+
+// TestHintOnBadGround: what keeps a sign-in or a refresh from the issuer has a remedy in each place where it is met.
+func TestHintOnBadGround(t *testing.T) {
+	post := func(err error) error {
+		return fmt.Errorf("token endpoint: %w", &url.Error{Op: "Post", URL: "https://clerk.acme.dev/oauth/token", Err: err})
+	}
+	for _, row := range []struct {
+		reason string
+		err    error
+		want   string
+	}{
+		{"a proxy that wants a password", &clerk.ProxyError{Status: 407}, "http://USER:PASSWORD@"},
+		{"a proxy that refuses", &clerk.ProxyError{Status: 302}, "correct HTTPS_PROXY"},
+		{"no address of a proxy", &clerk.ProxyError{Err: clerk.ErrProxyAddress}, "write it as http://proxy.acme.dev:3128"},
+		{"a caller whose time is over", broker.ErrStillWaiting, "try again in a moment"},
+		{"no answer", post(errors.New("no answer in time")), "doctor tries it"},
+		{"a clock that is wrong", clerk.ErrClock, "set this machine's clock"},
+	} {
+		for _, err := range []error{
+			&broker.SignInError{Profile: "acme", Err: post(row.err)}, &broker.RefreshError{Profile: "acme", Err: row.err},
+			fmt.Errorf("getting a machine's token for profile %q: %w", "acme", post(row.err)),
+		} {
+			if row.reason == "no answer" {
+				if _, sent := errors.AsType[*broker.SignInError](err); sent {
+					continue // it is ErrUnreachable there
+				}
+			}
+			if hint := Hint(err); !strings.Contains(hint, row.want) {
+				t.Errorf("%s: the hint for %q is %q, want %q", row.reason, err, hint, row.want)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -37,6 +38,8 @@ func hintTo(root bool, err error) string {
 	var place *platform.PlaceError
 	var path *fs.PathError
 	var unseen *platform.UnseenError
+	var proxy *clerk.ProxyError
+	var unanswered *url.Error
 	switch {
 	case errors.As(err, &rejected):
 		return rejectionRemedy(rejected.Cause)
@@ -66,6 +69,8 @@ func hintTo(root bool, err error) string {
 		return refusalRemedy(err) + "; then: clerk-credential-helper login " + failed.Profile
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
+	case errors.As(err, &proxy):
+		return proxyRemedy(proxy)
 	case errors.As(err, &mint) && mintRemedy(mint) != "":
 		return mintRemedy(mint)
 	case errors.Is(err, broker.ErrNoMachineKey):
@@ -90,13 +95,15 @@ func hintTo(root bool, err error) string {
 		return "if your company's proxy answers in the issuer's place, name its root certificate: ca_file = \"...\" in the profile"
 	case errors.Is(err, clerk.ErrClock):
 		return "set this machine's clock; clerk-credential-helper doctor compares it with the issuer's"
+	case errors.Is(err, broker.ErrStillWaiting):
+		return "try again in a moment; clerk-credential-helper doctor tries the issuer"
 	case errors.Is(err, clerk.ErrMisnamed):
 		return "correct the profile; clerk-credential-helper doctor says more"
 	case errors.Is(err, clerk.ErrTaken):
 		return "try again; clerk-credential-helper login --no-browser starts no browser with a link that others could read"
 	case errors.Is(err, clerk.ErrRedirect):
 		return "if the browser showed an error, register http://127.0.0.1/callback as redirect URI of the OAuth application, or correct client_id"
-	case errors.Is(err, broker.ErrUnreachable):
+	case errors.Is(err, broker.ErrUnreachable), errors.As(err, &unanswered) && unanswered.Op != "parse":
 		return "is the issuer's address right, and a proxy set where one is needed (HTTPS_PROXY)? clerk-credential-helper doctor tries it"
 	case errors.As(err, &failed):
 		return SignInAgain(failed.Profile)
@@ -188,6 +195,17 @@ func reach(unseen *platform.UnseenError) string {
 
 // unwritable is the remedy for a folder that this user may not write to.
 const unwritable = "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it; or name another with HOME or XDG_STATE_HOME"
+
+// proxyRemedy returns what helps where a proxy gives no connection.
+func proxyRemedy(err *clerk.ProxyError) string {
+	switch {
+	case err.Status == http.StatusProxyAuthRequired:
+		return "write them into HTTPS_PROXY, as http://USER:PASSWORD@proxy.acme.dev:3128, or name the issuer's host in NO_PROXY if it needs no proxy"
+	case errors.Is(err, clerk.ErrProxyAddress):
+		return "write it as http://proxy.acme.dev:3128, or unset it"
+	}
+	return "correct HTTPS_PROXY, or name the issuer's host in NO_PROXY if it needs no proxy; clerk-credential-helper doctor tries it"
+}
 
 // idTokenHint goes with the advice for a session whose ID token has expired.
 const idTokenHint = `; the issuer sends an ID token at a sign-in only, token = "access" does without`
