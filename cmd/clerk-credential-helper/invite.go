@@ -63,6 +63,8 @@ func (u localUser) Invite(ctx context.Context, p *config.Profile, i clerk.Invita
 	u.invited = true
 	s := u.console().OpenScreen()
 	defer s.Close()
+	u.screen.Store(s)
+	defer u.screen.Store(nil)
 	if p.LegacyPage != "" {
 		s.Say(legacyWarning, p.Name)
 	}
@@ -199,6 +201,21 @@ func (u localUser) inviteDevice(ctx context.Context, s *console.Screen, p *confi
 	defer stop()
 	<-ctx.Done()
 	return nil
+}
+
+// tell says once what a person should know while they wait, above the line of an invitation.
+func (sys *system) tell(text string) {
+	if _, before := sys.told.LoadOrStore(text, true); before {
+		return
+	}
+	s := sys.screen.Load()
+	if s == nil {
+		s = sys.console().OpenScreen()
+		defer s.Close()
+	}
+	if s.Terminal != nil || !sys.unseen {
+		s.Say("%s", protocol.Escape(text))
+	}
 }
 
 // sayDone tells the person at the terminal who is signed in now, if they were asked. A command of theirs says so itself.

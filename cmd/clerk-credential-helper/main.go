@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
@@ -29,8 +30,11 @@ type system struct {
 	caller  string        // the tool that we answer, for people
 	options signInOptions // how a person wants to be asked
 
-	inviting sync.WaitGroup // invitations that may hold the terminal
-	invited  bool           // the person was asked to sign in
+	inviting sync.WaitGroup                 // invitations that may hold the terminal
+	invited  bool                           // the person was asked to sign in
+	screen   atomic.Pointer[console.Screen] // of the invitation under way
+	told     sync.Map                       // what tell has said
+	unseen   bool                           // the tool that we answer bears no words on standard error, or hides them
 	tokens   environmentTokens
 	signals  signals
 }

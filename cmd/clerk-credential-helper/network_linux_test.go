@@ -69,6 +69,11 @@ func TestCorporateNetwork(t *testing.T) {
 	front := httptest.NewServer(between)
 	defer front.Close()
 
+	stern := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer stern.Close()
+
 	dir := t.TempDir()
 	roots := filepath.Join(dir, "ca.pem")
 	browser := filepath.Join(dir, "browser")
@@ -100,6 +105,9 @@ func TestCorporateNetwork(t *testing.T) {
 		{"no root: the hint names ca_file", "", []string{"HTTPS_PROXY=" + front.URL}, false, "hint: .*ca_file"},
 		{"the host is not for the proxy", roots, []string{"HTTPS_PROXY=" + front.URL, "NO_PROXY=.acme.test"}, false, "clerk.acme.test"},
 		{"no proxy", roots, nil, false, "clerk.acme.test"},
+		{"a proxy that wants a password", roots, []string{"HTTPS_PROXY=" + stern.URL}, false, `the proxy that HTTPS_PROXY names wants a user and a password \(status 407\)\nhint: write them into HTTPS_PROXY`},
+		{"a proxy that is not there", roots, []string{"HTTPS_PROXY=http://person:s3cret@127.0.0.1:1"}, false, `the proxy that HTTPS_PROXY names gives no connection: .*\nhint: correct HTTPS_PROXY`},
+		{"HTTPS_PROXY is not an address", roots, []string{"HTTPS_PROXY=http://person:s3cret@[proxy:3128"}, false, `HTTPS_PROXY cannot be used: it is not the address of a proxy\nhint: write it as http://proxy`},
 		{"a ca_file that is not there", filepath.Join(dir, "none.pem"), []string{"HTTPS_PROXY=" + front.URL}, false, "ca_file"},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
@@ -123,8 +131,8 @@ func TestCorporateNetwork(t *testing.T) {
 			if row.signedIn && between.tunnels.Load() == before {
 				t.Error("the proxy was not used")
 			}
-			if strings.Contains(string(out), "BEGIN CERTIFICATE") {
-				t.Error("a certificate is printed")
+			if strings.Contains(string(out), "BEGIN CERTIFICATE") || strings.Contains(string(out), "s3cret") {
+				t.Errorf("a certificate or a password is printed:\n%s", out)
 			}
 		})
 	}

@@ -84,7 +84,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	sys.caller = t.who
+	sys.caller, sys.unseen = t.who, t.waits > 0 || t.unwatched
 	b, err := sys.broker(cfg)
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}

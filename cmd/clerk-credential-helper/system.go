@@ -126,6 +126,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Fallback:     fallback,
 		Person:       localUser{sys, keychain, sys.caller},
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
+		Tell:         sys.tell,
 		Trace:        trace,
 	}, nil
 }
@@ -212,6 +213,7 @@ func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk
 		Timeout:   sys.options.timeout,
 		Account:   sys.options.account,
 		Backend:   strings.TrimSuffix(sys.getenv("CLERK_API_URL"), "/"),
+		Tell:      sys.tell,
 		Trace:     trace,
 	}, nil
 }
