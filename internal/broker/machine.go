@@ -112,13 +112,15 @@ func (e *MintError) Unwrap() error { return e.Err }
 
 // Refused reports whether Clerk does not accept the key (RFC 9110 §15.5.2, §15.5.4).
 func (e *MintError) Refused() bool {
-	answer, ok := errors.AsType[*clerk.ResponseError](e.Err)
-	return ok && (answer.Status == 401 || answer.Status == 403)
+	refusal := Refusal(e.Err)
+	return refusal != nil && (refusal.Status == 401 || refusal.Status == 403)
 }
 
 // mint returns a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
-// for all that wait. If the keychain cannot keep the token, each call mints one. A token that the plan refuses is not returned.
+// for all that wait, and they share its failure. If the keychain cannot keep the token, each call mints one. A token that the
+// plan refuses is not returned.
 func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
+	began := m.b.Now()
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	release, err := m.lock(limited)
@@ -136,7 +138,12 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 			return Session{}, err
 		}
 	}
-	t, mintErr := m.ask(limited)
+	mintErr := m.failedSince(ctx, began)
+	var t clerk.Tokens
+	if mintErr == nil {
+		t, mintErr = m.ask(limited)
+		m.leaveRecord(limited, mintErr)
+	}
 	if mintErr != nil {
 		if err == nil && s.Live(m.p, m.b.Now()) && (!refused || plan.perhaps) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
@@ -153,6 +160,34 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 		m.b.trace("profile %s: the machine's token was not kept: %v", m.p.Name, err)
 	}
 	return fresh, nil
+}
+
+// failedSince is why another process got no token, nil if none has failed since then.
+func (m machine) failedSince(ctx context.Context, began time.Time) error {
+	text, err := m.b.Records.Get(ctx, m.item())
+	if err != nil {
+		return nil
+	}
+	if last, ok := parseRecord(text, m.b.Now()); ok && last.At.After(began) {
+		return last.err()
+	}
+	return nil
+}
+
+// leaveRecord records why there is no token, for the processes that wait. The end of ctx is the caller's alone.
+func (m machine) leaveRecord(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	end := ended(err)
+	end.At = m.b.Now().UTC()
+	text, err := json.Marshal(end)
+	if err == nil {
+		err = m.b.Records.Set(ctx, m.item(), string(text))
+	}
+	if err != nil {
+		m.b.trace("profile %s: the others do not hear why there is no machine's token: %v", m.p.Name, err)
+	}
 }
 
 func (m machine) ask(ctx context.Context) (clerk.Tokens, error) {

@@ -3,8 +3,11 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
@@ -59,6 +62,44 @@ func TestMachinePlan(t *testing.T) {
 	look("", false, "secret key of Clerk's Backend API")
 	b.MachineKey = machineKey("")
 	look("", false, "no machine secret key")
+}
+
+// TestMachineFailureIsShared: all who wait for a token that cannot be minted hear so after one request. The clock is
+// synctest's.
+func TestMachineFailureIsShared(t *testing.T) {
+	for _, failure := range []error{
+		&url.Error{Op: "Post", URL: "https://api.clerk.com/v1/m2m_tokens", Err: errors.New("no answer in time")},
+		&clerk.ProxyError{Status: 407}, &clerk.ResponseError{Endpoint: "machine token", Status: 503},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.Now = time.Now
+			b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
+			asked := 0
+			b.issuer.mint = func() (clerk.Tokens, error) {
+				asked++
+				time.Sleep(10 * time.Second)
+				return clerk.Tokens{}, failure
+			}
+			began := time.Now()
+			var waiting sync.WaitGroup
+			for range 5 {
+				waiting.Go(func() {
+					if reply := b.get("git.acme.dev"); reply.Err == nil || strings.Contains(reply.Err.Error(), "deadline") {
+						t.Errorf("got %+v", reply)
+					}
+				})
+			}
+			waiting.Wait()
+			if took := time.Since(began); asked != 1 || took > 11*time.Second {
+				t.Errorf("%v: %d requests, %v", failure, asked, took)
+			}
+			b.get("git.acme.dev") // a later one asks again
+			if asked != 2 {
+				t.Errorf("%v: then %d requests", failure, asked)
+			}
+		})
+	}
 }
 
 // TestMachineLogout: the kept token is removed. The key mints another.

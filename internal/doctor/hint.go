@@ -166,14 +166,14 @@ func faultRemedy(fault platform.Fault) string {
 
 // mintRemedy returns what helps where Clerk gives no token for a machine's key; empty if it is not known.
 func mintRemedy(err *broker.MintError) string {
-	var answer *clerk.ResponseError
+	answer := broker.Refusal(err.Err) // also of another process
 	var network *url.Error
 	switch {
 	case err.Refused():
 		return "set " + err.Variable + " to the secret key of a machine (ak_...): Configure → Machines in Clerk's dashboard"
-	case errors.As(err, &answer) && (answer.Status == 429 || answer.Status >= 500):
+	case answer != nil && (answer.Status == 429 || answer.Status >= 500):
 		return "try again later"
-	case errors.As(err, &answer), errors.As(err, &network):
+	case answer != nil, errors.Is(err, broker.ErrUnreachable), errors.As(err, &network):
 		return "tokens for machines come from https://api.clerk.com, or from CLERK_API_URL where that is set; behind a proxy set HTTPS_PROXY"
 	}
 	return ""
