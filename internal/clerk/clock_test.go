@@ -140,3 +140,19 @@ func TestClockOffset(t *testing.T) {
 		}
 	}
 }
+
+// TestClockOfMachine: a machine's token lives as long as it says, by any clock: a token that seems to have expired would be
+// minted again at each call, which costs money.
+func TestClockOfMachine(t *testing.T) {
+	for _, skew := range []time.Duration{0, 2 * time.Hour, -2 * time.Hour} {
+		r := newRun(t)
+		_, p := newSandbox(t, r, sandbox.Options{})
+		p.IsMachine, p.MachineToken, r.Backend = true, "opaque", p.Issuer
+		r.Now = func() time.Time { return time.Now().Add(skew) }
+		r.hide(sandbox.MachineKey)
+		got, err := r.Mint(t.Context(), p, sandbox.MachineKey)
+		if err != nil || got.ExpiresAt.Sub(got.ReceivedAt) != machineLife {
+			t.Errorf("%v: %v, %v", skew, got.ExpiresAt.Sub(got.ReceivedAt), err)
+		}
+	}
+}

@@ -50,6 +50,7 @@ func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) 
 		Token      string `json:"token"`
 		Subject    string `json:"subject"`
 		Expiration int64  `json:"expiration"` // milliseconds
+		Created    int64  `json:"created_at"` // milliseconds
 	}
 	if err := c.fetchJSON("machine token", req, &answer, secretKey); err != nil {
 		return Tokens{}, err
@@ -61,7 +62,11 @@ func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) 
 		return Tokens{}, fmt.Errorf("machine token endpoint: the token %w", err)
 	}
 	t := Tokens{Subject: answer.Subject, AccessToken: answer.Token, Kind: kind(answer.Token), ReceivedAt: received, ExpiresAt: received.Add(machineLife)}
-	if at := time.UnixMilli(answer.Expiration); answer.Expiration > 0 && at.Before(t.ExpiresAt) {
+	at := time.UnixMilli(answer.Expiration)
+	if answer.Created > 0 { // then it does not depend on our clock: by a fast one each call would mint a token
+		at = received.Add(at.Sub(time.UnixMilli(answer.Created)))
+	}
+	if answer.Expiration > 0 && at.Before(t.ExpiresAt) {
 		t.ExpiresAt = at
 	}
 	return t, nil
