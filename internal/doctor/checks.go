@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -348,7 +349,15 @@ func (d *doctor) unusable(p *config.Profile, err error) (detail, remedy string) 
 	_, refused := errors.AsType[*clerk.ResponseError](err)
 	_, network := errors.AsType[*url.Error](err)
 	silent := refused || network
+	var invalid x509.CertificateInvalidError
+	var other x509.HostnameError
+	var noProxy *clerk.ProxyError
 	switch {
+	case errors.As(err, &invalid), errors.As(err, &other), errors.As(err, &noProxy):
+		if remedy := Hint(err); remedy != "" {
+			return err.Error(), remedy
+		}
+		return err.Error(), proxies
 	case p.Companion && silent:
 		return fmt.Sprintf("%s does not answer as a companion page: %v", p.Issuer, err), "clerk-credential-helper companion check " + p.Issuer + " says more; " + proxies
 	case p.Companion:

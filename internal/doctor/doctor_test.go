@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,6 +129,8 @@ func TestHintOnBadGround(t *testing.T) {
 		{"no address of a proxy", &clerk.ProxyError{Err: clerk.ErrProxyAddress}, "write it as http://proxy.acme.dev:3128"},
 		{"a caller whose time is over", broker.ErrStillWaiting, "try again in a moment"},
 		{"no answer", post(errors.New("no answer in time")), "doctor tries it"},
+		{"a certificate of another time", x509.CertificateInvalidError{Reason: x509.Expired}, "if this machine's clock is wrong"},
+		{"a certificate of another host", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "clerk.acme.dev"}, "captive portal"},
 		{"a clock that is wrong", clerk.ErrClock, "set this machine's clock"},
 	} {
 		for _, err := range []error{

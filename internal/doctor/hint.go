@@ -38,6 +38,8 @@ func hintTo(root bool, err error) string {
 	var place *platform.PlaceError
 	var path *fs.PathError
 	var unseen *platform.UnseenError
+	var invalid x509.CertificateInvalidError
+	var other x509.HostnameError
 	var proxy *clerk.ProxyError
 	var unanswered *url.Error
 	switch {
@@ -69,6 +71,10 @@ func hintTo(root bool, err error) string {
 		return refusalRemedy(err) + "; then: clerk-credential-helper login " + failed.Profile
 	case errors.As(err, &injected):
 		return "set " + injected.Source + " to a live token of the profile's issuer, or unset it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "if this machine's clock is wrong, set it; if it is right, tell the issuer's administrator"
+	case errors.As(err, &other):
+		return "a network's sign-in page (a captive portal) or a proxy answers in the issuer's place: open any page in a browser first"
 	case errors.As(err, &proxy):
 		return proxyRemedy(proxy)
 	case errors.As(err, &mint) && mintRemedy(mint) != "":
