@@ -232,15 +232,10 @@ func sayDone(sys *system, p *config.Profile, signedIn broker.Session) {
 	s.Say("Signed in to %s as %s.", p.Name, protocol.Escape(signedIn.Account()))
 }
 
-// SayWaiting tells a person at the terminal that another command's sign-in is waited for.
+// SayWaiting tells a person that another command's sign-in is waited for.
 func (u localUser) SayWaiting(p *config.Profile, by string) {
-	s := u.console().OpenScreen()
-	defer s.Close()
-	if s.Terminal == nil {
-		return
-	}
 	if by == "" {
 		by = "another command"
 	}
-	s.Say("Waiting for the sign-in to %s that %s has started; press Ctrl-C to give up.", p.Name, protocol.Escape(by))
+	u.tell(fmt.Sprintf("Waiting for the sign-in to %s that %s has started; press Ctrl-C to give up.", p.Name, by))
 }
