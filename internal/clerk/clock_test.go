@@ -84,6 +84,31 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestClockOfIDToken: the life of an ID token, which only the token itself tells, is allowed for by a clock that is wrong, at a
+// sign-in and at a refresh: by a fast one it would have expired, and each call would ask for a sign-in.
+func TestClockOfIDToken(t *testing.T) {
+	for _, skew := range []time.Duration{0, 4 * time.Minute, -4 * time.Minute} {
+		r := newRun(t)
+		issuer, p := newSandbox(t, r, sandbox.Options{})
+		issuer.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime, f.OmitExpiresIn = 2*time.Minute, true })
+		p.Token = "id"
+		r.Now = func() time.Time { return time.Now().Add(skew) }
+		if err := r.signIn(t, p); err != nil {
+			t.Errorf("%v: %v", skew, err)
+			continue
+		}
+		fresh, err := r.refresh(t, p, r.kept[0])
+		if err != nil {
+			t.Errorf("%v: %v", skew, err)
+		}
+		for _, got := range []Tokens{r.kept[0], fresh} {
+			if life := got.ExpiresAt.Sub(got.ReceivedAt); life < 115*time.Second || life > 125*time.Second {
+				t.Errorf("%v: by our clock it lives for %v", skew, life)
+			}
+		}
+	}
+}
+
 // TestClockOfDevice: the device grant has the same leeway.
 func TestClockOfDevice(t *testing.T) {
 	for skew, ok := range map[time.Duration]bool{-4 * time.Minute: true, -7 * time.Minute: false} {

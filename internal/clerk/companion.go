@@ -96,7 +96,7 @@ func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.K
 	if !isSubject(got.Subject) {
 		return Tokens{}, errors.New("it names no usable subject")
 	}
-	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: at.now, ExpiresAt: endOf(got, at.now)}
+	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: at.now, ExpiresAt: c.endOf(got, at.now)}
 	if isEmail(got.Email) {
 		tokens.Email = got.Email
 	}

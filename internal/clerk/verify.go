@@ -118,9 +118,9 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	if !isEmail(tokens.Email) {
 		tokens.Email = ""
 	}
-	tokens.ExpiresAt = expiry(answer, received, access)
+	tokens.ExpiresAt = c.expiry(answer, received, access)
 	if p.Token == "id" {
-		tokens.IDToken, tokens.ExpiresAt = idToken, endOf(id, received)
+		tokens.IDToken, tokens.ExpiresAt = idToken, c.endOf(id, received)
 	}
 	return tokens, nil
 }
@@ -154,7 +154,7 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 			}
 		}
 	}
-	tokens.ExpiresAt = expiry(answer, tokens.ReceivedAt, access)
+	tokens.ExpiresAt = c.expiry(answer, tokens.ReceivedAt, access)
 
 	idToken := idTokenOf(answer)
 	if idToken == "" && p.Token == "id" {
@@ -170,10 +170,10 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 			return Tokens{}, errors.New("refreshed ID token: issuer, audience or subject is not the session's")
 		}
 		if p.Token == "id" {
-			if id.Expiry == nil || !id.Expiry.Time().After(tokens.ReceivedAt) {
+			if id.Expiry == nil || !c.endOf(id, tokens.ReceivedAt).After(tokens.ReceivedAt) {
 				return Tokens{}, fmt.Errorf("%w that is still valid", ErrNoIDToken)
 			}
-			tokens.IDToken, tokens.ExpiresAt = idToken, endOf(id, tokens.ReceivedAt)
+			tokens.IDToken, tokens.ExpiresAt = idToken, c.endOf(id, tokens.ReceivedAt)
 		}
 	} else if p.Token == "id" {
 		return Tokens{}, ErrNoIDToken
@@ -429,12 +429,12 @@ func kind(accessToken string) string {
 
 // expiry returns when an access token ends: by expires_in (RFC 6749 §5.1), which does not depend on the issuer's clock; by
 // its exp claim; or after unknownLife.
-func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
+func (c *Client) expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 	switch {
 	case answer.ExpiresIn > 0:
 		return received.Add(time.Duration(answer.ExpiresIn) * time.Second)
 	case access.Expiry != nil:
-		return endOf(access, received)
+		return c.endOf(access, received)
 	default:
 		return received.Add(unknownLife)
 	}
@@ -444,10 +444,14 @@ func expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 // written, and the refresh token in it would be lost.
 const lastSecond = 253402300799
 
-// endOf is the end that a token names, which must name one. One after the year 9999 is no time, often milliseconds, and the
-// end is unknown; one before 1970 has passed.
-func endOf(token claims, received time.Time) time.Time {
-	switch end := token.Expiry.Time(); {
+// endOf is the end that a token names, which must name one, by our clock: a clock that is known to be wrong is allowed for.
+// One after the year 9999 is no time, often milliseconds, and the end is unknown; one before 1970 has passed.
+func (c *Client) endOf(token claims, received time.Time) time.Time {
+	end := token.Expiry.Time()
+	if ahead := time.Duration(c.offset.Load()); difference(ahead) != "" {
+		end = end.Add(-ahead)
+	}
+	switch {
 	case end.Unix() > lastSecond:
 		return received.Add(unknownLife)
 	case end.Unix() < 0:
