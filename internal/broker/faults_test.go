@@ -917,3 +917,31 @@ func TestAllStopped(t *testing.T) {
 		b.wantCalls()
 	})
 }
+
+// TestHeldLocks: a tool that waits for 8 s at most, while another process holds what it needs, hears so in words.
+func TestHeldLocks(t *testing.T) {
+	for _, row := range []struct {
+		reason, held string
+		machine      bool
+		verb         protocol.Verb
+	}{
+		{"a rejected token", "session-", false, protocol.Erase},
+		{"a machine's token", "machine-", true, protocol.Get},
+		{"a rejected token of a machine", "machine-", true, protocol.Erase},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.have(time.Hour)
+			if row.machine {
+				b.acme.IsMachine, b.acme.MachineToken, b.MachineKey = true, "jwt", machineKey("ak_1")
+			}
+			b.Locks = stoppedLocks{b.Locks, row.held}
+			limited, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			defer cancel()
+			reply := b.Answer(limited, protocol.Request{Verb: row.verb, Scheme: "https", Host: "git.acme.dev", Secret: "kept-access"})
+			if reply.Err == nil || !strings.Contains(reply.Err.Error(), "another process has not finished with it in time") {
+				t.Errorf("%s: %v", row.reason, reply.Err)
+			}
+		})
+	}
+}

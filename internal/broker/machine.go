@@ -292,7 +292,7 @@ func (m machine) lock(ctx context.Context) (release func(), err error) {
 	defer cancel()
 	release, err = m.b.Locks.Lock(limited, m.item())
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the machine's token of profile %q: %w", m.p.Name, err)
+		return nil, fmt.Errorf("waiting for the machine's token of profile %q: %w", m.p.Name, inWords(err))
 	}
 	return release, nil
 }

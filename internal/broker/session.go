@@ -282,7 +282,7 @@ func (sl slot) lock(ctx context.Context) (release func(), err error) {
 	defer cancel()
 	release, err = sl.b.Locks.Lock(limited, sl.name("session"))
 	if err != nil {
-		return nil, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, err)
+		return nil, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, inWords(err))
 	}
 	return release, nil
 }
@@ -295,6 +295,17 @@ func elsewhere(err error) error {
 	}
 	return nil
 }
+
+// inWords is the error of a lock, for people.
+func inWords(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errHeld
+	}
+	return err
+}
+
+// errHeld means that another process has not released a lock in time.
+var errHeld = errors.New("another process has not finished with it in time")
 
 // ReadSession reads the session of a profile as it is, to show it. ok is false if there is none. The error may be an
 // [*ItemError], or a [*platform.UnseenError] if there are signs of another keychain, which cannot be reached from here.
