@@ -58,7 +58,7 @@ func (c *Client) CheckToken(ctx context.Context, p *config.Profile, token string
 		if err != nil {
 			return Verdict{}, err
 		}
-		at := c.clock(c.now())
+		at := c.drift.clock(c.now())
 		at.past = bareLeeway // as servers have it
 		got, err := verifyJWT(ctx, issuer.tokenIssuer, keys, &oidc.Config{SkipClientIDCheck: true}, token, at, typ)
 		if err != nil {

@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -93,7 +92,7 @@ type Client struct {
 	once   sync.Once
 	client *http.Client // made once; use c.httpClient
 	err    error        // why it could not be made
-	offset atomic.Int64 // how far the issuer's clock was ahead of ours at the last token request; a time.Duration
+	drift  drift
 }
 
 // Documents keeps small texts by name.

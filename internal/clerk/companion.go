@@ -57,7 +57,7 @@ func machineName(name string) string {
 
 // verifySession checks the answer of a companion page: a session token of Clerk, not an access token of OAuth.
 func (c *Client) verifySession(ctx context.Context, p *config.Profile, issuer *metadata, keys oidc.KeySet, answer *oauth2.Token) (Tokens, error) {
-	tokens, err := c.sessionToken(ctx, issuer, keys, answer.AccessToken, originOf(p.Issuer), c.clock(c.now()))
+	tokens, err := c.sessionToken(ctx, issuer, keys, answer.AccessToken, originOf(p.Issuer), c.drift.clock(c.now()))
 	if err != nil {
 		return Tokens{}, fmt.Errorf("session token: %w", err)
 	}
@@ -96,7 +96,7 @@ func (c *Client) sessionToken(ctx context.Context, issuer *metadata, keys oidc.K
 	if !isSubject(got.Subject) {
 		return Tokens{}, errors.New("it names no usable subject")
 	}
-	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: at.now, ExpiresAt: c.endOf(got, at.now)}
+	tokens := Tokens{Subject: got.Subject, AccessToken: raw, Kind: kindJWT, ReceivedAt: at.now, ExpiresAt: c.drift.endOf(got, at.now)}
 	if isEmail(got.Email) {
 		tokens.Email = got.Email
 	}
@@ -136,7 +136,7 @@ func legacyURL(p *config.Profile, redirectURI, state string) string {
 
 func (e *tokenExchange) verify(ctx context.Context, token string) (Tokens, error) {
 	// Such a page may not return the state, and then only its times show that the token is new.
-	at := e.client.clock(e.client.now())
+	at := e.client.drift.clock(e.client.now())
 	at.past, at.future = bareLeeway, bareLeeway
 	return e.client.sessionToken(ctx, e.issuer, e.keys, token, originOf(e.profile.LegacyPage), at)
 }

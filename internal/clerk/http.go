@@ -212,7 +212,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	g.client.tracef("%s: %d (%v)", where, resp.StatusCode, took)
 	// A document may come from a cache, with the Date of another day.
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && ctx.Value(tokenRequest{}) != nil {
-		g.client.offset.Store(int64(clockOffset(date, began, now)))
+		g.client.drift.Store(int64(clockOffset(date, began, now)))
 	}
 	return resp, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -71,14 +72,14 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	var id, access claims
 	if idToken != "" {
 		var err error
-		if id, err = verifyID(ctx, p, keys, idToken, nonce, c.clock(received)); err != nil {
+		if id, err = verifyID(ctx, p, keys, idToken, nonce, c.drift.clock(received)); err != nil {
 			return Tokens{}, fmt.Errorf("ID token: %w", err)
 		}
 		tokens.Subject, tokens.Email = id.Subject, id.Email
 	}
 	if tokens.Kind == kindJWT {
 		var err error
-		if access, err = verifyAccess(ctx, p, keys, tokens.AccessToken, c.clock(received)); err != nil {
+		if access, err = verifyAccess(ctx, p, keys, tokens.AccessToken, c.drift.clock(received)); err != nil {
 			return Tokens{}, fmt.Errorf("access token: %w", err)
 		}
 		if tokens.Subject != "" && access.Subject != tokens.Subject {
@@ -118,9 +119,9 @@ func (c *Client) verify(ctx context.Context, p *config.Profile, issuer *metadata
 	if !isEmail(tokens.Email) {
 		tokens.Email = ""
 	}
-	tokens.ExpiresAt = c.expiry(answer, received, access)
+	tokens.ExpiresAt = c.drift.expiry(answer, received, access)
 	if p.Token == "id" {
-		tokens.IDToken, tokens.ExpiresAt = idToken, c.endOf(id, received)
+		tokens.IDToken, tokens.ExpiresAt = idToken, c.drift.endOf(id, received)
 	}
 	return tokens, nil
 }
@@ -154,7 +155,7 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 			}
 		}
 	}
-	tokens.ExpiresAt = c.expiry(answer, tokens.ReceivedAt, access)
+	tokens.ExpiresAt = c.drift.expiry(answer, tokens.ReceivedAt, access)
 
 	idToken := idTokenOf(answer)
 	if idToken == "" && p.Token == "id" {
@@ -170,10 +171,10 @@ func (c *Client) fit(p *config.Profile, issuer *metadata, answer *oauth2.Token, 
 			return Tokens{}, errors.New("refreshed ID token: issuer, audience or subject is not the session's")
 		}
 		if p.Token == "id" {
-			if id.Expiry == nil || !c.endOf(id, tokens.ReceivedAt).After(tokens.ReceivedAt) {
+			if id.Expiry == nil || !c.drift.endOf(id, tokens.ReceivedAt).After(tokens.ReceivedAt) {
 				return Tokens{}, fmt.Errorf("%w that is still valid", ErrNoIDToken)
 			}
-			tokens.IDToken, tokens.ExpiresAt = idToken, c.endOf(id, tokens.ReceivedAt)
+			tokens.IDToken, tokens.ExpiresAt = idToken, c.drift.endOf(id, tokens.ReceivedAt)
 		}
 	} else if p.Token == "id" {
 		return Tokens{}, ErrNoIDToken
@@ -218,10 +219,13 @@ type clock struct {
 	future time.Duration // how far its other times may be in the future
 }
 
+// drift is how far the issuer's clock was ahead of ours at the last token request, at least; a time.Duration.
+type drift struct{ atomic.Int64 }
+
+func (d *drift) ahead() time.Duration { return time.Duration(d.Load()) }
+
 // clock returns the one for a sign-in.
-func (c *Client) clock(now time.Time) clock {
-	return clock{now, time.Duration(c.offset.Load()), Leeway, Leeway}
-}
+func (d *drift) clock(now time.Time) clock { return clock{now, d.ahead(), Leeway, Leeway} }
 
 // check refuses a token by its times (RFC 7519 §4.1.4 to §4.1.6). The error is ErrClock.
 func (c clock) check(got claims) error {
@@ -258,7 +262,7 @@ func difference(ahead time.Duration) string {
 
 // tellClock tells the user about a clock that is wrong, though the tokens were accepted.
 func (c *Client) tellClock() {
-	if differs := difference(time.Duration(c.offset.Load())); differs != "" && c.Tell != nil {
+	if differs := difference(c.drift.ahead()); differs != "" && c.Tell != nil {
 		c.Tell(fmt.Sprintf("This machine's clock is %s. Please set it: beyond %v sign-ins are refused.", differs, Leeway))
 	}
 }
@@ -429,12 +433,12 @@ func kind(accessToken string) string {
 
 // expiry returns when an access token ends: by expires_in (RFC 6749 §5.1), which does not depend on the issuer's clock; by
 // its exp claim; or after unknownLife.
-func (c *Client) expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
+func (d *drift) expiry(answer *oauth2.Token, received time.Time, access claims) time.Time {
 	switch {
 	case answer.ExpiresIn > 0:
 		return received.Add(time.Duration(answer.ExpiresIn) * time.Second)
 	case access.Expiry != nil:
-		return c.endOf(access, received)
+		return d.endOf(access, received)
 	default:
 		return received.Add(unknownLife)
 	}
@@ -446,9 +450,9 @@ const lastSecond = 253402300799
 
 // endOf is the end that a token names, which must name one, by our clock: a clock that is known to be wrong is allowed for.
 // One after the year 9999 is no time, often milliseconds, and the end is unknown; one before 1970 has passed.
-func (c *Client) endOf(token claims, received time.Time) time.Time {
+func (d *drift) endOf(token claims, received time.Time) time.Time {
 	end := token.Expiry.Time()
-	if ahead := time.Duration(c.offset.Load()); difference(ahead) != "" {
+	if ahead := d.ahead(); difference(ahead) != "" {
 		end = end.Add(-ahead)
 	}
 	switch {
