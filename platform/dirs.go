@@ -138,7 +138,9 @@ func AppendFile(path string) (*os.File, error) {
 // new), flushes it to the disk and renames it, so that a reader and a power cut see the old content or the new one. A
 // missing folder is made with mode 0700. A link at path is replaced, not followed. It is a [*PlaceError] in another user's
 // place.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return writeFile(path, data, true) }
+
+func writeFile(path string, data []byte, flush bool) (err error) {
 	dir := filepath.Dir(path)
 	if err := CheckPlace(dir); errors.Is(err, ErrForeign) {
 		return err
@@ -159,13 +161,15 @@ func WriteFile(path string, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if flush {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := replaceFile(f.Name(), path); err != nil {
+	if err := replaceFile(f.Name(), path); err != nil || !flush {
 		return err
 	}
 	return syncDir(dir)

@@ -18,7 +18,20 @@ import (
 //
 // The folder and the files must be this user's and closed to all others (0700 and 0600); anything else is refused
 // rather than repaired, because what was open may have been read or replaced already.
-type fileStore struct{ dir string }
+type fileStore struct {
+	dir     string
+	records bool // see OpenRecords
+}
+
+// OpenRecords opens a folder of small files that are no secrets, as a file store. What is written is not flushed to the disk: a
+// power cut may take it away, and an empty file may be left, which is [ErrDamaged].
+func OpenRecords(dir string) *Keychain {
+	return &Keychain{
+		store:    fileStore{dir: dir, records: true},
+		describe: "file " + dir,
+		lockDir:  func() (string, error) { return filepath.Join(dir, "locks"), nil },
+	}
+}
 
 func (s fileStore) path(name string) string { return filepath.Join(s.dir, name+".json") }
 
@@ -62,7 +75,7 @@ func (s fileStore) set(_ context.Context, name, secret string) error {
 	if err := s.sweep(name); err != nil {
 		return err
 	}
-	return WriteFile(s.path(name), []byte(secret))
+	return writeFile(s.path(name), []byte(secret), !s.records)
 }
 
 func (s fileStore) delete(_ context.Context, name string) error {

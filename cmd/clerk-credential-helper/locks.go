@@ -49,7 +49,7 @@ func (r records) open() (*platform.Keychain, error) {
 	if err != nil {
 		return nil, err
 	}
-	return platform.OpenKeychain("file", filepath.Join(dir, "outcomes"))
+	return platform.OpenRecords(filepath.Join(dir, "outcomes")), nil
 }
 
 func (r records) Get(ctx context.Context, name string) (string, error) {

@@ -56,6 +56,8 @@ type Plan struct {
 	// refused is set if a server has rejected the session's token, so that another one is asked for although it is live. perhaps is set
 	// if that is not certain: the token is handed out if there is no other.
 	refused, perhaps bool
+	// askers are those of the request, if it depends on them.
+	askers askers
 }
 
 // Quick reports whether Execute needs no network, no person and no lock.
@@ -115,7 +117,10 @@ func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Re
 			return plan.refuse(err)
 		}
 	}
-	if refused, certain := b.slot(p).refused(ctx, plan, req); refused {
+	if req.Unauthorized || req.Repeats {
+		plan.askers = b.slot(p).readAskers(ctx)
+	}
+	if refused, certain := b.slot(p).refused(plan, req); refused {
 		plan = b.PlanRejected(ctx, plan)
 		plan.perhaps = !certain
 	}

@@ -270,9 +270,10 @@ func (sl slot) dockerLogout(ctx context.Context, req protocol.Request) protocol.
 	if err != nil || !s.alive() {
 		return reply
 	}
-	if before := sl.lastAsked(ctx, sl.asker(req)); before.PID == 0 || sl.b.Now().Sub(before.At) > repeatWithin {
+	r := sl.readAskers(ctx)
+	if before := r.last(sl.asker(req)); before.PID == 0 || sl.b.Now().Sub(before.At) > repeatWithin {
 		reply.Hint = fmt.Sprintf("still signed in to profile %s as %s; to sign out: clerk-credential-helper logout %s", sl.p.Name, s.Account(), sl.p.Name)
-		sl.noteAsker(ctx, before)
+		sl.noteAsker(ctx, r, before)
 	}
 	return reply
 }
@@ -350,18 +351,19 @@ func (sl slot) asker(req protocol.Request) asker {
 	return asker{Tool: req.Tool, PID: sl.b.Caller.PID, Host: hostKey(req.Host)}
 }
 
-func (sl slot) readAskers(ctx context.Context) []asker {
+func (sl slot) readAskers(ctx context.Context) askers {
 	var r askers
 	if text, err := sl.b.Records.Get(ctx, sl.name("askers")); err != nil || json.Unmarshal([]byte(text), &r) != nil {
-		return nil
+		return askers{}
 	}
 	now := sl.b.Now()
-	return slices.DeleteFunc(r.All, func(a asker) bool { return a.At.After(now) || now.Sub(a.At) > renewOnce })
+	r.All = slices.DeleteFunc(r.All, func(a asker) bool { return a.At.After(now) || now.Sub(a.At) > renewOnce })
+	return r
 }
 
-// lastAsked returns when that process asked last, and when its question has led to a refresh; zero if it did not.
-func (sl slot) lastAsked(ctx context.Context, a asker) asker {
-	for _, before := range sl.readAskers(ctx) {
+// last returns when that process asked last, and when it got a new token; zero if it did not.
+func (r askers) last(a asker) asker {
+	for _, before := range r.All {
 		if before.same(a) {
 			return before
 		}
@@ -370,17 +372,17 @@ func (sl slot) lastAsked(ctx context.Context, a asker) asker {
 }
 
 // renewed reports whether a process of the tool has lately got a new token for one that the host has rejected.
-func (sl slot) renewed(ctx context.Context, req protocol.Request) bool {
-	return slices.ContainsFunc(sl.readAskers(ctx), func(a asker) bool {
-		return a.Tool == req.Tool && a.Host == hostKey(req.Host) && sl.b.Now().Sub(a.Renewed) <= renewOnce
+func (r askers) renewed(a asker, now time.Time) bool {
+	return slices.ContainsFunc(r.All, func(b asker) bool {
+		return a.Tool == b.Tool && a.Host == b.Host && now.Sub(b.Renewed) <= renewOnce
 	})
 }
 
 // noteAsker remembers that the process asks now. Two processes may do so at once, and one be lost: then its token is replaced one
 // question later.
-func (sl slot) noteAsker(ctx context.Context, a asker) {
+func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	a.At = sl.b.Now().UTC()
-	all := append(slices.DeleteFunc(sl.readAskers(ctx), a.same), a)
+	all := append(slices.DeleteFunc(r.All, a.same), a)
 	text, err := json.Marshal(askers{a.At, all[max(0, len(all)-rememberedMost):]})
 	if err == nil {
 		err = sl.b.Records.Set(context.WithoutCancel(ctx), sl.name("askers"), string(text))
@@ -392,15 +394,19 @@ func (sl slot) noteAsker(ctx context.Context, a asker) {
 
 // refused reports whether the server has rejected the token of the plan. certain is false if that is only concluded from the
 // tool's second question.
-func (sl slot) refused(ctx context.Context, plan Plan, req protocol.Request) (refused, certain bool) {
+func (sl slot) refused(plan Plan, req protocol.Request) (refused, certain bool) {
+	a, now := sl.asker(req), sl.b.Now()
+	if plan.askers.renewed(a, now) {
+		return false, false
+	}
 	switch {
 	case req.Unauthorized:
 		// The go command had the token before it asked, but for a host that a wildcard names.
 		exact := func(h config.Host) bool { return h.Exact() && h.Match(req.Scheme, req.Host) }
-		return (req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact)) && !sl.renewed(ctx, req), true
-	case req.Repeats && sl.b.Caller.PID != 0:
-		last, now := sl.lastAsked(ctx, sl.asker(req)), sl.b.Now()
-		return !last.At.IsZero() && now.Sub(last.At) < repeatWithin && !sl.renewed(ctx, req), false
+		return req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
+	case req.Repeats && a.PID != 0:
+		last := plan.askers.last(a)
+		return !last.At.IsZero() && now.Sub(last.At) < repeatWithin, false
 	}
 	return false, false
 }
@@ -408,9 +414,9 @@ func (sl slot) refused(ctx context.Context, plan Plan, req protocol.Request) (re
 // noteAsker remembers for the next question of the tool that this one was answered, and whether by a new token.
 func (d *Decision) noteAsker(ctx context.Context, renewed bool) {
 	sl := d.broker.slot(d.Profile)
-	a := sl.lastAsked(ctx, sl.asker(d.req))
+	a := d.plan.askers.last(sl.asker(d.req))
 	if renewed {
 		a.Renewed = d.broker.Now().UTC()
 	}
-	sl.noteAsker(ctx, a)
+	sl.noteAsker(ctx, d.plan.askers, a)
 }

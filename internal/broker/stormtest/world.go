@@ -336,7 +336,7 @@ func (w *world) refusedBefore(ctx context.Context, times int) error {
 
 // openRecords opens the helper's store of how sign-ins and refreshes ended.
 func openRecords(locks string) (*platform.Keychain, error) {
-	return platform.OpenKeychain("file", filepath.Join(locks, "outcomes"))
+	return platform.OpenRecords(filepath.Join(locks, "outcomes")), nil
 }
 
 // identity is the end of the names of the profile's items, locks and records.
