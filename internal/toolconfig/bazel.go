@@ -13,7 +13,7 @@ import (
 
 // The lines for .bazelrc, one for each host (bazel.build, "Command-Line Reference", --credential_helper):
 //
-//	common --credential_helper=*.acme.dev=bazel-credential-clerk
+//	common --credential_helper=*.pkg.acme.dev=bazel-credential-clerk
 //
 // Bazel matches domain names only: no ports, no IP addresses.
 
