@@ -19,6 +19,8 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
+
+	"golang.org/x/net/idna"
 )
 
 // place is what a parser makes of an address: where a tool would go.
@@ -202,6 +204,8 @@ func (h *hosts) hold(t *testing.T, address string, whatwg *place, known bool) {
 			saw := place{strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()}
 			if addr, err := netip.ParseAddr(saw.host); err == nil && addr.Is6() { // whose spelling it leaves
 				saw.host = "[" + addr.String() + "]"
+			} else if ascii, err := idna.Lookup.ToASCII(saw.host); err == nil { // as net/http does with it
+				saw.host = ascii
 			}
 			check(t, wire, address, "net/url", saw, p)
 		}

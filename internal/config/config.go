@@ -124,8 +124,9 @@ func (c *Config) Hosts() []Host {
 // The scheme is https; http matches only loopback (127.0.0.0/8, ::1, localhost, without a dot at the end, since a resolver is
 // asked for such a name); no other scheme matches. An empty one is not https: a tool whose names have no scheme may use http,
 // and one whose protocol has only https says so in its wire. The host is host[:port] as a tool sent it. Upper case, one
-// trailing dot of a name, the scheme's default port and the spelling of an IPv6 literal make no difference; a host with any
-// byte outside [a-z0-9-._:] and brackets after lower-casing matches nothing, nor does an address that is not in its usual form.
+// trailing dot of a name, the scheme's default port and the spelling of an IPv6 literal make no difference, nor does Unicode in
+// place of Punycode, if IDNA leaves the name as it is; a host with any other byte outside [a-z0-9-._:] and brackets after
+// lower-casing matches nothing, nor does an address that is not in its usual form.
 func (c *Config) Match(scheme, host string) []*Profile {
 	scheme, name, port, ok := parseTarget(scheme, host)
 	if !ok {

@@ -51,14 +51,11 @@ func parseHost(pattern string) (Host, error) {
 		return Host{}, fmt.Errorf("%q: a wildcard stands only for the whole first label, such as \"*.pkg.acme.dev\"", pattern)
 	}
 	if !isASCII(rest) {
-		name, port, hasPort := strings.Cut(rest, ":")
-		ascii, err := idna.Lookup.ToASCII(name)
+		ascii, err := toASCII(rest)
 		if err != nil {
 			return Host{}, fmt.Errorf("%q is not a host name: %w", pattern, err)
 		}
-		if rest = ascii; hasPort {
-			rest += ":" + port
-		}
+		rest = ascii
 	}
 	name, port, err := splitHost(rest)
 	if err != nil {
@@ -105,6 +102,9 @@ func parseTarget(scheme, host string) (lower, name string, port uint16, ok bool)
 		return "", "", 0, false
 	}
 	name, port, err := splitHost(host)
+	if err != nil { // only then, since most hosts are ASCII
+		name, port, err = splitUnicode(host)
+	}
 	if err != nil || lower != "https" && (lower != "http" || !mayBePlain(host, name)) {
 		return "", "", 0, false
 	}
@@ -112,6 +112,56 @@ func parseTarget(scheme, host string) (lower, name string, port uint16, ok bool)
 		port = defaultPort(lower)
 	}
 	return lower, name, port, true
+}
+
+// toASCII maps the name of host[:port] by IDNA (UTS 46, for lookup).
+func toASCII(host string) (string, error) {
+	name, port, hasPort := strings.Cut(host, ":")
+	ascii, err := idna.Lookup.ToASCII(name)
+	if err == nil && hasPort {
+		ascii += ":" + port
+	}
+	return ascii, err
+}
+
+// InUnicode returns a name, or a pattern, with a label in Punycode as people write it; empty for any other.
+func InUnicode(name string) string {
+	rest, wildcard := strings.CutPrefix(name, "*.")
+	host, port, hasPort := strings.Cut(rest, ":")
+	text, err := idna.Lookup.ToUnicode(host)
+	if err != nil || text == host {
+		return ""
+	}
+	if wildcard {
+		text = "*." + text
+	}
+	if hasPort {
+		text += ":" + port
+	}
+	return text
+}
+
+// splitUnicode is splitHost for a name outside ASCII. Only a name that IDNA leaves as it is may match: what it would map, a
+// tool's resolver may map to another name. So is sharp s, which IDNA2003 makes "ss", and what else changed (UTS 46,
+// "Deviations").
+func splitUnicode(host string) (name string, port uint16, err error) {
+	if len(host) > 4*253 || isASCII(host) || strings.ContainsAny(host, "ßς\u200c\u200d") {
+		return "", 0, errors.New("it is not a host")
+	}
+	asked := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, host)
+	ascii, err := toASCII(asked)
+	if err != nil {
+		return "", 0, err
+	}
+	if InUnicode(ascii) != asked {
+		return "", 0, errors.New("it is not in its usual form")
+	}
+	return splitHost(ascii)
 }
 
 // matches compares with a request's normalised name and its port, which is never 0.

@@ -36,7 +36,7 @@ func matched(c *Config, scheme, host string) string {
 
 func TestMatch(t *testing.T) {
 	c := profiles(t, "git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev", "npm.pkg.acme.dev", "*.pkg.acme.dev:8443",
-		"bücher.example", "my_host", "localhost", "localhost:8080", "127.0.0.1:3000", "[::1]", "[2001:DB8::0:1]:5000", "10.0.0.1",
+		"bücher.example", "*.bücher.example", "bücher.example:8443", "εδώ.example", "my_host", "localhost", "localhost:8080", "127.0.0.1:3000", "[::1]", "[2001:DB8::0:1]:5000", "10.0.0.1",
 		"127.9.9.9:80")
 	for _, tt := range []struct{ why, scheme, host, want string }{
 		{"as named", "https", "git.acme.dev", "git.acme.dev"},
@@ -52,6 +52,13 @@ func TestMatch(t *testing.T) {
 		{"a named host beats a wildcard", "https", "npm.pkg.acme.dev", "npm.pkg.acme.dev"},
 		{"but only with its port", "https", "npm.pkg.acme.dev:8443", "*.pkg.acme.dev:8443"},
 		{"IDNA, as every client sends it", "https", "XN--bcher-kva.example", "bücher.example"},
+		{"IDNA, as people write it and git passes it on", "https", "bücher.example", "bücher.example"},
+		{"IDNA with ASCII in upper case", "HTTPS", "Bücher.EXAMPLE", "bücher.example"},
+		{"IDNA with a trailing dot and the default port", "https", "bücher.example.:443", "bücher.example"},
+		{"IDNA with a port", "https", "bücher.example:8443", "bücher.example:8443"},
+		{"IDNA under a wildcard", "https", "git.bücher.example", "*.bücher.example"},
+		{"a label in Unicode under a wildcard", "https", "kö.pkg.acme.dev", "*.pkg.acme.dev"},
+		{"another script", "https", "εδώ.example", "εδώ.example"},
 		{"underscore", "https", "my_host", "my_host"},
 		{"http to localhost", "http", "localhost", "localhost"},
 		{"http to localhost with its default port", "http", "localhost:80", "localhost"},
@@ -70,10 +77,7 @@ func TestMatch(t *testing.T) {
 		{"IPv6 with a port, in another spelling", "https", "[2001:0db8:0::0001]:5000", "[2001:db8::1]:5000"},
 		{"IPv4", "https", "10.0.0.1", "10.0.0.1"},
 	} {
-		want := tt.want
-		if want == "bücher.example" {
-			want = "xn--bcher-kva.example"
-		}
+		want := strings.NewReplacer("bücher", "xn--bcher-kva", "εδώ", "xn--pxab0f").Replace(tt.want)
 		if got := matched(c, tt.scheme, tt.host); got != want {
 			t.Errorf("%s: %s://%s matches %q; want %q", tt.why, tt.scheme, tt.host, got, want)
 		}
@@ -81,7 +85,8 @@ func TestMatch(t *testing.T) {
 }
 
 func TestMatchMustNot(t *testing.T) {
-	c := profiles(t, "git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev", "*.tools.acme.dev:8443", "kelvin.example", "xn--bcher-kva.example",
+	c := profiles(t, "git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev", "*.tools.acme.dev:8443", "kelvin.example", "xn--bcher-kva.example", "straße.example", "ς.example",
+		"strasse.test", "apple.example", "bucher.test",
 		"localhost", "localhost:8080", "127.0.0.1", "127.0.0.2:443", "[::1]", "[2001:db8::1]:5000", "10.0.0.1", "10.0.0.2:80", "intranet:80")
 	long := strings.Repeat("a", 63)
 	for _, tt := range []struct{ why, scheme, host string }{
@@ -181,7 +186,50 @@ func TestMatchMustNot(t *testing.T) {
 		{"the punycode of Cyrillic a", "https", "git.xn--cme-5cd.dev"},
 		{"a soft hyphen", "https", "git.ac\u00adme.dev"},
 		{"a zero-width joiner", "https", "git.acme\u200d.dev"},
-		{"an IDN that is not in ASCII", "https", "bücher.example"},
+		{"Cyrillic letters throughout", "https", "\u0430\u0440\u0440\u04cf\u0435.example"},
+		{"Greek o", "https", "k\u0435lvin.example"},
+		{"an IDN without its dots", "https", "bucher.example"},
+		{"an IDN's letter with a mark of its own", "https", "bu\u0308cher.example"},
+		{"an IDN in upper case, which only some resolvers map", "https", "BÜCHER.example"},
+		{"an IDN in full width", "https", "ｂücher.example"},
+		{"an IDN with a full-width dot", "https", "bücher．example"},
+		{"an IDN with an ideographic dot", "https", "bücher。example"},
+		{"an IDN with a soft hyphen", "https", "bü\u00adcher.example"},
+		{"an IDN with a variation selector", "https", "bücher\ufe0f.example"},
+		{"an IDN with a zero-width space", "https", "bücher\u200b.example"},
+		{"an IDN with a mark that turns the direction", "https", "bücher\u202e.example"},
+		{"an IDN with Cyrillic c", "https", "bü\u0441her.example"},
+		{"an IDN with another u", "https", "bűcher.example"},
+		{"an IDN twice encoded", "https", "xn--xn--bcher-kva-.example"},
+		{"an IDN with a percent sign", "https", "b%C3%BCcher.example"},
+		{"an IDN in Latin-1", "https", "b\xfccher.example"},
+		{"an IDN's punycode in another letter", "https", "xn--bcher-kvb.example"},
+		{"an IDN with a space", "https", "bücher .example"},
+		{"an IDN with a user", "https", "x@bücher.example"},
+		{"an IDN with a slash", "https", "bücher.example/"},
+		{"an IDN with a slash that is none", "https", "evil.example\u2215.bücher.example"},
+		{"an IDN with a question mark that is none", "https", "evil.example\uff1f.bücher.example"},
+		{"an IDN with LF", "https", "bücher.example\n"},
+		{"an IDN with NUL", "https", "bücher\x00.example"},
+		{"an IDN and another port", "https", "bücher.example:444"},
+		{"an IDN and an empty port", "https", "bücher.example:"},
+		{"an IDN and a port in other digits", "https", "bücher.example:４４３"},
+		{"an IDN over http", "http", "bücher.example"},
+		{"below an IDN", "https", "a.bücher.example"},
+		{"behind an IDN", "https", "bücher.example.evil.com"},
+		{"an IDN in brackets", "https", "[bücher.example]"},
+		{"a very long IDN", "https", strings.Repeat("ü", 1<<20) + ".example"},
+		{"sharp s, which is ss to older resolvers", "https", "straße.example"},
+		{"sharp s for ss", "https", "straße.test"},
+		{"a capital sharp s", "https", "stra\u1e9ee.example"},
+		{"final sigma, which is sigma to older resolvers", "https", "ς.example"},
+		{"sigma for final sigma", "https", "σ.example"},
+		{"a zero-width joiner that a script allows", "https", "क्\u200dष.pkg.acme.dev"},
+		{"a zero-width non-joiner", "https", "نامه\u200cای.pkg.acme.dev"},
+		{"Unicode that is localhost", "http", "ｌocalhost"},
+		{"Unicode that is an address", "https", "①27.0.0.1"},
+		{"Unicode digits that are an address", "https", "１０.0.0.1"},
+		{"right to left and left to right in one label", "https", "aא.pkg.acme.dev"},
 		{"not UTF-8", "https", "git.acme.dev\xff"},
 
 		{"no label under a wildcard", "https", "pkg.acme.dev"},
@@ -459,7 +507,7 @@ func lower(r rune) rune {
 // FuzzMatch: a profile answers for a host exactly if an independent oracle says so.
 func FuzzMatch(f *testing.F) {
 	for _, pattern := range []string{"git.acme.dev", "*.pkg.acme.dev", "registry.acme.dev:5000", "localhost", "127.0.0.1:80", "bücher.example", "[::1]:5000"} {
-		for _, host := range []string{"GIT.acme.dev.", "a.pkg.acme.dev:443", "git.acme.dev.evil.com", "registry.acme.dev:05000", "127.1:80", "localhost:80", "\u212a", "[0::1]:5000", "x@git.acme.dev"} {
+		for _, host := range []string{"GIT.acme.dev.", "a.pkg.acme.dev:443", "git.acme.dev.evil.com", "registry.acme.dev:05000", "127.1:80", "localhost:80", "\u212a", "[0::1]:5000", "x@git.acme.dev", "bücher.example"} {
 			f.Add(pattern, "https", host)
 			f.Add(pattern, "http", host)
 		}
@@ -477,6 +525,13 @@ func FuzzMatch(f *testing.F) {
 			t.Fatalf("%q: %q is read as %q, %v", pattern, h, again, err)
 		}
 		c := &Config{Profiles: []*Profile{{Name: "a", Hosts: []Host{h}}}}
+		if !isASCII(host) {
+			ascii, err := toASCII(host)
+			if c.Match(scheme, host) != nil && (err != nil || !oracle(h, scheme, ascii)) {
+				t.Fatalf("%q matches %q://%q", h, scheme, host)
+			}
+			return
+		}
 		if got, want := c.Match(scheme, host) != nil, oracle(h, scheme, host); got != want {
 			t.Fatalf("%q matches %q://%q: %t; want %t", h, scheme, host, got, want)
 		}

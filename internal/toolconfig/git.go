@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 )
 
@@ -21,11 +22,15 @@ import (
 // The empty helper clears the previous ones, to which git would give our token to store; so the section comes last in the
 // file. git config is not used, so that the rest of the text stays byte for byte.
 
-// gitURLs returns the URLs by which git knows the hosts: https, and http for loopback.
+// gitURLs returns the URLs by which git knows the hosts: https, and http for loopback. To git a name in Unicode and the same
+// one in Punycode are two.
 func gitURLs(hosts []Host) []string {
 	var urls []string
 	for _, h := range hosts {
 		urls = append(urls, "https://"+h.Name)
+		if name := config.InUnicode(h.Name); name != "" {
+			urls = append(urls, "https://"+name)
+		}
 		if h.Plain {
 			urls = append(urls, "http://"+h.Name)
 		}

@@ -272,3 +272,34 @@ func FuzzGit(f *testing.F) {
 		}
 	})
 }
+
+// TestGitUnicode: git asks us for a host in Unicode by both of its names, which are two to git.
+func TestGitUnicode(t *testing.T) {
+	testworld.Need(t, "git")
+	home := t.TempDir()
+	hosts := []Host{{Name: "xn--bcher-kva.example:8443"}, {Name: "git.acme.dev"}}
+	text, err := gitAddHosts(nil, hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "git-credential-clerk"), []byte("#!/bin/sh\nprintf 'username=clerk\\npassword=token\\n'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]bool{
+		"xn--bcher-kva.example:8443": true, "bücher.example:8443": true, "git.acme.dev": true,
+		"bücher.example": false, "bűcher.example:8443": false, "bucher.example:8443": false,
+	} {
+		cmd := exec.Command("git", "credential", "fill")
+		cmd.Env = []string{"HOME=" + home, "PATH=" + home + string(os.PathListSeparator) + os.Getenv("PATH"), "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1"}
+		cmd.Stdin = strings.NewReader("protocol=https\nhost=" + host + "\n\n")
+		if err := cmd.Run(); (err == nil) != want {
+			t.Errorf("%s: %v; asked: want %t", host, err, want)
+		}
+	}
+	if rest, err := gitRemoveHosts(text, hosts); err != nil || len(rest) > 0 {
+		t.Errorf("%q is left, %v", rest, err)
+	}
+}
