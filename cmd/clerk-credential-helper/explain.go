@@ -161,11 +161,14 @@ func (x *explainer) explain(ctx context.Context, q wanted) (explained, error) {
 		as.Person = user
 		b = &as
 	}
-	if named := x.cfg.Match(q.scheme, q.host); x.cfg.NeedsHTTPS(q.scheme, q.host) {
-		reply.Err = &broker.SchemeError{Scheme: q.scheme, Host: q.host}
+	near, missed := x.cfg.Near(q.scheme, q.host)
+	if named := x.cfg.Match(q.scheme, q.host); missed && !near.Port {
+		reply.Err = &broker.SchemeError{Scheme: q.scheme, Host: q.host, Near: near}
 		e.Why = reply.Err.Error()
 	} else if len(named) == 0 {
-		e.Fallback = x.cfg.DockerFallback
+		if e.Fallback = x.cfg.DockerFallback; missed {
+			reply.Hint, e.Hint = near.String(), near.String()
+		}
 	} else if p := b.Choose(ctx, q.scheme, q.host, q.user); p == nil {
 		e.match(named[0], q)
 		e.whyNot(named)

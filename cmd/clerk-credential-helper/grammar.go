@@ -237,9 +237,11 @@ func (sys *system) pick(cfg *config.Config, target string) (*config.Profile, err
 			return p, nil
 		}
 	}
-	switch {
-	case cfg.NeedsHTTPS(at.Scheme, at.Host):
-		return nil, &usageError{&broker.SchemeError{Scheme: at.Scheme, Host: at.Host}}
+	switch near, missed := cfg.Near(at.Scheme, at.Host); {
+	case missed && near.Port:
+		return nil, &usageError{fmt.Errorf("%q is not the host of a profile; %v", at.Shown, near)}
+	case missed:
+		return nil, &usageError{&broker.SchemeError{Scheme: at.Scheme, Host: at.Host, Near: near}}
 	case len(named) == 0:
 		return nil, &usageError{fmt.Errorf("%q is neither a profile nor the host of one; there is %s", at.Shown, cfg.Names())}
 	case at.User != "" && !strings.Contains(at.User, "@"): // an e-mail may be the account's

@@ -8,6 +8,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -112,21 +113,16 @@ func (e *SignInError) Unwrap() error { return e.Err }
 var ErrOtherAccount = errors.New("another account signed in than the one this profile was last used with")
 
 // SchemeError means that a token was asked for over something other than https for a host of a profile.
-type SchemeError struct{ Scheme, Host string }
+type SchemeError struct {
+	Scheme, Host string
+	Near         config.Near
+}
 
 func (e *SchemeError) Error() string {
 	if e.Scheme == "" {
-		return fmt.Sprintf("%q was asked for without a scheme, and gets no token: that needs https", e.Host)
+		return fmt.Sprintf("%q was asked for without a scheme, and gets no token: %v", e.Host, e.Near)
 	}
-	return fmt.Sprintf("%q gets no token: that needs https", protocol.Shown(e.Scheme+"://"+e.Host))
-}
-
-// NeedsHTTPS is a [*SchemeError] if a request gets nothing only because of its scheme, else nil.
-func (b *Broker) NeedsHTTPS(scheme, host string) error {
-	if !b.Config.NeedsHTTPS(scheme, host) {
-		return nil
-	}
-	return &SchemeError{scheme, host}
+	return fmt.Sprintf("%q gets no token: %v", protocol.Shown(e.Scheme+"://"+e.Host), e.Near)
 }
 
 // Decision is a tool's request, with the profile that it is for and the plan for it.
@@ -248,10 +244,13 @@ func (b *Broker) choose(ctx context.Context, req protocol.Request) *config.Profi
 		b.trace("%q is a host of profile %s", req.Shown(), p.Name)
 	case len(b.Config.Match(req.Scheme, req.Host)) > 0:
 		b.trace("%q is asked for another account than ours", req.Shown())
-	case b.NeedsHTTPS(req.Scheme, req.Host) != nil:
-		b.trace("%v", b.NeedsHTTPS(req.Scheme, req.Host))
 	default:
-		b.trace("%q is the host of no profile", req.Shown())
+		near, ok := b.Config.Near(req.Scheme, req.Host)
+		if !ok {
+			b.trace("%q is the host of no profile", req.Shown())
+		} else {
+			b.trace("%q is the host of no profile; %v", req.Shown(), near)
+		}
 	}
 	return p
 }
@@ -295,14 +294,24 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 // notOurs answers for a host of no profile: docker gets what any helper would answer, other wires get nothing. A host of
 // ours that is asked for over http is no stranger: no token goes there, and it must not reach the fallback.
 func (d *Decision) notOurs(ctx context.Context) protocol.Reply {
-	insecure := d.broker.NeedsHTTPS(d.req.Scheme, d.req.Host)
+	near, ok := d.broker.Config.Near(d.req.Scheme, d.req.Host)
+	hint := ""
 	switch {
-	case insecure != nil && d.req.Verb == protocol.Get:
-		return protocol.Reply{Err: insecure}
-	case insecure == nil && fromDocker(d.req) && len(d.broker.Config.Match(d.req.Scheme, d.req.Host)) == 0:
-		return d.broker.foreign(ctx, d.req)
+	case ok && !near.Port && d.req.Verb == protocol.Get:
+		return protocol.Reply{Err: &SchemeError{d.req.Scheme, d.req.Host, near}}
+	case ok && !near.Port:
+		return protocol.Reply{}
+	case ok && d.req.Verb == protocol.Get && !(d.req.Tool == protocol.GitTool && near.Host.Loopback()): // its other ports are other servers
+		hint = near.String()
 	}
-	return protocol.Reply{}
+	if !fromDocker(d.req) || len(d.broker.Config.Match(d.req.Scheme, d.req.Host)) > 0 {
+		return protocol.Reply{Hint: hint}
+	}
+	reply := d.broker.foreign(ctx, d.req)
+	if reply.Result == protocol.None {
+		reply.Hint = cmp.Or(reply.Hint, hint)
+	}
+	return reply
 }
 
 // list names what can be answered without asking a person, because docker calls get for each entry. If the keychain or the

@@ -1294,8 +1294,6 @@ func TestForeign(t *testing.T) {
 	for _, req := range []protocol.Request{
 		{Scheme: "https", Host: "git.acme.dev.evil.com"},
 		{Scheme: "https", Host: "evilgit.acme.dev"},
-		{Scheme: "https", Host: "git.acme.dev:8443"},
-		{Scheme: "http", Host: "git.acme.dev:8443"},
 		{Scheme: "", Host: "evil.dev"},
 		{Scheme: "https", Host: "a.b.pkg.acme.dev"},
 		{Scheme: "https", Host: ""},
@@ -1304,6 +1302,17 @@ func TestForeign(t *testing.T) {
 		req.Verb = protocol.Get
 		if reply := b.Answer(t.Context(), req); !reflect.DeepEqual(reply, protocol.Reply{}) {
 			t.Errorf("%s://%s: got %+v", req.Scheme, req.Host, reply)
+		}
+	}
+	// Nor does another port of a host of ours: there is only a word about it.
+	for _, req := range []protocol.Request{{Scheme: "https", Host: "git.acme.dev:8443"}, {Scheme: "http", Host: "git.acme.dev:8443"}} {
+		for verb, want := range map[protocol.Verb]protocol.Reply{
+			protocol.Get: {Hint: "acme has git.acme.dev: another port"}, protocol.Store: {}, protocol.Erase: {},
+		} {
+			req.Verb = verb
+			if reply := b.Answer(t.Context(), req); !reflect.DeepEqual(reply, want) {
+				t.Errorf("%s of %s://%s: got %+v", verb, req.Scheme, req.Host, reply)
+			}
 		}
 	}
 	// A host of ours that is asked for in another way gets nothing either, and the reason.

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,13 +151,52 @@ func (c *Config) Match(scheme, host string) []*Profile {
 	return wild
 }
 
-// NeedsHTTPS reports whether a request matches nothing only because of its scheme: over https its host would be one of a
-// profile.
-func (c *Config) NeedsHTTPS(scheme, host string) bool {
+// Near is a host of a profile that a request misses by its scheme or its port only.
+type Near struct {
+	Profile *Profile
+	Host    Host // the pattern
+	// Port reports that the port is another one. Otherwise the request is not https.
+	Port bool
+}
+
+// String says what differs: "acme has git.acme.dev:8443: another port".
+func (n Near) String() string {
+	if n.Port {
+		return fmt.Sprintf("%s has %s: another port", n.Profile.Name, n.Host)
+	}
+	return fmt.Sprintf("%s gives its token to %s over https only", n.Profile.Name, n.Host)
+}
+
+// Near returns what a request that matches nothing misses; ok is false if no profile names its host on any port.
+func (c *Config) Near(scheme, host string) (near Near, ok bool) {
+	if len(c.Match(scheme, host)) > 0 {
+		return Near{}, false
+	}
 	if strings.EqualFold(scheme, "http") {
 		host = strings.TrimSuffix(host, ":80")
 	}
-	return len(c.Match(scheme, host)) == 0 && len(c.Match("https", host)) > 0
+	for _, p := range c.Match("https", host) {
+		for _, h := range p.Hosts {
+			if h.Match("https", host) && (near.Profile == nil || h.Exact()) {
+				near = Near{Profile: p, Host: h}
+			}
+		}
+		return near, true
+	}
+	name, _, err := splitAny(host)
+	if err != nil {
+		return Near{}, false
+	}
+	for _, wildcard := range []bool{false, true} {
+		for _, p := range c.Profiles {
+			for _, h := range p.Hosts {
+				if h.wildcard == wildcard && h.matches("https", name, cmp.Or(h.port, 443)) {
+					return Near{Profile: p, Host: h, Port: true}, true
+				}
+			}
+		}
+	}
+	return Near{}, false
 }
 
 // Merge combines several configurations: the machine's file, the user's, the environment. A profile of a later one replaces

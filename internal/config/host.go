@@ -85,6 +85,9 @@ func (h Host) String() string {
 // Exact reports whether the pattern names one host and has no wildcard.
 func (h Host) Exact() bool { return !h.wildcard }
 
+// Loopback reports whether the pattern names an address of this machine, to which http may go too.
+func (h Host) Loopback() bool { return !h.wildcard && isLoopback(h.name) }
+
 // At returns where the pattern was read: FILE:LINE:COLUMN, or the name of a variable.
 func (h Host) At() string { return h.at.String() }
 
@@ -101,10 +104,7 @@ func parseTarget(scheme, host string) (lower, name string, port uint16, ok bool)
 	if !ok {
 		return "", "", 0, false
 	}
-	name, port, err := splitHost(host)
-	if err != nil { // only then, since most hosts are ASCII
-		name, port, err = splitUnicode(host)
-	}
+	name, port, err := splitAny(host)
 	if err != nil || lower != "https" && (lower != "http" || !mayBePlain(host, name)) {
 		return "", "", 0, false
 	}
@@ -139,6 +139,14 @@ func InUnicode(name string) string {
 		text += ":" + port
 	}
 	return text
+}
+
+// splitAny is splitHost for a host as a tool sent it. Most are ASCII, and pay for no other.
+func splitAny(host string) (name string, port uint16, err error) {
+	if name, port, err = splitHost(host); err != nil {
+		return splitUnicode(host)
+	}
+	return name, port, nil
 }
 
 // splitUnicode is splitHost for a name outside ASCII. Only a name that IDNA leaves as it is may match: what it would map, a

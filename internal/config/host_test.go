@@ -309,6 +309,62 @@ func TestMatchMustNot(t *testing.T) {
 	}
 }
 
+// TestNear: a request that misses a profile's host by its scheme or its port only is told which; every other is a stranger.
+func TestNear(t *testing.T) {
+	c := profiles(t, "git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev", "npm.pkg.acme.dev:8443", "bücher.example", "localhost:8080", "[2001:db8::1]:5000", "*.acme.test:8443")
+	for _, tt := range []struct{ why, scheme, host, want string }{
+		{"http", "http", "git.acme.dev", "pa gives its token to git.acme.dev over https only"},
+		{"http in upper case, its default port", "HTTP", "GIT.acme.dev.:80", "pa gives its token to git.acme.dev over https only"},
+		{"http to https's port", "http", "git.acme.dev:443", "pa gives its token to git.acme.dev over https only"},
+		{"ssh", "ssh", "git.acme.dev", "pa gives its token to git.acme.dev over https only"},
+		{"no scheme", "", "registry.acme.dev:5000", "pb gives its token to registry.acme.dev:5000 over https only"},
+		{"http under a wildcard", "http", "go.pkg.acme.dev", "pc gives its token to *.pkg.acme.dev over https only"},
+		{"http to Unicode", "http", "bücher.example", "pe gives its token to xn--bcher-kva.example over https only"},
+		{"localhost, as a resolver is asked for it", "http", "localhost.:8080", "pf gives its token to localhost:8080 over https only"},
+		{"the default port", "https", "registry.acme.dev", "pb has registry.acme.dev:5000: another port"},
+		{"a port", "https", "git.acme.dev:8443", "pa has git.acme.dev: another port"},
+		{"a port and http", "http", "registry.acme.dev:5001", "pb has registry.acme.dev:5000: another port"},
+		{"a port under a wildcard", "https", "go.pkg.acme.dev:444", "pc has *.pkg.acme.dev: another port"},
+		{"a named host before a wildcard", "https", "npm.pkg.acme.dev:444", "pd has npm.pkg.acme.dev:8443: another port"},
+		{"a port of localhost", "http", "localhost:8081", "pf has localhost:8080: another port"},
+		{"a port of an address", "https", "[2001:DB8:0::1]", "pg has [2001:db8::1]:5000: another port"},
+		{"a wildcard's port", "https", "a.acme.test", "ph has *.acme.test:8443: another port"},
+		{"Unicode and a port", "https", "bücher.example:5000", "pe has xn--bcher-kva.example: another port"},
+
+		{"it matches", "https", "git.acme.dev", ""},
+		{"it matches on http", "http", "localhost:8080", ""},
+		{"a stranger", "https", "github.com", ""},
+		{"a stranger on http", "http", "github.com", ""},
+		{"a stranger on a profile's port", "https", "github.com:5000", ""},
+		{"a suffix", "http", "evilgit.acme.dev", ""},
+		{"a prefix", "http", "git.acme.dev.evil.com", ""},
+		{"below a host", "https", "a.git.acme.dev:8443", ""},
+		{"two labels under a wildcard", "https", "a.b.pkg.acme.dev:8443", ""},
+		{"none under a wildcard", "http", "pkg.acme.dev", ""},
+		{"the wildcard itself", "http", "*.pkg.acme.dev", ""},
+		{"a port that is none", "https", "git.acme.dev:99999", ""},
+		{"an empty port", "https", "git.acme.dev:", ""},
+		{"a look-alike", "http", "git.\u0430cme.dev", ""},
+		{"another spelling of Unicode", "http", "bu\u0308cher.example", ""},
+		{"a user", "http", "ada@git.acme.dev", ""},
+		{"a path", "http", "git.acme.dev/x", ""},
+		{"a line break", "http", "git.acme.dev\n", ""},
+		{"nothing", "", "", ""},
+	} {
+		near, ok := c.Near(tt.scheme, tt.host)
+		got := ""
+		if ok {
+			got = near.String()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s://%q: got %q; want %q", tt.why, tt.scheme, tt.host, got, tt.want)
+		}
+		if ok && c.Match(tt.scheme, tt.host) != nil {
+			t.Errorf("%s: %s://%q also matches", tt.why, tt.scheme, tt.host)
+		}
+	}
+}
+
 func TestMatchOrder(t *testing.T) {
 	c, err := Parse("c.toml", []byte(`
 [profiles.wild]

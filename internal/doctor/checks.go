@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -626,6 +627,11 @@ func (d *doctor) docker(cfg *config.Config) {
 			if docker.HoldsSecret(host) {
 				d.warn(check, fmt.Sprintf("%s holds a password for %s in the clear", file, host), "docker logout "+host)
 			}
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(docker.CredHelpers)) {
+		if near, missed := cfg.Near("https", host); missed && docker.CredHelpers[host] == toolconfig.DockerName {
+			d.warn(check, fmt.Sprintf("it asks us for %s, which gets no token: %v", host, near), "name that host with its port in hosts of the profile, or correct "+file)
 		}
 	}
 	switch {

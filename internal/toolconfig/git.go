@@ -431,6 +431,17 @@ func ParseGitList(out []byte) GitSettings {
 // Helpers returns the helpers that git would ask for a URL without a path, such as https://git.acme.dev, in their order.
 func (g GitSettings) Helpers(url string) []string { return gitHelpers(g, url) }
 
+// Ours returns the addresses for which git asks us by name, such as https://git.acme.dev, in their order. They may hold a user.
+func (g GitSettings) Ours() []string {
+	var all []string
+	for _, s := range g {
+		if s.section == "credential" && s.key == "helper" && strings.Contains(s.subsection, "://") && IsGitHelper(s.value) && !slices.Contains(all, s.subsection) {
+			all = append(all, s.subsection)
+		}
+	}
+	return all
+}
+
 // GitUsername is a user name that git sends to helpers, and the key of that setting, such as
 // credential.https://git.acme.dev.username.
 type GitUsername struct{ Name, Key string }
