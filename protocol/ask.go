@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,9 @@ type Address struct {
 // "@", as git has it; a second one stays in the host, which then matches nothing. Its
 // errors do not repeat the address, which may hold a password.
 func ParseAddress(text string) (Address, error) {
+	if isSSH(text) {
+		return Address{}, ErrSSH
+	}
 	malformed := errors.New("the address is not a URL or a host")
 	if userEnd(text) == 0 {
 		malformed = fmt.Errorf("%q is not a URL or a host", text)
@@ -60,6 +64,25 @@ func ParseAddress(text string) (Address, error) {
 		a.URL, a.Bare = req.Scheme+"://"+a.URL, req.Scheme+"://"+a.Bare
 	}
 	return a, nil
+}
+
+// ErrSSH means that an address is one of ssh, for which git and docker ask no helper.
+var ErrSSH = errors.New("an address of ssh needs no helper: ssh signs in with a key of yours, and a token goes to an https:// address")
+
+// isSSH reports whether an address is one of ssh: of a scheme with ssh in it, or as scp has it, [USER@]HOST:PATH (git-clone(1), "GIT
+// URLS"). A path without a slash needs the user, since api:latest is an image.
+func isSSH(text string) bool {
+	if scheme, _, ok := strings.Cut(text, "://"); ok {
+		return slices.Contains([]string{"ssh", "git+ssh", "ssh+git"}, strings.ToLower(scheme))
+	}
+	user, rest, named := strings.Cut(text, "@")
+	if !named {
+		rest = text
+	}
+	host, path, ok := strings.Cut(rest, ":")
+	return ok && host != "" && path != "" && !(named && (user == "" || strings.ContainsAny(user, ":/"))) &&
+		!strings.ContainsAny(host, "/@[") && (path[0] < '0' || path[0] > '9') && !strings.Contains(path, "@") &&
+		(named || strings.Contains(path, "/"))
 }
 
 // cutPassword reports whether the host of an address is, or has in it, a piece of a password that would have had to be escaped.

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,42 @@ func TestAsk(t *testing.T) {
 	for _, w := range []Wire{PNPM{}, GCP{}} {
 		if q, ok := w.Ask(plain); ok {
 			t.Errorf("%T names no host, and asks %+v", w, q)
+		}
+	}
+}
+
+// TestSSH: an address of ssh is told from every other, and its error does not repeat it.
+func TestSSH(t *testing.T) {
+	for _, address := range []string{
+		"git@git.acme.dev:org/x.git", "git.acme.dev:org/x.git", "ada@host:x", "host:~ada/x.git",
+		"ssh://git@git.acme.dev/org/x.git", "SSH://git.acme.dev:22/x", "git+ssh://git@git.acme.dev/x", "ssh+git://git.acme.dev/x",
+	} {
+		if _, err := ParseAddress(address); !errors.Is(err, ErrSSH) {
+			t.Errorf("%s: got %v", address, err)
+		}
+	}
+	for why, address := range map[string]string{
+		"a URL":                      "https://git.acme.dev/org/x.git",
+		"a host":                     "git.acme.dev",
+		"a port":                     "registry.acme.dev:5000",
+		"a port and a path":          "registry.acme.dev:5000/api",
+		"an image's tag":             "registry.acme.dev/api:latest",
+		"an image alone":             "api:latest",
+		"a URL with a port":          "https://git.acme.dev:8443/x",
+		"IPv6":                       "[::1]:5000",
+		"a user and a port":          "ada@git.acme.dev:8443",
+		"a user and a password":      "ada:hunter2@git.acme.dev",
+		"a password with a slash":    "ada:hunt/er2@git.acme.dev",
+		"a password with an at sign": "ada:hunt@er2@git.acme.dev",
+		"a path with a colon":        "git.acme.dev/a:b/c",
+		"nothing":                    "",
+		"only a colon":               ":",
+		"no host":                    ":org/x",
+		"no user":                    "@host:org/x",
+		"another scheme with ssh in": "https+ssh2://git.acme.dev/x",
+	} {
+		if _, err := ParseAddress(address); errors.Is(err, ErrSSH) {
+			t.Errorf("%s: %q counts as ssh", why, address)
 		}
 	}
 }

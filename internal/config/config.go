@@ -175,10 +175,10 @@ func (c *Config) Near(scheme, host string) (near Near, ok bool) {
 	if strings.EqualFold(scheme, "http") {
 		host = strings.TrimSuffix(host, ":80")
 	}
-	for _, p := range c.Match("https", host) {
-		for _, h := range p.Hosts {
+	if secure := c.Match("https", host); len(secure) > 0 {
+		for _, h := range secure[0].Hosts {
 			if h.Match("https", host) && (near.Profile == nil || h.Exact()) {
-				near = Near{Profile: p, Host: h}
+				near = Near{Profile: secure[0], Host: h}
 			}
 		}
 		return near, true
