@@ -3,7 +3,9 @@ package platform
 import (
 	"bytes"
 	"os"
+	"path"
 	"strconv"
+	"strings"
 )
 
 // Surroundings describes where this process runs, as far as it matters for asking a user. Each field is the evidence for what
@@ -94,17 +96,17 @@ func Where(getenv func(string) string, probes Probes) Surroundings {
 			p.Foreground = "the terminal listens to our process group"
 		}
 	}
-	p.Browser = browserEvidence(p, getenv)
+	p.Browser = browserEvidence(p, getenv, probes.Exists)
 	return p
 }
 
 // browserEvidence returns why a browser could be started. The one of Codespaces never reaches our listener under its
 // own name: the editor's proxy leads it to another origin.
-func browserEvidence(p Surroundings, getenv func(string) string) string {
+func browserEvidence(p Surroundings, getenv func(string) string, exists func(name string) bool) string {
 	switch {
 	case p.Codespaces != "":
 		return ""
-	case getenv("BROWSER") != "":
+	case namesBrowser(getenv, exists):
 		return "BROWSER is set"
 	case p.WSL != "":
 		return "Windows has one"
@@ -112,6 +114,26 @@ func browserEvidence(p Surroundings, getenv func(string) string) string {
 		return "there is a graphical session"
 	}
 	return ""
+}
+
+// namesBrowser reports whether a command of $BROWSER can show a page: its program is there, and is not false(1), by which people
+// say that there is no browser.
+func namesBrowser(getenv func(string) string, exists func(name string) bool) bool {
+	for command := range strings.SplitSeq(getenv("BROWSER"), ":") {
+		words := strings.Fields(command)
+		switch {
+		case len(words) == 0 || path.Base(words[0]) == "false":
+		case path.IsAbs(command) && exists(command), path.IsAbs(words[0]) && exists(words[0]):
+			return true
+		case !strings.Contains(words[0], "/"):
+			for dir := range strings.SplitSeq(getenv("PATH"), ":") {
+				if path.IsAbs(dir) && exists(path.Join(dir, words[0])) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // setOne names the first of the variables that is not empty.

@@ -60,10 +60,13 @@ type explanation struct {
 
 	Answers []wireAnswer `json:"answers"`
 
-	left     time.Duration // until Expires
-	live     bool          // there is a token that has not expired
-	byEmail  bool          // the user is the account's e-mail, not the profile's user name
-	password bool          // the address holds one
+	left time.Duration // until Expires
+	how  broker.Permission
+	// lastSignIn is why the last one came to nothing, for as long as that counts.
+	lastSignIn string
+	live       bool // there is a token that has not expired
+	byEmail    bool // the user is the account's e-mail, not the profile's user name
+	password   bool // the address holds one
 }
 
 // wireAnswer is what a tool would read, with TOKEN in the token's place.
@@ -248,6 +251,14 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 		e.Why = needs.Reason.Error()
 	case errors.As(plan.Why, &failed):
 		e.Why, e.CoolDown = failed.Err.Error(), plan.Until
+		e.lastSignIn = e.Why
+	case plan.Next == broker.NextAsk && plan.Why == nil:
+		if e.how, err = b.Person.MayAsk(p); err != nil {
+			return protocol.Reply{}, err // it has changed meanwhile
+		}
+		if e.CoolDown, err = b.CoolDown(ctx, p); err != nil {
+			e.lastSignIn = err.Error()
+		}
 	case plan.Next == broker.NextRefuse:
 		e.Why = plan.Why.Error()
 	case plan.Why != nil:
@@ -376,7 +387,7 @@ func (e explanation) print(w io.Writer) {
 		console.Fact(w, "pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))
 	}
 	if !e.CoolDown.IsZero() {
-		console.Fact(w, "pause", doctor.CameToNothing(e.Why)+"; tools ask again after "+e.CoolDown.Local().Format(time.TimeOnly))
+		console.Fact(w, "pause", doctor.CameToNothing(e.lastSignIn)+"; "+doctor.AskedAgain(e.CoolDown))
 	}
 	if e.Hint != "" {
 		console.Fact(w, "hint", e.Hint)
@@ -419,7 +430,7 @@ func (e explanation) next() string {
 		if e.Why != "" {
 			return "you are asked to unlock the keychain: " + e.Why
 		}
-		return "you are asked to sign in: the browser opens"
+		return "you are asked to sign in: " + doctor.Asked(e.how)
 	case broker.NextMint:
 		return "a new token is minted first; no sign-in"
 	case broker.NextRefuse:

@@ -101,7 +101,7 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	case told == nil:
 		return "that is all: no tool asks us yet"
 	case onDemand:
-		return "that is all: the first call of " + strings.Join(told, " or ") + " opens the browser, or: clerk-credential-helper login"
+		return "that is all: the first call of " + strings.Join(told, " or ") + " asks you to sign in, or: clerk-credential-helper login"
 	case asked:
 		return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on; to sign in: clerk-credential-helper login"
 	}

@@ -604,7 +604,11 @@ func TestLegacyPageAtTerminal(t *testing.T) {
 // TestLadder: a browser that cannot be started is no end: the address is shown to be opened anywhere.
 func TestLadder(t *testing.T) {
 	testworld.Need(t, "git")
-	p := sitDown(t, 100, map[string]string{"BROWSER": "/nonexistent/browser"})
+	fails := filepath.Join(t.TempDir(), "browser")
+	if err := os.WriteFile(fails, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := sitDown(t, 100, map[string]string{"BROWSER": fails})
 	cmd := p.run("git", "clone", "--quiet", "https://"+hostOf(p.env, "GIT")+"/hello.git", "hello")
 	p.see("No browser could be opened")
 	p.see("Open this address in a browser on any machine")

@@ -139,7 +139,7 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 	}
 	if until, why := b.CoolDown(ctx, p); why != nil {
 		st.LastSignIn = why.Error()
-		if st.State != "signed out" && p.LegacyPage == "" {
+		if _, not := b.Person.MayAsk(p); not == nil && st.State != "signed out" && p.LegacyPage == "" {
 			st.AskedAgain = until
 		}
 	}
@@ -221,11 +221,11 @@ func (s profileStatus) print(w io.Writer) {
 		row("warning", s.Warning)
 	}
 	if s.LastSignIn != "" {
-		again := "do not ask"
+		again := "tools do not ask"
 		if !s.AskedAgain.IsZero() {
-			again = "ask again after " + s.AskedAgain.Local().Format(time.TimeOnly)
+			again = doctor.AskedAgain(s.AskedAgain)
 		}
-		row("sign-in", fmt.Sprintf("came to nothing (%s); tools %s; run: clerk-credential-helper login %s", s.LastSignIn, again, s.Profile))
+		row("sign-in", fmt.Sprintf("came to nothing (%s); %s; run: clerk-credential-helper login %s", s.LastSignIn, again, s.Profile))
 	}
 	row("stored", s.StoredIn)
 	row("defined", s.DefinedIn)

@@ -457,7 +457,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 	if err != nil {
 		return
 	}
-	_, unasked := b.Person.MayAsk(p)
+	how, unasked := b.Person.MayAsk(p)
 	// Only the keychain is checked here: not the environment, nor whether the user may be asked.
 	b.Injected, b.Person = nil, broker.NoPerson{Reason: errors.New("doctor asks no person")}
 	plan := b.Plan(ctx, p)
@@ -502,7 +502,8 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{unseen != nil, Doubt, unseenDetail, unseenRemedy},
 		{paused && s.SignedOut, Doubt, "you signed out; tools do not ask; " + last, login},
 		{paused && legacy, Doubt, last + "; tools do not ask: " + broker.ErrLegacyPage.Error(), login},
-		{paused, Doubt, last + "; tools ask again after " + until.Local().Format(time.TimeOnly), login},
+		{paused && unasked != nil, Doubt, fmt.Sprintf("%s; no tool asks for a sign-in here: %v", last, unasked), login},
+		{paused, Doubt, last + "; " + AskedAgain(until), login},
 		{s.SignedOut, Doubt, "you signed out; tools do not ask", login},
 		{stuck != "" && s.Live(p, now), Doubt, stuck + "; its token still lives", stuckRemedy},
 		{stuck != "", Failing, stuck, stuckRemedy},
@@ -515,7 +516,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		{token || refreshable, Fine, s.Account(), ""},
 		{legacy, Doubt, "none yet, and no tool opens the browser: " + broker.ErrLegacyPage.Error(), login},
 		{unasked != nil, Fine, fmt.Sprintf("none yet, and no tool asks for a sign-in here: %v", unasked), ""},
-		{true, Fine, "none yet: the first tool that needs a token opens the browser", ""},
+		{true, Fine, "none yet: the first tool that needs a token asks you to sign in: " + Asked(how), ""},
 	} {
 		if row.holds {
 			d.add(check, row.state, row.detail, row.remedy, nil)

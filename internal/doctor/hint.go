@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"time"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
@@ -239,6 +240,19 @@ func refusalRemedy(err error) string {
 		return "try again later"
 	}
 	return ""
+}
+
+// Asked says how a person is asked to sign in, first of all.
+func Asked(how broker.Permission) string {
+	if len(how.Flows) > 0 && how.Flows[0] == clerk.Browser {
+		return "the browser opens"
+	}
+	return "an address is shown on the terminal"
+}
+
+// AskedAgain says when tools ask to sign in after a sign-in that came to nothing.
+func AskedAgain(until time.Time) string {
+	return "at a terminal tools ask again at once, others after " + until.Local().Format(time.TimeOnly)
 }
 
 // SignInAgain returns the remedy for a session that only a new sign-in replaces.
