@@ -87,6 +87,10 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	onDemand := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
 		return !p.IsMachine && p.LegacyPage == "" && p.Interactive != "never"
 	})
+	login := "clerk-credential-helper login"
+	if len(cfg.Profiles) > 1 {
+		login += " PROFILE"
+	}
 	asks := "asks"
 	if len(told) > 1 {
 		asks = "ask"
@@ -97,13 +101,13 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	case !reached:
 		return "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"
 	case told == nil && asked:
-		return "that is all: no tool asks us yet; to sign in: clerk-credential-helper login"
+		return "that is all: no tool asks us yet; to sign in: " + login
 	case told == nil:
 		return "that is all: no tool asks us yet"
 	case onDemand:
-		return "that is all: the first call of " + strings.Join(told, " or ") + " asks you to sign in, or: clerk-credential-helper login"
+		return "that is all: the first call of " + strings.Join(told, " or ") + " asks you to sign in, or: " + login
 	case asked:
-		return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on; to sign in: clerk-credential-helper login"
+		return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on; to sign in: " + login
 	}
 	return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on"
 }

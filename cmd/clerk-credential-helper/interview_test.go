@@ -29,7 +29,8 @@ func TestLastWords(t *testing.T) {
 	}{
 		{"all is well", []*config.Profile{person}, []string{"git", "docker"}, true, false, "that is all: the first call of git or docker asks you to sign in, or: clerk-credential-helper login"},
 		{"git alone", []*config.Profile{person}, []string{"git"}, true, false, "that is all: the first call of git asks you to sign in, or: clerk-credential-helper login"},
-		{"a service beside a person", []*config.Profile{machine, person}, []string{"git"}, true, false, "that is all: the first call of git asks you to sign in, or: clerk-credential-helper login"},
+		{"a service beside a person", []*config.Profile{machine, person}, []string{"git"}, true, false, "that is all: the first call of git asks you to sign in, or: clerk-credential-helper login PROFILE"},
+		{"two, of which login wants one named", []*config.Profile{person, never}, nil, true, false, "that is all: no tool asks us yet; to sign in: clerk-credential-helper login PROFILE"},
 		{"the person said no", []*config.Profile{person}, nil, true, false, "that is all: no tool asks us yet; to sign in: clerk-credential-helper login"},
 		{"no sign-in there", []*config.Profile{person}, []string{"git"}, false, false, "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"},
 		{"neither", []*config.Profile{person}, nil, false, false, "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"},

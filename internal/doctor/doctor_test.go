@@ -149,6 +149,22 @@ func TestHintOnBadGround(t *testing.T) {
 	}
 }
 
+// TestHintNamesProfile: where the profile is known, the command that helps names it: with two profiles the bare one is refused.
+func TestHintNamesProfile(t *testing.T) {
+	for reason, err := range map[string]error{
+		"damaged":           &broker.ItemError{Profile: "acme", Err: broker.ErrDamaged},
+		"of another format": fmt.Errorf("logging out: %w", &broker.ItemError{Profile: "acme", Err: broker.ErrUnreadable}),
+		"a sign-in":         &broker.NeedsSignInError{Profile: "acme", Reason: errors.New("CI is set")},
+		"signed out":        &broker.NeedsSignInError{Profile: "acme", Reason: broker.ErrSignedOut},
+		"no browser":        &broker.SignInError{Profile: "acme", Err: platform.ErrNoBrowser},
+		"came to nothing":   &broker.SignInError{Profile: "acme", Err: errors.New("access was denied")},
+	} {
+		if got := Hint(err); !strings.HasSuffix(strings.TrimSuffix(got, " in a terminal"), "clerk-credential-helper login acme") {
+			t.Errorf("%s: %q", reason, got)
+		}
+	}
+}
+
 // TestFixLink makes the link that install.sh makes, where nothing is in its place.
 func TestFixLink(t *testing.T) {
 	dir := t.TempDir()
