@@ -84,8 +84,8 @@ func (c setupCommand) setUp(ctx context.Context, sys *system, cfg *config.Config
 		return false, err
 	}
 	sys.console().Tell(change.After...)
-	if tool.Calls != "" && !onPath(tool.Calls) {
-		sys.console().Warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, tool.Calls), "install.sh makes the links; then: clerk-credential-helper doctor")
+	if change.Missing != "" {
+		sys.console().Warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, change.Missing), "install.sh makes the links; then: clerk-credential-helper doctor")
 		return false, nil
 	}
 	return true, nil
@@ -176,7 +176,11 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 
 // toolEnv is what of this process the tools' files depend on.
 func (sys *system) toolEnv() toolconfig.Env {
-	return toolconfig.Env{Getenv: sys.getenv, LookPath: exec.LookPath, OwnConfig: sys.userConfig, FindFallback: func(name string) (string, error) { return sys.fallback(name).find() }}
+	return toolconfig.Env{
+		Getenv: sys.getenv, LookPath: exec.LookPath, OwnConfig: sys.userConfig,
+		Link:         func(name string) string { return platform.Link(sys.args[0], name) },
+		FindFallback: func(name string) (string, error) { return sys.fallback(name).find() },
+	}
 }
 
 // userConfig is our own configuration file of this user.
@@ -192,9 +196,4 @@ func (sys *system) userConfig() (string, error) {
 		return "", fmt.Errorf("finding the configuration: %w", err)
 	}
 	return file, nil
-}
-
-func onPath(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
 }

@@ -584,6 +584,9 @@ func (d *doctor) program() {
 	}
 	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
 		found, err := d.env.Tools.LookPath(name)
+		if err != nil && name == "git-credential-clerk" && toolconfig.GitByPath(d.env.Tools) {
+			continue
+		}
 		if err != nil {
 			remedy, repairs := notInPath(self, name)
 			d.fail("program", name+" is not in the PATH", remedy, repairs...)

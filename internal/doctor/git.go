@@ -98,6 +98,9 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 				continue
 			}
 			told = append(told, h.String())
+			if value := helpers[at]; value != "clerk" && !toolconfig.GitHelperWorks(d.env.Tools, value) {
+				d.fail(check, fmt.Sprintf("for %s it calls %s, which is not there", h, value), "clerk-credential-helper setup git", d.setUpGit(cfg))
+			}
 			if len(helpers) > 1 {
 				others := slices.DeleteFunc(slices.Clone(helpers), toolconfig.IsGitHelper)
 				d.fail(check, fmt.Sprintf("for %s it also asks %s, and gives it our token to store", h, strings.Join(others, ", ")),

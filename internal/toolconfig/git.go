@@ -38,7 +38,41 @@ func gitURLs(hosts []Host) []string {
 	return urls
 }
 
-func gitAddHosts(text []byte, hosts []Host) ([]byte, error) { return gitAdd(text, gitURLs(hosts)) }
+func gitAddHosts(text []byte, hosts []Host) ([]byte, error) {
+	return gitAdd(text, gitURLs(hosts), "clerk", IsGitHelper)
+}
+
+// gitAddAs has git call the program by its path if one is given, since git's PATH lacks its folder.
+func gitAddAs(env Env, path string) func([]byte, []Host) ([]byte, error) {
+	helper := "clerk"
+	if path != "" {
+		helper = gitCommand(path)
+	}
+	works := func(value string) bool { return value == helper || IsGitHelper(value) && GitHelperWorks(env, value) }
+	return func(text []byte, hosts []Host) ([]byte, error) { return gitAdd(text, gitURLs(hosts), helper, works) }
+}
+
+// gitCommand is a path as a value of credential.helper: git gives it to a shell (gitcredentials(7), "CUSTOM HELPERS").
+func gitCommand(path string) string {
+	var b strings.Builder
+	for _, r := range filepath.ToSlash(path) {
+		if r < 0x80 && !isLetter(byte(r)) && !isDigit(byte(r)) && !strings.ContainsRune("/._-:+@", r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// GitHelperWorks reports whether git finds us by a value for which [IsGitHelper] is true.
+func GitHelperWorks(env Env, value string) bool {
+	if value == "clerk" {
+		_, err := env.LookPath("git-credential-clerk")
+		return err == nil
+	}
+	_, err := env.LookPath(strings.ReplaceAll(value, `\`, ""))
+	return err == nil
+}
 
 func gitRemoveHosts(text []byte, hosts []Host) ([]byte, error) {
 	return gitRemove(text, gitURLs(hosts))
@@ -70,15 +104,16 @@ func gitFile(env Env) (string, error) {
 	return file, nil
 }
 
-// gitAdd makes us the only helper of the URLs. It returns text itself if we are already. Errors begin with the line.
-func gitAdd(text []byte, urls []string) ([]byte, error) {
+// gitAdd makes us, by that value, the only helper of the URLs. It returns text itself if we are already, by a value that works.
+// Errors begin with the line.
+func gitAdd(text []byte, urls []string, helper string, works func(value string) bool) ([]byte, error) {
 	statements, err := parseGit(text)
 	if err != nil {
 		return nil, err
 	}
 	var lacking []string
 	for _, url := range urls {
-		if helpers := gitHelpers(statements, url); len(helpers) != 1 || !IsGitHelper(helpers[0]) {
+		if helpers := gitHelpers(statements, url); len(helpers) != 1 || !works(helpers[0]) {
 			lacking = append(lacking, url)
 		}
 	}
@@ -91,9 +126,17 @@ func gitAdd(text []byte, urls []string) ([]byte, error) {
 	}
 	var lines []string
 	for _, url := range lacking {
-		lines = append(lines, fmt.Sprintf("[credential %q]", url), "\thelper =", "\thelper = clerk")
+		lines = append(lines, fmt.Sprintf("[credential %q]", url), "\thelper =", "\thelper = "+gitValue(helper))
 	}
 	return AppendLines(text, lines), nil
+}
+
+// gitValue writes a value, in quotes if it holds more than letters (git-config(1), "Values").
+func gitValue(value string) string {
+	if strings.ContainsAny(value, `\"#;`) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+	}
+	return value
 }
 
 // gitRemove removes what gitAdd has written for the URLs, or for all if urls is nil. A section that holds anything else
@@ -472,6 +515,22 @@ func (g GitSettings) AuthorizationHeader(url string) string {
 		}
 	}
 	return found
+}
+
+// GitByPath reports whether the user's own configuration has git call us by a path that works.
+func GitByPath(env Env) bool {
+	file, err := gitFile(env)
+	if err != nil {
+		return false
+	}
+	text, err := ReadFile(file)
+	if err != nil {
+		return false
+	}
+	statements, err := parseGit(text)
+	return err == nil && slices.ContainsFunc(statements, func(s gitStatement) bool {
+		return s.section == "credential" && s.key == "helper" && s.value != "clerk" && IsGitHelper(s.value) && GitHelperWorks(env, s.value)
+	})
 }
 
 // GitStored reads ~/.git-credentials, where git-credential-store keeps a URL with a password in each line

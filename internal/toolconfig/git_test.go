@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/testworld"
 )
 
@@ -88,14 +89,14 @@ func testURLs() []string {
 func TestGitAddAndRemove(t *testing.T) {
 	for name, text := range gitFiles() {
 		t.Run(name, func(t *testing.T) {
-			added, err := gitAdd([]byte(text), testURLs())
+			added, err := gitAdd([]byte(text), testURLs(), "clerk", IsGitHelper)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !strings.HasPrefix(string(added), text) || len(added) == len(text) {
 				t.Errorf("what was there is not kept as it was:\n%q", added)
 			}
-			again, err := gitAdd(added, testURLs())
+			again, err := gitAdd(added, testURLs(), "clerk", IsGitHelper)
 			if err != nil || !bytes.Equal(again, added) {
 				t.Errorf("a second time changes it: %v\n%q", err, again)
 			}
@@ -146,7 +147,7 @@ func TestGitBroken(t *testing.T) {
 	_, err := testworld.Run(t.Context(), nil, "git", "--version")
 	for name, text := range brokenGitFiles() {
 		t.Run(name, func(t *testing.T) {
-			_, addErr := gitAdd([]byte(text), testURLs())
+			_, addErr := gitAdd([]byte(text), testURLs(), "clerk", IsGitHelper)
 			_, removeErr := gitRemove([]byte(text), nil)
 			for _, err := range []error{addErr, removeErr} {
 				if err == nil || !strings.HasPrefix(err.Error(), "line ") {
@@ -198,7 +199,7 @@ func TestGitPresent(t *testing.T) {
 			if tt.added == "" {
 				tt.added = tt.text
 			}
-			added, err := gitAdd([]byte(tt.text), []string{url})
+			added, err := gitAdd([]byte(tt.text), []string{url}, "clerk", IsGitHelper)
 			if err != nil || string(added) != tt.added {
 				t.Errorf("set up: %v\n%s\nnot\n%s\n(%s)", err, added, tt.added, tt.reason)
 			}
@@ -253,7 +254,7 @@ func FuzzGit(f *testing.F) {
 		if bytes.Contains(text, []byte("clerk")) || bytes.HasSuffix(text, []byte("\r")) {
 			t.Skip("what was ours already is removed too; a CR at the very end becomes part of a line end")
 		}
-		added, err := gitAdd(text, testURLs())
+		added, err := gitAdd(text, testURLs(), "clerk", IsGitHelper)
 		if err != nil {
 			return
 		}
@@ -301,5 +302,97 @@ func TestGitUnicode(t *testing.T) {
 	}
 	if rest, err := gitRemoveHosts(text, hosts); err != nil || len(rest) > 0 {
 		t.Errorf("%q is left, %v", rest, err)
+	}
+}
+
+// TestGitLink: where git will not find us by name, it is given the path of the link, as a shell and git's own file have it; a value
+// that no longer works is replaced, and unset removes every form.
+func TestGitLink(t *testing.T) {
+	testworld.Need(t, "git")
+	const host = "git.acme.dev"
+	section := func(helper string) string {
+		return "[credential \"https://" + host + "\"]\n\thelper =\n\thelper = " + helper + "\n"
+	}
+	for _, row := range []struct {
+		reason, folder string
+		before         string // LINK stands for the path
+		inPath         bool
+		want           string // LINK stands for its value
+	}{
+		{"not in the PATH", "bin", "", false, section("LINK")},
+		{"in the PATH", "bin", "", true, section("clerk")},
+		{"a path with blanks and signs", "My Programs (x86); #1 'a' \"b\"", "", false, section("LINK")},
+		{"a path with letters outside ASCII", "prögramme", "", false, section("LINK")},
+		{"by name, which git does not find", "bin", section("clerk"), false, section("LINK")},
+		{"by the path, which works", "bin", section("LINK"), true, section("LINK")},
+		{"by another path, which works", "bin", section("OTHER"), false, section("OTHER")},
+		{"by a path that is gone", "bin", section("/opt/Cellar/clerk/1.2/bin/git-credential-clerk"), false, section("LINK")},
+		{"by a path that is gone, and the name is found", "bin", section("/opt/Cellar/clerk/1.2/bin/git-credential-clerk"), true, section("clerk")},
+		{"by name, and other lines", "bin", "[user]\n\tname = Ada\n" + section("clerk"), false, "[user]\n\tname = Ada\n" + section("LINK")},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			home := t.TempDir()
+			program := func(folder string) string {
+				if err := os.MkdirAll(filepath.Join(home, folder), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				file := filepath.Join(home, folder, "git-credential-clerk")
+				if err := os.WriteFile(file, []byte("#!/bin/sh\nprintf 'username=clerk\\npassword=token\\n'\n"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				return file
+			}
+			link, other := program(row.folder), program("other")
+			fill := strings.NewReplacer("LINK", gitValue(gitCommand(link)), "OTHER", gitValue(gitCommand(other)))
+			env := Env{
+				Getenv: func(name string) string { return map[string]string{"HOME": home}[name] },
+				LookPath: func(name string) (string, error) {
+					if row.inPath && name == "git-credential-clerk" {
+						name = link
+					}
+					if !filepath.IsAbs(name) {
+						return "", exec.ErrNotFound
+					}
+					return exec.LookPath(name)
+				},
+				Link: func(string) string { return link },
+			}
+			file := filepath.Join(home, ".gitconfig")
+			if err := os.WriteFile(file, []byte(fill.Replace(row.before)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			tool, _ := Named("git")
+			cfg, err := config.Parse("c.toml", []byte("[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\""+host+"\"]\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change, err := tool.Setup(env, cfg, cfg.Hosts(), "")
+			if err != nil || change.Missing != "" {
+				t.Fatalf("%+v, %v", change, err)
+			}
+			text, err := change.Edits[0].Change([]byte(fill.Replace(row.before)))
+			if err != nil || string(text) != fill.Replace(row.want) {
+				t.Fatalf("got\n%s%v; want\n%s", text, err, fill.Replace(row.want))
+			}
+			if again, err := change.Edits[0].Change(text); err != nil || !bytes.Equal(again, text) {
+				t.Errorf("the second time: %v\n%s", err, again)
+			}
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			path := os.Getenv("PATH")
+			if row.inPath {
+				path = filepath.Dir(link) + ":" + path
+			}
+			cmd := exec.Command("git", "credential", "fill")
+			cmd.Env = []string{"HOME=" + home, "PATH=" + path, "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1"}
+			cmd.Stdin = strings.NewReader("protocol=https\nhost=" + host + "\n\n")
+			if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "password=token") {
+				t.Errorf("git does not find it: %v\n%s", err, out)
+			}
+			if rest, err := change.Edits[0].Without(text); err != nil || bytes.Contains(rest, []byte("credential")) {
+				t.Errorf("unset leaves %q, %v", rest, err)
+			}
+		})
 	}
 }

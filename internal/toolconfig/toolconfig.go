@@ -36,6 +36,8 @@ type Tool struct {
 	programs []string
 	// refuses returns why the tool cannot be set up for a host, and the remedy, or two empty texts. Nil if it can be for all.
 	refuses func(config.Host) (why, remedy string)
+	// addAs returns an add that has the tool call the program under a path, for a tool that accepts one. May be nil.
+	addAs func(env Env, path string) func(text []byte, hosts []Host) ([]byte, error)
 	// add makes the tool ask us about hosts; remove removes what add has written, for all hosts if they are nil. A tool
 	// with EveryHost gets nil in both. Without add, setup removes too: what earlier releases have written.
 	add, remove func(text []byte, hosts []Host) ([]byte, error)
@@ -59,7 +61,7 @@ type Tool struct {
 // Tools returns the table. A new tool is a file of this package, its test, and a row here.
 func Tools() []Tool {
 	return []Tool{
-		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, remove: gitRemoveHosts, blank: isBlank, lock: true},
+		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, addAs: gitAddAs, remove: gitRemoveHosts, blank: isBlank, lock: true},
 		{Name: "docker", Calls: "docker-credential-clerk", Offered: true, file: dockerFile, programs: []string{"docker", "podman"}, refuses: dockerRefuses,
 			add: dockerAddHosts, remove: dockerRemoveHosts, without: dockerWithout, again: dockerAgain, blank: isEmptyObject,
 			all: dockerAll, undoAll: dockerUndoAll},
@@ -100,7 +102,7 @@ func everyHost(edit func([]byte) ([]byte, error)) func([]byte, []Host) ([]byte, 
 	return func(text []byte, _ []Host) ([]byte, error) { return edit(text) }
 }
 
-// Env is the part of the process's environment that this package uses. All fields are required.
+// Env is the part of the process's environment that this package uses. All fields but Link are required.
 type Env struct {
 	// Getenv is [os.Getenv] or like it.
 	Getenv func(string) string
@@ -108,6 +110,9 @@ type Env struct {
 	LookPath func(program string) (string, error)
 	// OwnConfig returns the path of this user's own configuration file for clerk-credential-helper.
 	OwnConfig func() (string, error)
+	// Link returns the absolute path of this program under another of its names, such as git-credential-clerk, empty if there is
+	// none. May be nil.
+	Link func(name string) string
 	// FindFallback returns the path of another docker helper, given its path or a name such as "osxkeychain".
 	FindFallback func(name string) (string, error)
 }
@@ -155,6 +160,8 @@ type Change struct {
 	LeftOut []LeftOut
 	// After is what is left to do by hand: text, and commands, which begin with blanks.
 	After []string
+	// Missing is the program that the tool will not find; empty if it will.
+	Missing string
 }
 
 // LeftOut is a host that a tool cannot be set up for.
@@ -197,10 +204,32 @@ func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile st
 		c.Edits = []Edit{t.undo(file, nil)}
 		return c, nil
 	}
+	add := t.add
+	link := ""
+	if c.Missing = t.missing(env); c.Missing != "" && env.Link != nil && t.addAs != nil {
+		link = env.Link(t.Calls)
+	}
+	if link != "" {
+		c.Missing = ""
+	}
+	if t.addAs != nil {
+		add = t.addAs(env, link)
+	}
 	e := t.edit(file)
-	e.Change = func(text []byte) ([]byte, error) { return t.add(text, taken) }
+	e.Change = func(text []byte) ([]byte, error) { return add(text, taken) }
 	c.Edits = []Edit{e}
 	return c, nil
+}
+
+// missing returns the program that the tool calls if it is not in the PATH.
+func (t Tool) missing(env Env) string {
+	if t.Calls == "" {
+		return ""
+	}
+	if _, err := env.LookPath(t.Calls); err == nil {
+		return ""
+	}
+	return t.Calls
 }
 
 // SetupAll returns the change that makes the tool ask us about every host there is, also those of no profile.
@@ -212,7 +241,7 @@ func (t Tool) SetupAll(env Env) (Change, error) {
 		return Change{}, &RequestError{errors.New("--all is about docker")}
 	}
 	edits, err := t.all(env)
-	return Change{Edits: edits}, err
+	return Change{Edits: edits, Missing: t.missing(env)}, err
 }
 
 func (t Tool) refuse(h config.Host) (why, remedy string) {
