@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,6 +93,12 @@ func (f fakeRoot) GetSecrets([]dbus.ObjectPath, dbus.ObjectPath) (map[dbus.Objec
 func (f fakeRoot) Unlock([]dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
 	f.called("Unlock")
 	return nil, fakePrompt, nil
+}
+
+func (f fakeRoot) CreateCollection(map[string]dbus.Variant, string) (collection, prompt dbus.ObjectPath, failed *dbus.Error) {
+	f.called("CreateCollection")
+	prompt, failed = f.write()
+	return "/", prompt, failed
 }
 
 type fakeCollectionObject struct{ *fakeService }
@@ -211,9 +218,18 @@ func TestSecretServiceNotYetKnown(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
 		k = (&fakeService{aliases: []dbus.ObjectPath{"/", "/"}}).run(t)
-		if err := call(k); !errors.Is(err, ErrLocked) {
-			t.Errorf("%s, and there is no keyring indeed: %v, want %v", name, err, ErrLocked)
+		if err := call(k); !errors.Is(err, ErrNoKeyring) || !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), "locked") {
+			t.Errorf("%s, and there is no keyring indeed: %v, want %v", name, err, ErrNoKeyring)
 		}
+	}
+}
+
+// TestSecretServiceNoKeyring: where no keyring is made, none is called locked.
+func TestSecretServiceNoKeyring(t *testing.T) {
+	f := &fakeService{aliases: []dbus.ObjectPath{"/", "/"}, write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil }}
+	f.prompt = func() { f.completed(fakePrompt, true) }
+	if err := f.run(t).Unlock(t.Context()); !errors.Is(err, ErrNoKeyring) || strings.Contains(err.Error(), "is locked") {
+		t.Errorf("its prompt is dismissed: %v", err)
 	}
 }
 

@@ -428,7 +428,7 @@ func (e explanation) next() string {
 		return text
 	case broker.NextAsk:
 		if e.Why != "" {
-			return "you are asked to unlock the keychain: " + e.Why
+			return "the keychain asks you first: " + e.Why
 		}
 		return "you are asked to sign in: " + doctor.Asked(e.how)
 	case broker.NextMint:

@@ -413,7 +413,7 @@ func TestExplainNext(t *testing.T) {
 		{"expired", func(b *planned) { b.have(24*time.Hour, 25*time.Hour) }, []string{"next refreshed at the issuer first; no sign-in\n"}},
 		{"a refresh has just failed", func(b *planned) { b.have(24*time.Hour, 13*time.Hour); failed(b) },
 			[]string{"next answered as it is; no network and no sign-in", "pause the last refresh failed (the issuer cannot be reached); not before "}},
-		{"locked", func(b *planned) { b.lock() }, []string{"next you are asked to unlock the keychain: "}},
+		{"locked", func(b *planned) { b.lock() }, []string{"next the keychain asks you first: "}},
 	} {
 		b := newPlanned(t, s, server.URL, "")
 		row.begin(b)

@@ -58,6 +58,7 @@ func TestStoreRemedy(t *testing.T) {
 		{"no HOME", fmt.Errorf("finding the state folder: %w", platform.ErrNoHome), "set HOME", []string{"chmod"}},
 		{"a user of no database", fmt.Errorf("finding a place for locks: %w", platform.ErrNoUser), "CLERK_HELPER_STORE=file", []string{"chmod", "sudo"}},
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
+		{"no keyring", fmt.Errorf("signing in: %w, and the prompt was dismissed", platform.ErrNoKeyring), "CLERK_HELPER_STORE=kernel", []string{"unlock", "lost"}},
 		{"any other error", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {
 		got := storeRemedyTo(false, row.err)
