@@ -64,6 +64,9 @@ func run(sys *system) int {
 		return renew(sys)
 	}
 	if call, ok := toolCall(sys); ok {
+		if call.byHand(sys) {
+			return exitOK
+		}
 		return serve(sys, call)
 	}
 	return people(sys)

@@ -14,14 +14,12 @@ import (
 // handedOver is set in the environment of a program that is asked in our place, so that two of us never ask each other.
 const handedOver = "CLERK_HELPER_HANDED_OVER"
 
-// handOver runs the next program of that name in the PATH, with our arguments and streams, for what is not ours, and
-// gives its exit status. Without one it fails.
-func handOver(ctx context.Context, sys *system, name string) int {
-	if sys.getenv(handedOver) != "" {
-		return exitFailed
-	}
-	program := nextProgram(sys.getenv("PATH"), name)
+// handOver runs the tool's next program in the PATH, with our arguments and streams, for what is not ours, and gives its
+// exit status. Without one it fails.
+func (c call) handOver(ctx context.Context, sys *system) int {
+	program := c.nextProgram(sys)
 	if program == "" {
+		c.sayWhat(sys)
 		return exitFailed
 	}
 	cmd := exec.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
@@ -37,6 +35,14 @@ func handOver(ctx context.Context, sys *system, name string) int {
 	}
 	protocol.WriteMessage(sys.stderr, err, "")
 	return exitFailed
+}
+
+// nextProgram is the program that is asked in our place; empty if there is none, or if it has asked us.
+func (c call) nextProgram(sys *system) string {
+	if sys.getenv(handedOver) != "" {
+		return ""
+	}
+	return nextProgram(sys.getenv("PATH"), c.next)
 }
 
 // nextProgram is the absolute path of the first program of that name that is not this one, by whatever name.

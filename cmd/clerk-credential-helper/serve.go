@@ -44,7 +44,7 @@ func serve(sys *system, c call) int {
 			reply.Result = protocol.Refused // git would ask for a password, which helps with nothing
 		}
 		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
-			return handOver(ctx, sys, c.next)
+			return c.handOver(ctx, sys)
 		}
 		if rejected, ok := errors.AsType[*broker.RejectedError](reply.Err); ok && req.Verb == protocol.Erase {
 			doctor.OtherHeader(ctx, sys.toolEnv(), req.Scheme+"://"+req.Host, rejected)

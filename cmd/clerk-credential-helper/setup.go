@@ -135,7 +135,10 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 	for _, h := range hosts {
 		known = append(known, h.String())
 	}
-	for _, wanted := range c.Host {
+	for i, wanted := range c.Host {
+		if at := slices.IndexFunc(known, func(name string) bool { return config.InUnicode(name) == wanted }); at >= 0 {
+			wanted, c.Host[i] = known[at], known[at]
+		}
 		if !slices.Contains(known, wanted) {
 			return nil, &usageError{fmt.Errorf("%q is in no profile as such; there is %s", protocol.Shown(wanted), strings.Join(known, ", "))}
 		}
