@@ -85,6 +85,40 @@ func dockerAll(env Env) ([]Edit, error) {
 	return slices.Insert(edits, 0, ours), nil
 }
 
+// dockerAllAfter returns what is left to do by hand for those who read docker's file but not its credsStore
+// (containers-registries.conf(5), "credential-helpers").
+func dockerAllAfter(env Env) []string {
+	if !slices.ContainsFunc([]string{"podman", "skopeo", "buildah"}, func(name string) bool {
+		_, err := env.LookPath(name)
+		return err == nil
+	}) {
+		return nil
+	}
+	return []string{
+		"podman, skopeo and buildah do not read credsStore. For them write into ~/.config/containers/registries.conf, above its tables:",
+		`  credential-helpers = ["containers-auth.json", "clerk"]`,
+	}
+}
+
+// dockerLeft returns what dockerAllAfter has had the user write.
+func dockerLeft(env Env) ([]string, error) {
+	home, err := env.home()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(home, ".config", "containers", "registries.conf")
+	text, err := ReadFile(file)
+	if err != nil {
+		return nil, nil // it is not ours to judge
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(line, "="); strings.TrimSpace(key) == "credential-helpers" && strings.Contains(value, `"clerk"`) {
+			return []string{file + ` still names "clerk" in credential-helpers: remove it there`}, nil
+		}
+	}
+	return nil, nil
+}
+
 // dockerUndoAll also makes the previous helper docker's store again, and removes it from our own configuration.
 func dockerUndoAll(env Env, docker Edit) ([]Edit, error) {
 	own, err := env.OwnConfig()

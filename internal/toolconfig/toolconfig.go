@@ -54,8 +54,9 @@ type Tool struct {
 	// left returns what unset leaves to undo by hand. May be nil.
 	left func(Env) ([]string, error)
 	// all and undoAll are setup for every host there is, and its undo. Nil for a tool that has no such setting.
-	all     func(Env) ([]Edit, error)
-	undoAll func(Env, Edit) ([]Edit, error)
+	all      func(Env) ([]Edit, error)
+	allAfter func(Env) []string // as after
+	undoAll  func(Env, Edit) ([]Edit, error)
 }
 
 // Tools returns the table. A new tool is a file of this package, its test, and a row here.
@@ -64,7 +65,7 @@ func Tools() []Tool {
 		{Name: "git", Calls: "git-credential-clerk", Offered: true, file: gitFile, add: gitAddHosts, addAs: gitAddAs, remove: gitRemoveHosts, blank: isBlank, lock: true},
 		{Name: "docker", Calls: "docker-credential-clerk", Offered: true, file: dockerFile, programs: []string{"docker", "podman"}, refuses: dockerRefuses,
 			add: dockerAddHosts, remove: dockerRemoveHosts, without: dockerWithout, again: dockerAgain, blank: isEmptyObject,
-			all: dockerAll, undoAll: dockerUndoAll},
+			left: dockerLeft, all: dockerAll, allAfter: dockerAllAfter, undoAll: dockerUndoAll},
 		{Name: "go", Calls: "clerk-credential-helper", EveryHost: true, file: goFile, add: everyHost(goAdd), remove: everyHost(goRemove), blank: isBlank},
 		{Name: "cargo", Calls: "cargo-credential-clerk", EveryHost: true, file: cargoFile, add: everyHost(cargoAdd), remove: everyHost(cargoRemove), blank: isBlank},
 		{Name: "kubectl", Calls: "clerk-credential-helper", EveryHost: true, file: kubeFile, add: everyHost(kubeAdd), remove: everyHost(kubeRemove), blank: kubeBlank,
@@ -241,7 +242,7 @@ func (t Tool) SetupAll(env Env) (Change, error) {
 		return Change{}, &RequestError{errors.New("--all is about docker")}
 	}
 	edits, err := t.all(env)
-	return Change{Edits: edits, Missing: t.missing(env)}, err
+	return Change{Edits: edits, After: t.allAfter(env), Missing: t.missing(env)}, err
 }
 
 func (t Tool) refuse(h config.Host) (why, remedy string) {
