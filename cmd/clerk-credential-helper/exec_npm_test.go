@@ -241,8 +241,8 @@ func TestPackageManagers(t *testing.T) {
 			registry := "https://" + vars["TOOLS"] + "/npm/"
 			write(t, filepath.Join(folder, "package.json"), strings.Replace(manifest, "@acme/hello", "hello", 1))
 			write(t, filepath.Join(folder, ".npmrc"), "registry="+registry+"\n")
-			write(t, filepath.Join(folder, ".yarnrc.yml"), "npmRegistryServer: \""+strings.TrimSuffix(registry, "/")+"\"\nnodeLinker: node-modules\nnpmAlwaysAuth: true\n")
-			write(t, filepath.Join(vars["HOME"], ".npmrc"), user+"strict-ssl=false\nalways-auth=true\n") // pnpm 12 takes no certificate that signs itself
+			write(t, filepath.Join(folder, ".yarnrc.yml"), "npmRegistryServer: \""+strings.TrimSuffix(registry, "/")+"\"\nnodeLinker: node-modules\n")
+			write(t, filepath.Join(vars["HOME"], ".npmrc"), user+"strict-ssl=false\n") // pnpm 12 takes no certificate that signs itself
 			if status, out := run(folder, "exec", "--", program, "install"); status != exitOK {
 				t.Fatalf("%d: %s", status, out)
 			}

@@ -26,6 +26,9 @@ func PrepareNPM(env Env, p *config.Profile, command, environ []string, token str
 		return nil, nil, err
 	}
 	configuration, plugin, err := npmRunFiles(p, found, text, token)
+	if err == nil && PackageManager(command[0]) == "yarn" {
+		configuration = append(configuration, yarnAlwaysAuth(Registries(p, found))...)
+	}
 	if err != nil {
 		return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
@@ -101,6 +104,15 @@ func npmRunFiles(p *config.Profile, found []string, text []byte, token string) (
 	return userConfig, yarnPlugin, err
 }
 
+// yarnAlwaysAuth has yarn 1 send a registry's token also for packages without a scope. npm warns of these lines.
+func yarnAlwaysAuth(registries []string) []byte {
+	var lines strings.Builder
+	for _, registry := range registries {
+		fmt.Fprintf(&lines, "//%s/:always-auth=true\n", registry)
+	}
+	return []byte(lines.String())
+}
+
 // NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have written. It
 // is for a file that only the user can read and that is removed after the run.
 func NPMUserConfig(text []byte, registries []string, token string) ([]byte, error) {
@@ -158,7 +170,8 @@ func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
 
 // YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a request at
 // the last moment, if its target is at the host of a registry by https, or by http where the profile has the host so: yarn asks
-// for a token by the registry, and then sends it to whatever address the lock file has for the package.
+// for a token by the registry, and then sends it to whatever address the lock file has for the package. For a package without a
+// scope it does not ask, unless npmAlwaysAuth is set, with which it refuses every registry without a token.
 func YarnPlugin(p *config.Profile, registries []string, token string) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
@@ -188,8 +201,12 @@ module.exports = {
     return {
       hooks: {
         getNpmAuthenticationHeader: async (current, registry) => (ours(registry) ? mark : current),
-        wrapNetworkRequest: async (request, {target, headers}) => {
-          for (const name of Object.keys(headers ?? {})) {
+        wrapNetworkRequest: async (request, options) => {
+          const {target, headers = {}} = options;
+          if (ours(target) && !Object.keys(headers).some((name) => name.toLowerCase() === "authorization")) {
+            options.headers = {...headers, authorization: "Bearer " + token};
+          }
+          for (const name of Object.keys(headers)) {
             if (headers[name] !== mark) continue;
             if (!ours(target)) throw new Error("clerk-credential-helper: no token for " + new URL(String(target)).host);
             headers[name] = "Bearer " + token;
