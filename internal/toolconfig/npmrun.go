@@ -25,10 +25,7 @@ func PrepareNPM(env Env, p *config.Profile, command, environ []string, token str
 	if err != nil {
 		return nil, nil, err
 	}
-	configuration, plugin, err := npmRunFiles(p, found, text, token)
-	if err == nil && PackageManager(command[0]) == "yarn" {
-		configuration = append(configuration, yarnAlwaysAuth(Registries(p, found))...)
-	}
+	configuration, plugin, err := npmRunFiles(p, found, text, token, PackageManager(command[0]) == "yarn")
 	if err != nil {
 		return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
@@ -95,27 +92,19 @@ func npmUserFile(env Env) (file string, text []byte, err error) {
 
 // npmRunFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what [Repository.CheckCommand] has
 // found and the text of the user's own .npmrc.
-func npmRunFiles(p *config.Profile, found []string, text []byte, token string) (userConfig, yarnPlugin []byte, err error) {
+func npmRunFiles(p *config.Profile, found []string, text []byte, token string, yarn bool) (userConfig, yarnPlugin []byte, err error) {
 	registries := Registries(p, found)
-	if userConfig, err = NPMUserConfig(text, registries, token); err != nil {
+	if userConfig, err = NPMUserConfig(text, registries, token, yarn); err != nil {
 		return nil, nil, err
 	}
 	yarnPlugin, err = YarnPlugin(p, registries, token)
 	return userConfig, yarnPlugin, err
 }
 
-// yarnAlwaysAuth has yarn 1 send a registry's token also for packages without a scope. npm warns of these lines.
-func yarnAlwaysAuth(registries []string) []byte {
-	var lines strings.Builder
-	for _, registry := range registries {
-		fmt.Fprintf(&lines, "//%s/:always-auth=true\n", registry)
-	}
-	return []byte(lines.String())
-}
-
 // NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have written. It
-// is for a file that only the user can read and that is removed after the run.
-func NPMUserConfig(text []byte, registries []string, token string) ([]byte, error) {
+// is for a file that only the user can read and that is removed after the run. yarn is set for yarn 1, which sends the token for a
+// package without a scope only with always-auth, a setting that npm warns of.
+func NPMUserConfig(text []byte, registries []string, token string, yarn bool) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
 	}
@@ -132,6 +121,9 @@ func NPMUserConfig(text []byte, registries []string, token string) ([]byte, erro
 	var added strings.Builder
 	for _, registry := range registries {
 		fmt.Fprintf(&added, "//%s/:_authToken=%s\n", registry, token)
+		if yarn {
+			fmt.Fprintf(&added, "//%s/:always-auth=true\n", registry)
+		}
 	}
 	if section >= 0 { // npm takes what follows it for a part of it
 		return slices.Concat(text[:section], []byte(added.String()), text[section:]), nil

@@ -381,12 +381,16 @@ func TestNPMUserConfig(t *testing.T) {
 		{"the same by hand, for a path", "//npm.acme.dev/x/:_authToken = \"${CLERK_TOKEN}\"\n", "//npm.acme.dev/:_authToken=ey.J\n"},
 		{"a token of the user's own comes first, and npm takes the last", "//npm.acme.dev/:_authToken=old\n", "//npm.acme.dev/:_authToken=old\n//npm.acme.dev/:_authToken=ey.J\n"},
 	} {
-		if got, err := NPMUserConfig([]byte(row.text), []string{"npm.acme.dev"}, "ey.J"); err != nil || string(got) != row.want {
+		if got, err := NPMUserConfig([]byte(row.text), []string{"npm.acme.dev"}, "ey.J", false); err != nil || string(got) != row.want {
 			t.Errorf("%s: %v %q, not %q", row.reason, err, got, row.want)
 		}
 	}
+	if got, err := NPMUserConfig([]byte("[x]\n"), []string{"npm.acme.dev"}, "ey.J", true); err != nil ||
+		string(got) != "//npm.acme.dev/:_authToken=ey.J\n//npm.acme.dev/:always-auth=true\n[x]\n" {
+		t.Errorf("for yarn: %q, %v", got, err)
+	}
 	for _, token := range []string{"", "a b", "a;b", "a#b", "${X}", "a\nb=c", `a\b`, `"a"`} {
-		if _, err := NPMUserConfig(nil, []string{"npm.acme.dev"}, token); err == nil || token != "" && strings.Contains(err.Error(), token) {
+		if _, err := NPMUserConfig(nil, []string{"npm.acme.dev"}, token, false); err == nil || token != "" && strings.Contains(err.Error(), token) {
 			t.Errorf("%q: %v", token, err)
 		}
 		if _, err := YarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, token); err == nil {
