@@ -10,37 +10,59 @@ import (
 )
 
 type sandboxCommand struct {
-	Port     int           `default:"0" help:"Port on 127.0.0.1; the system chooses one if not given."`
+	Port     int           `default:"0" help:"Port on 127.0.0.1 for Clerk, and the next one for the servers; the system chooses both if not given."`
 	Auto     bool          `help:"Sign every user in at once, without a page."`
 	Lifetime time.Duration `default:"24h" help:"Life of an access token."`
 	Opaque   bool          `help:"Issue opaque access tokens instead of JWTs."`
 	Device   bool          `help:"Offer the device grant as well."`
 }
 
-// Run serves the stand-in until it is interrupted.
+// Run serves the stand-in, and servers that take its tokens, until it is interrupted.
 func (c sandboxCommand) Run(ctx context.Context, sys *system) error {
-	issuer, _, stop, err := sandbox.Listen(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque, Device: c.Device})
+	issuer, s, stop, err := sandbox.Listen(c.Port, sandbox.Options{Auto: c.Auto, AccessLifetime: c.Lifetime, Opaque: c.Opaque, Device: c.Device})
 	if err != nil {
 		return err
 	}
 	defer stop()
+	port := 0
+	if c.Port > 0 {
+		port = c.Port + 1
+	}
+	host, hasGit, stopServers, err := s.ListenServers(ctx, port)
+	if err != nil {
+		return err
+	}
+	defer stopServers()
+	clone := "git clone http://" + host + "/hello.git"
+	if !hasGit {
+		clone = "# no git is here, so there is no repository to clone"
+	}
 	fmt.Fprintf(sys.stdout, `The stand-in for Clerk listens on %[1]s. It keeps nothing; Ctrl-C stops it.
+A git server, a registry and an API that take its tokens listen on %[3]s.
 
 In the configuration file:
 
   [profiles.sandbox]
   issuer    = "%[1]s"
   client_id = "%[2]s"
-  hosts     = ["127.0.0.1:8080"]  # the hosts that may have its tokens
+  hosts     = ["%[3]s"]  # the hosts that may have its tokens
 
 or without a file:
 
-  export CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_CLIENT_ID=%[2]s CLERK_HELPER_HOSTS=127.0.0.1:8080
+  export CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_CLIENT_ID=%[2]s CLERK_HELPER_HOSTS=%[3]s
+
+or for a build machine, whose tokens are minted without a sign-in:
+
+  export CLERK_API_URL=%[1]s CLERK_MACHINE_SECRET_KEY=%[4]s CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_HOSTS=%[3]s
 
 Then, for instance:
 
-  clerk-credential-helper token
-`, issuer, sandbox.ClientID)
+  clerk-credential-helper setup git
+  %[5]s
+  clerk-credential-helper setup docker
+  docker pull %[3]s/demo/hello
+  clerk-credential-helper token %[3]s --format header | curl -H @- http://%[3]s/me
+`, issuer, sandbox.ClientID, host, sandbox.MachineKey, clone)
 	<-ctx.Done()
 	return nil
 }

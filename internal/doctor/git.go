@@ -15,7 +15,6 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/toolconfig"
-	"clerk-credential-helper/protocol"
 )
 
 // gitSettings asks git for those settings of its configuration, in a folder, that decide what it sends to a host. An error is in git's
@@ -121,13 +120,16 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 		}
 	}
 	for _, address := range settings.Ours() {
-		a, err := protocol.ParseAddress(address)
-		if near, missed := cfg.Near(a.Scheme, a.Host); err == nil && missed {
+		u, err := url.Parse(address)
+		if err != nil {
+			continue
+		}
+		if near, missed := cfg.Near(u.Scheme, u.Host); missed {
 			remedy := "write https:// there, and in the remote: git config --global --edit"
 			if near.Port {
 				remedy = "name that host with its port in hosts of the profile, or remove the lines: git config --global --edit"
 			}
-			d.warn(check, fmt.Sprintf("it asks us for %s, which gets no token: %v", protocol.Shown(address), near), remedy)
+			d.warn(check, fmt.Sprintf("it asks us for %s://%s, which gets no token: %v", u.Scheme, u.Host, near), remedy)
 		}
 	}
 	switch {

@@ -1,12 +1,15 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -38,4 +41,39 @@ func Serve(l net.Listener, h http.Handler) (stop func()) {
 		server.Close()
 		<-done
 	}
+}
+
+// ListenServers serves, on another port of 127.0.0.1, what takes the tokens of s, until stop is called: the git repository
+// hello.git, which lives in a temporary folder until then; the OCI registry with demo/hello, which has a token service; and
+// /me, which says whose the token is. hasGit is false where git does not run: then there is no repository.
+func (s *Server) ListenServers(ctx context.Context, port int) (host string, hasGit bool, stop func(), err error) {
+	folder, err := os.MkdirTemp("", "clerk-sandbox-")
+	if err != nil {
+		return "", false, nil, fmt.Errorf("making a folder for the sandbox's repository: %w", err)
+	}
+	remove := func() { os.RemoveAll(folder) }
+	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		remove()
+		return "", false, nil, fmt.Errorf("listening for the sandbox's servers: %w", err)
+	}
+	mux := http.NewServeMux()
+	if NewRepository(ctx, filepath.Join(folder, "hello.git"), map[string]string{"hello.txt": "Hello from the sandbox.\n"}) == nil {
+		hasGit = true
+		mux.Handle("/hello.git/", s.Git(folder))
+	}
+	registry := s.Registry(RegistryToken)
+	mux.Handle("/v2/", registry)
+	mux.Handle("/token", registry)
+	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
+		person, err := s.Verify(bearer(r))
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="sandbox"`)
+			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": err.Error()})
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]string{"id": person.ID, "email": person.Email})
+	})
+	end := Serve(l, mux)
+	return l.Addr().String(), hasGit, func() { end(); remove() }, nil
 }
