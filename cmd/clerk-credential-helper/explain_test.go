@@ -185,7 +185,6 @@ func TestExplainUser(t *testing.T) {
 		{"our host in the path", "https://evil.dev/@git.acme.dev", "nothing", "", []string{"none names evil.dev:"}, []string{"TOKEN"}},
 		{"an @ in the path", "https://git.acme.dev:5000/@scope/x", "nothing", "", []string{"none names git.acme.dev:5000:"}, nil},
 		{"an @ in the path of a number", "https://[::1]/@scope/x", "nothing", "", []string{"none names [::1]:"}, nil},
-		{"the port of scp's form", "git@git.acme.dev:team/repo", "nothing", "", []string{"none names git.acme.dev:team:"}, []string{"TOKEN"}},
 	} {
 		e := explainJSON(t, row.address)
 		if string(e.Next) != row.next || !strings.HasPrefix(e.Why, row.why) || row.why == "" && e.Why != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ func (a *agrees) Confirm(context.Context, string) (bool, error) {
 }
 
 func testEnv(home string) Env {
-	return Env{Getenv: func(name string) string { return map[string]string{"HOME": home}[name] }}
+	return Env{LookPath: exec.LookPath, Getenv: func(name string) string { return map[string]string{"HOME": home}[name] }}
 }
 
 // apply sets a tool up, or undoes that.
