@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,8 +24,8 @@ import (
 
 type execCommand struct {
 	Profile string        `help:"Whose token; not needed if there is only one profile."`
-	Env     string        `placeholder:"NAME" help:"The variable that holds the token."`
-	File    string        `placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end."`
+	Env     []string      `sep:"none" placeholder:"NAME" help:"The variable that holds the token; may be repeated."`
+	File    []string      `sep:"none" placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end; may be repeated."`
 	NPM     bool          `name:"npm" help:"The command runs npm, pnpm, yarn or bun: give these the token for the profile's hosts alone. Needed only if it is not one of them itself."`
 	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
 	KeepEnv bool          `help:"Leave in the command's environment the tokens and keys that are for this program alone, for a command that runs it, as git does."`
@@ -52,13 +53,13 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	switch {
 	case len(c.Command) == 0:
 		return &usageError{errors.New("which command? write it after --")}
-	case c.Env != "" && (c.NPM || toolconfig.NamesPackageManager(c.Command, exec.LookPath)):
+	case c.Env != nil && (c.NPM || toolconfig.NamesPackageManager(c.Command, exec.LookPath)):
 		return errNPMVariable
-	case c.Env == "" && c.File == "" && !c.managesPackages():
+	case c.Env == nil && c.File == nil && !c.managesPackages():
 		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it; --npm if it runs npm, pnpm, yarn or bun")}
 	}
-	for _, name := range []string{c.Env, c.File} {
-		if !isVariable(name) {
+	for _, name := range slices.Concat(c.Env, c.File) {
+		if name == "" || !isVariable(name) {
 			return &usageError{fmt.Errorf("%q is no name of a variable", name)}
 		}
 	}
@@ -80,16 +81,18 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if !c.KeepEnv {
 		cmd.Env = platform.WithoutSecrets(cmd.Env)
 	}
-	if c.Env != "" {
-		cmd.Env = append(cmd.Env, c.Env+"="+token)
+	for _, name := range c.Env {
+		cmd.Env = append(cmd.Env, name+"="+token)
 	}
-	if c.File != "" {
+	if c.File != nil {
 		file, remove, err := platform.SecretFile(sys.getenv, token)
 		if err != nil {
 			return err
 		}
 		defer remove()
-		cmd.Env = append(cmd.Env, c.File+"="+file)
+		for _, name := range c.File {
+			cmd.Env = append(cmd.Env, name+"="+file)
+		}
 	}
 	if c.managesPackages() {
 		env, remove, err := toolconfig.PrepareNPM(sys.toolEnv(), p, c.Command, cmd.Env, token)
