@@ -28,6 +28,7 @@ func TestWriters(t *testing.T) {
 		"internal/doctor/fix.go":        "for another user there are no repairs",
 		"internal/companionpage/add.go": checked,
 		"internal/demo/demo.go":         "in a temporary folder of its own",
+		"internal/sandbox/listen.go":    "in a temporary folder of its own",
 	}
 	writes := []string{"Chmod", "Chown", "Chtimes", "Create", "CreateTemp", "Lchown", "Link", "Mkdir", "MkdirAll", "MkdirTemp", "OpenFile", "Remove", "RemoveAll",
 		"Rename", "Symlink", "Truncate", "WriteFile"}
