@@ -38,3 +38,49 @@ func TestIsThisProgram(t *testing.T) {
 		t.Errorf("a link: %t, %v", is, err)
 	}
 }
+
+// TestLink finds the link that an upgrade leaves in its place, and not the one of a version to which it leads.
+func TestLink(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("few people may make symbolic links there, and Wine 8 does not follow one")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(TempDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := func(to string, elements ...string) string {
+		t.Helper()
+		name := filepath.Join(append([]string{dir}, elements...)...)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, name); err != nil {
+			t.Skipf("no symbolic links here: %v", err)
+		}
+		return name
+	}
+	const name = "git-credential-clerk"
+	cellar := link(self, "Cellar", "1.2", "bin", "clerk-credential-helper")
+	link(self, "Cellar", "1.2", "bin", name)
+	called := link(cellar, "bin", "clerk-credential-helper")
+	want := link(filepath.Join(dir, "Cellar", "1.2", "bin", name), "bin", name)
+	alone := link(self, "alone", "clerk-credential-helper")
+	other := link(self, "other", "clerk-credential-helper")
+	link(filepath.Join(dir, "none"), "other", name)
+	t.Setenv("PATH", filepath.Dir(called))
+	for _, row := range []struct{ reason, called, want string }{
+		{"by a path", called, want},
+		{"by the PATH", "clerk-credential-helper", want},
+		{"there is no link beside it", alone, ""},
+		{"what is beside it leads nowhere", other, ""},
+		{"it is not in the PATH", "nosuch", ""},
+	} {
+		if got := Link(row.called, name); got != row.want {
+			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
+		}
+	}
+}
