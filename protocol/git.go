@@ -108,7 +108,7 @@ func (req *Request) setGit(line string) error {
 	case "username":
 		req.Username = value
 	case "password", "credential":
-		req.Secret = value
+		req.Secret, req.HasSecret = value, true
 	case "authtype":
 		switch strings.ToLower(value) {
 		case "basic":
@@ -146,7 +146,7 @@ func (req *Request) setGitURL(raw string) error {
 	user, password := "", ""
 	if before, after, ok := strings.Cut(authority, "@"); ok {
 		authority = after
-		user, password, _ = strings.Cut(before, ":")
+		user, password, req.HasSecret = strings.Cut(before, ":")
 	}
 	req.Scheme = scheme
 	for _, part := range []struct {
@@ -282,7 +282,8 @@ func (e *ChallengeError) Error() string {
 	if e.Fixed {
 		what = "the profile's git_auth does not allow"
 	}
-	return fmt.Sprintf("%q accepts %s, which %s", Shown(e.Host), strings.Join(e.Schemes, ", "), what)
+	schemes := strings.Join(e.Schemes[:min(len(e.Schemes), 5)], ", ")
+	return fmt.Sprintf("%q accepts %.100s, which %s", Shown(e.Host), schemes, what)
 }
 
 // CheckChallenges returns a [*ChallengeError] if the server has named its schemes, and the token would be the password of Basic, which is not

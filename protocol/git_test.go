@@ -53,6 +53,9 @@ func TestGitReadRequest(t *testing.T) {
 		{"an encoded slash stays in the host", "url=https://git.acme.dev%2f.evil.example/\n",
 			Request{Scheme: "https", Host: "git.acme.dev/.evil.example"}},
 
+		{"an empty password is one", "protocol=https\nhost=h\nusername=u\npassword=\n", Request{Scheme: "https", Host: "h", Username: "u", HasSecret: true}},
+		{"an empty password in url=", "url=https://u:@h\n", Request{Scheme: "https", Host: "h", Username: "u", HasSecret: true}},
+		{"no password in url=", "url=https://u@h\n", Request{Scheme: "https", Host: "h", Username: "u"}},
 		{"no input", "", Request{}},
 		{"nothing but a blank line", "\nprotocol=https\nhost=h\n", Request{}},
 		{"no host: git that died of a CR sends this", "protocol=https\n", Request{Scheme: "https"}},
@@ -64,7 +67,7 @@ func TestGitReadRequest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for _, verb := range []Verb{Get, Store, Erase} {
-			tt.want.Verb = verb
+			tt.want.Verb, tt.want.HasSecret = verb, tt.want.Secret != "" || tt.want.HasSecret
 			got, err := Git{}.ReadRequest(verb, strings.NewReader(tt.in))
 			if err != nil || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("%s: %s: got %+v, %v; want %+v", tt.why, verb, got, err, tt.want)
@@ -316,7 +319,7 @@ func TestGitSent(t *testing.T) {
 		{"a Basic with a line feed", "authtype=Basic\ncredential=dQo6dA==\n", Request{Sent: AuthBasic}}, // u, LF, :t
 		{"another scheme", "authtype=DPoP\ncredential=t\n", Request{Secret: "t"}},
 	} {
-		row.want.Verb, row.want.Scheme, row.want.Host = Erase, "https", "h"
+		row.want.Verb, row.want.Scheme, row.want.Host, row.want.HasSecret = Erase, "https", "h", true
 		got, err := Git{}.ReadRequest(Erase, strings.NewReader("protocol=https\nhost=h\n"+row.in))
 		if err != nil || !reflect.DeepEqual(got, row.want) {
 			t.Errorf("%s: %+v, %v", row.reason, got, err)
@@ -433,7 +436,7 @@ func FuzzGitRequest(f *testing.F) {
 	f.Add("https", "git.acme.dev\nhost=evil.example", "", "", "", false, "", "")
 	f.Add("", "h", "=", "a\x00", "\x7f", true, "Basic\tx", "b\r")
 	f.Fuzz(func(t *testing.T, scheme, host, path, username, secret string, authtype bool, first, second string) {
-		want := Request{Verb: Get, Scheme: scheme, Host: host, Path: path, Username: username, Secret: secret, Authtype: authtype}
+		want := Request{Verb: Get, Scheme: scheme, Host: host, Path: path, Username: username, Secret: secret, HasSecret: secret != "", Authtype: authtype}
 		fits := true
 		for _, kv := range [][2]string{{"protocol", scheme}, {"host", host}, {"path", path}, {"username", username}, {"password", secret}, {"wwwauth[]", first}, {"wwwauth[]", second}} {
 			if strings.Contains(kv[1], "\n") {

@@ -46,9 +46,6 @@ func serve(sys *system, c call) int {
 		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
 			return c.handOver(ctx, sys)
 		}
-		if rejected, ok := errors.AsType[*broker.RejectedError](reply.Err); ok && req.Verb == protocol.Erase {
-			doctor.OtherHeader(ctx, sys.toolEnv(), req.Scheme+"://"+req.Host, rejected)
-		}
 		if reply.Err != nil {
 			reply.Hint = cmp.Or(reply.Hint, sys.advice(reply.Err))
 			remember(sys.getenv, c.who, req.Shown(), reply)
@@ -113,6 +110,9 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 		decision = b.DecideFor(ctx, cfg.Profiles[0], req)
 	case req.Verb == protocol.Login || req.Verb == protocol.Logout:
 		return ownCommand(req.Verb, cfg.Match(req.Scheme, req.Host))
+	case t.id == protocol.GitTool && req.Verb == protocol.Erase && len(cfg.Match(req.Scheme, req.Host)) > 0:
+		req.OtherHeader = doctor.SendsOtherHeader(ctx, sys.toolEnv(), req.Scheme+"://"+req.Host)
+		decision = b.Decide(ctx, req)
 	default:
 		decision = b.Decide(ctx, req)
 	}

@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -622,5 +623,15 @@ func TestGit(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("a request in chunks: %s", resp.Status)
+	}
+}
+
+// TestGrant: a caller may pull; to push takes -push, and nothing gives the right to delete.
+func TestGrant(t *testing.T) {
+	for push, want := range map[bool][]string{false: {"pull"}, true: {"pull", "push"}} {
+		s := &tokenService{push: push}
+		if got := s.grant(Caller{}, "a", []string{"pull", "push", "delete", "*", ""}); !slices.Equal(got, want) {
+			t.Errorf("-push is %t: %q", push, got)
+		}
 	}
 }

@@ -305,7 +305,7 @@ func newRegistry(t *testing.T) *registry {
 
 	v := &Verifier{Issuer: r.clerk.server.URL, Clients: []string{"cli"}, API: r.clerk.server.URL, SecretKey: secretKey, HTTP: http.DefaultClient}
 	var err error
-	r.handler, err = newHandler(v, served{registry: "registry.acme.dev", certificate: filepath.Join(r.folder, "token.pem"), key: filepath.Join(r.folder, "token.key")},
+	r.handler, err = newHandler(v, served{push: true, registry: "registry.acme.dev", certificate: filepath.Join(r.folder, "token.pem"), key: filepath.Join(r.folder, "token.key")},
 		slog.New(slog.NewTextHandler(r.log, nil)))
 	if err != nil {
 		t.Fatal(err)

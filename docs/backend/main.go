@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	api := flag.String("api", "https://api.clerk.com", "Backend API, for opaque tokens and API keys; its key is in CLERK_SECRET_KEY")
 	var serve served
 	flag.StringVar(&serve.git, "git", "", "folder of bare repositories to serve")
-	flag.BoolVar(&serve.push, "push", false, "accept pushes to them, from every caller")
+	flag.BoolVar(&serve.push, "push", false, "accept pushes to them and to the registry, from every caller")
 	flag.StringVar(&serve.registry, "registry", "", "name of a registry (its auth.token.service), whose clients get tokens at /token")
 	flag.StringVar(&serve.certificate, "registry-cert", "", "PEM file of the certificate that the registry trusts (rootcertbundle)")
 	flag.StringVar(&serve.key, "registry-key", "", "PEM file of that certificate's RSA key")
@@ -138,7 +138,7 @@ func newClient(caFile string) (*http.Client, error) {
 // served is what there is beside /whoami.
 type served struct {
 	git  string // folder of bare repositories
-	push bool   // to them
+	push bool   // to them, and to the registry
 
 	registry, certificate, key string // of newTokenService
 }
@@ -155,7 +155,7 @@ func newHandler(verifier *Verifier, serve served, log *slog.Logger) (http.Handle
 		mux.Handle("/", protect(verifier.Request, log, repositories))
 	}
 	if serve.registry != "" {
-		tokens, err := newTokenService(serve.registry, serve.certificate, serve.key, verifier.now)
+		tokens, err := newTokenService(serve.registry, serve.certificate, serve.key, serve.push, verifier.now)
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,8 @@ import (
 
 const (
 	registryIssuer = "backend-example" // auth.token.issuer of the registry's configuration
-	registryLife   = 5 * time.Minute   // a client asks again when a push takes longer
+	registryLife   = 5 * time.Minute   // a client asks again when a push takes longer; it outlives what it was issued for
+	maxScopes      = 50                // of one request
 	maxForm        = 32 << 10          // a token of 16 KiB, and scopes
 )
 
@@ -25,13 +26,14 @@ const (
 // they ask for. The registry checks it by the certificate, and never sees the token of Clerk's.
 type tokenService struct {
 	name   string // auth.token.service of the registry's configuration
+	push   bool
 	signer jose.Signer
 	now    func() time.Time
 }
 
 // newTokenService reads the certificate that the registry trusts (auth.token.rootcertbundle), and its RSA key, from PEM
 // files.
-func newTokenService(name, certificate, key string, now func() time.Time) (*tokenService, error) {
+func newTokenService(name, certificate, key string, push bool, now func() time.Time) (*tokenService, error) {
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		return nil, err
@@ -42,7 +44,7 @@ func newTokenService(name, certificate, key string, now func() time.Time) (*toke
 	if err != nil {
 		return nil, err
 	}
-	return &tokenService{name, signer, now}, nil
+	return &tokenService{name, push, signer, now}, nil
 }
 
 // access is an entry of a registry token's claim of that name.
@@ -52,24 +54,28 @@ type access struct {
 	Actions []string `json:"actions"`
 }
 
-// grant returns which of the actions a caller may do with a repository: here every caller may pull and push everywhere,
-// and delete nothing. The rules of a company belong here.
-func grant(_ Caller, _ string, actions []string) []string {
-	return slices.DeleteFunc(actions, func(action string) bool { return action != "pull" && action != "push" })
+// grant returns which of the actions a caller may do with a repository: here every caller may pull everywhere, with -push also
+// push, and delete nothing. The rules of a company belong here.
+func (s *tokenService) grant(_ Caller, _ string, actions []string) []string {
+	return slices.DeleteFunc(actions, func(action string) bool { return action != "pull" && !(s.push && action == "push") })
 }
 
 // issue answers a request whose token is good. A scope is TYPE:NAME:ACTION,ACTION; what is not granted is left out, and
 // the registry refuses it. Without a scope, as docker login asks, the token is good for nothing but its holder's name.
 func (s *tokenService) issue(w http.ResponseWriter, r *http.Request, caller Caller) {
 	granted := []access{} // never null in JSON
-	r.ParseForm()         // of the query, too; what cannot be parsed is granted nothing
-	for scope := range strings.FieldsSeq(strings.Join(r.Form["scope"], " ")) {
+	scopes := r.URL.Query()["scope"]
+	if r.Method == http.MethodPost {
+		scopes = r.PostForm["scope"] // which Form has parsed
+	}
+	names := strings.Fields(strings.Join(scopes, " "))
+	for _, scope := range names[:min(len(names), maxScopes)] {
 		kind, rest, _ := strings.Cut(scope, ":")
 		colon := strings.LastIndexByte(rest, ':') // a name may hold one: HOST:PORT/NAME
 		if kind != "repository" || colon < 0 {
 			continue
 		}
-		if actions := grant(caller, rest[:colon], strings.Split(rest[colon+1:], ",")); len(actions) > 0 {
+		if actions := s.grant(caller, rest[:colon], strings.Split(rest[colon+1:], ",")); len(actions) > 0 {
 			granted = append(granted, access{kind, rest[:colon], actions})
 		}
 	}

@@ -183,8 +183,10 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
 	renewed := err == nil && d.plan.refused && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
-	if renewed || d.req.Repeats && d.broker.Caller.PID != 0 {
-		d.noteAsker(ctx, renewed)
+	if sl := d.broker.slot(d.Profile); renewed {
+		sl.noteRenewal(ctx, d.req)
+	} else if a := sl.asker(d.req); d.req.Repeats && a.PID != 0 {
+		sl.noteAsker(ctx, d.plan.askers, a)
 	}
 	if err != nil {
 		return protocol.Reply{Result: Outcome(err), Err: err}
@@ -286,7 +288,7 @@ func (d *Decision) store(ctx context.Context) protocol.Reply {
 	if s, err := b.current(ctx, p); err != nil || !equal(d.req.Secret, s.Token(p)) {
 		reply.Hint = fmt.Sprintf("not kept: tokens for %q come from the sign-in of profile %s", d.req.Shown(), p.Name)
 	} else if d.req.Tool == protocol.GitTool {
-		b.slot(p).accepted(ctx, d.req.Host)
+		d.accepted(ctx, p)
 	}
 	return reply
 }

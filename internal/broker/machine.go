@@ -155,6 +155,7 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 	if err == nil && s.Token(m.p) == "" {
 		fresh.Rejected = s.Rejected // a token that lived to its end sets the count back
 	}
+	fresh.RejectedBy = s.RejectedBy
 	m.b.trace("profile %s: minted a machine's token, good until %s", m.p.Name, fresh.ExpiresAt.Format(time.RFC3339))
 	if err := m.write(ctx, fresh); err != nil {
 		m.b.trace("profile %s: the machine's token was not kept: %v", m.p.Name, err)
@@ -219,25 +220,6 @@ func mintPause(rejected int) time.Duration {
 		pause = min(2*pause, coolDownMost)
 	}
 	return pause
-}
-
-// reject drops a token that a server refused, if it is the one in force; an empty secret stands for any.
-func (m machine) reject(ctx context.Context, secret string) error {
-	release, err := m.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	s, err := m.read(ctx)
-	if errors.Is(err, platform.ErrNotFound) || errors.Is(err, ErrDamaged) || err == nil && (s.AccessToken == "" || secret != "" && !equal(secret, s.AccessToken)) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s.AccessToken, s.ExpiresAt = "", time.Time{}
-	s.Rejected++
-	return m.write(ctx, s)
 }
 
 // forget deletes the token from the keychain. Without the key its item cannot be named.

@@ -54,9 +54,20 @@ func TestMachinePlan(t *testing.T) {
 	b.now = start.Add(56 * time.Minute)
 	look("minted", true, "")
 	erase := protocol.Request{Verb: protocol.Erase, Scheme: "https", Host: "git.acme.dev"}
+	b.Answer(t.Context(), erase) // names no token: a person's
+	erase.Secret, erase.HasSecret = "", true
+	b.Answer(t.Context(), erase) // an empty one, as of an address with an empty password
+	look("minted", false, "")
+	erase.Secret = "minted"
+	b.Answer(t.Context(), erase) // a fresh one: another would be refused as well
+	look("minted", false, "")
+	b.now = b.now.Add(time.Minute)
+	b.Answer(t.Context(), erase)
+	look("", true, "")
+	b.now = b.now.Add(90 * time.Second)
 	b.Answer(t.Context(), erase)
 	look("", false, "servers have refused the machine's last tokens")
-	b.now = b.now.Add(time.Minute)
+	b.now = b.now.Add(30 * time.Second)
 	look("", true, "")
 	b.MachineKey = machineKey("sk_live_1")
 	look("", false, "secret key of Clerk's Backend API")

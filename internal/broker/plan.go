@@ -117,10 +117,10 @@ func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Re
 			return plan.refuse(err)
 		}
 	}
-	if req.Unauthorized || req.Repeats {
+	if req.Repeats {
 		plan.askers = b.slot(p).readAskers(ctx)
 	}
-	if refused, certain := b.slot(p).refused(plan, req); refused {
+	if refused, certain := b.slot(p).refused(ctx, plan, req); refused {
 		plan = b.PlanRejected(ctx, plan)
 		plan.perhaps = !certain
 	}

@@ -239,8 +239,12 @@ type page struct {
 	Profile string    `json:"profile"`
 }
 
-// pageRecord is the name of that record.
-const pageRecord = "page"
+const (
+	// pageRecord is the name of that record.
+	pageRecord = "page"
+	// pageLasts is how long it counts: a program that goes on may ask for another profile.
+	pageLasts = 10 * time.Minute
+)
 
 // pageOf returns the profile whose page was opened for the calling process, if one is enough for it; empty for none.
 func (b *Broker) pageOf(ctx context.Context) string {
@@ -249,7 +253,7 @@ func (b *Broker) pageOf(ctx context.Context) string {
 		return ""
 	}
 	text, err := b.Records.Get(ctx, pageRecord)
-	if err != nil || json.Unmarshal([]byte(text), &last) != nil || last.PID != b.Caller.PID || last.At.After(b.Now()) || b.Now().Sub(last.At) > coolDownMost {
+	if err != nil || json.Unmarshal([]byte(text), &last) != nil || last.PID != b.Caller.PID || last.At.After(b.Now()) || b.Now().Sub(last.At) > pageLasts {
 		return ""
 	}
 	return last.Profile

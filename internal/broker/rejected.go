@@ -8,11 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -28,63 +29,75 @@ const (
 	rejectionPause = time.Minute
 	// rejectionMemory is how far apart two rejections in a row can be.
 	rejectionMemory = 5 * time.Minute
+	// rejectionSlow is the age at which a token is replaced again by a third one, in case that the account was given rights meanwhile.
+	rejectionSlow = 10 * time.Minute
+	// eraseLimit bounds the wait for a refresh, while git waits.
+	eraseLimit = 5 * time.Second
 	// repeatWithin is the time in which a second question of the same process means that the server has rejected the token.
 	repeatWithin = time.Minute
 	// renewOnce is how long a tool and a host, after one refresh because of a 401 or of a second question, cause no other. Whether the
 	// server accepts the new token is not told.
 	renewOnce = time.Hour
+	// renewalsMost bounds these refreshes in that time, for all tools and hosts: a wildcard has hosts without end.
+	renewalsMost = 6
 	// rememberedMost bounds how many hosts, and how many processes, are remembered.
 	rememberedMost = 50
 )
 
 // rejection is what is remembered of a host that has rejected tokens.
 type rejection struct {
-	Host string `json:"host"`
+	Host string `json:"host"` // as config.TargetName has it
 	// Token is the first 16 hexadecimal digits of the SHA-256 of the last one.
 	Token string `json:"token"`
-	// Count is how many rejections there were in a row, each at most rejectionMemory after the previous one.
-	Count int       `json:"count"`
-	At    time.Time `json:"at"`
+	// Count is how many rejections there were in a row, each at most rejectionMemory after the previous one, and Tokens of how many
+	// tokens.
+	Count  int       `json:"count"`
+	Tokens int       `json:"tokens"`
+	At     time.Time `json:"at"`
 }
 
-// rejections are those of several hosts, the last one at the end. A session has its own; those of tokens that the environment
-// brings are in a record.
+// rejections are those of several hosts, the last one at the end. A session and a machine's token have their own; those of
+// tokens that the environment brings are in a record.
 type rejections []rejection
 
 // add remembers another one.
 func (all rejections) add(host, token string, now time.Time) rejections {
-	r := rejection{Host: hostKey(host), Token: fingerprint(token), Count: 1 + all.count(host, now), At: now.UTC()}
+	r := all.of(host, now)
+	if sum := fingerprint(token); r.Token != sum {
+		r.Token = sum
+		r.Tokens++
+	}
+	r.Count++
+	r.At = now.UTC()
 	all = append(all.without(host), r)
 	return all[max(0, len(all)-rememberedMost):]
 }
 
-// count is how many tokens the host has lately rejected in a row.
-func (all rejections) count(host string, now time.Time) int {
+// of returns what is remembered of a host; the rest is zero if nothing is.
+func (all rejections) of(host string, now time.Time) rejection {
 	for _, r := range all {
-		if r.Host == hostKey(host) && now.Sub(r.At) <= rejectionMemory {
-			return r.Count
+		if r.Host == host && !r.At.After(now) && now.Sub(r.At) <= rejectionMemory {
+			return r
 		}
 	}
-	return 0
+	return rejection{Host: host}
 }
 
 // without forgets a host: it has accepted a token.
 func (all rejections) without(host string) rejections {
-	return slices.DeleteFunc(slices.Clone(all), func(r rejection) bool { return r.Host == hostKey(host) })
+	return slices.DeleteFunc(slices.Clone(all), func(r rejection) bool { return r.Host == host })
 }
 
 // pause is the end of the time in which git does not get this token for the host, zero if there is none.
-func (all rejections) pause(host, token string, now time.Time) time.Time {
-	for _, r := range all {
-		if until := r.At.Add(rejectionPause); r.Host == hostKey(host) && r.Count >= 2 && now.Before(until) && !r.At.After(now) && r.Token == fingerprint(token) {
-			return until
-		}
+func (r rejection) pause(token string, now time.Time) time.Time {
+	if until := r.At.Add(rejectionPause); r.Count >= 2 && now.Before(until) && r.Token == fingerprint(token) {
+		return until
 	}
 	return time.Time{}
 }
 
-// hostKey is the name under which a host is remembered.
-func hostKey(host string) string { return strings.ToLower(host) }
+// hostName is the name under which a host is remembered.
+func hostName(req protocol.Request) string { return config.TargetName(req.Scheme, req.Host) }
 
 // fingerprint tells tokens apart, and does not tell what they are.
 func fingerprint(token string) string {
@@ -136,6 +149,8 @@ const (
 // causeOf returns the cause that a request shows.
 func causeOf(req protocol.Request) Cause {
 	switch {
+	case req.OtherHeader:
+		return ByHeader
 	case req.Authtype, req.Sent != protocol.AuthAuto: // a header of git's own is always sent
 		return ByAccount
 	case req.Prefers():
@@ -156,6 +171,7 @@ type RejectedError struct {
 	Token string
 	// Until is the end of the pause in which git gets nothing for the host; zero if there is none.
 	Until time.Time
+	Count int // of rejections in a row
 	Cause Cause
 	// Injected reports that the environment brings the token, so that its age is not known.
 	Injected bool
@@ -163,6 +179,8 @@ type RejectedError struct {
 
 func (e *RejectedError) Error() string {
 	switch {
+	case !e.Until.IsZero() && e.Count > 2:
+		return fmt.Sprintf("%s has refused %s again, and git gets none for it before %s", e.Host, e.Token, e.Until.Local().Format(time.TimeOnly))
 	case !e.Until.IsZero():
 		return fmt.Sprintf("%s has refused %s twice, and git gets none for it before %s", e.Host, e.Token, e.Until.Local().Format(time.TimeOnly))
 	case e.Cause == ByPreference || e.Cause == ByHeader:
@@ -192,34 +210,54 @@ func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) erro
 	if plan.Source != SourceKeychain && plan.Source != SourceMachine {
 		source, all = plan.Source, sl.readInjectedRejections(ctx)
 	}
-	until := all.pause(req.Host, s.Token(p), sl.b.Now())
+	r := all.of(hostName(req), sl.b.Now())
+	until := r.pause(s.Token(p), sl.b.Now())
 	if until.IsZero() {
 		return nil
 	}
-	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until, Cause: causeOf(req)}
+	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until, Count: r.Count, Cause: causeOf(req)}
+}
+
+// item is where a token is kept, with what is remembered of it: a session, or a machine's token.
+type item interface {
+	read(ctx context.Context) (Session, error)
+	write(ctx context.Context, s Session) error
+	lockName() string
+}
+
+func (sl slot) lockName() string   { return sl.name("session") }
+func (m machine) lockName() string { return m.item() }
+
+func (b *Broker) item(p *config.Profile) item {
+	if p.IsMachine {
+		return b.machine(p)
+	}
+	return b.slot(p)
 }
 
 // accepted forgets that a host has rejected the profile's token. It waits for no lock: what it cannot write now is over in some
 // minutes.
-func (sl slot) accepted(ctx context.Context, host string) {
+func (d *Decision) accepted(ctx context.Context, p *config.Profile) {
+	sl, host := d.broker.slot(p), hostName(d.req)
 	if _, source, _ := sl.b.injected(ctx, sl.p); source != "" {
 		if all := sl.readInjectedRejections(ctx); len(all.without(host)) < len(all) {
 			sl.writeInjectedRejections(ctx, all.without(host))
 		}
 		return
 	}
-	if s, err := sl.read(ctx); err != nil || len(s.RejectedBy.without(host)) == len(s.RejectedBy) {
+	it := sl.b.item(sl.p)
+	if s, err := it.read(ctx); err != nil || len(s.RejectedBy.without(host)) == len(s.RejectedBy) && s.Rejected == 0 {
 		return
 	}
-	release, free, err := sl.b.Locks.TryLock(sl.name("session"))
+	release, free, err := sl.b.Locks.TryLock(it.lockName())
 	if err != nil || !free {
 		return
 	}
 	defer release()
-	s, err := sl.read(ctx)
+	s, err := it.read(ctx)
 	if err == nil {
-		s.RejectedBy = s.RejectedBy.without(host)
-		err = sl.write(ctx, s)
+		s.RejectedBy, s.Rejected = s.RejectedBy.without(host), 0
+		err = it.write(ctx, s)
 	}
 	if err != nil {
 		sl.trace("that a server accepts the token cannot be kept: %v", err)
@@ -235,33 +273,43 @@ func (d *Decision) erase(ctx context.Context) protocol.Reply {
 		return d.notOurs(ctx)
 	}
 	if fromDocker(req) {
-		return b.slot(p).dockerLogout(ctx, req)
+		return d.dockerLogout(ctx, p)
 	}
 	reply := protocol.Reply{Result: protocol.Done}
+	if req.HasSecret && req.Secret == "" { // as of an address with an empty password, which is no token of ours
+		return reply
+	}
 	s, source, err := b.injected(ctx, p)
 	switch {
-	case source != "" || err != nil:
-		if err == nil && equal(req.Secret, s.Token(p)) { // without one it is a person's "git credential reject": no server has refused it
-			sl := b.slot(p)
-			all := sl.readInjectedRejections(ctx).add(req.Host, req.Secret, b.Now())
-			sl.writeInjectedRejections(ctx, all)
-			reply.Err = &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: all.pause(req.Host, req.Secret, b.Now()), Cause: causeOf(req), Injected: true}
-		}
+	case err != nil, source != "" && !equal(req.Secret, s.Token(p)):
 		return reply
-	case p.IsMachine:
-		err = b.machine(p).reject(ctx, req.Secret)
-	default:
-		reply, err = b.slot(p).reject(ctx, req)
+	case source != "" && notSent(req):
+		reply.Err = &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Cause: causeOf(req)}
+		return reply
+	case source != "":
+		sl, host := b.slot(p), hostName(req)
+		all := sl.readInjectedRejections(ctx).add(host, req.Secret, b.Now())
+		sl.writeInjectedRejections(ctx, all)
+		r := all.of(host, b.Now())
+		reply.Err = &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: r.pause(req.Secret, b.Now()), Count: r.Count, Cause: causeOf(req), Injected: true}
+		return reply
 	}
-	if err != nil {
+	if reply, err = d.reject(ctx, p); err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
 	return reply
 }
 
+// notSent reports whether git has sent something else than the token, so that no server has rejected it.
+func notSent(req protocol.Request) bool {
+	cause := causeOf(req)
+	return cause == ByPreference || cause == ByHeader
+}
+
 // dockerLogout answers docker's erase, which is a "docker logout" and no server's refusal. docker sends several spellings of the
 // host, one after the other: only the first is answered with words.
-func (sl slot) dockerLogout(ctx context.Context, req protocol.Request) protocol.Reply {
+func (d *Decision) dockerLogout(ctx context.Context, p *config.Profile) protocol.Reply {
+	sl, req := d.broker.slot(p), d.req
 	reply := protocol.Reply{Result: protocol.Done}
 	if _, source, err := sl.b.injected(ctx, sl.p); source != "" || err != nil {
 		return reply
@@ -278,56 +326,96 @@ func (sl slot) dockerLogout(ctx context.Context, req protocol.Request) protocol.
 	return reply
 }
 
-// reject drops the session's token if it is the one that a server has rejected; an empty secret stands for any. A fresh
-// one is kept.
-func (sl slot) reject(ctx context.Context, req protocol.Request) (reply protocol.Reply, err error) {
+// reject judges a token that a server has rejected, if it is the one in force. An erase without a secret, as a person types it, stands for
+// any. It waits for a refresh for some seconds only: after that there is another token.
+func (d *Decision) reject(ctx context.Context, p *config.Profile) (reply protocol.Reply, err error) {
+	sl, req := d.broker.slot(p), d.req
 	reply.Result = protocol.Done
-	release, err := sl.lock(ctx)
+	it := sl.b.item(sl.p)
+	limited, cancel := context.WithTimeout(ctx, eraseLimit)
+	defer cancel()
+	release, err := sl.b.Locks.Lock(limited, it.lockName())
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		sl.trace("the rejected token is being replaced")
+		return reply, nil
+	}
 	if err != nil {
-		return reply, err
+		return reply, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, inWords(err))
 	}
 	defer release()
-	s, err := sl.read(ctx)
-	if errors.Is(err, errNoSession) {
+	s, err := it.read(ctx)
+	if errors.Is(err, errNoSession) || errors.Is(err, platform.ErrNotFound) || errors.Is(err, ErrDamaged) {
 		return reply, nil
 	}
 	if err != nil {
 		return reply, err
 	}
-	token, now := s.Token(sl.p), sl.b.Now()
-	if token == "" || req.Secret != "" && !equal(req.Secret, token) {
+	if token := s.Token(sl.p); token == "" || req.Secret != "" && !equal(req.Secret, token) {
 		sl.trace("the rejected token is not the one in force")
 		return reply, nil
 	}
-	// git-lfs, once a server has answered it with a 401, asks for a credential before it knows which one the server asks for. If that is
-	// Bearer, nothing is wrong with the token.
-	before := s.RejectedBy.count(req.Host, now)
-	unasked := req.Sent == protocol.AuthBasic && req.State && len(req.Challenges) == 0 && before == 0
-	fresh := now.Sub(s.ReceivedAt) < rejectionGrace
-	if req.Secret != "" {
-		s.RejectedBy = s.RejectedBy.add(req.Host, token, now)
+	reply, changed := sl.judge(&s, req)
+	if changed {
+		err = it.write(ctx, s)
 	}
-	switch {
-	case unasked:
-		sl.trace("the rejected token stays: the server has not asked for Basic")
-		return reply, sl.write(ctx, s)
-	case fresh && req.Secret == "": // a person's "git credential reject": no server has refused it
-		reply.Hint = "the token is fresh, and stays; clerk-credential-helper token --fresh replaces it"
-		return reply, nil
-	case fresh, before >= 2 && req.Secret != "": // two others were rejected before, perhaps by a server that takes a minute for each answer
-		sl.trace("the rejected token stays: another one would be rejected as well")
-		reply.Err = &RejectedError{Host: req.Shown(), Token: whose(sl.p, s, ""), Until: s.RejectedBy.pause(req.Host, token, now), Cause: causeOf(req)}
-		return reply, sl.write(ctx, s)
-	case s.Given:
-		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", req.Shown(), whose(sl.p, s, ""))
-		reply.Hint = "run: clerk-credential-helper login --with-token " + sl.p.Name + ", with another one"
-	case req.Secret != "":
-		reply.Hint = fmt.Sprintf("%s refused %s; the next try gets a new one", req.Shown(), whose(sl.p, s, ""))
-	}
-	s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{}
-	sl.trace("the rejected token is dropped")
-	return reply, sl.write(ctx, s)
+	return reply, err
 }
+
+// judge decides what becomes of the rejected token of a session, and whether that changes it.
+func (sl slot) judge(s *Session, req protocol.Request) (reply protocol.Reply, changed bool) {
+	reply.Result = protocol.Done
+	now, host, token, which := sl.b.Now(), hostName(req), s.Token(sl.p), whose(sl.p, *s, "")
+	age := now.Sub(s.ReceivedAt)
+	rejected := &RejectedError{Host: req.Shown(), Token: which, Cause: causeOf(req)}
+	if req.Secret == "" { // a person's "git credential reject": no server has refused it
+		switch {
+		case s.RefreshToken == "" && !sl.p.IsMachine:
+			reply.Hint = "the token stays, since it cannot be replaced; clerk-credential-helper logout " + sl.p.Name + " removes it"
+		case age < rejectionGrace || sl.p.IsMachine:
+			reply.Hint = "the token stays; clerk-credential-helper token --fresh replaces it"
+		default:
+			s.drop()
+			return reply, true
+		}
+		return reply, false
+	}
+	if notSent(req) {
+		reply.Err = rejected
+		return reply, false
+	}
+	before := s.RejectedBy.of(host, now)
+	s.RejectedBy = s.RejectedBy.add(host, token, now)
+	switch {
+	case req.Sent == protocol.AuthBasic && req.State && len(req.Challenges) == 0 && before.Count == 0:
+		// git-lfs, once a server has answered it with a 401, asks for a credential before it knows which one the server asks for. If that is
+		// Bearer, nothing is wrong with the token.
+		sl.trace("the rejected token stays: the server has not asked for Basic")
+		return reply, true
+	case age < rejectionGrace, before.Tokens >= 2 && age < rejectionSlow:
+		sl.trace("the rejected token stays: another one would be rejected as well")
+		after := s.RejectedBy.of(host, now)
+		rejected.Until, rejected.Count = after.pause(token, now), after.Count
+		reply.Err = rejected
+		return reply, true
+	case s.Given:
+		reply.Err = fmt.Errorf("%s refused %s, and it is dropped", req.Shown(), which)
+		reply.Hint = "run: clerk-credential-helper login --with-token " + sl.p.Name + ", with another one"
+	case s.RefreshToken == "" && !sl.p.IsMachine:
+		reply.Err = fmt.Errorf("%s refused %s, and only a sign-in brings another one", req.Shown(), which)
+		reply.Hint = "run: clerk-credential-helper login " + sl.p.Name
+	default:
+		reply.Hint = fmt.Sprintf("%s refused %s; the next try gets a new one", req.Shown(), which)
+	}
+	if sl.p.IsMachine {
+		s.Rejected++
+	}
+	s.drop()
+	sl.trace("the rejected token is dropped")
+	return reply, true
+}
+
+// drop takes the token out of the session, which stays.
+func (s *Session) drop() { s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{} }
 
 // asker is a process that has got a token, on a wire whose tool asks again only if the server has rejected it.
 type asker struct {
@@ -335,8 +423,6 @@ type asker struct {
 	PID  int       `json:"pid"`
 	Host string    `json:"host,omitempty"`
 	At   time.Time `json:"at"`
-	// Renewed is when it has got a new token for one that the server has rejected.
-	Renewed time.Time `json:"renewed,omitzero"`
 }
 
 func (a asker) same(b asker) bool { return a.Tool == b.Tool && a.PID == b.PID && a.Host == b.Host }
@@ -348,7 +434,7 @@ type askers struct {
 }
 
 func (sl slot) asker(req protocol.Request) asker {
-	return asker{Tool: req.Tool, PID: sl.b.Caller.PID, Host: hostKey(req.Host)}
+	return asker{Tool: req.Tool, PID: sl.b.Caller.PID, Host: hostName(req)}
 }
 
 func (sl slot) readAskers(ctx context.Context) askers {
@@ -357,7 +443,7 @@ func (sl slot) readAskers(ctx context.Context) askers {
 		return askers{}
 	}
 	now := sl.b.Now()
-	r.All = slices.DeleteFunc(r.All, func(a asker) bool { return a.At.After(now) || now.Sub(a.At) > renewOnce })
+	r.All = slices.DeleteFunc(r.All, func(a asker) bool { return a.At.After(now) || now.Sub(a.At) > repeatWithin })
 	return r
 }
 
@@ -371,11 +457,45 @@ func (r askers) last(a asker) asker {
 	return a
 }
 
-// renewed reports whether a process of the tool has lately got a new token for one that the host has rejected.
-func (r askers) renewed(a asker, now time.Time) bool {
-	return slices.ContainsFunc(r.All, func(b asker) bool {
-		return a.Tool == b.Tool && a.Host == b.Host && now.Sub(b.Renewed) <= renewOnce
-	})
+// renewals are when tools got a new token for one that a host has rejected, by tool and host.
+type renewals struct {
+	At  time.Time            `json:"at"`
+	All map[string]time.Time `json:"all"`
+}
+
+func renewal(req protocol.Request) string { return req.Tool + " " + hostName(req) }
+
+func (sl slot) readRenewals(ctx context.Context) map[string]time.Time {
+	var r renewals
+	if text, err := sl.b.Records.Get(ctx, sl.name("renewals")); err != nil || json.Unmarshal([]byte(text), &r) != nil {
+		return nil
+	}
+	now := sl.b.Now()
+	maps.DeleteFunc(r.All, func(_ string, at time.Time) bool { return at.After(now) || now.Sub(at) > renewOnce })
+	return r.All
+}
+
+// mayRenew reports whether the tool may get another token for one that the host has rejected.
+func (sl slot) mayRenew(ctx context.Context, req protocol.Request) bool {
+	all := sl.readRenewals(ctx)
+	return all[renewal(req)].IsZero() && len(all) < renewalsMost
+}
+
+// noteRenewal remembers that the tool has got another token. A refresh is seldom, and all who waited for it note the same.
+func (sl slot) noteRenewal(ctx context.Context, req protocol.Request) {
+	now := sl.b.Now().UTC()
+	all := sl.readRenewals(ctx)
+	if all == nil {
+		all = map[string]time.Time{}
+	}
+	all[renewal(req)] = now
+	text, err := json.Marshal(renewals{now, all})
+	if err == nil {
+		err = sl.b.Records.Set(context.WithoutCancel(ctx), sl.name("renewals"), string(text))
+	}
+	if err != nil {
+		sl.trace("that a token was replaced cannot be remembered: %v", err)
+	}
 }
 
 // noteAsker remembers that the process asks now. Two processes may do so at once, and one be lost: then its token is replaced one
@@ -392,31 +512,17 @@ func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	}
 }
 
-// refused reports whether the server has rejected the token of the plan. certain is false if that is only concluded from the
-// tool's second question.
-func (sl slot) refused(plan Plan, req protocol.Request) (refused, certain bool) {
-	a, now := sl.asker(req), sl.b.Now()
-	if plan.askers.renewed(a, now) {
-		return false, false
-	}
-	switch {
+// refused reports whether the server has rejected the token of the plan, and it may be replaced. certain is false if that is only
+// concluded from the tool's second question.
+func (sl slot) refused(ctx context.Context, plan Plan, req protocol.Request) (refused, certain bool) {
+	switch a := sl.asker(req); {
 	case req.Unauthorized:
 		// The go command had the token before it asked, but for a host that a wildcard names.
 		exact := func(h config.Host) bool { return h.Exact() && h.Match(req.Scheme, req.Host) }
-		return req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
+		refused, certain = req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
 	case req.Repeats && a.PID != 0:
 		last := plan.askers.last(a)
-		return !last.At.IsZero() && now.Sub(last.At) < repeatWithin, false
+		refused = !last.At.IsZero() && sl.b.Now().Sub(last.At) < repeatWithin
 	}
-	return false, false
-}
-
-// noteAsker remembers for the next question of the tool that this one was answered, and whether by a new token.
-func (d *Decision) noteAsker(ctx context.Context, renewed bool) {
-	sl := d.broker.slot(d.Profile)
-	a := d.plan.askers.last(sl.asker(d.req))
-	if renewed {
-		a.Renewed = d.broker.Now().UTC()
-	}
-	sl.noteAsker(ctx, d.plan.askers, a)
+	return refused && sl.mayRenew(ctx, req), certain
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -95,6 +96,15 @@ func (h Host) At() string { return h.at.String() }
 func (h Host) Match(scheme, host string) bool {
 	scheme, name, port, ok := parseTarget(scheme, host)
 	return ok && h.matches(scheme, name, port)
+}
+
+// TargetName returns the one spelling of a host that a tool asks for, with its port; the host as it is if it matches nothing.
+func TargetName(scheme, host string) string {
+	_, name, port, ok := parseTarget(scheme, host)
+	if !ok {
+		return host
+	}
+	return net.JoinHostPort(name, strconv.Itoa(int(port)))
 }
 
 // parseTarget parses what a tool asks for, into a lower-case scheme, a normalised name and a port that is never 0. ok is false for

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/toolconfig"
 )
@@ -52,19 +51,17 @@ func GitSetting(ctx context.Context, tools toolconfig.Env, key string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// OtherHeader changes the error for a token that a server has rejected, if git has sent the Authorization of http.extraHeader and
-// not the token. It asks git, in the current folder, for at most 2 s.
-func OtherHeader(ctx context.Context, tools toolconfig.Env, address string, rejected *broker.RejectedError) {
+// SendsOtherHeader reports whether git sends the Authorization of http.extraHeader to an address, and never a token. It asks git, in the
+// current folder, for at most 2 s.
+func SendsOtherHeader(ctx context.Context, tools toolconfig.Env, address string) bool {
 	program, err := tools.LookPath("git")
 	if err != nil {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	settings, err := gitSettings(ctx, program, "")
-	if err == nil && settings.AuthorizationHeader(address) != "" {
-		rejected.Cause = broker.ByHeader
-	}
+	return err == nil && settings.AuthorizationHeader(address) != ""
 }
 
 // git asks git for its configuration, and checks which helpers it would ask for each host.
