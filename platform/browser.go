@@ -21,11 +21,11 @@ var ErrNoBrowser = errors.New("no browser could be started")
 //
 // On Unix the commands of $BROWSER come first. Launchers are found by absolute path, run in a session of their own so
 // that our end does not end them, and get neither our secrets (CLERK_HELPER_TOKEN..., CLERK_MACHINE_SECRET_KEY) nor our
-// folder, nor what our caller has opened for us: a browser would keep a script's lock for as long as it runs. What
-// they print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would
-// wait for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
-// environment on. In the HOME of another user none is started: a browser writes there.
-// Nor is one where it could not be told from another user's (see [OwnPeer]), as where Linux has no /proc: it would be refused.
+// folder, nor what our caller has opened for us: a browser would keep a script's lock for as long as it runs. What they
+// print goes to stderr if that is a terminal and nowhere otherwise: a tool that reads our output to its end would wait
+// for the browser to be closed. Windows is asked through its shell, which chooses the program and passes our
+// environment on. In the HOME of another user none is started: a browser writes there. Nor is one where it could not be
+// told from another user's (see [OwnPeer]), as where Linux has no /proc: it would be refused.
 //
 // Errors: [ErrNoBrowser], with what each launcher said; the context's; or that the URL is refused.
 func OpenBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, opened <-chan struct{}) error {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestFileDamaged: what a full disk or a power cut has left in an item's place is told from a missing item, is replaced by the
-// next write, and can be removed.
+// TestFileDamaged: what a full disk or a power cut has left in an item's place is told from a missing item, is replaced
+// by the next write, and can be removed.
 func TestFileDamaged(t *testing.T) {
 	for _, row := range []struct {
 		reason, text string

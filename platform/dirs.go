@@ -12,8 +12,8 @@ import (
 
 const appName = "clerk-credential-helper"
 
-// CheckHome returns why there can be no user's configuration, wrapping [ErrNoHome]: HOME is not set, or leads to no folder, and
-// $XDG_CONFIG_HOME does not stand in for it.
+// CheckHome returns why there can be no user's configuration, wrapping [ErrNoHome]: HOME is not set, or leads to no
+// folder, and $XDG_CONFIG_HOME does not stand in for it.
 func CheckHome(getenv func(string) string) error { return checkHome(getenv) }
 
 // ErrNoHome means that the user has no home folder, as far as the environment says.
@@ -117,9 +117,10 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at path
-// is not followed, and what belongs to another user than this one and root is refused, or would be in such a user's place (see
-// [CheckPlace]): the error is then [ErrForeign]. A named pipe without a reader is an error; it is not waited for.
+// AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at
+// path is not followed, and what belongs to another user than this one and root is refused, or would be in such a
+// user's place (see [CheckPlace]): the error is then [ErrForeign]. A named pipe without a reader is an error; it is not
+// waited for.
 func AppendFile(path string) (*os.File, error) {
 	if err := CheckPlace(path); errors.Is(err, ErrForeign) {
 		return nil, err

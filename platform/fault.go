@@ -56,8 +56,8 @@ func FaultOf(err error) Fault {
 	return fault
 }
 
-// faultStatus is the exit status of a copy of this program that ended with a fault, less the fault's number. Shells and signals
-// use the numbers from 126 on.
+// faultStatus is the exit status of a copy of this program that ended with a fault, less the fault's number. Shells and
+// signals use the numbers from 126 on.
 const faultStatus = 64
 
 // FaultStatus returns the exit status with which a copy of this program tells its fault: 0 for no error, 1 for one that is no

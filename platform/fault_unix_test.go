@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFault: a fault is found in an error, and comes through the exit status of a copy of this program, whose own words are lost.
+// TestFault: a fault is found in an error, and comes through the exit status of a copy of this program, whose own words
+// are lost.
 func TestFault(t *testing.T) {
 	path := func(op string, errno unix.Errno) error {
 		return &fs.PathError{Op: op, Path: "session.json", Err: errno}

@@ -23,8 +23,8 @@ type fileStore struct {
 	records bool // see OpenRecords
 }
 
-// OpenRecords opens a folder of small files that are no secrets, as a file store. What is written is not flushed to the disk: a
-// power cut may take it away, and an empty file may be left, which is [ErrDamaged].
+// OpenRecords opens a folder of small files that are no secrets, as a file store. What is written is not flushed to the
+// disk: a power cut may take it away, and an empty file may be left, which is [ErrDamaged].
 func OpenRecords(dir string) *Keychain {
 	return &Keychain{
 		store:    fileStore{dir: dir, records: true},
@@ -59,8 +59,8 @@ func (s fileStore) get(_ context.Context, name string) (string, error) {
 	return string(secret), nil
 }
 
-// noItem returns ErrDamaged for what is neither missing nor a plain file, such as a link, which a write replaces. Otherwise, and
-// for a folder, which no write replaces, it returns the error.
+// noItem returns ErrDamaged for what is neither missing nor a plain file, such as a link, which a write replaces.
+// Otherwise, and for a folder, which no write replaces, it returns the error.
 func (s fileStore) noItem(name string, err error) error {
 	if info, failed := os.Lstat(s.path(name)); failed == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return fmt.Errorf("%w: %s is not a plain file", ErrDamaged, s.path(name))
@@ -106,7 +106,8 @@ func (s fileStore) sweep(name string) error {
 	return nil
 }
 
-// notFound turns "no such file" into ErrNotFound, also below what is no folder: the home of a service user is often /dev/null.
+// notFound turns "no such file" into ErrNotFound, also below what is no folder: the home of a service user is often
+// /dev/null.
 func notFound(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return ErrNotFound

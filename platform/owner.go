@@ -40,14 +40,15 @@ func (e *PlaceError) Error() string {
 
 func (e *PlaceError) Unwrap() error { return ErrForeign }
 
-// CheckPlace returns a [*PlaceError] if what is written at a path would be in another user's place: one call as
-// root with a person's HOME, as sudo makes it on many systems, would leave folders there that the person can neither write nor
-// read. All that we write ourselves passes it: what is kept, locks, traces, files of exec, and the files that setup changes.
+// CheckPlace returns a [*PlaceError] if what is written at a path would be in another user's place: one call as root
+// with a person's HOME, as sudo makes it on many systems, would leave folders there that the person can neither write
+// nor read. All that we write ourselves passes it: what is kept, locks, traces, files of exec, and the files that setup
+// changes.
 //
-// Root writes below folders and links of root's only. For every other user the last of them that is there must be the user's own,
-// root's, such as /tmp, or one that a group of the user's may write to. A build service's job that runs as root, without sudo,
-// may write below the home that the service has mounted: there is no person. On Windows it is always nil: an administrator's
-// programs run as themselves.
+// Root writes below folders and links of root's only. For every other user the last of them that is there must be the
+// user's own, root's, such as /tmp, or one that a group of the user's may write to. A build service's job that runs as
+// root, without sudo, may write below the home that the service has mounted: there is no person. On Windows it is
+// always nil: an administrator's programs run as themselves.
 func CheckPlace(path string) error { return checkPlace(path) }
 
 // ForAnother returns why what this process finds is not its own user's: it is root by sudo, or HOME is another user's. It is

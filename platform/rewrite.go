@@ -60,9 +60,9 @@ func Rewrite(path string, old, text []byte) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
-// WriteCopy makes a new file that is readable by at most those that can read the file like: by its owner alone, who is the
-// same, or on Windows by those in its DACL. It is [fs.ErrExist] if the file is there, ErrAccess if it cannot be made so, and a
-// [*PlaceError] in another user's place.
+// WriteCopy makes a new file that is readable by at most those that can read the file like: by its owner alone, who is
+// the same, or on Windows by those in its DACL. It is [fs.ErrExist] if the file is there, ErrAccess if it cannot be
+// made so, and a [*PlaceError] in another user's place.
 func WriteCopy(path, like string, text []byte) (err error) {
 	if err := CheckPlace(filepath.Dir(path)); errors.Is(err, ErrForeign) {
 		return err

@@ -21,9 +21,10 @@ func IsThisProgram(file string) (bool, error) {
 	return err == nil && os.SameFile(here, there), err
 }
 
-// Link returns the absolute path of this program under another of its names, for a tool that does not find it in its PATH; empty if
-// there is none. It lies in the folder in which this program was called, by a path or by the PATH (called is its argument 0), and
-// not in one of a version to which that leads, which the next upgrade removes; only otherwise beside the file that is running.
+// Link returns the absolute path of this program under another of its names, for a tool that does not find it in its
+// PATH; empty if there is none. It lies in the folder in which this program was called, by a path or by the PATH
+// (called is its argument 0), and not in one of a version to which that leads, which the next upgrade removes; only
+// otherwise beside the file that is running.
 func Link(called, name string) string {
 	var folders []string
 	if found, err := exec.LookPath(called); err == nil {

@@ -116,8 +116,8 @@ func browserEvidence(p Surroundings, getenv func(string) string, exists func(nam
 	return ""
 }
 
-// namesBrowser reports whether a command of $BROWSER can show a page: its program is there, and is not false(1), by which people
-// say that there is no browser.
+// namesBrowser reports whether a command of $BROWSER can show a page: its program is there, and is not false(1), by
+// which people say that there is no browser.
 func namesBrowser(getenv func(string) string, exists func(name string) bool) bool {
 	for command := range strings.SplitSeq(getenv("BROWSER"), ":") {
 		words := strings.Fields(command)

@@ -69,8 +69,8 @@ func ParseAddress(text string) (Address, error) {
 // ErrSSH means that an address is one of ssh, for which git and docker ask no helper.
 var ErrSSH = errors.New("an address of ssh needs no helper: ssh signs in with a key of yours, and a token goes to an https:// address")
 
-// isSSH reports whether an address is one of ssh: of a scheme with ssh in it, or as scp has it, [USER@]HOST:PATH (git-clone(1), "GIT
-// URLS"). A path without a slash needs the user, since api:latest is an image.
+// isSSH reports whether an address is one of ssh: of a scheme with ssh in it, or as scp has it, [USER@]HOST:PATH
+// (git-clone(1), "GIT URLS"). A path without a slash needs the user, since api:latest is an image.
 func isSSH(text string) bool {
 	if scheme, _, ok := strings.Cut(text, "://"); ok {
 		return slices.Contains([]string{"ssh", "git+ssh", "ssh+git"}, strings.ToLower(scheme))

@@ -230,8 +230,8 @@ func gitCredential(req Request, c Credential) ([]byte, error) {
 	return out, nil
 }
 
-// gitHeader has git send an Authorization header as it is. git leaves a password to curl, which sends it only in a form that the
-// server asks for, and prefers Digest and NTLM to Basic. ephemeral keeps other helpers from storing the token.
+// gitHeader has git send an Authorization header as it is. git leaves a password to curl, which sends it only in a form
+// that the server asks for, and prefers Digest and NTLM to Basic. ephemeral keeps other helpers from storing the token.
 func gitHeader(scheme, credential string) []string {
 	return []string{"capability[]=authtype", "authtype=" + scheme, "credential=" + credential, "ephemeral=1"}
 }
@@ -286,8 +286,8 @@ func (e *ChallengeError) Error() string {
 	return fmt.Sprintf("%q accepts %.100s, which %s", Shown(e.Host), schemes, what)
 }
 
-// CheckChallenges returns a [*ChallengeError] if the server has named its schemes, and the token would be the password of Basic, which is not
-// one of them. git sends nothing then, and reports that the server has refused the token.
+// CheckChallenges returns a [*ChallengeError] if the server has named its schemes, and the token would be the password
+// of Basic, which is not one of them. git sends nothing then, and reports that the server has refused the token.
 func (req Request) CheckChallenges(auth Auth) error {
 	schemes := req.schemes()
 	if len(schemes) == 0 || schemes["basic"] || (Credential{Auth: auth}).bearer(req) {

@@ -75,8 +75,8 @@ func (PNPM) WriteReply(stdout, stderr io.Writer, req Request, reply Reply) (int,
 	})
 }
 
-// Bearer prints a bare token, for tools that run a command for it and run that again after a 401: bearer_token_command of rclone's
-// WebDAV, apiKeyHelper of Claude Code.
+// Bearer prints a bare token, for tools that run a command for it and run that again after a 401: bearer_token_command
+// of rclone's WebDAV, apiKeyHelper of Claude Code.
 type Bearer struct{ Target }
 
 // WriteReply writes TOKEN.

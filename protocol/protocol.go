@@ -54,10 +54,11 @@ type Request struct {
 	HasSecret bool
 	// ServerURL is docker's name of the server, as sent, to be echoed in the answer.
 	ServerURL string
-	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46). State reports its other
-	// capability, "state". git names the latter in an erase only if the answer had it; git-lfs always does.
+	// Authtype reports that git can send a given Authorization header (capability "authtype", git 2.46). State reports
+	// its other capability, "state". git names the latter in an erase only if the answer had it; git-lfs always does.
 	Authtype, State bool
-	// Sent is the header in which git has sent the token of an erase or a store; AuthAuto if it does not tell (before git 2.46).
+	// Sent is the header in which git has sent the token of an erase or a store; AuthAuto if it does not tell (before
+	// git 2.46).
 	Sent Auth
 	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.
 	Challenges []string
@@ -70,8 +71,8 @@ type Request struct {
 	Profile string
 	// Tool is the identity of the tool that asks, such as [DockerTool]: the row of the caller's table, which no wire sets.
 	Tool string
-	// Repeats reports that the tool keeps what it gets, so that the same process asks again only if the server has refused it. No
-	// wire sets it.
+	// Repeats reports that the tool keeps what it gets, so that the same process asks again only if the server has
+	// refused it. No wire sets it.
 	Repeats bool
 	// NeverAsk reports that the tool forbids asking a person for this request.
 	NeverAsk bool

@@ -94,8 +94,8 @@ func (sys *system) gitPrompts() bool {
 }
 
 // toldNotToAsk reads what git was told about helpers, credential.interactive, where git leaves it for its children:
-// "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. VS Code marks the fetches that it makes by itself;
-// GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
+// "git -c" in GIT_CONFIG_PARAMETERS, and the variables of GIT_CONFIG_COUNT. VS Code marks the fetches that it makes by
+// itself; GCM_INTERACTIVE is honoured as a courtesy to those who come from there.
 func toldNotToAsk(getenv func(string) string) error {
 	value, found := protocol.GitSetting(getenv, "credential.interactive")
 	if never(value) && found {

@@ -15,8 +15,8 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// TestBackground makes each background call of docs/background.md without a session, and counts the pages that open. Beside it stands
-// the same tool's call for a user, which opens one: else the count would prove nothing.
+// TestBackground makes each background call of docs/background.md without a session, and counts the pages that open.
+// Beside it stands the same tool's call for a user, which opens one: else the count would prove nothing.
 func TestBackground(t *testing.T) {
 	w, vars, err := newWorld(t.TempDir(), t.Cleanup)
 	if err != nil {

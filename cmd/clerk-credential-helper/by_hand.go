@@ -8,8 +8,8 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// byHand answers a person who has typed what a tool calls. --help and --version, which no tool gives, are answered, and done is true;
-// a wire that waits for a request on a terminal is preceded by a word on what it is.
+// byHand answers a person who has typed what a tool calls. --help and --version, which no tool gives, are answered, and
+// done is true; a wire that waits for a request on a terminal is preceded by a word on what it is.
 func (c call) byHand(sys *system) (done bool) {
 	args := sys.args[1:]
 	named := c.name != "" && c.name == sys.name()

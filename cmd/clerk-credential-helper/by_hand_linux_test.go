@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestByHand: each program that a tool calls, and each word of ours for one, says something to a person who types it at a terminal,
-// and does not just wait.
+// TestByHand: each program that a tool calls, and each word of ours for one, says something to a person who types it at
+// a terminal, and does not just wait.
 func TestByHand(t *testing.T) {
 	p := sitDown(t, 200, map[string]string{"CLERK_HELPER_INTERACTIVE": "never"})
 	asked := 0

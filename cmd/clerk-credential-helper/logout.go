@@ -94,8 +94,9 @@ func aliveUntil(s broker.Session) time.Time {
 // signedOut is what became of one profile.
 type signedOut struct {
 	Profile string `json:"profile"`
-	// Outcome is "revoked"; "unknown" if the session is gone here but Clerk may not know; "forgotten" if there was no grant;
-	// "nothing" if there was no session; or "failed" if the session is still here, or where it might be could not be looked at.
+	// Outcome is "revoked"; "unknown" if the session is gone here but Clerk may not know; "forgotten" if there was no
+	// grant; "nothing" if there was no session; or "failed" if the session is still here, or where it might be could
+	// not be looked at.
 	Outcome string `json:"outcome"`
 	Account string `json:"account,omitempty"`
 	// Accepted is until when servers accept the last token, a JWT.

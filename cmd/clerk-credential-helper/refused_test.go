@@ -38,9 +38,9 @@ var refusedWords = []struct{ letter, line string }{
 	{"e", "hint: ask the server's administrator whether this account may use it; where it redirects, the other server may have refused"},
 }
 
-// refusedClient is a client, and how it is set up and run, by bash in a folder of its own. Of its rows the first one is measured
-// whose programs, in these versions, are here. HOST is the server, SELF this program, ROOTS the file with the server's certificate,
-// DIR a folder that is removed.
+// refusedClient is a client, and how it is set up and run, by bash in a folder of its own. Of its rows the first one is
+// measured whose programs, in these versions, are here. HOST is the server, SELF this program, ROOTS the file with the
+// server's certificate, DIR a folder that is removed.
 type refusedClient struct {
 	name       string
 	rows       []refusedRow
@@ -378,8 +378,8 @@ func refusedTable(t *testing.T) (before, rows, after string) {
 	return before + refusedHead, rows + "\n", "\n" + after
 }
 
-// TestRefused measures the rows of the table "refused" of docs/reliability.md whose clients run here, and compares them. With -update it
-// writes them. Where a client is not there, its row stays.
+// TestRefused measures the rows of the table "refused" of docs/reliability.md whose clients run here, and compares
+// them. With -update it writes them. Where a client is not there, its row stays.
 func TestRefused(t *testing.T) {
 	testworld.Long(t, "it runs many clients")
 	if runtime.GOOS == "windows" {

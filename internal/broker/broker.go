@@ -144,8 +144,8 @@ func (b *Broker) Decide(ctx context.Context, req protocol.Request) *Decision {
 	return b.DecideFor(ctx, b.choose(ctx, req), req)
 }
 
-// DecideFor decides about a get for a profile, which its user has named in the tool's configuration. A nil profile is that of a
-// host of no profile.
+// DecideFor decides about a get for a profile, which its user has named in the tool's configuration. A nil profile is
+// that of a host of no profile.
 func (b *Broker) DecideFor(ctx context.Context, p *config.Profile, req protocol.Request) *Decision {
 	d := &Decision{Profile: p, broker: b, req: req}
 	if p != nil {

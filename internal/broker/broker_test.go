@@ -1011,8 +1011,8 @@ func TestUnreadableSession(t *testing.T) {
 	}
 }
 
-// TestDamagedSession: what a full disk, a power cut or a hand has left is no session. A tool signs in where that is allowed and
-// says what is wrong where it is not, login replaces it, and logout removes it.
+// TestDamagedSession: what a full disk, a power cut or a hand has left is no session. A tool signs in where that is
+// allowed and says what is wrong where it is not, login replaces it, and logout removes it.
 func TestDamagedSession(t *testing.T) {
 	good := newBench(t)
 	good.have(time.Hour)
@@ -1597,7 +1597,8 @@ func TestInterruptedWrite(t *testing.T) {
 	}
 }
 
-// TestNoIDToken: a refresh that brings no ID token is not repeated. The ID token is used to its end, and then a sign-in is needed.
+// TestNoIDToken: a refresh that brings no ID token is not repeated. The ID token is used to its end, and then a sign-in
+// is needed.
 func TestNoIDToken(t *testing.T) {
 	for name, brings := range map[string]func(*bench, clerk.Tokens) (clerk.Tokens, error){
 		"the old one": func(b *bench, old clerk.Tokens) (clerk.Tokens, error) {

@@ -879,8 +879,8 @@ type refusing struct{ err error }
 
 func (r refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, r.err }
 
-// TestRefreshWithoutIssuer: what is wrong on this machine, such as a ca_file that is gone, is named by the caller. The process
-// that refreshes leaves only a record.
+// TestRefreshWithoutIssuer: what is wrong on this machine, such as a ca_file that is gone, is named by the caller. The
+// process that refreshes leaves only a record.
 func TestRefreshWithoutIssuer(t *testing.T) {
 	b := newBench(t)
 	b.have(25 * time.Hour)

@@ -406,8 +406,8 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// TestForeignDamaged: neither a damaged credential nor a damaged list keeps docker from signing in and out. What a later release
-// has written stays.
+// TestForeignDamaged: neither a damaged credential nor a damaged list keeps docker from signing in and out. What a
+// later release has written stays.
 func TestForeignDamaged(t *testing.T) {
 	item := func(b *bench) string {
 		for _, name := range b.keychain.Names() {

@@ -39,8 +39,8 @@ type Caller struct {
 	// PID is the calling process. After a refusal the person is not asked for the same process again, not even at a
 	// terminal, because docker's classic builder calls once for each registry. Zero if unknown.
 	PID int
-	// OnePage is set if the tool asks for each host that it knows, as docker's classic builder does: for one process, only one
-	// profile's page is opened.
+	// OnePage is set if the tool asks for each host that it knows, as docker's classic builder does: for one process,
+	// only one profile's page is opened.
 	OnePage bool
 }
 

@@ -53,8 +53,8 @@ type Plan struct {
 	how   Permission // of NextAsk
 	over  error      // why the session can only be replaced by a sign-in, nil if it is not known
 
-	// refused is set if a server has rejected the session's token, so that another one is asked for although it is live. perhaps is set
-	// if that is not certain: the token is handed out if there is no other.
+	// refused is set if a server has rejected the session's token, so that another one is asked for although it is
+	// live. perhaps is set if that is not certain: the token is handed out if there is no other.
 	refused, perhaps bool
 	// askers are those of the request, if it depends on them.
 	askers askers
@@ -103,8 +103,8 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	return b.slot(p).planSignIn(ctx, plan)
 }
 
-// PlanFor decides what happens next for a get of a tool. A server may have rejected the token: then another one is asked for, or git gets
-// none for a while.
+// PlanFor decides what happens next for a get of a tool. A server may have rejected the token: then another one is
+// asked for, or git gets none for a while.
 func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Request) Plan {
 	if req.Tool == protocol.GitTool {
 		if err := req.CheckChallenges(gitAuth(p)); err != nil {
@@ -127,8 +127,8 @@ func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Re
 	return plan
 }
 
-// PlanRejected plans after a server, or the issuer, has rejected the token of a plan: another one is asked for. The plan stays as it is if
-// the token is fresh, or cannot be replaced now without a sign-in.
+// PlanRejected plans after a server, or the issuer, has rejected the token of a plan: another one is asked for. The
+// plan stays as it is if the token is fresh, or cannot be replaced now without a sign-in.
 func (b *Broker) PlanRejected(ctx context.Context, plan Plan) Plan {
 	if plan.Next != NextAnswer && plan.Next != NextRefresh || b.Now().Sub(plan.Session.ReceivedAt) < rejectionGrace {
 		return plan
@@ -139,8 +139,8 @@ func (b *Broker) PlanRejected(ctx context.Context, plan Plan) Plan {
 	return plan
 }
 
-// PlanFresh plans for a token other than the one that is kept, which a server may have rejected. If only a sign-in brings another one, the
-// plan is NextRefuse with an error that says so.
+// PlanFresh plans for a token other than the one that is kept, which a server may have rejected. If only a sign-in
+// brings another one, the plan is NextRefuse with an error that says so.
 func (b *Broker) PlanFresh(ctx context.Context, p *config.Profile) Plan {
 	plan := b.Plan(ctx, p)
 	switch plan.Next {

@@ -27,8 +27,8 @@ func (b *bench) git(verb protocol.Verb, secret string, more ...func(*protocol.Re
 	return b.Answer(b.t.Context(), req)
 }
 
-// TestRejectedEnds: a program that asks again as long as it gets a token, such as git-lfs before 3.8, comes to an end where the server
-// refuses every token.
+// TestRejectedEnds: a program that asks again as long as it gets a token, such as git-lfs before 3.8, comes to an end
+// where the server refuses every token.
 func TestRejectedEnds(t *testing.T) {
 	basic := func(req *protocol.Request) { req.Sent = protocol.AuthBasic }
 	lfs := func(req *protocol.Request) { req.Sent, req.State = protocol.AuthBasic, true }
@@ -298,7 +298,8 @@ func TestRejectedWords(t *testing.T) {
 	}
 }
 
-// TestUnaskedBasic: git-lfs 3.8 sends Basic to a server for Bearer, before it knows. Its token and its user hear nothing of that.
+// TestUnaskedBasic: git-lfs 3.8 sends Basic to a server for Bearer, before it knows. Its token and its user hear
+// nothing of that.
 func TestUnaskedBasic(t *testing.T) {
 	for _, age := range []time.Duration{time.Second, time.Hour} {
 		b := newBench(t)
@@ -441,8 +442,8 @@ func TestSecondQuestion(t *testing.T) {
 	}
 }
 
-// TestRefusedForGood: a server that refuses the account costs the go command and kubectl one refresh an hour, however often they
-// are started. A refresh that failed does not count.
+// TestRefusedForGood: a server that refuses the account costs the go command and kubectl one refresh an hour, however
+// often they are started. A refresh that failed does not count.
 func TestRefusedForGood(t *testing.T) {
 	b := newBench(t)
 	b.have(time.Hour)

@@ -25,10 +25,11 @@ type SignOut struct {
 // logoutLimit bounds the request to the issuer. The session is removed before.
 const logoutLimit = 15 * time.Second
 
-// Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. When it has begun
-// to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh token. For a machine
-// profile it removes the kept token; the key mints another one when a tool asks. Where the session may be in a keychain that
-// could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of, and nothing is changed.
+// Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. When it
+// has begun to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh
+// token. For a machine profile it removes the kept token; the key mints another one when a tool asks. Where the session
+// may be in a keychain that could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of,
+// and nothing is changed.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
 		return b.machine(p).forget(ctx)

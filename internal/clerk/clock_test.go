@@ -84,8 +84,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClockOfIDToken: the life of an ID token, which only the token itself tells, is allowed for by a clock that is wrong, at a
-// sign-in and at a refresh: by a fast one it would have expired, and each call would ask for a sign-in.
+// TestClockOfIDToken: the life of an ID token, which only the token itself tells, is allowed for by a clock that is
+// wrong, at a sign-in and at a refresh: by a fast one it would have expired, and each call would ask for a sign-in.
 func TestClockOfIDToken(t *testing.T) {
 	for _, skew := range []time.Duration{0, 4 * time.Minute, -4 * time.Minute} {
 		r := newRun(t)

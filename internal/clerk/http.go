@@ -336,8 +336,8 @@ func (c *Client) patiently(ctx context.Context, most time.Duration, again func(e
 	}
 }
 
-// retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid. A date is
-// compared with that of the answer, if it has one, and otherwise with now: our clock may be wrong.
+// retryAfter parses Retry-After (RFC 9110 §10.2.3), seconds or a date. It returns 0 if there is none or it is invalid.
+// A date is compared with that of the answer, if it has one, and otherwise with now: our clock may be wrong.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date

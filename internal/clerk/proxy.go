@@ -19,8 +19,8 @@ import (
 // ErrProxyAddress means that a variable such as HTTPS_PROXY does not name a proxy that can be used.
 var ErrProxyAddress = errors.New("it is not the address of a proxy")
 
-// ProxyError means that the proxy of the environment (HTTPS_PROXY) gave no connection to an issuer. It never holds the proxy's
-// address, which may have a password in it.
+// ProxyError means that the proxy of the environment (HTTPS_PROXY) gave no connection to an issuer. It never holds the
+// proxy's address, which may have a password in it.
 type ProxyError struct {
 	Status int   // of its answer to CONNECT (RFC 9110 §9.3.6); 0 if there was none
 	Err    error // why there was none, such as ErrProxyAddress; may be nil

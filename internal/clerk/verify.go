@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// Leeway is how much the issuer's clock and ours may differ at a sign-in, either way (RFC 7519 §4.1.4 leaves it to us). It
-	// costs nothing: state, PKCE and nonce show that the tokens are this sign-in's.
+	// Leeway is how much the issuer's clock and ours may differ at a sign-in, either way (RFC 7519 §4.1.4 leaves it to
+	// us). It costs nothing: state, PKCE and nonce show that the tokens are this sign-in's.
 	Leeway = 5 * time.Minute
 	// bareLeeway is it where nothing else shows that a token is new.
 	bareLeeway = 30 * time.Second

@@ -361,7 +361,8 @@ func parsePublishableKey(key string) (string, error) {
 	return parseIssuer("https://" + host)
 }
 
-// parseClientID allows the characters of RFC 6749 appendix A.1, without the space and those of a variable that was not replaced.
+// parseClientID allows the characters of RFC 6749 appendix A.1, without the space and those of a variable that was not
+// replaced.
 func parseClientID(id string) (string, error) {
 	if strings.HasPrefix(id, "sk_") {
 		return "", errors.New("this is a secret key, exposed to all who can read this file: " +

@@ -391,8 +391,8 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// machine checks whether Clerk gives a token for the key of a machine's profile. A token costs money, so one is minted only if
-// none is kept, and it is kept for the tools. With a token of the environment no key is needed.
+// machine checks whether Clerk gives a token for the key of a machine's profile. A token costs money, so one is minted
+// only if none is kept, and it is kept for the tools. With a token of the environment no key is needed.
 func (d *doctor) machine(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	const remedy = "set it to the secret key of the machine (ak_...), from Clerk's dashboard"
 	check := "machine " + p.Name

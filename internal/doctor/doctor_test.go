@@ -150,7 +150,8 @@ func TestHintOnBadGround(t *testing.T) {
 	}
 }
 
-// TestHintNamesProfile: where the profile is known, the command that helps names it: with two profiles the bare one is refused.
+// TestHintNamesProfile: where the profile is known, the command that helps names it: with two profiles the bare one is
+// refused.
 func TestHintNamesProfile(t *testing.T) {
 	for reason, err := range map[string]error{
 		"damaged":           &broker.ItemError{Profile: "acme", Err: broker.ErrDamaged},

@@ -26,8 +26,9 @@ const (
 var ErrNotAsked = errors.New("status --check asks no person")
 
 // CheckToken asks the issuer about the token that a tool would get; detail says why, where the state alone does not. A
-// session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses its token and that is not fresh; a machine's token is minted only if none is kept that lives, since each costs money. The request about the token is limited by Limit, a
-// refresh as for a tool.
+// session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses
+// its token and that is not fresh; a machine's token is minted only if none is kept that lives, since each costs money.
+// The request about the token is limited by Limit, a refresh as for a tool.
 func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state TokenState, detail string) {
 	quiet := *b
 	quiet.Person = broker.NoPerson{Reason: ErrNotAsked}

@@ -117,8 +117,8 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
-// Runs returns nil if the program runs in the environment, that of this process if it is nil, and otherwise why it does not. It
-// may have a least version, as in git@2.46.
+// Runs returns nil if the program runs in the environment, that of this process if it is nil, and otherwise why it does
+// not. It may have a least version, as in git@2.46.
 func Runs(ctx context.Context, env []string, program string) error {
 	out, err := Run(ctx, env, versionCommand(program)...)
 	if err != nil {

@@ -289,8 +289,8 @@ func secondIssuer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], server.URL)
 }
 
-// gitserver NAME SCHEME... starts a git server that offers these schemes, in this order, and takes a token in no other one, and
-// sets $NAME to its host. The profile of the script's home does not have it.
+// gitserver NAME SCHEME... starts a git server that offers these schemes, in this order, and takes a token in no other
+// one, and sets $NAME to its host. The profile of the script's home does not have it.
 func gitServer(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: gitserver NAME SCHEME...")

@@ -102,9 +102,10 @@ var ErrDeclined = errors.New("nothing was changed")
 // Apply shows all changes, asks once, and makes them in their order. A file is written to a temporary name and renamed,
 // and keeps its owner, group, mode and access list; one that an undo leaves empty is removed.
 //
-// Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; a *platform.PlaceError in a
-// *RequestError, for a file in another user's place; ErrDeclined; or an error of Confirm. If writing fails, earlier edits stay made;
-// the file itself is as it was if another program has changed it or holds its lock, or if its access could not be kept.
+// Nothing is changed if the error is a *config.Error, for a file that cannot be read or parsed; a *platform.PlaceError
+// in a *RequestError, for a file in another user's place; ErrDeclined; or an error of Confirm. If writing fails,
+// earlier edits stay made; the file itself is as it was if another program has changed it or holds its lock, or if its
+// access could not be kept.
 func Apply(ctx context.Context, person Person, edits []Edit, options Options) error {
 	var drafts []draft
 	for _, e := range edits {

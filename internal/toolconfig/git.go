@@ -104,8 +104,8 @@ func gitFile(env Env) (string, error) {
 	return file, nil
 }
 
-// gitAdd makes us, by that value, the only helper of the URLs. It returns text itself if we are already, by a value that works.
-// Errors begin with the line.
+// gitAdd makes us, by that value, the only helper of the URLs. It returns text itself if we are already, by a value
+// that works. Errors begin with the line.
 func gitAdd(text []byte, urls []string, helper string, works func(value string) bool) ([]byte, error) {
 	statements, err := parseGit(text)
 	if err != nil {
@@ -474,7 +474,8 @@ func ParseGitList(out []byte) GitSettings {
 // Helpers returns the helpers that git would ask for a URL without a path, such as https://git.acme.dev, in their order.
 func (g GitSettings) Helpers(url string) []string { return gitHelpers(g, url) }
 
-// Ours returns the addresses for which git asks us by name, such as https://git.acme.dev, in their order. They may hold a user.
+// Ours returns the addresses for which git asks us by name, such as https://git.acme.dev, in their order. They may hold
+// a user.
 func (g GitSettings) Ours() []string {
 	var all []string
 	for _, s := range g {

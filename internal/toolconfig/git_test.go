@@ -305,8 +305,8 @@ func TestGitUnicode(t *testing.T) {
 	}
 }
 
-// TestGitLink: where git will not find us by name, it is given the path of the link, as a shell and git's own file have it; a value
-// that no longer works is replaced, and unset removes every form.
+// TestGitLink: where git will not find us by name, it is given the path of the link, as a shell and git's own file have
+// it; a value that no longer works is replaced, and unset removes every form.
 func TestGitLink(t *testing.T) {
 	testworld.Need(t, "git")
 	const host = "git.acme.dev"

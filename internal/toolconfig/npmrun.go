@@ -90,8 +90,8 @@ func npmUserFile(env Env) (file string, text []byte, err error) {
 	return file, text, err
 }
 
-// npmRunFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what [Repository.CheckCommand] has
-// found and the text of the user's own .npmrc.
+// npmRunFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what
+// [Repository.CheckCommand] has found and the text of the user's own .npmrc.
 func npmRunFiles(p *config.Profile, found []string, text []byte, token string, yarn bool) (userConfig, yarnPlugin []byte, err error) {
 	registries := Registries(p, found)
 	if userConfig, err = NPMUserConfig(text, registries, token, yarn); err != nil {
@@ -101,9 +101,9 @@ func npmRunFiles(p *config.Profile, found []string, text []byte, token string, y
 	return userConfig, yarnPlugin, err
 }
 
-// NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have written. It
-// is for a file that only the user can read and that is removed after the run. yarn is set for yarn 1, which sends the token for a
-// package without a scope only with always-auth, a setting that npm warns of.
+// NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have
+// written. It is for a file that only the user can read and that is removed after the run. yarn is set for yarn 1,
+// which sends the token for a package without a scope only with always-auth, a setting that npm warns of.
 func NPMUserConfig(text []byte, registries []string, token string, yarn bool) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
@@ -160,10 +160,11 @@ func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
 	return append(all, "npm_config_userconfig="+userConfig, "NPM_CONFIG_USERCONFIG="+userConfig, plugins+"="+yarnPlugin)
 }
 
-// YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a request at
-// the last moment, if its target is at the host of a registry by https, or by http where the profile has the host so: yarn asks
-// for a token by the registry, and then sends it to whatever address the lock file has for the package. For a package without a
-// scope it does not ask, unless npmAlwaysAuth is set, with which it refuses every registry without a token.
+// YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a
+// request at the last moment, if its target is at the host of a registry by https, or by http where the profile has the
+// host so: yarn asks for a token by the registry, and then sends it to whatever address the lock file has for the
+// package. For a package without a scope it does not ask, unless npmAlwaysAuth is set, with which it refuses every
+// registry without a token.
 func YarnPlugin(p *config.Profile, registries []string, token string) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err

@@ -111,8 +111,8 @@ type Env struct {
 	LookPath func(program string) (string, error)
 	// OwnConfig returns the path of this user's own configuration file for clerk-credential-helper.
 	OwnConfig func() (string, error)
-	// Link returns the absolute path of this program under another of its names, such as git-credential-clerk, empty if there is
-	// none. May be nil.
+	// Link returns the absolute path of this program under another of its names, such as git-credential-clerk, empty if
+	// there is none. May be nil.
 	Link func(name string) string
 	// FindFallback returns the path of another docker helper, given its path or a name such as "osxkeychain".
 	FindFallback func(name string) (string, error)

@@ -1,5 +1,5 @@
-// Kubectl is the client code of kubectl for "kubectl get --raw PATH" with the configuration that $KUBECONFIG names, for tests on
-// machines without a kubectl. "kubectl version --client" shows that it runs.
+// Kubectl is the client code of kubectl for "kubectl get --raw PATH" with the configuration that $KUBECONFIG names, for
+// tests on machines without a kubectl. "kubectl version --client" shows that it runs.
 package main
 
 import (

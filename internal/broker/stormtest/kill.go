@@ -105,7 +105,8 @@ func killSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, e
 }
 
 // interruptSteps ends callers, by SIGINT to their group and by SIGKILL, at every step of a refresh that a copy of the
-// program does in the background, with a slow token endpoint. Nothing may be lost. A sign-in is interrupted, too, while that works.
+// program does in the background, with a slow token endpoint. Nothing may be lost. A sign-in is interrupted, too, while
+// that works.
 func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]tally, error) {
 	passed, err := stepsOf(ctx, p, throughACopy)
 	if err != nil {
@@ -125,9 +126,9 @@ func interruptSteps(ctx context.Context, p *programs, delay time.Duration) ([]ta
 	return runTrials(ctx, p, trials, 6) // they sleep most of the time
 }
 
-// grantSteps interrupts what makes a grant or ends one, at its steps: afterwards the only grant that lives is the one of the
-// session that is kept. It kills the sign-in whose grant is not kept, too, and ends processes that revoke after an interrupt. At
-// most n trials are run, the interrupts after a code is redeemed before all others.
+// grantSteps interrupts what makes a grant or ends one, at its steps: afterwards the only grant that lives is the one
+// of the session that is kept. It kills the sign-in whose grant is not kept, too, and ends processes that revoke after
+// an interrupt. At most n trials are run, the interrupts after a code is redeemed before all others.
 func grantSteps(ctx context.Context, p *programs, n int, seed uint64) ([]tally, error) {
 	chance := rand.New(rand.NewPCG(seed, 1))
 	var first, others []trial

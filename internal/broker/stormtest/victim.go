@@ -23,8 +23,8 @@ import (
 // victimWord is the first argument of a victim: this program as a process that ends itself at a step.
 const victimWord = "victim"
 
-// interruptTwice is SIGINT before the code of a sign-in is redeemed, and another signal before its grant is revoked. The second
-// one kills, as it does the program.
+// interruptTwice is SIGINT before the code of a sign-in is redeemed, and another signal before its grant is revoked.
+// The second one kills, as it does the program.
 const interruptTwice = "interrupt, then another signal"
 
 // steps numbers everything that a broker does outside of its process: before and after each request, each use of the keychain
@@ -120,8 +120,9 @@ func (t steppedTransport) RoundTrip(req *http.Request) (resp *http.Response, err
 }
 
 // playVictim runs one transaction of the profile acme in this process, with the same parts as the program, and ends
-// itself at a step. Its arguments are the transaction, the step (0 for none), the deed ("kill" is SIGKILL for this process,
-// "interrupt" is SIGINT for its group, and interruptTwice has steps of its own), and the program that refreshes in the background.
+// itself at a step. Its arguments are the transaction, the step (0 for none), the deed ("kill" is SIGKILL for this
+// process, "interrupt" is SIGINT for its group, and interruptTwice has steps of its own), and the program that
+// refreshes in the background.
 func playVictim(args []string) int {
 	if err := victim(args); err != nil {
 		fmt.Fprintln(os.Stderr, "victim:", err)
