@@ -28,10 +28,10 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	if c.All {
 		return &usageError{errors.New("--all is about docker: clerk-credential-helper setup docker --all")}
 	}
-	cfg, err := sys.configured()
+	cfg, err := sys.config()
 	reached := true
 	switch {
-	case errors.Is(err, config.ErrNone):
+	case errors.Is(err, config.ErrNone) && !errors.As(err, new(*config.NoHomeError)): // without a home no profile can be written
 		var first *newProfile
 		if first, err = (interview{sys}).askProfile(ctx, c.DryRun); err != nil {
 			return err

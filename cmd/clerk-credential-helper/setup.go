@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +62,7 @@ func (c setupCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := sys.configured()
+	cfg, err := sys.config()
 	if err != nil {
 		return err
 	}
@@ -109,15 +108,6 @@ func (c setupCommand) options() toolconfig.Options {
 	return toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}
 }
 
-// configured is the configuration, without which there is nothing to set up.
-func (sys *system) configured() (*config.Config, error) {
-	cfg, err := sys.config()
-	if homeless, ok := errors.AsType[*config.NoHomeError](err); ok { // the interview could not help
-		return nil, &config.Error{Err: fmt.Errorf("%w: set it, or name a file in CLERK_HELPER_CONFIG", homeless.Err)}
-	}
-	return cfg, err
-}
-
 // hosts are those that the person means, in the configuration's order.
 func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 	if c.Profile != "" {
@@ -155,7 +145,7 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 	var hosts []config.Host
 	cfg := &config.Config{}
 	if c.Profile != "" {
-		if cfg, err = sys.configured(); err != nil {
+		if cfg, err = sys.config(); err != nil {
 			return err
 		}
 		if hosts, err = (setupCommand{Profile: c.Profile}).hosts(cfg); err != nil {
