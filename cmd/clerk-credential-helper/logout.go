@@ -73,7 +73,7 @@ func revoker(p *config.Profile) string {
 	if p.Companion {
 		return "the companion page"
 	}
-	return "clerk"
+	return "Clerk"
 }
 
 func inBrackets(account string) string {
