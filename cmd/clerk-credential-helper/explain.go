@@ -267,10 +267,8 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	if plan.Next == broker.NextRefuse || plan.Next == broker.NextNothing {
 		return protocol.Reply{Result: broker.Outcome(plan.Why), Err: plan.Why}, nil
 	}
-	credential := protocol.Credential{
-		Username: cmp.Or(e.User, p.Username), Token: "TOKEN", Expires: s.ExpiresAt, IdentityToken: p.DockerIdentityToken,
-		Auth: map[string]protocol.Auth{"basic": protocol.AuthBasic, "bearer": protocol.AuthBearer}[p.GitAuth],
-	}
+	credential := broker.Credential(p, s, e.User)
+	credential.Token = "TOKEN"
 	return protocol.Reply{Result: protocol.Found, Credential: credential}, nil
 }
 

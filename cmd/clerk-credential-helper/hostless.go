@@ -46,15 +46,11 @@ func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Re
 		for _, h := range p.Hosts {
 			// Of two profiles for one host the first is meant where no user name chooses.
 			if h.Exact() && cfg.Match("https", h.String())[0] == p {
-				tokens[h.String()] = credential(p, plan.Session)
+				tokens[h.String()] = broker.Credential(p, plan.Session, "")
 			}
 		}
 	}
 	return protocol.Reply{Result: protocol.Found, Tokens: tokens}
-}
-
-func credential(p *config.Profile, s broker.Session) protocol.Credential {
-	return protocol.Credential{Username: p.Username, Token: s.Token(p), Expires: s.ExpiresAt}
 }
 
 // ownCommand is what to run in place of a tool's own login and logout.

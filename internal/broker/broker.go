@@ -192,7 +192,7 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 		return protocol.Reply{Result: Outcome(err), Err: err}
 	}
 	d.Session = s
-	return protocol.Reply{Result: protocol.Found, Credential: credential(d.Profile, s, d.req.Username)}
+	return protocol.Reply{Result: protocol.Found, Credential: Credential(d.Profile, s, d.req.Username)}
 }
 
 // Outcome is how a wire answers a get that fails with an error of Token or of PlanFor.
@@ -210,7 +210,9 @@ func Outcome(err error) protocol.Result {
 	return protocol.Failed
 }
 
-func credential(p *config.Profile, s Session, asked string) protocol.Credential {
+// Credential returns what a tool gets of a session, with the user name that it has asked for, or the profile's if that
+// is empty.
+func Credential(p *config.Profile, s Session, asked string) protocol.Credential {
 	c := protocol.Credential{
 		Username:      p.Username,
 		Token:         s.Token(p),
