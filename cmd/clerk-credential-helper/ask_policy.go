@@ -79,6 +79,14 @@ func foreground() bool {
 	return t.Foreground()
 }
 
+// withoutPrompt ends git where it gets no token and would ask for a password, which helps with nothing.
+func (sys *system) withoutPrompt(t tool, reply protocol.Reply) protocol.Reply {
+	if t.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && sys.gitPrompts() {
+		reply.Result = protocol.Refused
+	}
+	return reply
+}
+
 // gitPrompts reports whether git would ask at the terminal for what it does not get. A job in the background of its terminal
 // would be stopped by that, with its whole group.
 func (sys *system) gitPrompts() bool {

@@ -317,7 +317,7 @@ func (x *explainer) reply(ctx context.Context, t tool, req protocol.Request) (pr
 		q.tool = t.id
 	}
 	of, err := x.explain(ctx, q)
-	return of.reply, err
+	return x.sys.withoutPrompt(t, of.reply), err
 }
 
 func (e explanation) print(w io.Writer) {

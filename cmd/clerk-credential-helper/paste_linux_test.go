@@ -559,6 +559,14 @@ func (p *person) browser() {
 	p.env = append(p.env, "BROWSER="+browser)
 }
 
+// TestExplainAtTerminal: git ends where it would ask for a password, and explain says so.
+func TestExplainAtTerminal(t *testing.T) {
+	p := sitDown(t, 100, map[string]string{"CLERK_HELPER_INTERACTIVE": "never"})
+	cmd := p.run("clerk-credential-helper", "explain", "https://git.acme.dev")
+	p.see("git        quit=1")
+	p.end(cmd, exitOK)
+}
+
 // TestBrowserAtTerminal: the person sees the address and how long it waits, and what they type is nothing to anybody;
 // standard output stays the tool's.
 func TestBrowserAtTerminal(t *testing.T) {

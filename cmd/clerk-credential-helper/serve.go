@@ -40,9 +40,7 @@ func serve(sys *system, c call) int {
 				sys.signals.stop()
 			}
 		}
-		if c.id == protocol.GitTool && reply.Result == protocol.None && reply.Err != nil && sys.gitPrompts() {
-			reply.Result = protocol.Refused // git would ask for a password, which helps with nothing
-		}
+		reply = sys.withoutPrompt(c.tool, reply)
 		if c.next != "" && reply.Result == protocol.None && reply.Err == nil {
 			return c.handOver(ctx, sys)
 		}
