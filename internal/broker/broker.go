@@ -182,7 +182,7 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 		return d.notOurs(ctx)
 	}
 	s, err := d.broker.Execute(ctx, d.plan)
-	renewed := err == nil && d.plan.refused && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
+	renewed := err == nil && d.plan.rejected && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
 	if sl := d.broker.slot(d.Profile); renewed {
 		sl.noteRenewal(ctx, d.req)
 	} else if a := sl.asker(d.req); d.req.Repeats && a.PID != 0 {

@@ -117,8 +117,8 @@ func (e *MintError) Refused() bool {
 }
 
 // mint returns a new token, or the one that another process has minted meanwhile. Minting costs money, so one process mints
-// for all that wait, and they share its failure. If the keychain cannot keep the token, each call mints one. A token that the
-// plan refuses is not returned.
+// for all that wait, and they share its failure. If the keychain cannot keep the token, each call mints one. One that a
+// server has certainly rejected is not returned.
 func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 	began := m.b.Now()
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
@@ -129,8 +129,8 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 	}
 	defer release()
 	s, err := m.read(ctx)
-	refused := plan.refused && s.ReceivedAt.Equal(plan.Session.ReceivedAt)
-	if err == nil && s.good(m.p, m.b.Now()) && !refused {
+	rejected := plan.rejected && s.ReceivedAt.Equal(plan.Session.ReceivedAt)
+	if err == nil && s.good(m.p, m.b.Now()) && !rejected {
 		return s, nil
 	}
 	if err == nil {
@@ -145,7 +145,7 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 		m.leaveRecord(limited, mintErr)
 	}
 	if mintErr != nil {
-		if err == nil && s.Live(m.p, m.b.Now()) && (!refused || plan.perhaps) {
+		if err == nil && s.Live(m.p, m.b.Now()) && (!rejected || plan.perhaps) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
 			return s, nil
 		}

@@ -53,9 +53,9 @@ type Plan struct {
 	how   Permission // of NextAsk
 	over  error      // why the session can only be replaced by a sign-in, nil if it is not known
 
-	// refused is set if a server has rejected the session's token, so that another one is asked for although it is
+	// rejected is set if a server has rejected the session's token, so that another one is asked for although it is
 	// live. perhaps is set if that is not certain: the token is handed out if there is no other.
-	refused, perhaps bool
+	rejected, perhaps bool
 	// askers are those of the request, if it depends on them.
 	askers askers
 }
@@ -120,7 +120,7 @@ func (b *Broker) PlanFor(ctx context.Context, p *config.Profile, req protocol.Re
 	if req.Repeats {
 		plan.askers = b.slot(p).readAskers(ctx)
 	}
-	if refused, certain := b.slot(p).refused(ctx, plan, req); refused {
+	if rejected, certain := b.slot(p).rejected(ctx, plan, req); rejected {
 		plan = b.PlanRejected(ctx, plan)
 		plan.perhaps = !certain
 	}
@@ -171,7 +171,7 @@ func (sl slot) another(ctx context.Context, plan Plan) (Plan, error) {
 		}
 		plan.Next = NextRefresh
 	}
-	plan.Why, plan.refused = nil, true
+	plan.Why, plan.rejected = nil, true
 	return plan, nil
 }
 
@@ -265,7 +265,7 @@ func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
 		in := signIn{slot: b.slot(p), began: plan.began, how: plan.how, onDemand: true}
 		return in.run(ctx)
 	case NextRefresh:
-		s, err := refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.refused, perhaps: plan.perhaps}.run(ctx)
+		s, err := refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.rejected, perhaps: plan.perhaps}.run(ctx)
 		switch {
 		case isOver(err):
 			if errors.Is(err, clerk.ErrNoIDToken) {

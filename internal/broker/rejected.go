@@ -167,8 +167,8 @@ type ChallengeError = protocol.ChallengeError
 // RejectedError means that a server has rejected a token that another one would not replace: it is fresh.
 type RejectedError struct {
 	Host string
-	// Token is whose token it is, such as "the token of ada@acme.dev".
-	Token string
+	// Whose names the token, such as "the token of ada@acme.dev".
+	Whose string
 	// Until is the end of the pause in which git gets nothing for the host; zero if there is none.
 	Until time.Time
 	Count int // of rejections in a row
@@ -180,16 +180,16 @@ type RejectedError struct {
 func (e *RejectedError) Error() string {
 	switch {
 	case !e.Until.IsZero() && e.Count > 2:
-		return fmt.Sprintf("%s has refused %s again, and git gets none for it before %s", e.Host, e.Token, e.Until.Local().Format(time.TimeOnly))
+		return fmt.Sprintf("%s has refused %s again, and git gets none for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case !e.Until.IsZero():
-		return fmt.Sprintf("%s has refused %s twice, and git gets none for it before %s", e.Host, e.Token, e.Until.Local().Format(time.TimeOnly))
+		return fmt.Sprintf("%s has refused %s twice, and git gets none for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case e.Cause == ByPreference || e.Cause == ByHeader:
-		return fmt.Sprintf("git has not sent %s to %s", e.Token, e.Host)
+		return fmt.Sprintf("git has not sent %s to %s", e.Whose, e.Host)
 	}
 	if e.Injected {
-		return fmt.Sprintf("%s refused %s", e.Host, e.Token)
+		return fmt.Sprintf("%s refused %s", e.Host, e.Whose)
 	}
-	return fmt.Sprintf("%s refused %s, which is fresh", e.Host, e.Token)
+	return fmt.Sprintf("%s refused %s, which is fresh", e.Host, e.Whose)
 }
 
 // whose names a token for people.
@@ -215,7 +215,7 @@ func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) erro
 	if until.IsZero() {
 		return nil
 	}
-	return &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: until, Count: r.Count, Cause: causeOf(req)}
+	return &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: until, Count: r.Count, Cause: causeOf(req)}
 }
 
 // item is where a token is kept, with what is remembered of it: a session, or a machine's token.
@@ -284,14 +284,14 @@ func (d *Decision) erase(ctx context.Context) protocol.Reply {
 	case err != nil, source != "" && !equal(req.Secret, s.Token(p)):
 		return reply
 	case source != "" && notSent(req):
-		reply.Err = &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Cause: causeOf(req)}
+		reply.Err = &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Cause: causeOf(req)}
 		return reply
 	case source != "":
 		sl, host := b.slot(p), hostName(req)
 		all := sl.readInjectedRejections(ctx).add(host, req.Secret, b.Now())
 		sl.writeInjectedRejections(ctx, all)
 		r := all.of(host, b.Now())
-		reply.Err = &RejectedError{Host: req.Shown(), Token: whose(p, s, source), Until: r.pause(req.Secret, b.Now()), Count: r.Count, Cause: causeOf(req), Injected: true}
+		reply.Err = &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: r.pause(req.Secret, b.Now()), Count: r.Count, Cause: causeOf(req), Injected: true}
 		return reply
 	}
 	if reply, err = d.reject(ctx, p); err != nil {
@@ -366,7 +366,7 @@ func (sl slot) judge(s *Session, req protocol.Request) (reply protocol.Reply, ch
 	reply.Result = protocol.Done
 	now, host, token, which := sl.b.Now(), hostName(req), s.Token(sl.p), whose(sl.p, *s, "")
 	age := now.Sub(s.ReceivedAt)
-	rejected := &RejectedError{Host: req.Shown(), Token: which, Cause: causeOf(req)}
+	rejected := &RejectedError{Host: req.Shown(), Whose: which, Cause: causeOf(req)}
 	if req.Secret == "" { // a person's "git credential reject": no server has refused it
 		switch {
 		case s.RefreshToken == "" && !sl.p.IsMachine:
@@ -417,7 +417,8 @@ func (sl slot) judge(s *Session, req protocol.Request) (reply protocol.Reply, ch
 // drop takes the token out of the session, which stays.
 func (s *Session) drop() { s.AccessToken, s.IDToken, s.ExpiresAt = "", "", time.Time{} }
 
-// asker is a process that has got a token, on a wire whose tool asks again only if the server has rejected it.
+// asker is a process that has got a token for a host, on a wire whose tool asks again only if the server has rejected
+// it; or one that docker runs for a logout.
 type asker struct {
 	Tool string    `json:"tool"`
 	PID  int       `json:"pid"`
@@ -512,17 +513,17 @@ func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	}
 }
 
-// refused reports whether the server has rejected the token of the plan, and it may be replaced. certain is false if that is only
+// rejected reports whether the server has rejected the token of the plan, and it may be replaced. certain is false if that is only
 // concluded from the tool's second question.
-func (sl slot) refused(ctx context.Context, plan Plan, req protocol.Request) (refused, certain bool) {
+func (sl slot) rejected(ctx context.Context, plan Plan, req protocol.Request) (rejected, certain bool) {
 	switch a := sl.asker(req); {
 	case req.Unauthorized:
 		// The go command had the token before it asked, but for a host that a wildcard names.
 		exact := func(h config.Host) bool { return h.Exact() && h.Match(req.Scheme, req.Host) }
-		refused, certain = req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
+		rejected, certain = req.InvalidToken() || slices.ContainsFunc(plan.Profile.Hosts, exact), true
 	case req.Repeats && a.PID != 0:
 		last := plan.askers.last(a)
-		refused = !last.At.IsZero() && sl.b.Now().Sub(last.At) < repeatWithin
+		rejected = !last.At.IsZero() && sl.b.Now().Sub(last.At) < repeatWithin
 	}
-	return refused && sl.mayRenew(ctx, req), certain
+	return rejected && sl.mayRenew(ctx, req), certain
 }
