@@ -182,7 +182,7 @@ func (e *RejectedError) Error() string {
 	case !e.Until.IsZero() && e.Count > 2:
 		return fmt.Sprintf("%s has refused %s again, and git gets none for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case !e.Until.IsZero():
-		return fmt.Sprintf("%s has refused %s twice, and git gets none for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
+		return fmt.Sprintf("%s has refused %s twice, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case e.Cause == ByPreference || e.Cause == ByHeader:
 		return fmt.Sprintf("git has not sent %s to %s", e.Whose, e.Host)
 	}

@@ -136,7 +136,7 @@ func rejectionRemedy(cause broker.Cause) string {
 	case broker.ByOldGit:
 		return "ask the server's administrator whether this account may use it; if it accepts Bearer only, that takes git 2.46"
 	case broker.ByPreference:
-		return "the server offers NTLM or Digest, which git before 2.46 prefers to Basic"
+		return "the server offers NTLM or Digest, which git before 2.46 prefers to Basic: use git 2.46 or later, or have the server offer Basic without them"
 	case broker.ByHeader:
 		return "git has sent the Authorization of http.extraHeader instead: git config --show-origin --get-regexp extraheader"
 	}
