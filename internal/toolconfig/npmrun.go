@@ -61,10 +61,10 @@ func checkNPM(env Env, p *config.Profile, command, environ []string) (file strin
 	return file, text, found, err
 }
 
-// Registries returns the registries that a profile's token goes to, as host or host/path: the hosts that the profile names,
+// npmRegistries returns the registries that a profile's token goes to, as host or host/path: the hosts that it names,
 // and what [Repository.CheckCommand] has found, for there are package managers that know no wildcards, and yarn 1 knows no token of a host for
 // the paths below it.
-func Registries(p *config.Profile, found []string) []string {
+func npmRegistries(p *config.Profile, found []string) []string {
 	var all []string
 	for _, h := range p.Hosts {
 		if h.Exact() {
@@ -90,21 +90,21 @@ func npmUserFile(env Env) (file string, text []byte, err error) {
 	return file, text, err
 }
 
-// npmRunFiles returns the texts of the files for a run, of NPMUserConfig and YarnPlugin, from what
+// npmRunFiles returns the texts of the files for a run, of npmUserConfig and yarnPlugin, from what
 // [Repository.CheckCommand] has found and the text of the user's own .npmrc.
-func npmRunFiles(p *config.Profile, found []string, text []byte, token string, yarn bool) (userConfig, yarnPlugin []byte, err error) {
-	registries := Registries(p, found)
-	if userConfig, err = NPMUserConfig(text, registries, token, yarn); err != nil {
+func npmRunFiles(p *config.Profile, found []string, text []byte, token string, yarn bool) (userConfig, plugin []byte, err error) {
+	registries := npmRegistries(p, found)
+	if userConfig, err = npmUserConfig(text, registries, token, yarn); err != nil {
 		return nil, nil, err
 	}
-	yarnPlugin, err = YarnPlugin(p, registries, token)
-	return userConfig, yarnPlugin, err
+	plugin, err = yarnPlugin(p, registries, token)
+	return userConfig, plugin, err
 }
 
-// NPMUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have
+// npmUserConfig returns a user's .npmrc with the token for the registries added, and without what earlier setups have
 // written. It is for a file that only the user can read and that is removed after the run. yarn is set for yarn 1,
 // which sends the token for a package without a scope only with always-auth, a setting that npm warns of.
-func NPMUserConfig(text []byte, registries []string, token string, yarn bool) ([]byte, error) {
+func npmUserConfig(text []byte, registries []string, token string, yarn bool) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-// npmEnvironment names the files of NPMUserConfig and YarnPlugin in the variables that the package managers read. npm takes
+// npmEnvironment names the files of npmUserConfig and yarnPlugin in the variables that the package managers read. npm takes
 // its own in any case, and pnpm, yarn 1 and bun take npm's; yarn from 2 on takes a list of plugins.
 func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
 	const plugins = "YARN_PLUGINS"
@@ -160,12 +160,12 @@ func npmEnvironment(env []string, userConfig, yarnPlugin string) []string {
 	return append(all, "npm_config_userconfig="+userConfig, "NPM_CONFIG_USERCONFIG="+userConfig, plugins+"="+yarnPlugin)
 }
 
-// YarnPlugin returns a plugin for yarn from 2 on, for a file like that of NPMUserConfig. It puts the token into a
+// yarnPlugin returns a plugin for yarn from 2 on, for a file like that of npmUserConfig. It puts the token into a
 // request at the last moment, if its target is at the host of a registry by https, or by http where the profile has the
 // host so: yarn asks for a token by the registry, and then sends it to whatever address the lock file has for the
 // package. For a package without a scope it does not ask, unless npmAlwaysAuth is set, with which it refuses every
 // registry without a token.
-func YarnPlugin(p *config.Profile, registries []string, token string) ([]byte, error) {
+func yarnPlugin(p *config.Profile, registries []string, token string) ([]byte, error) {
 	if err := checkToken(token); err != nil {
 		return nil, err
 	}

@@ -361,7 +361,7 @@ func TestNamesPackageManager(t *testing.T) {
 
 // TestYarnPluginOfHosts: the token is in no table that a request's address is looked up in.
 func TestYarnPluginOfHosts(t *testing.T) {
-	text, err := YarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, "ey.J")
+	text, err := yarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, "ey.J")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,24 +381,24 @@ func TestNPMUserConfig(t *testing.T) {
 		{"the same by hand, for a path", "//npm.acme.dev/x/:_authToken = \"${CLERK_TOKEN}\"\n", "//npm.acme.dev/:_authToken=ey.J\n"},
 		{"a token of the user's own comes first, and npm takes the last", "//npm.acme.dev/:_authToken=old\n", "//npm.acme.dev/:_authToken=old\n//npm.acme.dev/:_authToken=ey.J\n"},
 	} {
-		if got, err := NPMUserConfig([]byte(row.text), []string{"npm.acme.dev"}, "ey.J", false); err != nil || string(got) != row.want {
+		if got, err := npmUserConfig([]byte(row.text), []string{"npm.acme.dev"}, "ey.J", false); err != nil || string(got) != row.want {
 			t.Errorf("%s: %v %q, not %q", row.reason, err, got, row.want)
 		}
 	}
-	if got, err := NPMUserConfig([]byte("[x]\n"), []string{"npm.acme.dev"}, "ey.J", true); err != nil ||
+	if got, err := npmUserConfig([]byte("[x]\n"), []string{"npm.acme.dev"}, "ey.J", true); err != nil ||
 		string(got) != "//npm.acme.dev/:_authToken=ey.J\n//npm.acme.dev/:always-auth=true\n[x]\n" {
 		t.Errorf("for yarn: %q, %v", got, err)
 	}
 	for _, token := range []string{"", "a b", "a;b", "a#b", "${X}", "a\nb=c", `a\b`, `"a"`} {
-		if _, err := NPMUserConfig(nil, []string{"npm.acme.dev"}, token, false); err == nil || token != "" && strings.Contains(err.Error(), token) {
+		if _, err := npmUserConfig(nil, []string{"npm.acme.dev"}, token, false); err == nil || token != "" && strings.Contains(err.Error(), token) {
 			t.Errorf("%q: %v", token, err)
 		}
-		if _, err := YarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, token); err == nil {
+		if _, err := yarnPlugin(acme(t).Profiles[0], []string{"npm.acme.dev"}, token); err == nil {
 			t.Errorf("yarn: %q is taken", token)
 		}
 	}
 	p := acme(t).Profiles[0]
-	if got := Registries(p, []string{"a.pkg.acme.dev/npm", "npm.acme.dev"}); !slices.Equal(got, []string{"10.1.2.3", "127.0.0.1:4873", "a.pkg.acme.dev", "a.pkg.acme.dev/npm", "npm.acme.dev", "npm.acme.dev:8443"}) {
+	if got := npmRegistries(p, []string{"a.pkg.acme.dev/npm", "npm.acme.dev"}); !slices.Equal(got, []string{"10.1.2.3", "127.0.0.1:4873", "a.pkg.acme.dev", "a.pkg.acme.dev/npm", "npm.acme.dev", "npm.acme.dev:8443"}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -2,9 +2,10 @@
 //
 // A tool's file and the hosts of the configuration come in; a change to the file goes out, which [Apply] shows as a diff
 // and then writes. [Tools] is the one table of tools: the lines that each needs, what is left to do by hand, and how all
-// of it is undone. [Repository] checks the files of a repository before a package manager gets a token. Text that is not ours stays byte for byte, and a file that cannot be parsed is never changed. The
-// package runs no program and uses no network. The one token that it sees is what it puts into the configuration of a
-// package manager for one run; see [PrepareNPM].
+// of it is undone. [CheckNPM] checks the files of a repository before a package manager gets a token. Text that is not
+// ours stays byte for byte, and a file that cannot be parsed is never changed. The package runs no program and uses no
+// network. The one token that it sees is what it puts into the configuration of a package manager for one run; see
+// [PrepareNPM].
 package toolconfig
 
 import (
