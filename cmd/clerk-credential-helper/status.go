@@ -197,7 +197,10 @@ func (s profileStatus) print(w io.Writer) {
 	row("issuer", s.Issuer)
 	row("hosts", strings.Join(s.Hosts, ", "))
 	row("token", s.token())
-	if s.Injected != "" {
+	switch {
+	case s.Injected != "" && s.State == "machine":
+		row("injected", "tools get the token in "+s.Injected)
+	case s.Injected != "":
 		row("injected", s.Injected+" takes precedence over the session")
 	}
 	if s.MachineKey != "" {
@@ -236,7 +239,7 @@ func (s profileStatus) print(w io.Writer) {
 
 func (s profileStatus) token() string {
 	token := "none"
-	if s.State == "machine" && s.Expires.IsZero() && !s.endless {
+	if s.State == "machine" && s.Injected == "" && s.Expires.IsZero() && !s.endless {
 		return "none is kept; one is minted when a tool asks"
 	}
 	switch {
