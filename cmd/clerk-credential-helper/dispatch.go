@@ -27,7 +27,7 @@ type call struct {
 	err error
 }
 
-// tool is a row of the table: one tool, how it calls us, what it can bear, and what people read about it.
+// tool is a row of the table: one tool, how it calls us, how it behaves, and what people read about it.
 type tool struct {
 	id   string // the tool's identity
 	name string // the program's name that the tool calls, or

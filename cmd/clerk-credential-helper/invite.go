@@ -213,7 +213,7 @@ func (sys *system) tell(text string) {
 		s = sys.console().OpenScreen()
 		defer s.Close()
 	}
-	if s.Terminal != nil || !sys.unseen {
+	if s.Terminal != nil || !sys.hidden {
 		s.Say("%s", protocol.Escape(text))
 	}
 }

@@ -34,7 +34,7 @@ type system struct {
 	invited  bool                           // the person was asked to sign in
 	screen   atomic.Pointer[console.Screen] // of the invitation under way
 	told     sync.Map                       // what tell has said
-	unseen   bool                           // the tool that we answer bears no words on standard error, or hides them
+	hidden   bool                           // the tool that we answer hides our messages, or does not wait for a user
 	tokens   environmentTokens
 	signals  signals
 }

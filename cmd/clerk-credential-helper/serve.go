@@ -79,7 +79,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}
 	}
-	sys.caller, sys.unseen = t.who, t.waits > 0 || t.unwatched
+	sys.caller, sys.hidden = t.who, t.waits > 0 || t.unwatched
 	b, err := sys.broker(cfg)
 	if err != nil {
 		return protocol.Reply{Result: protocol.Failed, Err: err}

@@ -1044,7 +1044,7 @@ func TestDamagedSession(t *testing.T) {
 		reply := b.get("git.acme.dev")
 		var needs *broker.NeedsSignInError
 		if reply.Result != protocol.None || !errors.As(reply.Err, &needs) || !strings.Contains(reply.Err.Error(), "the session in the keychain is damaged") || strings.Contains(reply.Err.Error(), "kept") {
-			t.Errorf("%s, nobody may be asked: %+v", reason, reply)
+			t.Errorf("%s, no person may be asked: %+v", reason, reply)
 		}
 		if _, ok, err := b.ReadSession(t.Context(), b.acme); ok || !errors.Is(err, broker.ErrDamaged) {
 			t.Errorf("%s: shown: %v, %v", reason, ok, err)

@@ -12,8 +12,8 @@ import (
 const (
 	// launchTime is how long a browser may take to fetch the start link before it is not believed to come.
 	launchTime = 10 * time.Second
-	// unseenTime is how long the start link stands on standard error, which a tool may hide, if no browser could be started.
-	unseenTime = time.Minute
+	// hiddenTime is how long the start link stands on standard error, which a tool may hide, if no browser could be started.
+	hiddenTime = time.Minute
 )
 
 // Browser is a browser that was started for a sign-in, or that the user opens.
@@ -49,14 +49,14 @@ func (s *Screen) Watch(ctx context.Context, b Browser) error {
 		}
 		shown = true
 	}
-	var unseen <-chan time.Time
+	var hidden <-chan time.Time
 	var failed error
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-b.Visited:
-			b.Visited, b.Launched, late, unseen, shown = nil, nil, nil, nil, true
+			b.Visited, b.Launched, late, hidden, shown = nil, nil, nil, nil, true
 		case <-b.OverTLS:
 			b.OverTLS = nil
 			words := "The browser asked over https: open the address with http"
@@ -78,9 +78,9 @@ func (s *Screen) Watch(ctx context.Context, b Browser) error {
 				return failed
 			}
 			if show(); s.Terminal == nil {
-				unseen = time.After(unseenTime)
+				hidden = time.After(hiddenTime)
 			}
-		case <-unseen:
+		case <-hidden:
 			return failed
 		}
 	}
