@@ -22,7 +22,7 @@ func (sys *system) mayAsk(p *config.Profile, tool string) error {
 			return err
 		}
 		if tool == protocol.GitTool {
-			if value := doctor.GitSetting(context.Background(), sys.toolEnv(), "credential.interactive"); never(value) {
+			if value := doctor.AskGit(context.Background(), sys.toolEnv(), "credential.interactive"); never(value) {
 				return fmt.Errorf("git's credential.interactive is %q", value)
 			}
 		}

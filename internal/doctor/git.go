@@ -19,10 +19,7 @@ import (
 // gitSettings asks git for those settings of its configuration, in a folder, that decide what it sends to a host. An error is in git's
 // own words.
 func gitSettings(ctx context.Context, program, folder string) (toolconfig.GitSettings, error) {
-	cmd := exec.CommandContext(ctx, program, "config", "--null", "--get-regexp", `^(credential\.(.*\.)?(helper|username)|http\.(.*\.)?extraheader)$`)
-	cmd.Dir = folder
-	cmd.WaitDelay = time.Second // a wrapper script that is killed leaves its git behind, which holds the pipe
-	out, err := cmd.Output()
+	out, err := gitConfig(ctx, program, folder, "--null", "--get-regexp", `^(credential\.(.*\.)?(helper|username)|http\.(.*\.)?extraheader)$`)
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil, exited && exit.ExitCode() == 1: // no key matches
@@ -33,18 +30,24 @@ func gitSettings(ctx context.Context, program, folder string) (toolconfig.GitSet
 	return nil, err
 }
 
-// GitSetting asks git, in the current folder, for the last value of a setting, for at most 2 s. It is empty if there is none, or git does
-// not say.
-func GitSetting(ctx context.Context, tools toolconfig.Env, key string) string {
+// gitConfig runs "git config" in a folder, the current one if it is empty, and returns what it prints.
+func gitConfig(ctx context.Context, program, folder string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{"config"}, args...)...)
+	cmd.Dir = folder
+	cmd.WaitDelay = time.Second // a wrapper script that is killed leaves its git behind, which holds the pipe
+	return cmd.Output()
+}
+
+// AskGit asks git, in the current folder, for the last value of a setting, for at most 2 s. It is empty if there is
+// none, or git does not say.
+func AskGit(ctx context.Context, tools toolconfig.Env, key string) string {
 	program, err := tools.LookPath("git")
 	if err != nil {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "config", "--get", key)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
+	out, err := gitConfig(ctx, program, "", "--get", key)
 	if err != nil {
 		return ""
 	}
