@@ -48,8 +48,8 @@ type Request struct {
 	Path string
 	// Username is the account the tool asks for; empty means any.
 	Username string
-	// Secret is the password or credential that a store or erase is about. Never printed. HasSecret reports that git has named one,
-	// though it is empty or cannot be decoded: that is no token, and does not stand for any.
+	// Secret is the password or credential that a store or erase is about. Never printed. HasSecret reports that git
+	// has named one, though it is empty or cannot be decoded: that is no token, and does not stand for any.
 	Secret    string
 	HasSecret bool
 	// ServerURL is docker's name of the server, as sent, to be echoed in the answer.
@@ -62,7 +62,8 @@ type Request struct {
 	Sent Auth
 	// Challenges are the WWW-Authenticate values that the tool got from the server (git since 2.41), in order.
 	Challenges []string
-	// OtherHeader reports that git has sent the Authorization header of its configuration, and not the token. No wire sets it.
+	// OtherHeader reports that git has sent the Authorization header of its configuration, and not the token. No wire
+	// sets it.
 	OtherHeader bool
 	// Unauthorized reports that the server has answered the tool's request with 401 (RFC 9110 §15.5.2).
 	Unauthorized bool

@@ -54,8 +54,8 @@ type access struct {
 	Actions []string `json:"actions"`
 }
 
-// grant returns which of the actions a caller may do with a repository: here every caller may pull everywhere, with -push also
-// push, and delete nothing. The rules of a company belong here.
+// grant returns which of the actions a caller may do with a repository: here every caller may pull everywhere, with
+// -push also push, and delete nothing. The rules of a company belong here.
 func (s *tokenService) grant(_ Caller, _ string, actions []string) []string {
 	return slices.DeleteFunc(actions, func(action string) bool { return action != "pull" && !(s.push && action == "push") })
 }

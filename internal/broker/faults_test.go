@@ -918,8 +918,8 @@ func TestAllStopped(t *testing.T) {
 	})
 }
 
-// TestHeldLocks: a tool that waits for 8 s at most, while another process holds what it needs, hears so in words. An erase waits for
-// 5 s: then the token is about to be replaced.
+// TestHeldLocks: a tool that waits for 8 s at most, while another process holds what it needs, hears so in words. An
+// erase waits for 5 s: then the token is about to be replaced.
 func TestHeldLocks(t *testing.T) {
 	for _, row := range []struct {
 		reason, held string

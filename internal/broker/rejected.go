@@ -21,22 +21,23 @@ import (
 // whose requests say [protocol.Request.Repeats] it is concluded from their second question. The others do not tell it.
 
 const (
-	// rejectionGrace is how long after its receipt a rejected token is kept: the server refuses the account then, and a refresh
-	// would not help.
+	// rejectionGrace is how long after its receipt a rejected token is kept: the server refuses the account then, and a
+	// refresh would not help.
 	rejectionGrace = time.Minute
 	// rejectionPause is how long git does not get a token for a host that has rejected it and, in a row, one before.
 	// git-lfs before 3.8 would ask for it without end.
 	rejectionPause = time.Minute
 	// rejectionMemory is how far apart two rejections in a row can be.
 	rejectionMemory = 5 * time.Minute
-	// rejectionSlow is the age at which a token is replaced again by a third one, in case that the account was given rights meanwhile.
+	// rejectionSlow is the age at which a token is replaced again by a third one, in case that the account was given
+	// rights meanwhile.
 	rejectionSlow = 10 * time.Minute
 	// eraseLimit bounds the wait for a refresh, while git waits.
 	eraseLimit = 5 * time.Second
 	// repeatWithin is the time in which a second question of the same process means that the server has rejected the token.
 	repeatWithin = time.Minute
-	// renewOnce is how long a tool and a host, after one refresh because of a 401 or of a second question, cause no other. Whether the
-	// server accepts the new token is not told.
+	// renewOnce is how long a tool and a host, after one refresh because of a 401 or of a second question, cause no
+	// other. Whether the server accepts the new token is not told.
 	renewOnce = time.Hour
 	// renewalsMost bounds these refreshes in that time, for all tools and hosts: a wildcard has hosts without end.
 	renewalsMost = 6
@@ -49,8 +50,8 @@ type rejection struct {
 	Host string `json:"host"` // as config.TargetName has it
 	// Token is the first 16 hexadecimal digits of the SHA-256 of the last one.
 	Token string `json:"token"`
-	// Count is how many rejections there were in a row, each at most rejectionMemory after the previous one, and Tokens of how many
-	// tokens.
+	// Count is how many rejections there were in a row, each at most rejectionMemory after the previous one, and Tokens
+	// of how many tokens.
 	Count  int       `json:"count"`
 	Tokens int       `json:"tokens"`
 	At     time.Time `json:"at"`
@@ -134,11 +135,11 @@ func (sl slot) writeInjectedRejections(ctx context.Context, all rejections) {
 type Cause int
 
 const (
-	// ByAccount: the server has seen the token, and refuses the account. After a redirect it can also be another server, to which git
-	// sends no token; its request does not show that.
+	// ByAccount: the server has seen the token, and refuses the account. After a redirect it can also be another
+	// server, to which git sends no token; its request does not show that.
 	ByAccount Cause = iota
-	// ByOldGit: the same; or git has sent no token, because the server names only schemes in which this git cannot send it, or none
-	// (RFC 9110 §15.5.2). git before 2.41 does not tell.
+	// ByOldGit: the same; or git has sent no token, because the server names only schemes in which this git cannot send
+	// it, or none (RFC 9110 §15.5.2). git before 2.41 does not tell.
 	ByOldGit
 	// ByPreference: git has sent no token, because the server offers NTLM or Digest, which curl prefers to Basic.
 	ByPreference
@@ -180,7 +181,7 @@ type RejectedError struct {
 func (e *RejectedError) Error() string {
 	switch {
 	case !e.Until.IsZero() && e.Count > 2:
-		return fmt.Sprintf("%s has refused %s again, and git gets none for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
+		return fmt.Sprintf("%s has refused %s again, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case !e.Until.IsZero():
 		return fmt.Sprintf("%s has refused %s twice, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case e.Cause == ByPreference || e.Cause == ByHeader:
@@ -235,8 +236,8 @@ func (b *Broker) item(p *config.Profile) item {
 	return b.slot(p)
 }
 
-// accepted forgets that a host has rejected the profile's token. It waits for no lock: what it cannot write now is over in some
-// minutes.
+// accepted forgets that a host has rejected the profile's token. It waits for no lock: what it cannot write now is over
+// in some minutes.
 func (d *Decision) accepted(ctx context.Context, p *config.Profile) {
 	sl, host := d.broker.slot(p), hostName(d.req)
 	if _, source, _ := sl.b.injected(ctx, sl.p); source != "" {
@@ -264,8 +265,8 @@ func (d *Decision) accepted(ctx context.Context, p *config.Profile) {
 	}
 }
 
-// erase drops a token that a server has rejected, so that the next get refreshes. It is not a logout. If a refresh would not help, the
-// reply has a message for the person.
+// erase drops a token that a server has rejected, so that the next get refreshes. It is not a logout. If a refresh
+// would not help, the reply has a message for the person.
 func (d *Decision) erase(ctx context.Context) protocol.Reply {
 	b, req := d.broker, d.req
 	p := b.choose(ctx, req)
@@ -306,8 +307,8 @@ func notSent(req protocol.Request) bool {
 	return cause == ByPreference || cause == ByHeader
 }
 
-// dockerLogout answers docker's erase, which is a "docker logout" and no server's refusal. docker sends several spellings of the
-// host, one after the other: only the first is answered with words.
+// dockerLogout answers docker's erase, which is a "docker logout" and no server's refusal. docker sends several
+// spellings of the host, one after the other: only the first is answered with words.
 func (d *Decision) dockerLogout(ctx context.Context, p *config.Profile) protocol.Reply {
 	sl, req := d.broker.slot(p), d.req
 	reply := protocol.Reply{Result: protocol.Done}
@@ -326,8 +327,8 @@ func (d *Decision) dockerLogout(ctx context.Context, p *config.Profile) protocol
 	return reply
 }
 
-// reject judges a token that a server has rejected, if it is the one in force. An erase without a secret, as a person types it, stands for
-// any. It waits for a refresh for some seconds only: after that there is another token.
+// reject judges a token that a server has rejected, if it is the one in force. An erase without a secret, as a person
+// types it, stands for any. It waits for a refresh for some seconds only: after that there is another token.
 func (d *Decision) reject(ctx context.Context, p *config.Profile) (reply protocol.Reply, err error) {
 	sl, req := d.broker.slot(p), d.req
 	reply.Result = protocol.Done
@@ -387,8 +388,8 @@ func (sl slot) judge(s *Session, req protocol.Request) (reply protocol.Reply, ch
 	s.RejectedBy = s.RejectedBy.add(host, token, now)
 	switch {
 	case req.Sent == protocol.AuthBasic && req.State && len(req.Challenges) == 0 && before.Count == 0:
-		// git-lfs, once a server has answered it with a 401, asks for a credential before it knows which one the server asks for. If that is
-		// Bearer, nothing is wrong with the token.
+		// git-lfs, once a server has answered it with a 401, asks for a credential before it knows which one the server
+		// asks for. If that is Bearer, nothing is wrong with the token.
 		sl.trace("the rejected token stays: the server has not asked for Basic")
 		return reply, true
 	case age < rejectionGrace, before.Tokens >= 2 && age < rejectionSlow:
@@ -499,8 +500,8 @@ func (sl slot) noteRenewal(ctx context.Context, req protocol.Request) {
 	}
 }
 
-// noteAsker remembers that the process asks now. Two processes may do so at once, and one be lost: then its token is replaced one
-// question later.
+// noteAsker remembers that the process asks now. Two processes may do so at once, and one be lost: then its token is
+// replaced one question later.
 func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	a.At = sl.b.Now().UTC()
 	all := append(slices.DeleteFunc(r.All, a.same), a)
@@ -513,8 +514,8 @@ func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	}
 }
 
-// rejected reports whether the server has rejected the token of the plan, and it may be replaced. certain is false if that is only
-// concluded from the tool's second question.
+// rejected reports whether the server has rejected the token of the plan, and it may be replaced. certain is false if
+// that is only concluded from the tool's second question.
 func (sl slot) rejected(ctx context.Context, plan Plan, req protocol.Request) (rejected, certain bool) {
 	switch a := sl.asker(req); {
 	case req.Unauthorized:

@@ -210,8 +210,8 @@ func TestEraseNamesNothing(t *testing.T) {
 	}
 }
 
-// TestRejectedSlowly: an editor fetches every 3 min from a server that refuses the account. The token is replaced about every 10 min, in case
-// that it got rights; with two rejections of one token first, too.
+// TestRejectedSlowly: an editor fetches every 3 min from a server that refuses the account. The token is replaced about
+// every 10 min, in case that it got rights; with two rejections of one token first, too.
 func TestRejectedSlowly(t *testing.T) {
 	for _, twice := range []bool{false, true} {
 		b := newBench(t)

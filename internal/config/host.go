@@ -107,8 +107,8 @@ func TargetName(scheme, host string) string {
 	return net.JoinHostPort(name, strconv.Itoa(int(port)))
 }
 
-// parseTarget parses what a tool asks for, into a lower-case scheme, a normalised name and a port that is never 0. ok is false for
-// what matches nothing.
+// parseTarget parses what a tool asks for, into a lower-case scheme, a normalised name and a port that is never 0. ok
+// is false for what matches nothing.
 func parseTarget(scheme, host string) (lower, name string, port uint16, ok bool) {
 	lower, ok = lowerASCII(scheme)
 	if !ok {

@@ -16,8 +16,8 @@ import (
 	"clerk-credential-helper/internal/toolconfig"
 )
 
-// gitSettings asks git for those settings of its configuration, in a folder, that decide what it sends to a host. An error is in git's
-// own words.
+// gitSettings asks git for those settings of its configuration, in a folder, that decide what it sends to a host. An
+// error is in git's own words.
 func gitSettings(ctx context.Context, program, folder string) (toolconfig.GitSettings, error) {
 	out, err := gitConfig(ctx, program, folder, "--null", "--get-regexp", `^(credential\.(.*\.)?(helper|username)|http\.(.*\.)?extraheader)$`)
 	exit, exited := errors.AsType[*exec.ExitError](err)
@@ -54,8 +54,8 @@ func AskGit(ctx context.Context, tools toolconfig.Env, key string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// SendsOtherHeader reports whether git sends the Authorization of http.extraHeader to an address, and never a token. It asks git, in the
-// current folder, for at most 2 s.
+// SendsOtherHeader reports whether git sends the Authorization of http.extraHeader to an address, and never a token. It
+// asks git, in the current folder, for at most 2 s.
 func SendsOtherHeader(ctx context.Context, tools toolconfig.Env, address string) bool {
 	program, err := tools.LookPath("git")
 	if err != nil {
