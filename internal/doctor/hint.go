@@ -87,9 +87,9 @@ func hintTo(root bool, err error) string {
 	case errors.Is(err, platform.ErrNoUser):
 		return "CLERK_HELPER_STORE=file keeps the session and its locks below HOME; on Linux a login session makes /run/user/UID, and loginctl enable-linger keeps it"
 	case errors.Is(err, platform.ErrNoBrowser) && errors.As(err, &failed):
-		return SignInAgain(failed.Profile) + " in a terminal"
+		return "run in a terminal: clerk-credential-helper login " + failed.Profile
 	case errors.Is(err, platform.ErrNoBrowser):
-		return "run clerk-credential-helper login in a terminal"
+		return "run in a terminal: clerk-credential-helper login"
 	case errors.As(err, &needs):
 		return SignInAgain(needs.Profile)
 	case errors.Is(err, platform.ErrNoKeyring):
