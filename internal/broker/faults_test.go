@@ -911,6 +911,7 @@ func TestAllStopped(t *testing.T) {
 		if !errors.Is(reply.Err, broker.ErrStillWaiting) || strings.Contains(reply.Err.Error(), "deadline") {
 			t.Errorf("got %v", reply.Err)
 		}
+		synctest.Wait() // for what a timer says
 		if len(said) != 1 {
 			t.Errorf("said %q", said)
 		}

@@ -69,6 +69,7 @@ func TestSlowIssuer(t *testing.T) {
 				return nil, req.Context().Err()
 			})}
 			err := row.call(t.Context(), c)
+			synctest.Wait() // for what a timer says
 			if took := time.Since(began); !errors.Is(err, errLate) || took != row.want {
 				t.Errorf("%s: %v after %v, want %v", row.reason, err, took, row.want)
 			}
