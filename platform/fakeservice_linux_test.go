@@ -15,9 +15,10 @@ import (
 // fakeService is a Secret Service with one item on a real bus, for what gnome-keyring never answers. Each function is
 // one service's own way (measured on KeePassXC 2.7.4 and KWallet 5.103).
 type fakeService struct {
-	conn  *dbus.Conn
-	calls []string
-	mu    sync.Mutex
+	conn    *dbus.Conn
+	address string
+	calls   []string
+	mu      sync.Mutex
 
 	aliases    []dbus.ObjectPath                                    // what ReadAlias answers, one call after the other; then: fakeCollection
 	stored     []string                                             // what SetSecret was given
@@ -154,7 +155,7 @@ func (f *fakeService) completed(path dbus.ObjectPath, dismissed bool) {
 func (f *fakeService) run(t *testing.T) *Keychain {
 	t.Helper()
 	b := startBus(t)
-	f.conn = b.conn
+	f.conn, f.address = b.conn, b.address
 	if f.write == nil {
 		f.write = func() (dbus.ObjectPath, *dbus.Error) { return "/", nil }
 	}

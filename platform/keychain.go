@@ -72,6 +72,7 @@ type Keychain struct {
 	explain  func(context.Context) string // nil where describe says it all
 	inMemory func(context.Context) bool   // nil where what is kept outlives a reboot
 	lockDir  func() (string, error)
+	beside   *Keychain // nil where there is no other store
 }
 
 // store is what an operating system, or a file, supplies. Names and secrets have been checked.
@@ -85,8 +86,9 @@ type store interface {
 //
 //   - "keychain": the native one
 //   - "kernel": on Linux, the keyring of the kernel
-//   - "auto" or "": the native one; on Linux the kernel's keyring where there is no Secret Service at all. A service that
-//     is locked, silent or broken is an error, never a reason for the other store: a session stays where it is.
+//   - "auto" or "": the native one; on Linux the kernel's keyring where there is no Secret Service at all, and for an item
+//     that was kept there before a service came up. A service that is locked, silent or broken is an error, never a reason
+//     for the other store: a session stays where it is. See [Keychain.Beside].
 //   - "file": files in stateDir
 //   - "none": a store that is always empty and refuses to keep anything
 //
@@ -179,6 +181,11 @@ func (k *Keychain) Explain(ctx context.Context) string {
 // InMemory reports whether a reboot deletes what the store keeps. It raises no prompt and takes as long as a Get at
 // most.
 func (k *Keychain) InMemory(ctx context.Context) bool { return k.inMemory != nil && k.inMemory(ctx) }
+
+// Beside returns the store in which items may have been kept while the usual one was not there; nil if there is no such
+// store. Get of a Keychain reads it for an item that the usual store does not have, Set and Delete remove what it has, and
+// nothing is written to it. Its Get returns an [*UnseenError] while the usual store is not there.
+func (k *Keychain) Beside() *Keychain { return k.beside }
 
 // LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].
 // It belongs to the store, so that two environments that share a store share its locks.

@@ -35,55 +35,92 @@ func chooseNative(choice string, service secretService) *Keychain {
 		}
 	}
 	if choice != "keychain" {
-		both := serviceOrKernel{service: service}
+		both := serviceOrKernel{service, kernelKeyring{}}
 		k.store, k.unlock, k.explain, k.inMemory = both, both.unlock, both.explain, both.inMemory
+		k.beside = &Keychain{store: besideService{both}, describe: kernelName, explain: kernelKeyring{}.explain, lockDir: LockDir}
 	}
 	return k
 }
 
+const kernelName = "kernel keyring"
+
 // serviceOrKernel is the Secret Service, or the kernel's keyring if there is no service at all. The call itself finds
-// that out, so the usual case costs nothing.
+// that out, so the usual case costs nothing. An item that was kept in the kernel's keyring is used while a service that has
+// come up does not have it, and moves there when it is next written.
 type serviceOrKernel struct {
 	service secretService
-	kernel  kernelKeyring
+	kernel  store
 }
 
 func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 	secret, err := s.service.get(ctx, name)
-	if errors.Is(err, errNoService) {
+	switch {
+	case errors.Is(err, errNoService):
 		var ours error
 		if secret, ours = s.kernel.get(ctx, name); errors.Is(ours, ErrNotFound) {
 			return "", s.service.unseen(err)
 		}
 		return secret, s.service.neither(ours, err)
+	case hasNone(err):
+		if secret, ours := s.kernel.get(ctx, name); ours == nil {
+			return secret, nil
+		}
 	}
 	return secret, err
 }
 
 func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
 	err := s.service.set(ctx, name, secret)
-	if errors.Is(err, errNoService) {
+	switch {
+	case err == nil:
+		err = s.kernel.delete(ctx, name)
+		if hasNone(err) || errors.Is(err, ErrUnavailable) {
+			return nil
+		}
+	case errors.Is(err, errNoService):
 		return s.service.neither(s.kernel.set(ctx, name, secret), err)
+	case errors.Is(err, ErrNoKeyring): // what is in the kernel's stays there until there is one
+		if _, ours := s.kernel.get(ctx, name); ours == nil {
+			return s.kernel.set(ctx, name, secret)
+		}
 	}
 	return err
 }
 
 func (s serviceOrKernel) delete(ctx context.Context, name string) error {
 	err := s.service.delete(ctx, name)
-	if errors.Is(err, errNoService) {
-		ours := s.kernel.delete(ctx, name)
-		if errors.Is(ours, ErrNotFound) {
-			return s.service.unseen(err)
-		}
-		return s.service.neither(ours, err)
+	if !errors.Is(err, errNoService) && !hasNone(err) && err != nil {
+		return err
 	}
-	return err
+	ours := s.kernel.delete(ctx, name)
+	switch {
+	case errors.Is(err, errNoService) && errors.Is(ours, ErrNotFound):
+		return s.service.unseen(err)
+	case errors.Is(err, errNoService):
+		return s.service.neither(ours, err)
+	case errors.Is(ours, ErrNotFound), errors.Is(ours, ErrUnavailable):
+		return err
+	}
+	return ours
+}
+
+// hasNone reports whether an error of a store means that it was looked at, and does not have the item.
+func hasNone(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoKeyring) }
+
+// besideService is what the kernel's keyring has beside a service.
+type besideService struct{ serviceOrKernel }
+
+func (s besideService) get(ctx context.Context, name string) (string, error) {
+	if _, err := s.service.provider(ctx); errors.Is(err, errNoService) {
+		return "", s.service.unseen(err)
+	}
+	return s.kernel.get(ctx, name)
 }
 
 // unseen is the error if the kernel's keyring, which stands in for the service, does not have an item. none is why there is
 // no service: in a sandbox, as root or in a shell that has outlived its desktop there may be one elsewhere.
 func (s secretService) unseen(none error) error {
-	e := &UnseenError{Store: "kernel keyring", Elsewhere: true, Caller: s.caller}
+	e := &UnseenError{Store: kernelName, Elsewhere: true, Caller: s.caller}
 	info, err := os.Stat(s.socket)
 	usual := err == nil && info.Mode()&fs.ModeSocket != 0
 	named := s.addresses != "" && s.addresses != "autolaunch:"
@@ -136,7 +173,7 @@ func (s secretService) neither(err, none error) error {
 func (s serviceOrKernel) explain(ctx context.Context) string {
 	name, err := s.service.provider(ctx)
 	if errors.Is(err, errNoService) {
-		return s.kernel.explain(ctx) + ", because there is no Secret Service"
+		return kernelKeyring{}.explain(ctx) + ", because there is no Secret Service"
 	}
 	return name
 }
