@@ -113,7 +113,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if _, err := os.Executable(); err != nil { // there is no /proc: the refresh is ours, and ends with us
 		spawn = nil
 	}
-	return &broker.Broker{
+	b := &broker.Broker{
 		Config:       cfg,
 		Keychain:     keychain,
 		Locks:        locks,
@@ -128,7 +128,11 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
 		Tell:         sys.tell,
 		Trace:        trace,
-	}, nil
+	}
+	if beside := keychain.Beside(); beside != nil {
+		b.Beside = beside
+	}
+	return b, nil
 }
 
 func (sys *system) keychain() (*platform.Keychain, error) {

@@ -46,7 +46,12 @@ type Records interface {
 type Broker struct {
 	Config   *config.Config
 	Keychain Keychain
-	Locks    Locker
+	// Beside is the keychain in which a session may have been kept while Keychain was not there; see
+	// [platform.Keychain.Beside]. May be nil.
+	Beside interface {
+		Get(ctx context.Context, name string) (string, error)
+	}
+	Locks Locker
 	// Records keeps how sign-ins and refreshes ended.
 	Records Records
 	// Issuer gives the client for a profile, which may have TLS roots of its own.

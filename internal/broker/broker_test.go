@@ -1734,3 +1734,83 @@ func TestIDTokenProfile(t *testing.T) {
 		t.Errorf("got %+v", reply)
 	}
 }
+
+// besides gives a bench a second keychain, and puts a session of another sign-in into it.
+func (b *bench) besides() *platformtest.Memory {
+	b.t.Helper()
+	other := &platformtest.Memory{}
+	b.Beside = other
+	b.have(time.Hour)
+	s := b.kept()
+	s.Email, s.AccessToken, s.RefreshToken = "bob@acme.dev", "other-access", "other-refresh"
+	text, err := json.Marshal(s)
+	if err == nil {
+		err = other.Set(b.t.Context(), broker.KeychainItem(b.acme), string(text))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return other
+}
+
+// TestBeside: a session in each of two keychains.
+func TestBeside(t *testing.T) {
+	b := newBench(t)
+	b.besides()
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" {
+		t.Errorf("got %+v", reply)
+	}
+	if s, used, ok := broker.ReadBeside(t.Context(), b.Broker, b.acme); !ok || used || s.Email != "bob@acme.dev" {
+		t.Errorf("ReadBeside: %+v, %v, %v", s, used, ok)
+	}
+	out, err := b.Logout(t.Context(), b.acme)
+	if err != nil || !out.Revoked || out.Session.Email != "ada@acme.dev" || out.Other.Email != "bob@acme.dev" || out.Unseen != nil {
+		t.Errorf("Logout: %+v, %v", out, err)
+	}
+	b.wantCalls("revoke kept-refresh", "revoke other-refresh")
+
+	// What was signed out of is older than a session beside it.
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "other-access" {
+		t.Errorf("beside a session that was signed out of: %+v", reply)
+	}
+	if _, used, ok := broker.ReadBeside(t.Context(), b.Broker, b.acme); !ok || !used {
+		t.Errorf("ReadBeside of the session in use: %v, %v", used, ok)
+	}
+
+	b = newBench(t)
+	b.besides()
+	b.issuer.revoke = errors.New("no network")
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Revoked || out.RevokeErr == nil {
+		t.Errorf("offline: %+v, %v", out, err)
+	}
+
+	b = newBench(t)
+	b.besides()
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	b.wantCalls("sign in", "revoke kept-refresh", "revoke other-refresh")
+
+	// One that is damaged, or cannot be read, is no obstacle.
+	for _, failure := range []error{platform.ErrDamaged, platform.ErrUnavailable, platform.ErrNotFound} {
+		b = newBench(t)
+		b.besides().Hook = func(string, string) error { return failure }
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || !out.Revoked || out.Other.Email != "" || out.Unseen != nil {
+			t.Errorf("%v: %+v, %v", failure, out, err)
+		}
+		b.wantCalls("revoke kept-refresh")
+	}
+}
+
+// TestBesideUnseen: a session was ended, and the other keychain could not be looked at.
+func TestBesideUnseen(t *testing.T) {
+	b := newBench(t)
+	b.besides().Hook = func(string, string) error {
+		return &platform.UnseenError{Store: "kernel keyring", Why: "no bus answers", Elsewhere: true}
+	}
+	for range 2 {
+		if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Unseen == nil || out.Unseen.Why != "no bus answers" {
+			t.Errorf("Logout: %+v, %v", out, err)
+		}
+	}
+}

@@ -212,9 +212,29 @@ func (sl slot) trace(format string, args ...any) {
 }
 
 // read reads the session, without a lock. An item of another issuer, client or set of scopes is errNoSession, and is left
-// alone.
+// alone. A session beside one that grants nothing is from a later sign-in, because a logout ends both.
 func (sl slot) read(ctx context.Context) (Session, error) {
 	text, err := sl.b.Keychain.Get(ctx, KeychainItem(sl.p))
+	s, err := parseSession(sl.p, text, err)
+	if err == nil && !s.alive() {
+		if later, beside := sl.readBeside(ctx); beside == nil && later.alive() {
+			return later, nil
+		}
+	}
+	return s, err
+}
+
+// readBeside reads the session that was kept in the other keychain, if there is one.
+func (sl slot) readBeside(ctx context.Context) (Session, error) {
+	if sl.b.Beside == nil {
+		return Session{}, errNoSession
+	}
+	text, err := sl.b.Beside.Get(ctx, KeychainItem(sl.p))
+	return parseSession(sl.p, text, err)
+}
+
+// parseSession makes a session of the text of its item, or of the error of reading it.
+func parseSession(p *config.Profile, text string, err error) (Session, error) {
 	unseen, ok := errors.AsType[*platform.UnseenError](err)
 	switch {
 	case ok:
@@ -222,9 +242,9 @@ func (sl slot) read(ctx context.Context) (Session, error) {
 	case errors.Is(err, platform.ErrNotFound):
 		return Session{}, errNoSession
 	case errors.Is(err, platform.ErrDamaged):
-		return Session{}, &ItemError{sl.p.Name, ErrDamaged}
+		return Session{}, &ItemError{p.Name, ErrDamaged}
 	case err != nil:
-		return Session{}, fmt.Errorf("reading the session of profile %q: %w", sl.p.Name, err)
+		return Session{}, fmt.Errorf("reading the session of profile %q: %w", p.Name, err)
 	}
 	var s Session
 	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Version != recordVersion {
@@ -232,9 +252,9 @@ func (sl slot) read(ctx context.Context) (Session, error) {
 		if version := itemVersion(text); version > recordVersion {
 			err = fmt.Errorf("%w: it has format %d, this release knows %d", ErrUnreadable, version, recordVersion)
 		}
-		return Session{}, &ItemError{sl.p.Name, err}
+		return Session{}, &ItemError{p.Name, err}
 	}
-	if s.Issuer != sl.p.Issuer || s.ClientID != sl.p.ClientID || !slices.Equal(s.Scopes, sl.p.Scopes) {
+	if s.Issuer != p.Issuer || s.ClientID != p.ClientID || !slices.Equal(s.Scopes, p.Scopes) {
 		return Session{}, errNoSession
 	}
 	return s, nil
@@ -315,6 +335,22 @@ func (b *Broker) ReadSession(ctx context.Context, p *config.Profile) (s Session,
 		return Session{}, false, elsewhere(err)
 	}
 	return s, err == nil, err
+}
+
+// ReadBeside reads the session that was kept in [Broker.Beside], to show it. ok is false if there is none. used is set if it is
+// the one that tools get.
+func ReadBeside(ctx context.Context, b *Broker, p *config.Profile) (s Session, used, ok bool) {
+	s, err := b.slot(p).readBeside(ctx)
+	if err != nil || !s.alive() {
+		return Session{}, false, false
+	}
+	current, err := b.slot(p).read(ctx)
+	return s, err == nil && current.same(s), true
+}
+
+// same reports whether two sessions are copies of one.
+func (s Session) same(other Session) bool {
+	return equal(s.AccessToken, other.AccessToken) && equal(s.RefreshToken, other.RefreshToken)
 }
 
 // current returns what would be used now, without a refresh or a sign-in: a token that the environment brings, the machine's

@@ -301,29 +301,35 @@ func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	if replaced != s.RefreshToken {
-		in.revoke(ctx, replaced)
+	for _, token := range replaced {
+		if token != s.RefreshToken {
+			in.revoke(ctx, token)
+		}
 	}
 	return s, nil
 }
 
 // keep writes the new session under the session lock, so that no refresh of the previous one overwrites it, and returns the
-// refresh token that it replaces. If the person has handed us a token since a tool's page was opened, that stays, and the
+// refresh tokens that it replaces. If the person has handed us a token since a tool's page was opened, that stays, and the
 // error is errGiven.
-func (in *signIn) keep(ctx context.Context, s Session) (replaced string, err error) {
+func (in *signIn) keep(ctx context.Context, s Session) (replaced []string, err error) {
 	release, err := in.lock(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer release()
-	if old, err := in.read(ctx); err == nil {
+	old, err := in.read(ctx)
+	if err == nil {
 		if in.onDemand && old.Given && old.good(in.p, in.b.Now()) && !old.ReceivedAt.Before(in.asked) {
-			return "", errGiven
+			return nil, errGiven
 		}
-		replaced = old.RefreshToken
+		replaced = append(replaced, old.RefreshToken)
+	}
+	if other, err := in.readBeside(ctx); err == nil && !other.same(old) {
+		replaced = append(replaced, other.RefreshToken)
 	}
 	if err := ctx.Err(); err != nil {
-		return "", err
+		return nil, err
 	}
 	// A keychain may write after we have given up, and then the grant of the session that it has would be revoked.
 	return replaced, in.write(context.WithoutCancel(ctx), s)

@@ -20,6 +20,11 @@ type SignOut struct {
 	RevokeErr error
 	// Damaged is set if what was removed could not be read.
 	Damaged bool
+	// Other is a second session that was removed from [Broker.Beside]; empty if there was none. Revoked and RevokeErr are about
+	// both.
+	Other Session
+	// Unseen is why another session of the profile may live on, in a keychain that could not be looked at; nil if all were.
+	Unseen *platform.UnseenError
 }
 
 // logoutLimit bounds the request to the issuer. The session is removed before.
@@ -41,6 +46,7 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		return SignOut{}, err
 	}
 	defer release()
+	other, besideErr := sl.readBeside(ctx) // before a write removes it
 	s, err := sl.read(ctx)
 	if unseen, ok := errors.AsType[*platform.UnseenError](err); ok {
 		return SignOut{}, fmt.Errorf("profile %q: %w", p.Name, unseen)
@@ -55,15 +61,25 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		return SignOut{}, err
 	}
 	out := SignOut{Session: s, Damaged: damaged}
-	if s.RefreshToken != "" {
-		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
-		defer cancel()
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(revokeLimit, cancel) })()
+	errors.As(besideErr, &out.Unseen)
+	if other.alive() && !other.same(s) {
+		out.Other = other
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(revokeLimit, cancel) })()
+	var failed []error
+	for _, token := range []string{s.RefreshToken, out.Other.RefreshToken} {
+		if token == "" {
+			continue
+		}
 		issuer, err := b.Issuer(p)
 		if err == nil {
-			err = issuer.Revoke(limited, p, s.RefreshToken)
+			err = issuer.Revoke(limited, p, token)
 		}
-		out.Revoked, out.RevokeErr = err == nil, err
+		out.Revoked, failed = true, append(failed, err)
 	}
+	out.RevokeErr = errors.Join(failed...)
+	out.Revoked = out.Revoked && out.RevokeErr == nil
 	return out, nil
 }

@@ -74,7 +74,9 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	if err != nil {
 		return TokenLogin{}, err
 	}
-	in.revoke(ctx, replaced)
+	for _, old := range replaced {
+		in.revoke(ctx, old)
+	}
 	in.leaveRecord(ctx, nil)
 	in.trace("keeps the token that was given, of %q, %s", s.Account(), s.goodUntil())
 	return TokenLogin{s, unchecked}, nil
