@@ -233,6 +233,9 @@ func (e *explanation) explain(ctx context.Context, sys *system, b *broker.Broker
 	switch plan.Source {
 	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
 		e.StoredIn = keychain.Explain(ctx)
+		if _, used, _ := broker.ReadBeside(ctx, b, p); used && plan.Source == broker.SourceKeychain {
+			e.StoredIn = keptBeside(ctx, keychain)
+		}
 	}
 	if plan.Source == broker.SourceMachine {
 		e.MachineKey = cmp.Or(b.MachineKeyVariable(p), config.MachineKey)

@@ -62,6 +62,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
 		p.Name, protocol.Escape(s.Account()), console.Life(s.Left(b.Now())))
+	sayWhere(ctx, sys)
 	if s.RefreshToken == "" && p.LegacyPage == "" {
 		protocol.WriteMessage(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
@@ -71,6 +72,13 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	}
 	warnInjected(ctx, sys.stderr, b, p)
 	return nil
+}
+
+// sayWhere says where a session went that a reboot deletes.
+func sayWhere(ctx context.Context, sys *system) {
+	if keychain, err := sys.keychain(); err == nil && keychain.InMemory(ctx) {
+		fmt.Fprintf(sys.stderr, "the session is kept in the %s\n", keychain.Explain(ctx))
+	}
 }
 
 // warnInjected warns that a sign-in changes nothing while the environment brings a token.

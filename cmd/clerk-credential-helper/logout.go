@@ -10,6 +10,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -45,13 +46,20 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	}
 	if out.Damaged {
 		fmt.Fprintf(sys.stderr, "signed out of %s; its session was damaged, and is removed: no grant was revoked\n", p.Name)
-		return nil
+		return unseenSession(p, out)
 	}
 	if s.Token(p) == "" && s.RefreshToken == "" {
 		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
-		return nil
+		return unseenSession(p, out)
 	}
-	fmt.Fprintf(sys.stderr, "signed out of %s%s; the session is gone from this machine\n", p.Name, protocol.Escape(inBrackets(s.Account())))
+	place := "this machine"
+	if out.Unseen != nil {
+		place = "the " + out.Unseen.Store
+	}
+	fmt.Fprintf(sys.stderr, "signed out of %s%s; the session is gone from %s\n", p.Name, protocol.Escape(inBrackets(s.Account())), place)
+	if other := out.Other; other.Token(p) != "" || other.RefreshToken != "" {
+		fmt.Fprintf(sys.stderr, "another session of %s%s was kept in the kernel keyring, and is gone too\n", p.Name, protocol.Escape(inBrackets(other.Account())))
+	}
 	switch {
 	case out.Revoked:
 		fmt.Fprintln(sys.stderr, revoker(p)+" has revoked the refresh token")
@@ -65,8 +73,28 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	if until := aliveUntil(s); !until.IsZero() {
 		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))
 	}
-	return nil
+	return unseenSession(p, out)
 }
+
+// unseenSession is the error of a logout if there are signs of a keychain that could not be looked at.
+func unseenSession(p *config.Profile, out broker.SignOut) error {
+	if out.Unseen == nil || !out.Unseen.Elsewhere {
+		return nil
+	}
+	return &otherSessionError{p.Name, out.Unseen}
+}
+
+// otherSessionError means that a profile was signed out of in one keychain, and that another may have a session.
+type otherSessionError struct {
+	profile string
+	unseen  *platform.UnseenError
+}
+
+func (e *otherSessionError) Error() string {
+	return fmt.Sprintf("another session of profile %q may live on: %s", e.profile, e.unseen.Why)
+}
+
+func (e *otherSessionError) Unwrap() error { return e.unseen }
 
 // revoker names who revokes a grant of p.
 func revoker(p *config.Profile) string {
@@ -127,7 +155,7 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 			return ctx.Err()
 		}
 		out, err := b.Logout(ctx, p)
-		o := signOutcome(p, out, err)
+		o := signOutcome(p, out, errors.Join(err, unseenSession(p, out)))
 		_, o.Injected, _ = b.Injected(ctx, p) // what is wrong with it is no business of a logout
 		if o.Outcome == "failed" {
 			failed++

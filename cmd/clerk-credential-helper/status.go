@@ -36,6 +36,8 @@ type profileStatus struct {
 	// Given is set if the token came by login --with-token.
 	Given    bool   `json:"given,omitempty"`
 	StoredIn string `json:"stored_in"`
+	// Other is the account of a second session, and where it is; a logout ends both.
+	Other string `json:"other_session,omitempty"`
 	// Injected is the variable that brings a token, which takes precedence over the session.
 	Injected string `json:"injected,omitempty"`
 	// MachineKey is the variable that brings a machine's secret key.
@@ -133,6 +135,11 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 		if err != nil {
 			st.State, st.Error = "unknown", err.Error()
 		}
+		if other, used, ok := broker.ReadBeside(ctx, b, p); used {
+			st.StoredIn = keptBeside(ctx, keychain)
+		} else if ok {
+			st.Other = fmt.Sprintf("%s, in the %s; logout ends both", other.Account(), keychain.Beside().Describe())
+		}
 		if why := b.LastRefresh(ctx, p); why != nil && st.Refreshable {
 			st.notRefreshed(why, s.Live(p, b.Now()))
 		}
@@ -145,6 +152,11 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 	}
 	st.Injected = source
 	return st, errors.Join(failed, injectedErr)
+}
+
+// keptBeside is where a session is that was kept in the other keychain.
+func keptBeside(ctx context.Context, keychain *platform.Keychain) string {
+	return keychain.Beside().Explain(ctx) + "; it was kept there while there was no " + keychain.Describe()
 }
 
 // describe is what a session tells, which is empty if there is none.
@@ -231,6 +243,9 @@ func (s profileStatus) print(w io.Writer) {
 		row("sign-in", fmt.Sprintf("came to nothing (%s); %s; run: clerk-credential-helper login %s", s.LastSignIn, again, s.Profile))
 	}
 	row("stored", s.StoredIn)
+	if s.Other != "" {
+		row("also", s.Other)
+	}
 	row("defined", s.DefinedIn)
 	if s.Error != "" {
 		row("error", s.Error)

@@ -38,6 +38,7 @@ func (c loginCommand) keepGiven(ctx context.Context, sys *system, b *broker.Brok
 		end = "the token is good for " + console.Life(s.Left(b.Now()))
 	}
 	fmt.Fprintf(sys.stderr, "signed in to %s%s; %s, and cannot be refreshed\n", p.Name, protocol.Escape(as), end)
+	sayWhere(ctx, sys)
 	switch {
 	case given.Unchecked == nil:
 	case errors.Is(given.Unchecked, clerk.ErrNotTold):
