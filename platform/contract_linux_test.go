@@ -19,6 +19,15 @@ func TestKeePassXCContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", platform.StartKeePassXC(t))
 	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
 	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
+	k := openKeychain(t, "keychain", "")
+	for _, label := range []string{"", "Clerk sign-in: acme", "Clerk sign-in: acme (signed out)"} {
+		if err := k.SetLabelled(t.Context(), "labelled", label, "with "+label); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Get(t.Context(), "labelled"); err != nil || got != "with "+label {
+			t.Errorf("labelled %q: %q, %v", label, got, err)
+		}
+	}
 }
 
 // TestKernelKeyringContract chooses the kernel's keyring once by name and once by having no bus.

@@ -82,6 +82,11 @@ type store interface {
 	delete(ctx context.Context, name string) error
 }
 
+// labelledStore is a store whose items have a label; see [Keychain.SetLabelled].
+type labelledStore interface {
+	setLabelled(ctx context.Context, name, label, secret string) error
+}
+
 // OpenKeychain returns the store that choice names:
 //
 //   - "keychain": the native one
@@ -128,6 +133,12 @@ func (k *Keychain) Get(ctx context.Context, name string) (string, error) {
 // never ErrNotFound. Writers of one item exclude each other with [Locks]; see [Keychain.LockDir]. Errors: [ErrLocked],
 // [ErrUnavailable], the context's, or another.
 func (k *Keychain) Set(ctx context.Context, name, secret string) error {
+	return k.SetLabelled(ctx, name, "", secret)
+}
+
+// SetLabelled is Set of an item with a label for people, in the programs that show what a keychain has. It is no part of the
+// item's name. Only the Secret Service keeps it, with "-" for "/", which would be a folder to KWallet.
+func (k *Keychain) SetLabelled(ctx context.Context, name, label, secret string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -141,6 +152,9 @@ func (k *Keychain) Set(ctx context.Context, name, secret string) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if s, ok := k.store.(labelledStore); ok {
+		return s.setLabelled(ctx, name, strings.ReplaceAll(label, "/", "-"), secret)
 	}
 	return k.store.set(ctx, name, secret)
 }

@@ -70,7 +70,11 @@ func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 }
 
 func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
-	err := s.service.set(ctx, name, secret)
+	return s.setLabelled(ctx, name, "", secret)
+}
+
+func (s serviceOrKernel) setLabelled(ctx context.Context, name, label, secret string) error {
+	err := s.service.setLabelled(ctx, name, label, secret)
 	switch {
 	case err == nil:
 		err = s.kernel.delete(ctx, name)
@@ -259,9 +263,14 @@ func (s secretService) get(ctx context.Context, name string) (string, error) {
 	return "", c.absent(ctx, nil)
 }
 
-// set replaces the secret of an existing item, or creates the item. Both are one step for readers. CreateItem could
-// replace it as well, but KeePassXC asks the person before it does.
 func (s secretService) set(ctx context.Context, name, value string) error {
+	return s.setLabelled(ctx, name, "", value)
+}
+
+// setLabelled replaces the secret of an existing item, or creates the item. Both are one step for readers. CreateItem could
+// replace it as well, but KeePassXC asks the person before it does. Without a label, a new item has its name, and another
+// keeps what it has.
+func (s secretService) setLabelled(ctx context.Context, name, label, value string) error {
 	c, opened, found, err := s.look(ctx, name)
 	if err != nil {
 		return err
@@ -278,9 +287,14 @@ func (s secretService) set(ctx context.Context, name, value string) error {
 	content := secret{session, []byte{}, []byte(value), "text/plain; charset=utf8"}
 	kept := false
 	for _, path := range open {
-		err := c.send(ctx, path, "Item", "SetSecret", content)()
+		stored := c.send(ctx, path, "Item", "SetSecret", content)
+		relabel := c.relabel(ctx, path, label)
+		err := stored()
 		if err != nil && !isUnknown(err) {
 			return err
+		}
+		if err == nil {
+			relabel()
 		}
 		kept = kept || err == nil
 	}
@@ -291,8 +305,11 @@ func (s secretService) set(ctx context.Context, name, value string) error {
 	if err := c.usable(ctx); err != nil {
 		return err
 	}
+	if label == "" {
+		label = keychainService + " " + name
+	}
 	properties := map[string]dbus.Variant{
-		secretsAPI + "Item.Label":      dbus.MakeVariant(keychainService + " " + name),
+		secretsAPI + "Item.Label":      dbus.MakeVariant(label),
 		secretsAPI + "Item.Attributes": dbus.MakeVariant(attributes(name)),
 	}
 	const replace = true // another process may have made the item since we looked
@@ -468,6 +485,23 @@ func (c *secretsConn) search(ctx context.Context, attributes map[string]string) 
 	}
 }
 
+const propertiesAPI = "org.freedesktop.DBus.Properties"
+
+// relabel prepares to give an item a label, if there is one and the item has another: a service saves its keyring for each
+// change. An item without a good label is as useful to us, so an error is passed over.
+func (c *secretsConn) relabel(ctx context.Context, item dbus.ObjectPath, label string) func() {
+	if label == "" {
+		return func() {}
+	}
+	asked := c.sendTo(ctx, secretsName, item, propertiesAPI, "Get", secretsAPI+"Item", "Label")
+	return func() {
+		var has dbus.Variant
+		if err := asked(&has); err == nil && has.Value() != label {
+			c.sendTo(ctx, secretsName, item, propertiesAPI, "Set", secretsAPI+"Item", "Label", dbus.MakeVariant(label))()
+		}
+	}
+}
+
 // absent returns why no open item was found. An empty result proves nothing while the collection is locked: KeePassXC
 // shows no items then.
 func (c *secretsConn) absent(ctx context.Context, locked []dbus.ObjectPath) error {
@@ -486,7 +520,7 @@ func (c *secretsConn) usable(ctx context.Context) error {
 		return ErrNoKeyring
 	}
 	var locked dbus.Variant
-	property := c.sendTo(ctx, secretsName, c.collection, "org.freedesktop.DBus.Properties", "Get", secretsAPI+"Collection", "Locked")
+	property := c.sendTo(ctx, secretsName, c.collection, propertiesAPI, "Get", secretsAPI+"Collection", "Locked")
 	if err := property(&locked); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -37,29 +38,53 @@ func BenchmarkSecretServiceGet(b *testing.B) {
 	}
 }
 
-// TestSecretServiceItem holds the schema of the items, which is frozen.
+// TestSecretServiceItem holds the schema of the items, which is frozen. A label is for people, and no part of it.
 func TestSecretServiceItem(t *testing.T) {
 	s := startKeyring(t)
 	k := keychainOn(s.address)
-	if err := k.Set(t.Context(), "session-0123", "secret"); err != nil {
-		t.Fatal(err)
-	}
-	var open, locked []dbus.ObjectPath
 	wanted := map[string]string{
 		"service": "clerk-credential-helper", "account": "session-0123", "xdg:schema": "dev.clerk-credential-helper.Item",
 	}
-	if err := s.secrets(secretsPath).Call(secretsAPI+"Service.SearchItems", 0, wanted).Store(&open, &locked); err != nil {
+	for _, row := range []struct{ reason, label, want string }{
+		{"a new item without a label", "", "clerk-credential-helper session-0123"},
+		{"an old item at its next write", "Clerk sign-in: acme", "Clerk sign-in: acme"},
+		{"the same label again", "Clerk sign-in: acme", "Clerk sign-in: acme"},
+		{"no label is no wish for another", "", "Clerk sign-in: acme"},
+		{"a path is a folder to KWallet", "Clerk sign-in: a/b", "Clerk sign-in: a-b"},
+	} {
+		if err := k.SetLabelled(t.Context(), "session-0123", row.label, row.reason); err != nil {
+			t.Fatal(err)
+		}
+		var open, locked []dbus.ObjectPath
+		if err := s.secrets(secretsPath).Call(secretsAPI+"Service.SearchItems", 0, wanted).Store(&open, &locked); err != nil {
+			t.Fatal(err)
+		}
+		if len(open) != 1 || len(locked) != 0 {
+			t.Fatalf("%s: found %q and locked %q, want one item", row.reason, open, locked)
+		}
+		var label string
+		var attributes map[string]string
+		if err := s.secrets(open[0]).StoreProperty(secretsAPI+"Item.Label", &label); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.secrets(open[0]).StoreProperty(secretsAPI+"Item.Attributes", &attributes); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Get(t.Context(), "session-0123"); label != row.want || !maps.Equal(attributes, wanted) || err != nil || got != row.reason {
+			t.Errorf("%s: label %q, want %q; attributes %v; secret %q, %v", row.reason, label, row.want, attributes, got, err)
+		}
+	}
+	if err := k.SetLabelled(t.Context(), "session-4567", "Clerk sign-in: new", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	if len(open) != 1 || len(locked) != 0 {
-		t.Fatalf("found %q and locked %q, want one item", open, locked)
+	wanted["account"] = "session-4567"
+	var open, locked []dbus.ObjectPath
+	if err := s.secrets(secretsPath).Call(secretsAPI+"Service.SearchItems", 0, wanted).Store(&open, &locked); err != nil || len(open) != 1 {
+		t.Fatalf("found %q, %v", open, err)
 	}
 	var label string
-	if err := s.secrets(open[0]).StoreProperty(secretsAPI+"Item.Label", &label); err != nil {
-		t.Fatal(err)
-	}
-	if want := "clerk-credential-helper session-0123"; label != want {
-		t.Errorf("label %q, want %q", label, want)
+	if err := s.secrets(open[0]).StoreProperty(secretsAPI+"Item.Label", &label); err != nil || label != "Clerk sign-in: new" {
+		t.Errorf("a new item: label %q, %v", label, err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -26,6 +27,21 @@ type Keychain interface {
 	Get(ctx context.Context, name string) (string, error)
 	Set(ctx context.Context, name, secret string) error
 	Delete(ctx context.Context, name string) error
+}
+
+// Labeller is a [Keychain] whose items may have a label, by which people know them in the keychain's own program.
+type Labeller interface {
+	SetLabelled(ctx context.Context, name, label, secret string) error
+}
+
+var _ Labeller = (*platform.Keychain)(nil)
+
+// setLabelled is Set of an item, with a label if the keychain has such.
+func setLabelled(ctx context.Context, k Keychain, name, label, text string) error {
+	if k, ok := k.(Labeller); ok {
+		return k.SetLabelled(ctx, name, label, text)
+	}
+	return k.Set(ctx, name, text)
 }
 
 // Locker takes named locks that exclude every other process of this user. When a holder dies, its lock is free.

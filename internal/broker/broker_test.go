@@ -1814,3 +1814,50 @@ func TestBesideUnseen(t *testing.T) {
 		}
 	}
 }
+
+// labelled is a keychain that remembers the label of each item.
+type labelled struct {
+	*platformtest.Memory
+	labels map[string]string
+}
+
+func (k labelled) SetLabelled(ctx context.Context, name, label, secret string) error {
+	k.labels[name] = label
+	return k.Set(ctx, name, secret)
+}
+
+// TestLabels: a person can tell in the keychain's own program what each item is.
+func TestLabels(t *testing.T) {
+	b := newBench(t)
+	k := labelled{b.keychain, map[string]string{}}
+	b.Keychain = k
+	item := broker.KeychainItem(b.acme)
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Clerk sign-in: acme (ada@acme.dev), clerk.acme.dev"; k.labels[item] != want {
+		t.Errorf("signed in: %q, want %q", k.labels[item], want)
+	}
+	if _, err := b.Logout(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Clerk sign-in: acme (signed out), clerk.acme.dev"; k.labels[item] != want {
+		t.Errorf("signed out: %q, want %q", k.labels[item], want)
+	}
+	b.issuer.signIn = func() (clerk.Tokens, error) {
+		foreign := b.tokens("foreign")
+		foreign.Email = "ada\x1b[31m@acme.dev"
+		return foreign, nil
+	}
+	if _, err := b.Login(t.Context(), b.acme); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(k.labels[item], "\x1b") {
+		t.Errorf("the label carries a control character: %q", k.labels[item])
+	}
+	for name, label := range k.labels {
+		if strings.Contains(label, "access") || strings.Contains(label, "refresh") {
+			t.Errorf("the label of %s: %q", name, label)
+		}
+	}
+}

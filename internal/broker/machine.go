@@ -302,5 +302,5 @@ func (m machine) write(ctx context.Context, s Session) error {
 	if err != nil {
 		return err
 	}
-	return m.b.Keychain.Set(ctx, m.item(), string(text))
+	return setLabelled(ctx, m.b.Keychain, m.item(), label(m.p, s), string(text))
 }

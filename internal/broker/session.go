@@ -14,6 +14,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 )
 
 // recordVersion is the schema of [Session]. Fields may be added, but not removed, and none may change its meaning.
@@ -277,10 +278,26 @@ func (sl slot) write(ctx context.Context, s Session) error {
 	if err != nil {
 		return fmt.Errorf("encoding the session of profile %q: %w", sl.p.Name, err)
 	}
-	if err := sl.b.Keychain.Set(ctx, KeychainItem(sl.p), string(text)); err != nil {
+	if err := setLabelled(ctx, sl.b.Keychain, KeychainItem(sl.p), label(sl.p, s), string(text)); err != nil {
 		return fmt.Errorf("keeping the session of profile %q: %w: %w", sl.p.Name, errKeychain, err)
 	}
 	return nil
+}
+
+// label is by what people know the item of a session. The profile is the one that wrote it last.
+func label(p *config.Profile, s Session) string {
+	kind, who := "sign-in", s.Account()
+	switch {
+	case p.IsMachine:
+		kind = "machine token"
+	case s.SignedOut:
+		who = "signed out"
+	}
+	text := "Clerk " + kind + ": " + p.Name
+	if who != "" {
+		text += " (" + protocol.Escape(who) + ")"
+	}
+	return text + ", " + strings.TrimPrefix(p.Issuer, "https://")
 }
 
 // writeOrDelete writes a session that grants nothing. A store without room for it, such as a full disk, may still have room
