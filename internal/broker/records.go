@@ -38,6 +38,7 @@ const (
 	refused    code = "refused" // by the issuer, with Error and Status
 	grantEnded code = "grant-ended"
 	keychain   code = "keychain"
+	shut       code = "locked" // the keychain's prompt was dismissed, or not answered
 	otherUser  code = "other-account"
 	unfit      code = "unfit" // the answer could not be used
 	noIDToken  code = "no-id-token"
@@ -112,6 +113,8 @@ func codeOf(err error) code {
 		return grantEnded
 	case errors.Is(err, clerk.ErrNoIDToken):
 		return noIDToken
+	case errors.Is(err, errShut):
+		return shut
 	case errors.Is(err, platform.ErrLocked), errors.Is(err, platform.ErrUnavailable), errors.Is(err, errKeychain):
 		return keychain
 	case errors.As(err, &response):
@@ -123,6 +126,16 @@ func codeOf(err error) code {
 	}
 	return unfit
 }
+
+// errShut means that the keychain has asked the person for its password, and is still locked.
+var errShut = fmt.Errorf("%w, and its prompt was dismissed or not answered", platform.ErrLocked)
+
+// shutError is errShut in the keychain's own words.
+type shutError struct{ err error }
+
+func (e *shutError) Error() string { return e.err.Error() }
+
+func (e *shutError) Unwrap() []error { return []error{e.err, errShut} }
 
 // errEarlier is why the person is not asked in a cool-down if the last sign-in has no error of its own.
 var errEarlier = errors.New("an earlier sign-in failed")
@@ -176,6 +189,8 @@ func (r record) errOfCode() error {
 		return clerk.ErrNoIDToken
 	case keychain:
 		return errKeychain
+	case shut:
+		return errShut
 	case otherUser:
 		return ErrOtherAccount
 	}

@@ -75,9 +75,11 @@ func (in *signIn) run(ctx context.Context) (Session, error) {
 	}
 	defer release()
 
-	in.last, err = in.readUnlocked(ctx)
 	if in.onDemand {
 		in.before = in.readRecord(ctx, "signin")
+	}
+	in.last, err = in.readUnlocked(ctx)
+	if in.onDemand {
 		if s, done, err := in.shared(ctx, err); done {
 			return s, err
 		}
@@ -134,16 +136,46 @@ func (in *signIn) await(ctx context.Context) (release func(), err error) {
 	return release, err
 }
 
-// readUnlocked reads the session, and has the person unlock the keychain if it is locked.
+// readUnlocked reads the session, and has the person unlock the keychain if it is locked. That ends as a sign-in does: those
+// who wait share it, and a prompt that was dismissed begins a cool-down.
 func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
 	s, err := in.read(ctx)
 	if !errors.Is(err, platform.ErrLocked) {
 		return s, err
 	}
-	if err := in.b.Person.Unlock(ctx); err != nil {
+	if err := in.told(); err != nil {
 		return Session{}, err
 	}
-	return in.read(ctx)
+	if err = in.unlockKeychain(ctx); err == nil {
+		return in.read(ctx)
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, ErrAbandoned) {
+		err = cause
+	}
+	if code := codeOf(err); code == shut || code == cancelled {
+		in.leaveRecord(ctx, err)
+	}
+	return Session{}, err
+}
+
+// unlockKeychain has the person unlock the keychain. The error is errShut if it is still locked.
+func (in *signIn) unlockKeychain(ctx context.Context) error {
+	err := in.b.Person.Unlock(ctx)
+	if errors.Is(err, platform.ErrLocked) {
+		err = &shutError{err}
+	}
+	return err
+}
+
+// told returns how the sign-in ended that a tool has waited for, or that began the cool-down; nil if the person may be asked.
+// The cool-down is checked again: its record may not have been on the disk yet when we began.
+func (in *signIn) told() error {
+	before := in.before
+	if before.err() != nil && (before.At.After(in.began) || before.Until.After(in.b.Now()) && !before.mayAskAgain(in.b.Caller, in.how)) {
+		in.trace("the sign-in that was waited for failed: %s", before.Code)
+		return before.err()
+	}
+	return nil
 }
 
 // shared is what a tool gets without a page when it has its turn: the result of another process's sign-in, or of a session
@@ -160,11 +192,8 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 	case in.last.SignedOut:
 		return Session{}, true, &NeedsSignInError{Profile: in.p.Name, Reason: ErrSignedOut}
 	}
-	// The cool-down is checked again: its record may not have been on the disk yet when we began.
-	before := in.before
-	if before.err() != nil && (before.At.After(in.began) || before.Until.After(now) && !before.mayAskAgain(in.b.Caller, in.how)) {
-		in.trace("the sign-in that was waited for failed: %s", before.Code)
-		return Session{}, true, in.failure(before.err())
+	if err := in.told(); err != nil {
+		return Session{}, true, in.failure(err)
 	}
 	plan := Plan{Profile: in.p, Session: in.last, began: in.began}
 	if readErr != nil || !in.planSession(ctx, &plan, now) {
@@ -182,7 +211,13 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 // ask has the person sign in by the first flow that works, and keeps the session. The keychain is tried before, so that the
 // person is never asked for a session that cannot be kept.
 func (in *signIn) ask(ctx context.Context) (Session, error) {
-	if err := in.probe(ctx); err != nil {
+	err := in.probe(ctx)
+	if errors.Is(err, platform.ErrLocked) { // the session is in another one, or was never there
+		if err = in.unlockKeychain(ctx); err == nil {
+			err = in.probe(ctx)
+		}
+	}
+	if err != nil {
 		return Session{}, err
 	}
 	in.asked = in.b.Now()
@@ -375,7 +410,7 @@ func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	case end.Code == ok:
 		end.Refusals, end.Until = 0, time.Time{}
 		in.b.Records.Delete(ctx, in.name("refresh")) // it was about the previous session
-	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser}, end.Code):
+	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser, shut}, end.Code):
 		pause := coolDownFirst << max(0, min(in.before.Refusals, 6))
 		end.Refusals++
 		end.Until = in.b.Now().UTC().Add(min(pause, coolDownMost))
