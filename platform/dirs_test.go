@@ -89,7 +89,7 @@ func TestNoStore(t *testing.T) {
 	if err := k.Delete(t.Context(), "item"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Delete: %v, want ErrNotFound", err)
 	}
-	if err := k.Unlock(t.Context()); err != nil {
+	if err := k.Unlock(t.Context(), nil); err != nil {
 		t.Errorf("Unlock: %v", err)
 	}
 }

@@ -229,7 +229,7 @@ func TestSecretServiceNotYetKnown(t *testing.T) {
 func TestSecretServiceNoKeyring(t *testing.T) {
 	f := &fakeService{aliases: []dbus.ObjectPath{"/", "/"}, write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil }}
 	f.prompt = func() { f.completed(fakePrompt, true) }
-	if err := f.run(t).Unlock(t.Context()); !errors.Is(err, ErrNoKeyring) || strings.Contains(err.Error(), "is locked") {
+	if err := f.run(t).Unlock(t.Context(), nil); !errors.Is(err, ErrNoKeyring) || strings.Contains(err.Error(), "is locked") {
 		t.Errorf("its prompt is dismissed: %v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestSecretServiceNeverPromptsWhenLocked(t *testing.T) {
 			t.Errorf("a locked service was asked for %s", call)
 		}
 	}
-	if err := k.Unlock(t.Context()); err != nil {
+	if err := k.Unlock(t.Context(), nil); err != nil {
 		t.Errorf("Unlock: %v", err)
 	}
 	prompts := slices.DeleteFunc(f.seen(), func(call string) bool { return call != "Prompt" })
@@ -383,7 +383,27 @@ func TestSecretServiceUnlockEndsWithItsContext(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	if err := k.Unlock(ctx); !errors.Is(err, context.Canceled) {
+	if err := k.Unlock(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Unlock: %v, want Canceled", err)
+	}
+}
+
+// TestSecretServicePromptIsSaid: a prompt may be behind other windows, so its caller is told, and of one that ends at once is not.
+func TestSecretServicePromptIsSaid(t *testing.T) {
+	t.Parallel()
+	said := make(chan struct{})
+	f := &fakeService{locked: true}
+	f.prompt = func() {
+		<-said
+		f.completed(fakePrompt, false)
+	}
+	if err := f.run(t).Unlock(t.Context(), func() { close(said) }); err != nil {
+		t.Errorf("Unlock: %v", err)
+	}
+	quick := &fakeService{locked: true}
+	quick.prompt = func() { quick.completed(fakePrompt, true) }
+	err := quick.run(t).Unlock(t.Context(), func() { t.Error("said of a prompt that ended at once") })
+	if !errors.Is(err, ErrLocked) {
+		t.Errorf("Unlock: %v", err)
 	}
 }

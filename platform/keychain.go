@@ -67,7 +67,7 @@ const (
 // On macOS, where the system alone decides about prompts, it is 60 s in a graphical session.
 type Keychain struct {
 	store    store
-	unlock   func(context.Context) error // nil where nothing can be unlocked
+	unlock   func(ctx context.Context, waiting func()) error // nil where nothing can be unlocked
 	describe string
 	explain  func(context.Context) string // nil where describe says it all
 	inMemory func(context.Context) bool   // nil where what is kept outlives a reboot
@@ -171,13 +171,13 @@ func (k *Keychain) Delete(ctx context.Context, name string) error {
 }
 
 // Unlock raises the store's own unlock prompt if it is locked, and waits at most 2 minutes for the person. A store
-// without a default keyring is asked to make one, which is the same kind of prompt. It does nothing where there is
-// nothing to unlock. Errors: [ErrLocked] when the person dismissed the prompt or did not answer it, [ErrUnavailable].
-func (k *Keychain) Unlock(ctx context.Context) error {
+// without a default keyring is asked to make one, which is the same kind of prompt. Once the prompt has been there for 2 s,
+// waiting is called in a goroutine of its own, unless it is nil. It does nothing where there is nothing to unlock. Errors: [ErrLocked] when the person dismissed the prompt or did not answer it, [ErrUnavailable].
+func (k *Keychain) Unlock(ctx context.Context, waiting func()) error {
 	if k.unlock == nil {
 		return nil
 	}
-	return k.unlock(ctx)
+	return k.unlock(ctx, waiting)
 }
 
 // Describe names the store for people: "Secret Service", "macOS keychain", "Windows Credential Manager", "file PATH".

@@ -153,8 +153,8 @@ func (s secretService) unseen(none error) error {
 	return e
 }
 
-func (s serviceOrKernel) unlock(ctx context.Context) error {
-	err := s.service.unlock(ctx)
+func (s serviceOrKernel) unlock(ctx context.Context, waiting func()) error {
+	err := s.service.unlock(ctx, waiting)
 	if errors.Is(err, errNoService) {
 		return nil
 	}
@@ -202,6 +202,7 @@ type secretService struct {
 const (
 	replyLimit  = 3 * time.Second // one reply, without a prompt
 	personLimit = 2 * time.Minute // one prompt, where a user may be asked
+	promptSaid  = 2 * time.Second // after which we say that there is a prompt, as it may be behind other windows
 )
 
 const (
@@ -348,7 +349,7 @@ func (s secretService) delete(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s secretService) unlock(ctx context.Context) error {
+func (s secretService) unlock(ctx context.Context, waiting func()) error {
 	c, err := s.connect(ctx, nil)
 	if err != nil {
 		return err
@@ -362,7 +363,7 @@ func (s secretService) unlock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err = c.follow(ctx, prompt, personLimit); errors.Is(err, ErrLocked) {
+		if err = c.ask(ctx, prompt, waiting); errors.Is(err, ErrLocked) {
 			err = fmt.Errorf("%w, and its prompt to make one was dismissed, or could not be shown", ErrNoKeyring)
 		}
 		return err
@@ -376,6 +377,14 @@ func (s secretService) unlock(ctx context.Context) error {
 	err = c.send(ctx, secretsPath, "Service", "Unlock", append(locked, c.collection))(&unlocked, &prompt)
 	if err != nil {
 		return err
+	}
+	return c.ask(ctx, prompt, waiting)
+}
+
+// ask carries out a prompt for the person.
+func (c *secretsConn) ask(ctx context.Context, prompt dbus.ObjectPath, waiting func()) error {
+	if waiting != nil && prompt != noObject {
+		defer time.AfterFunc(promptSaid, waiting).Stop()
 	}
 	return c.follow(ctx, prompt, personLimit)
 }

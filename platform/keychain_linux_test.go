@@ -94,7 +94,7 @@ func TestSecretServiceLocked(t *testing.T) {
 	if err := k.Set(t.Context(), "there", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Unlock(t.Context()); err != nil {
+	if err := k.Unlock(t.Context(), nil); err != nil {
 		t.Errorf("Unlock of an open keyring: %v", err)
 	}
 	var collection, prompt dbus.ObjectPath
@@ -111,7 +111,7 @@ func TestSecretServiceLocked(t *testing.T) {
 	wantAll(t, k, "there", ErrLocked)
 	wantAll(t, k, "missing", ErrLocked)
 	// The prompt cannot be answered here: it has no display, and counts as dismissed.
-	wantWithin(t, "Unlock", ErrLocked, silenceBound, func() error { return k.Unlock(t.Context()) })
+	wantWithin(t, "Unlock", ErrLocked, silenceBound, func() error { return k.Unlock(t.Context(), nil) })
 }
 
 func TestSecretServiceNoDefaultKeyring(t *testing.T) {
@@ -120,7 +120,7 @@ func TestSecretServiceNoDefaultKeyring(t *testing.T) {
 	k := keychainOn(s.address)
 	wantAll(t, k, "missing", ErrLocked)
 	wantAll(t, k, "missing", ErrNoKeyring)
-	for name, err := range map[string]error{"Set": k.Set(t.Context(), "item", "secret"), "Unlock": k.Unlock(t.Context())} {
+	for name, err := range map[string]error{"Set": k.Set(t.Context(), "item", "secret"), "Unlock": k.Unlock(t.Context(), nil)} {
 		if err == nil || !strings.Contains(err.Error(), "no default keyring") || strings.Contains(err.Error(), "locked") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -199,7 +199,7 @@ func TestSecretServiceUnavailable(t *testing.T) {
 			k := &Keychain{store: s, unlock: s.unlock}
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				wantWithin(t, "Unlock", ErrUnavailable, silenceBound, func() error { return k.Unlock(t.Context()) })
+				wantWithin(t, "Unlock", ErrUnavailable, silenceBound, func() error { return k.Unlock(t.Context(), nil) })
 			})
 			wantAll(t, k, "missing", ErrUnavailable)
 			wg.Wait()

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -164,5 +165,10 @@ func TestTwoStoresHotPath(t *testing.T) {
 	k := twoStores(secretService{addresses: f.address}, nil)
 	if got, err := k.Get(t.Context(), "item"); err != nil || got != "secret" {
 		t.Errorf("Get: %q, %v", got, err)
+	}
+	calls := f.seen()
+	slices.Sort(calls) // two travel together
+	if !slices.Equal(calls, []string{"GetSecrets", "OpenSession", "ReadAlias", "SearchItems"}) {
+		t.Errorf("one read costs %q", calls)
 	}
 }

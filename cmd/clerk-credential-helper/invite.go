@@ -54,7 +54,11 @@ func (u localUser) MayAsk(p *config.Profile) (broker.Permission, error) {
 	return broker.Permission{Flows: u.flows(), AtTerminal: foreground()}, nil
 }
 
-func (u localUser) Unlock(ctx context.Context) error { return u.keychain.Unlock(ctx) }
+func (u localUser) Unlock(ctx context.Context) error {
+	return u.keychain.Unlock(ctx, func() {
+		protocol.WriteMessage(u.stderr, errors.New("the keychain asks for its password in a window"), "")
+	})
+}
 
 // Invite brings a person to the sign-in. Standard output belongs to the tool.
 func (u localUser) Invite(ctx context.Context, p *config.Profile, i clerk.Invitation) error {
