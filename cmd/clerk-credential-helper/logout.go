@@ -156,7 +156,10 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 		}
 		out, err := b.Logout(ctx, p)
 		o := signOutcome(p, out, errors.Join(err, unseenSession(p, out)))
-		_, o.Injected, _ = b.Injected(ctx, p) // what is wrong with it is no business of a logout
+		_, o.Injected, _ = b.Injected(ctx, p)   // what is wrong with it is no business of a logout
+		if errors.Is(err, platform.ErrLocked) { // one prompt for all
+			b.Person = broker.NoPerson{Reason: err}
+		}
 		if o.Outcome == "failed" {
 			failed++
 		}

@@ -981,6 +981,117 @@ func TestLockedKeychain(t *testing.T) {
 	}
 }
 
+// TestDismissedUnlock: the person says no to the keychain's own prompt once, and all who waited hear it.
+func TestDismissedUnlock(t *testing.T) {
+	b := newBench(t)
+	b.now = time.Now()
+	b.have(0)
+	b.Now = time.Now
+	b.keychain.Hook = func(string, string) error { return platform.ErrLocked }
+	decide := make(chan struct{})
+	var prompts atomic.Int32
+	var begun, ended sync.WaitGroup
+	for range 20 {
+		begun.Add(1)
+		ended.Go(func() {
+			p := *b.acme
+			ask := *b.Broker
+			once := sync.OnceFunc(begun.Done)
+			ask.Person = &person{
+				may: func(*config.Profile) error { once(); return nil }, // called after the call has begun
+				unlock: func() error {
+					prompts.Add(1)
+					<-decide
+					return fmt.Errorf("%w: the prompt was dismissed", platform.ErrLocked)
+				},
+			}
+			if _, err := ask.Token(t.Context(), &p); !errors.Is(err, platform.ErrLocked) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	begun.Wait()
+	close(decide)
+	ended.Wait()
+	if n := prompts.Load(); n != 1 {
+		t.Errorf("%d prompts, want one", n)
+	}
+
+	// The next call is in the cool-down, which a retry at a terminal overrides, as with a browser.
+	now := time.Now()
+	b.Now = func() time.Time { return now }
+	b.person.unlock = func() error { b.unlocks++; return platform.ErrLocked }
+	for _, row := range []struct {
+		reason  string
+		after   time.Duration
+		unlocks int
+	}{
+		{"half a minute later", 30 * time.Second, 0},
+		{"after the cool-down", 31 * time.Second, 1},
+		{"twice as long, the second time", 90 * time.Second, 1},
+		{"after that", 31 * time.Second, 2},
+	} {
+		now = now.Add(row.after)
+		if _, err := b.Token(t.Context(), b.acme); !errors.Is(err, platform.ErrLocked) || b.unlocks != row.unlocks {
+			t.Errorf("%s: %v after %d prompts, want %d", row.reason, err, b.unlocks, row.unlocks)
+		}
+	}
+	b.person.atTerminal = true
+	b.person.unlock = func() error { b.unlocks++; b.keychain.Hook = nil; return nil }
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "kept-access" || b.unlocks != 3 {
+		t.Errorf("at a terminal: %+v after %d prompts", reply, b.unlocks)
+	}
+	b.wantCalls()
+}
+
+// TestLoginMakesAKeyring: the session can be read, because it is in another keychain, and the one that is to have the next is not
+// ready.
+func TestLoginMakesAKeyring(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	ready := false
+	b.keychain.Hook = func(op, name string) error {
+		if !ready && op != "get" {
+			return platform.ErrNoKeyring
+		}
+		return nil
+	}
+	if _, err := b.Login(t.Context(), b.acme); !errors.Is(err, platform.ErrLocked) {
+		t.Errorf("dismissed: %v", err)
+	}
+	b.wantCalls()
+	b.person.unlock = func() error { b.unlocks++; ready = true; return nil }
+	if _, err := b.Login(t.Context(), b.acme); err != nil || b.unlocks != 1 {
+		t.Errorf("%v after %d prompts", err, b.unlocks)
+	}
+}
+
+// TestLogoutUnlocks: a person who wants to sign out may be asked for the keychain's password, and one who is not there is not.
+func TestLogoutUnlocks(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	locked := true
+	b.keychain.Hook = func(string, string) error {
+		if locked {
+			return platform.ErrLocked
+		}
+		return nil
+	}
+	b.person.may = func(*config.Profile) error { return errors.New("CI is set") }
+	if _, err := b.Logout(t.Context(), b.acme); !errors.Is(err, platform.ErrLocked) {
+		t.Errorf("without a person: %v", err)
+	}
+	b.person.may = nil
+	b.person.unlock = func() error { b.unlocks++; return platform.ErrLocked }
+	if _, err := b.Logout(t.Context(), b.acme); !errors.Is(err, platform.ErrLocked) || b.unlocks != 1 {
+		t.Errorf("dismissed: %v after %d prompts", err, b.unlocks)
+	}
+	b.person.unlock = func() error { b.unlocks++; locked = false; return nil }
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || !out.Revoked || b.unlocks != 2 {
+		t.Errorf("unlocked: %+v, %v after %d prompts", out, err, b.unlocks)
+	}
+}
+
 // TestUnreadableSession: what a later release has written is left as it is by everything but login.
 func TestUnreadableSession(t *testing.T) {
 	for reason, text := range map[string]string{

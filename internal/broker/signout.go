@@ -40,6 +40,9 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		return b.machine(p).forget(ctx)
 	}
 	sl := b.slot(p)
+	if err := (&signIn{slot: sl}).unlock(ctx); err != nil {
+		return SignOut{}, err
+	}
 	defer sl.tellWaiting()()
 	release, err := sl.lock(ctx)
 	if err != nil {
