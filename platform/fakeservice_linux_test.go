@@ -155,7 +155,15 @@ func (f *fakeService) completed(path dbus.ObjectPath, dismissed bool) {
 func (f *fakeService) run(t *testing.T) *Keychain {
 	t.Helper()
 	b := startBus(t)
-	f.conn, f.address = b.conn, b.address
+	f.address = b.address
+	f.serve(t, b.conn)
+	return keychainOn(b.address)
+}
+
+// serve puts the service on a bus.
+func (f *fakeService) serve(t *testing.T, conn *dbus.Conn) {
+	t.Helper()
+	f.conn = conn
 	if f.write == nil {
 		f.write = func() (dbus.ObjectPath, *dbus.Error) { return "/", nil }
 	}
@@ -170,14 +178,13 @@ func (f *fakeService) run(t *testing.T) *Keychain {
 		{fakeItemObject{f}, fakeItem, secretsAPI + "Item"},
 		{fakePromptObject{f}, fakePrompt, secretsAPI + "Prompt"},
 	} {
-		if err := b.conn.Export(object.is, object.path, object.api); err != nil {
+		if err := conn.Export(object.is, object.path, object.api); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.conn.RequestName(secretsName, dbus.NameFlagDoNotQueue); err != nil {
+	if _, err := conn.RequestName(secretsName, dbus.NameFlagDoNotQueue); err != nil {
 		t.Fatal(err)
 	}
-	return keychainOn(b.address)
 }
 
 func dbusError(name string) *dbus.Error { return dbus.NewError(name, []any{"why \x1b[31m"}) }

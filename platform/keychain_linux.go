@@ -19,6 +19,7 @@ func openNative(choice string) (*Keychain, error) {
 		addresses: os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 		socket:    filepath.Join("/run/user", strconv.Itoa(os.Geteuid()), "bus"),
 		runtime:   os.Getenv("XDG_RUNTIME_DIR"),
+		display:   os.Getenv("WAYLAND_DISPLAY") != "" || os.Getenv("DISPLAY") != "",
 	}
 	if os.Geteuid() == 0 && bySudo(os.Getenv) {
 		service.caller = os.Getenv("SUDO_UID")
@@ -57,7 +58,10 @@ func (s serviceOrKernel) get(ctx context.Context, name string) (string, error) {
 	switch {
 	case errors.Is(err, errNoService):
 		var ours error
-		if secret, ours = s.kernel.get(ctx, name); errors.Is(ours, ErrNotFound) {
+		if secret, ours = s.kernel.get(ctx, name); ours != nil && s.service.start(ctx) {
+			return s.service.get(ctx, name)
+		}
+		if errors.Is(ours, ErrNotFound) {
 			return "", s.service.unseen(err)
 		}
 		return secret, s.service.neither(ours, err)
@@ -75,6 +79,11 @@ func (s serviceOrKernel) set(ctx context.Context, name, secret string) error {
 
 func (s serviceOrKernel) setLabelled(ctx context.Context, name, label, secret string) error {
 	err := s.service.setLabelled(ctx, name, label, secret)
+	if errors.Is(err, errNoService) { // what is in the kernel's keyring stays there, so that its next write does not fail
+		if _, ours := s.kernel.get(ctx, name); ours != nil && s.service.start(ctx) {
+			err = s.service.setLabelled(ctx, name, label, secret)
+		}
+	}
 	switch {
 	case err == nil:
 		err = s.kernel.delete(ctx, name)
@@ -115,7 +124,7 @@ func hasNone(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(e
 type besideService struct{ serviceOrKernel }
 
 func (s besideService) get(ctx context.Context, name string) (string, error) {
-	if _, err := s.service.provider(ctx); errors.Is(err, errNoService) {
+	if _, err := s.service.provider(ctx); errors.Is(err, errNoService) && !s.service.start(ctx) {
 		return "", s.service.unseen(err)
 	}
 	return s.kernel.get(ctx, name)
@@ -155,6 +164,9 @@ func (s secretService) unseen(none error) error {
 
 func (s serviceOrKernel) unlock(ctx context.Context, waiting func()) error {
 	err := s.service.unlock(ctx, waiting)
+	if errors.Is(err, errNoService) && s.service.start(ctx) {
+		err = s.service.unlock(ctx, waiting)
+	}
 	if errors.Is(err, errNoService) {
 		return nil
 	}
@@ -196,6 +208,7 @@ type secretService struct {
 	socket    string // path of the session bus's usual socket
 	runtime   string // the folder in which a session has it, as the environment says
 	caller    string // the user who called us by sudo, empty if none did
+	display   bool   // whether there is a desktop here
 }
 
 // The limits of waiting.
@@ -214,6 +227,48 @@ const (
 	itemSchema  = "dev.clerk-credential-helper.Item"
 	noObject    = dbus.ObjectPath("/")
 )
+
+// start has the bus start KDE's service, which it does not know by the name of the API: kwallet ships files for the names
+// below only (6.13: kwalletd6, 6.30: ksecretd), and a session without its PAM module has no service until a program of KDE
+// needs one. It reports whether there is a service now. Without a display they end at once, so they are not started.
+func (s secretService) start(ctx context.Context) bool {
+	const alreadyRunning = 2 // D-Bus Specification, StartServiceByName
+	if !s.display {
+		return false
+	}
+	socket, err := dialBus(ctx, s.addresses, s.socket)
+	if err != nil {
+		return false
+	}
+	c := &secretsConn{newBusConn(socket), noObject}
+	defer c.close()
+	bus := func(method string, args ...any) func(...any) error {
+		return c.sendTo(ctx, busName, busPath, busName, method, args...)
+	}
+	bus("Hello")
+	// They take their own name before the API's.
+	bus("AddMatch", "type='signal',sender='"+busName+"',member='NameOwnerChanged',arg0='"+secretsName+"'")
+	for _, name := range []string{"org.kde.secretservicecompat", "org.kde.kwalletd6"} {
+		var result uint32
+		if bus("StartServiceByName", name, uint32(0))(&result) != nil {
+			continue
+		}
+		var owned bool
+		if err := bus("NameHasOwner", secretsName)(&owned); err != nil || owned {
+			return owned
+		}
+		for c.socket.limit(replyLimit); result != alreadyRunning; {
+			m, err := c.receive()
+			if err != nil {
+				break
+			}
+			if m.Type == dbus.TypeSignal && m.Headers[dbus.FieldMember].Value() == "NameOwnerChanged" {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // secret is the API's Secret struct, (oayays).
 type secret struct {
