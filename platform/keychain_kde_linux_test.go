@@ -58,7 +58,7 @@ func TestStartKDE(t *testing.T) {
 	service := func(name, more string) string {
 		return fmt.Sprintf("/usr/bin/env KDE_SERVICE=%s %s %s -test.run=^TestKDEService$", name, more, self)
 	}
-	const kwalletd6, ksecretd = "org.kde.kwalletd6", "org.kde.secretservicecompat"
+	const kwalletd5, kwalletd6, ksecretd = "org.kde.kwalletd5", "org.kde.kwalletd6", "org.kde.secretservicecompat"
 	for _, row := range []struct {
 		reason        string
 		name, program string
@@ -68,13 +68,14 @@ func TestStartKDE(t *testing.T) {
 	}{
 		{"kwalletd6", kwalletd6, service(kwalletd6, ""), true, mapStore{}, true},
 		{"ksecretd", ksecretd, service(ksecretd, ""), true, mapStore{}, true},
+		{"kwalletd5", kwalletd5, service(kwalletd5, ""), true, mapStore{}, true},
 
 		{"a session is in the kernel's keyring, and used", kwalletd6, service(kwalletd6, ""), true, mapStore{"item": "kept"}, false},
 		{"no display", kwalletd6, service(kwalletd6, ""), false, mapStore{}, false},
 		{"it provides no Secret Service", kwalletd6, service(kwalletd6, "KDE_API=off"), true, mapStore{}, false},
 		{"it ends at once", kwalletd6, "/bin/false", true, mapStore{}, false},
 		{"it is not installed", kwalletd6, "/nonexistent/program", true, mapStore{}, false},
-		{"an older one, which has not been tried", "org.kde.kwalletd5", service("org.kde.kwalletd5", ""), true, mapStore{}, false},
+		{"another service", "org.kde.kded6", service("org.kde.kded6", ""), true, mapStore{}, false},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			t.Parallel()

@@ -229,7 +229,7 @@ const (
 )
 
 // start has the bus start KDE's service, which it does not know by the name of the API: kwallet ships files for the names
-// below only (6.13: kwalletd6, 6.30: ksecretd), and a session without its PAM module has no service until a program of KDE
+// below only (6.30: ksecretd, 6.13: kwalletd6, 5.103: kwalletd5), and a session without its PAM module has no service until a program of KDE
 // needs one. It reports whether there is a service now. Without a display they end at once, so they are not started.
 func (s secretService) start(ctx context.Context) bool {
 	const alreadyRunning = 2 // D-Bus Specification, StartServiceByName
@@ -246,9 +246,9 @@ func (s secretService) start(ctx context.Context) bool {
 		return c.sendTo(ctx, busName, busPath, busName, method, args...)
 	}
 	bus("Hello")
-	// They take their own name before the API's.
+	// They take their own name before the API's; kwalletd5 5.103, 1 ms before.
 	bus("AddMatch", "type='signal',sender='"+busName+"',member='NameOwnerChanged',arg0='"+secretsName+"'")
-	for _, name := range []string{"org.kde.secretservicecompat", "org.kde.kwalletd6"} {
+	for _, name := range []string{"org.kde.secretservicecompat", "org.kde.kwalletd6", "org.kde.kwalletd5"} {
 		var result uint32
 		if bus("StartServiceByName", name, uint32(0))(&result) != nil {
 			continue
