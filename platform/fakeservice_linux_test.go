@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -96,8 +97,8 @@ func (f fakeRoot) Unlock([]dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath,
 	return nil, fakePrompt, nil
 }
 
-func (f fakeRoot) CreateCollection(map[string]dbus.Variant, string) (collection, prompt dbus.ObjectPath, failed *dbus.Error) {
-	f.called("CreateCollection")
+func (f fakeRoot) CreateCollection(properties map[string]dbus.Variant, _ string) (collection, prompt dbus.ObjectPath, failed *dbus.Error) {
+	f.called(fmt.Sprintf("CreateCollection %q", properties[secretsAPI+"Collection.Label"].Value()))
 	prompt, failed = f.write()
 	return "/", prompt, failed
 }

@@ -35,6 +35,35 @@ func TestKDEService(t *testing.T) {
 	<-conn.Context().Done()
 }
 
+// TestKeyringLabel: on KDE the wallet that is made has the name of KDE's own.
+func TestKeyringLabel(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"kwalletd6": "kdewallet", "ksecretd": "kdewallet", "keyring": "Default keyring"} {
+		path := filepath.Join(t.TempDir(), name)
+		write(t, path, string(program), 0o700)
+		b := kdeBus(t, "org.kde.kwalletd6", "/usr/bin/env KDE_SERVICE=org.kde.kwalletd6 "+path+" -test.run=^TestKDEService$")
+		s := secretService{addresses: b.address, display: true}
+		if !s.start(t.Context()) {
+			t.Fatal("the service does not start")
+		}
+		if got := s.keyringLabel(t.Context()); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	f := &fakeService{aliases: []dbus.ObjectPath{"/", "/"}, write: func() (dbus.ObjectPath, *dbus.Error) { return fakePrompt, nil }}
+	f.prompt = func() { f.completed(fakePrompt, false) }
+	if err := f.run(t).Unlock(t.Context(), nil); err != nil || !slices.Contains(f.seen(), `CreateCollection "Default keyring"`) {
+		t.Errorf("Unlock: %v, calls %q", err, f.seen())
+	}
+}
+
 // kdeBus starts a bus that can start a program under a name, and not under that of the API.
 func kdeBus(t *testing.T, name, program string) *bus {
 	t.Helper()

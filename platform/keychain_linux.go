@@ -413,7 +413,7 @@ func (s secretService) unlock(ctx context.Context, waiting func()) error {
 	var prompt dbus.ObjectPath
 	if c.collection == noObject {
 		var made dbus.ObjectPath
-		properties := map[string]dbus.Variant{secretsAPI + "Collection.Label": dbus.MakeVariant("Default keyring")}
+		properties := map[string]dbus.Variant{secretsAPI + "Collection.Label": dbus.MakeVariant(s.keyringLabel(ctx))}
 		err := c.send(ctx, secretsPath, "Service", "CreateCollection", properties, "default")(&made, &prompt)
 		if err != nil {
 			return err
@@ -434,6 +434,16 @@ func (s secretService) unlock(ctx context.Context, waiting func()) error {
 		return err
 	}
 	return c.ask(ctx, prompt, waiting)
+}
+
+// keyringLabel is the label of a default keyring that is to be made. KWallet makes a wallet of that name the person's default,
+// even if the person cancels, and its PAM module opens only the one that is called kdewallet.
+func (s secretService) keyringLabel(ctx context.Context) string {
+	provider, _ := s.provider(ctx)
+	if strings.Contains(provider, "kwalletd") || strings.Contains(provider, "ksecretd") {
+		return "kdewallet"
+	}
+	return "Default keyring"
 }
 
 // ask carries out a prompt for the person.
