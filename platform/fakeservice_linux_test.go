@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -272,6 +273,8 @@ func TestSecretServiceGetDialects(t *testing.T) {
 			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.UnknownObject")}, ErrNotFound},
 		{"locked, in the API's word",
 			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.Secret.Error.IsLocked")}, ErrLocked},
+		{"a sandbox that may see the service only",
+			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.AccessDenied")}, fs.ErrPermission},
 		{"the service ends while it is asked",
 			&fakeService{found: item, getSecrets: answers(nil, "org.freedesktop.DBus.Error.NoReply")}, ErrUnavailable},
 	} {
@@ -289,6 +292,17 @@ func TestSecretServiceForeignTextIsQuoted(t *testing.T) {
 	err := f.run(t).Set(t.Context(), "item", "the secret itself")
 	if want := `secret service: "dev.acme.Broken": "why \x1b[31m"`; err == nil || err.Error() != want {
 		t.Errorf("Set: %v, want %s", err, want)
+	}
+}
+
+func TestSecretServiceErrorIsSaidOnce(t *testing.T) {
+	const name = "org.freedesktop.DBus.Error.AccessDenied" // xdg-dbus-proxy 0.1.6 gives it as the text, too
+	for text, want := range map[string]string{
+		name: `secret service: "` + name + `"`, "": `secret service: "` + name + `"`, "why": `secret service: "` + name + `": "why"`,
+	} {
+		if got := (&secretsError{name, text}).Error(); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
 	}
 }
 

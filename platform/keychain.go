@@ -40,6 +40,7 @@ type UnseenError struct {
 	// Elsewhere is set if there are signs of the other store, such as the address of a bus that does not answer.
 	Elsewhere bool
 	Caller    string // who called us by sudo, and has a keychain that root cannot look into; else empty
+	Flatpak   string // the Flatpak in which we run, which is not allowed to talk to the service; else empty
 	Bus       string // the socket of this user's own bus, if it is there and another one was to be used; else empty
 }
 

@@ -19,6 +19,7 @@ func openNative(choice string) (*Keychain, error) {
 		addresses: os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 		socket:    filepath.Join("/run/user", strconv.Itoa(os.Geteuid()), "bus"),
 		runtime:   os.Getenv("XDG_RUNTIME_DIR"),
+		sandbox:   flatpakInfo,
 		display:   os.Getenv("WAYLAND_DISPLAY") != "" || os.Getenv("DISPLAY") != "",
 	}
 	if os.Geteuid() == 0 && bySudo(os.Getenv) {
@@ -145,6 +146,9 @@ func (s secretService) unseen(none error) error {
 	switch _, err := os.Stat(s.runtime); {
 	case s.caller != "":
 		e.Why = fmt.Sprintf("root cannot look into the keychain of user %q, who called sudo", s.caller)
+	case flatpak(s.sandbox) != "":
+		e.Flatpak = flatpak(s.sandbox)
+		e.Why = fmt.Sprintf("the Flatpak %s may not talk to the Secret Service of the session", e.Flatpak)
 	case named && silent:
 		e.Why = fmt.Sprintf("the keychain of the session cannot be reached from here: no bus answers at DBUS_SESSION_BUS_ADDRESS, %q", s.addresses)
 	case e.Bus != "":
@@ -208,6 +212,7 @@ type secretService struct {
 	socket    string // path of the session bus's usual socket
 	runtime   string // the folder in which a session has it, as the environment says
 	caller    string // the user who called us by sudo, empty if none did
+	sandbox   string // path of the file that tells about a Flatpak
 	display   bool   // whether there is a desktop here
 }
 
@@ -669,7 +674,17 @@ func (c *secretsConn) sendTo(ctx context.Context, destination string, path dbus.
 // secretsError is an error that the service or the bus answered. Both strings are foreign.
 type secretsError struct{ name, text string }
 
-func (e *secretsError) Error() string { return fmt.Sprintf("secret service: %q: %q", e.name, e.text) }
+func (e *secretsError) Error() string {
+	if e.text == "" || e.text == e.name { // as xdg-dbus-proxy answers
+		return fmt.Sprintf("secret service: %q", e.name)
+	}
+	return fmt.Sprintf("secret service: %q: %q", e.name, e.text)
+}
+
+// Is reports whether a sandbox refuses the service to us.
+func (e *secretsError) Is(target error) bool {
+	return target == fs.ErrPermission && e.name == "org.freedesktop.DBus.Error.AccessDenied"
+}
 
 // isUnknown reports whether an error means that the item does not exist (any more). Each service has its own error for
 // it.

@@ -133,6 +133,8 @@ func TestUnseen(t *testing.T) {
 	socket, file := filepath.Join(dir, "bus"), filepath.Join(dir, "file")
 	listenMute(t, socket)
 	writeText(t, file, "")
+	flatpak := filepath.Join(dir, "flatpak-info")
+	writeText(t, flatpak, "[Application]\nname=dev.acme.Editor\nruntime=runtime/org.gnome.Platform\n\n[Instance]\nname=other\n")
 	const dead = "unix:path=/nonexistent/bus"
 	gone := fmt.Errorf("bus: %w: %w", errNoService, syscall.ENOENT)
 	answered := fmt.Errorf("%w: %w", errNoService, &secretsError{name: "org.freedesktop.DBus.Error.ServiceUnknown"})
@@ -149,6 +151,9 @@ func TestUnseen(t *testing.T) {
 		{"the usual bus is dead", secretService{socket: socket}, gone, "no bus answers at " + socket, ""},
 		{"the usual bus is named, and dead", secretService{addresses: "unix:path=" + socket, socket: socket}, gone, "no bus answers at DBUS", ""},
 		{"a sandbox without the session's folder", secretService{runtime: dir + "/missing"}, gone, "XDG_RUNTIME_DIR is", ""},
+		{"a Flatpak without the permission", secretService{addresses: dead, sandbox: flatpak}, answered, "the Flatpak dev.acme.Editor may not talk to the Secret Service", ""},
+		{"the same, with a bus that is hidden", secretService{addresses: dead, sandbox: flatpak}, gone, "the Flatpak dev.acme.Editor may not talk", ""},
+		{"a Flatpak of no name", secretService{sandbox: file}, gone, "the Flatpak APP may not talk", ""},
 		{"root by sudo", secretService{caller: "1000"}, gone, `root cannot look into the keychain of user "1000"`, ""},
 		{"root by sudo, whose own bus has no service", secretService{caller: "1000", socket: socket}, answered, `user "1000"`, ""},
 

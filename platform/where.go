@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Surroundings describes where this process runs, as far as it matters for asking a user. Each field is the evidence for what
@@ -218,4 +219,27 @@ func windowsSession(session uint32, err error) string {
 		return ""
 	}
 	return "this is session " + strconv.FormatUint(uint64(session), 10)
+}
+
+// flatpakInfo is the file with which Flatpak tells a program about its sandbox (flatpak-metadata(5)).
+const flatpakInfo = "/.flatpak-info"
+
+// Flatpak returns the id of the Flatpak in which we run, or "APP" if its sandbox does not say; empty outside of one.
+func Flatpak() string { return flatpak(flatpakInfo) }
+
+func flatpak(info string) string {
+	text, err := os.ReadFile(info)
+	if err != nil {
+		return ""
+	}
+	foreign := func(r rune) bool {
+		return !strings.ContainsRune(".-_", r) && !unicode.IsDigit(r) && !unicode.IsLetter(r)
+	}
+	for line := range strings.Lines(string(text)) {
+		id, ok := strings.CutPrefix(strings.TrimSpace(line), "name=") // of [Application], the first group
+		if ok && id != "" && !strings.ContainsFunc(id, foreign) {
+			return id
+		}
+	}
+	return "APP"
 }

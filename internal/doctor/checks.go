@@ -239,7 +239,7 @@ func (d *doctor) storeRemedy(err error) string {
 	if d.another != nil && errors.Is(err, platform.ErrForeign) {
 		return cmp.Or(Hint(d.another), withoutSudo())
 	}
-	return storeRemedyTo(os.Getuid() == 0, err)
+	return cmp.Or(remedyHere(err, platform.Flatpak(), d.env.Tools.Getenv("SSH_CONNECTION") != ""), storeRemedyTo(os.Getuid() == 0, err))
 }
 
 // storeRemedyTo is storeRemedy for root, or for a user at home. It never advises what would lose the sessions in the store.

@@ -51,6 +51,7 @@ func TestStoreRemedy(t *testing.T) {
 		{"no default keyring", fmt.Errorf("signing in: %w", platform.ErrNoKeyring), "CLERK_HELPER_STORE=kernel", []string{"unlock", "chmod", "lost"}},
 		{"the session's bus is not there", &platform.UnseenError{Elsewhere: true}, "run it outside the sandbox", []string{"sudo", "login"}},
 		{"another bus is", &platform.UnseenError{Elsewhere: true, Bus: "/run/user/1000/bus"}, "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus", []string{"sudo", "login"}},
+		{"a Flatpak", &platform.UnseenError{Elsewhere: true, Flatpak: "dev.acme.Editor"}, "flatpak override --user --talk-name=org.freedesktop.secrets dev.acme.Editor", []string{"sudo", "login", "CLERK"}},
 		{"root by sudo", &platform.UnseenError{Elsewhere: true, Caller: "1000"}, "run it without sudo", []string{"chown", "login"}},
 		{"no sign of another store", &platform.UnseenError{}, "if the session is a desktop's, run it there", []string{"sudo"}},
 		{"a sandbox", fmt.Errorf("%w: bus: %w", platform.ErrUnavailable, syscall.EACCES), "let it reach the session's keychain", []string{"chmod", "lost"}},
@@ -194,5 +195,39 @@ func TestFixLink(t *testing.T) {
 	}
 	if _, repairs := notInPath(filepath.Join(dir, "another-name"), "cargo-credential-clerk"); repairs != nil {
 		t.Errorf("a link to nothing would be made: %+v", repairs)
+	}
+}
+
+// TestRemedyHere: where the keychain cannot ask, or may not be asked, there is another remedy than at a desktop.
+func TestRemedyHere(t *testing.T) {
+	denied := fmt.Errorf("%w: bus: %w", platform.ErrUnavailable, fs.ErrPermission)
+	for _, row := range []struct {
+		reason  string
+		err     error
+		flatpak string
+		ssh     bool
+		want    string // part of it; empty: the usual remedy is right
+	}{
+		{"locked, over SSH", fmt.Errorf("reading: %w", platform.ErrLocked), "", true, "CLERK_HELPER_STORE=kernel clerk-credential-helper login"},
+		{"no keyring, over SSH", platform.ErrNoKeyring, "", true, "CLERK_HELPER_STORE=kernel clerk-credential-helper login"},
+		{"a Flatpak that may see the service and not talk to it", denied, "dev.acme.Editor", false, "flatpak override --user --talk-name=org.freedesktop.secrets dev.acme.Editor"},
+
+		{"locked, at the desktop", platform.ErrLocked, "", false, ""},
+		{"another sandbox", denied, "", false, ""},
+		{"not there, in a Flatpak", platform.ErrUnavailable, "dev.acme.Editor", false, ""},
+		{"another error, over SSH", platform.ErrUnavailable, "", true, ""},
+	} {
+		got := remedyHere(row.err, row.flatpak, row.ssh)
+		if !strings.Contains(got, row.want) || (got == "") != (row.want == "") {
+			t.Errorf("%s: %q, want %q", row.reason, got, row.want)
+		}
+	}
+	t.Setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+	if got := Hint(platform.ErrLocked); !strings.HasPrefix(got, "over SSH") {
+		t.Errorf("Hint over SSH: %q", got)
+	}
+	t.Setenv("SSH_CONNECTION", "")
+	if got := Hint(platform.ErrLocked); !strings.HasPrefix(got, "unlock the keychain") {
+		t.Errorf("Hint at a desktop: %q", got)
 	}
 }

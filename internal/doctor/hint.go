@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,7 +20,25 @@ import (
 
 // Hint returns the remedy for an error: one line, usually with a command; empty if there is none. Root, who could take any
 // file, is never told to.
-func Hint(err error) string { return hintTo(os.Getuid() == 0, err) }
+func Hint(err error) string {
+	return cmp.Or(remedyHere(err, platform.Flatpak(), os.Getenv("SSH_CONNECTION") != ""), hintTo(os.Getuid() == 0, err))
+}
+
+// remedyHere is the remedy for a keychain that cannot be used in a Flatpak, or over SSH; empty for other errors and places.
+func remedyHere(err error, flatpak string, ssh bool) string {
+	switch {
+	case flatpak != "" && errors.Is(err, platform.ErrUnavailable) && errors.Is(err, fs.ErrPermission):
+		return talk(flatpak)
+	case ssh && (errors.Is(err, platform.ErrLocked) || errors.Is(err, platform.ErrNoKeyring)):
+		return "over SSH the keychain has no window to ask in: unlock it at the desktop, or keep a session in memory: CLERK_HELPER_STORE=kernel clerk-credential-helper login"
+	}
+	return ""
+}
+
+// talk is the command that lets a Flatpak use the keychain.
+func talk(flatpak string) string {
+	return "flatpak override --user --talk-name=org.freedesktop.secrets " + flatpak + ", and start it again"
+}
 
 // withoutSudo is the remedy if what root would use or change is another user's.
 func withoutSudo() string {
@@ -194,6 +213,8 @@ func reach(unseen *platform.UnseenError) string {
 	switch {
 	case unseen.Caller != "":
 		return "run it without sudo, in a session of the user whose keychain it is"
+	case unseen.Flatpak != "":
+		return talk(unseen.Flatpak)
 	case unseen.Bus != "":
 		return "DBUS_SESSION_BUS_ADDRESS=unix:path=" + unseen.Bus + " names the other bus; or " + only
 	case unseen.Elsewhere:
