@@ -118,6 +118,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Keychain:     keychain,
 		Locks:        locks,
 		Records:      records{locks},
+		SharedStore:  keychain.Shared(),
 		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, records{locks}) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),

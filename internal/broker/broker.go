@@ -68,8 +68,10 @@ type Broker struct {
 		Get(ctx context.Context, name string) (string, error)
 	}
 	Locks Locker
-	// Records keeps how sign-ins and refreshes ended.
+	// Records keeps how sign-ins and refreshes ended. It is beside the locks.
 	Records Records
+	// SharedStore is set if processes that do not share Locks may use Keychain: in a container, for example.
+	SharedStore bool
 	// Issuer gives the client for a profile, which may have TLS roots of its own.
 	Issuer func(*config.Profile) (Issuer, error)
 	Now    func() time.Time

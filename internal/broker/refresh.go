@@ -224,7 +224,8 @@ func (r refresh) failure(err error) error { return &RefreshError{r.p.Name, err} 
 // wait.
 func (b *Broker) RefreshOnce(ctx context.Context, p *config.Profile, seen time.Time) error {
 	r := refresh{slot: b.slot(p), began: b.Now()}
-	release, err := r.lock(ctx)
+	other := func(s Session) bool { return !s.ReceivedAt.Equal(seen) || s.RefreshToken == "" }
+	release, err := r.lock(ctx, other)
 	if err != nil {
 		return err
 	}
@@ -232,7 +233,7 @@ func (b *Broker) RefreshOnce(ctx context.Context, p *config.Profile, seen time.T
 	if r.session, err = r.read(ctx); err != nil {
 		return err
 	}
-	if !r.session.ReceivedAt.Equal(seen) || r.session.RefreshToken == "" {
+	if other(r.session) {
 		r.trace("the session is another one already")
 		return nil
 	}

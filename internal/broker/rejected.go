@@ -255,6 +255,13 @@ func (d *Decision) accepted(ctx context.Context, p *config.Profile) {
 		return
 	}
 	defer release()
+	if sl.b.SharedStore && !sl.p.IsMachine {
+		unmark, ok, err := marks{sl}.claim(ctx, false)
+		if err != nil || !ok {
+			return
+		}
+		defer unmark()
+	}
 	s, err := it.read(ctx)
 	if err == nil {
 		s.RejectedBy, s.Rejected = s.RejectedBy.without(host), 0
@@ -333,15 +340,23 @@ func (d *Decision) reject(ctx context.Context, p *config.Profile) (reply protoco
 	sl, req := d.broker.slot(p), d.req
 	reply.Result = protocol.Done
 	it := sl.b.item(sl.p)
+	other := func(s Session) bool {
+		token := s.Token(sl.p)
+		return token == "" || req.Secret != "" && !equal(req.Secret, token)
+	}
 	limited, cancel := context.WithTimeout(ctx, eraseLimit)
 	defer cancel()
-	release, err := sl.b.Locks.Lock(limited, it.lockName())
+	lock := func() (func(), error) { return sl.lock(limited, other) }
+	if sl.p.IsMachine {
+		lock = func() (func(), error) { return sl.b.machine(sl.p).lock(limited) }
+	}
+	release, err := lock()
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		sl.trace("the rejected token is being replaced")
 		return reply, nil
 	}
 	if err != nil {
-		return reply, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, inWords(err))
+		return reply, err
 	}
 	defer release()
 	s, err := it.read(ctx)
@@ -351,7 +366,7 @@ func (d *Decision) reject(ctx context.Context, p *config.Profile) (reply protoco
 	if err != nil {
 		return reply, err
 	}
-	if token := s.Token(sl.p); token == "" || req.Secret != "" && !equal(req.Secret, token) {
+	if other(s) {
 		sl.trace("the rejected token is not the one in force")
 		return reply, nil
 	}

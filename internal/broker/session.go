@@ -313,15 +313,35 @@ func (sl slot) writeOrDelete(ctx context.Context, s Session) error {
 	return nil
 }
 
-// lock takes the session lock, which every writer of the session holds.
-func (sl slot) lock(ctx context.Context) (release func(), err error) {
+// lock takes the session lock, which every writer of the session holds. In a shared store it also excludes the processes that
+// do not share our locks, if there is a refresh token to lose and something to write: idle, which may be nil, reports that there
+// is nothing.
+func (sl slot) lock(ctx context.Context, idle func(Session) bool) (release func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, writerLimit)
 	defer cancel()
-	release, err = sl.b.Locks.Lock(limited, sl.name("session"))
-	if err != nil {
-		return nil, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, inWords(err))
+	for began := time.Now(); err == nil; {
+		var unlock, unmark func()
+		if unlock, err = sl.b.Locks.Lock(limited, sl.name("session")); err != nil {
+			break
+		}
+		if !sl.b.SharedStore {
+			return unlock, nil
+		}
+		s, readErr := sl.read(limited)
+		if errors.Is(readErr, errNoSession) || readErr == nil && (s.RefreshToken == "" || idle != nil && idle(s)) {
+			return unlock, nil
+		}
+		var ok bool
+		unmark, ok, err = marks{sl}.claim(limited, time.Since(began) > markLimit)
+		if ok && err == nil {
+			return func() { unmark(); unlock() }, nil
+		}
+		unlock()
+		if err == nil {
+			err = pause(limited, markPoll)
+		}
 	}
-	return release, nil
+	return nil, fmt.Errorf("locking the session of profile %q: %w", sl.p.Name, inWords(err))
 }
 
 // elsewhere returns why a session that was not found may be in another keychain, which cannot be reached from here: a

@@ -348,7 +348,7 @@ func (in *signIn) accept(ctx context.Context, t clerk.Tokens) (Session, error) {
 // refresh tokens that it replaces. If the person has handed us a token since a tool's page was opened, that stays, and the
 // error is errGiven.
 func (in *signIn) keep(ctx context.Context, s Session) (replaced []string, err error) {
-	release, err := in.lock(ctx)
+	release, err := in.lock(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

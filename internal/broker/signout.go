@@ -44,7 +44,7 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 		return SignOut{}, err
 	}
 	defer sl.tellWaiting()()
-	release, err := sl.lock(ctx)
+	release, err := sl.lock(ctx, nil)
 	if err != nil {
 		return SignOut{}, err
 	}
