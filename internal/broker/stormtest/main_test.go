@@ -87,6 +87,22 @@ func TestStormsOnKeyring(t *testing.T) {
 	}
 }
 
+// TestSides: a store that is shared by processes that do not share the locks' folder, as by a Flatpak and the desktop.
+func TestSides(t *testing.T) {
+	testworld.Long(t, "storms, of many processes")
+	testworld.Need(t, "dbus-daemon", "gnome-keyring-daemon", "bwrap")
+	w, err := newKeyringWorld(t.Context(), programsFor(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	r, err := stormSides(t.Context(), w, 20, 6)
+	t.Log(r)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func letLoose(t *testing.T, w *world, s storm) {
 	t.Helper()
 	rows, err := s.run(t.Context(), w, s.n)

@@ -251,13 +251,18 @@ func (w *world) run(ctx context.Context, t task) (reply, error) {
 	return all[0], nil
 }
 
-// storm starts n processes, and gives them their requests when all have started.
+// storm runs a task in n processes.
 func (w *world) storm(ctx context.Context, n int, t task) ([]reply, error) {
+	return w.together(ctx, slices.Repeat([]task{t}, n))
+}
+
+// together starts a process for each task, and gives them their requests when all have started.
+func (w *world) together(ctx context.Context, tasks []task) ([]reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var all []*process
 	var failed []error
-	for range n {
+	for _, t := range tasks {
 		p, err := w.start(ctx, t)
 		if err != nil {
 			failed = append(failed, err)
