@@ -224,7 +224,11 @@ func (d *doctor) store(ctx context.Context) {
 		var release func()
 		if release, err = (platform.Locks{Dir: folder}).Lock(ctx, "doctor"); err == nil {
 			release()
-			d.ok("locks", "in %s", folder)
+			more := ""
+			if keychain.Shared() && d.env.Where().Container != "" {
+				more = "; processes outside of this container may have other locks, and a mark in the keychain excludes them"
+			}
+			d.ok("locks", "in %s%s", folder, more)
 			return
 		}
 	}
