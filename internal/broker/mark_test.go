@@ -213,7 +213,8 @@ func newSides(t *testing.T, n int) *sides {
 	s := &sides{bench: newBench(t)}
 	s.bench.now = time.Now()
 	s.have(25*time.Hour, func(s *broker.Session) {
-		if err := json.Unmarshal([]byte(`[{"host":"git.acme.dev","count":1}]`), &s.RejectedBy); err != nil {
+		rejected := fmt.Sprintf(`[{"host":%q,"count":1}]`, config.TargetName("https", "git.acme.dev"))
+		if err := json.Unmarshal([]byte(rejected), &s.RejectedBy); err != nil {
 			t.Fatal(err)
 		}
 	})
