@@ -247,6 +247,22 @@ func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
 	return err
 }
 
+// readNote reads another record than [record]; it is zero if there is none that can be read.
+func readNote[T any](ctx context.Context, b *Broker, name string) (v T) {
+	if text, err := b.Records.Get(ctx, name); err == nil && json.Unmarshal([]byte(text), &v) != nil {
+		return *new(T)
+	}
+	return v
+}
+
+func writeNote(ctx context.Context, b *Broker, name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return b.Records.Set(ctx, name, string(text))
+}
+
 // page is the record of the last sign-in for a tool of Caller.OnePage. Its name has no profile in it.
 type page struct {
 	At      time.Time `json:"at"`
@@ -263,12 +279,11 @@ const (
 
 // pageOf returns the profile whose page was opened for the calling process, if one is enough for it; empty for none.
 func (b *Broker) pageOf(ctx context.Context) string {
-	var last page
 	if !b.Caller.OnePage || b.Caller.PID == 0 {
 		return ""
 	}
-	text, err := b.Records.Get(ctx, pageRecord)
-	if err != nil || json.Unmarshal([]byte(text), &last) != nil || last.PID != b.Caller.PID || last.At.After(b.Now()) || b.Now().Sub(last.At) > pageLasts {
+	last := readNote[page](ctx, b, pageRecord)
+	if last.PID != b.Caller.PID || last.At.After(b.Now()) || b.Now().Sub(last.At) > pageLasts {
 		return ""
 	}
 	return last.Profile
@@ -279,11 +294,7 @@ func (sl slot) notePage(ctx context.Context) error {
 	if !sl.b.Caller.OnePage {
 		return nil
 	}
-	text, err := json.Marshal(page{sl.b.Now().UTC(), sl.b.Caller.PID, sl.p.Name})
-	if err != nil {
-		return err
-	}
-	return sl.b.Records.Set(ctx, pageRecord, string(text))
+	return writeNote(ctx, sl.b, pageRecord, page{sl.b.Now().UTC(), sl.b.Caller.PID, sl.p.Name})
 }
 
 // CoolDown is the time before which no tool's call asks the person to sign in to the profile, and why. If there is no

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -113,20 +112,12 @@ type injectedRejections struct {
 }
 
 func (sl slot) readInjectedRejections(ctx context.Context) rejections {
-	var r injectedRejections
-	if text, err := sl.b.Records.Get(ctx, sl.name("rejected")); err != nil || json.Unmarshal([]byte(text), &r) != nil {
-		return nil
-	}
-	return r.Hosts
+	return readNote[injectedRejections](ctx, sl.b, sl.name("rejected")).Hosts
 }
 
 // writeInjectedRejections traces an error: there is no better place for it.
 func (sl slot) writeInjectedRejections(ctx context.Context, all rejections) {
-	text, err := json.Marshal(injectedRejections{sl.b.Now().UTC(), all})
-	if err == nil {
-		err = sl.b.Records.Set(ctx, sl.name("rejected"), string(text))
-	}
-	if err != nil {
+	if err := writeNote(ctx, sl.b, sl.name("rejected"), injectedRejections{sl.b.Now().UTC(), all}); err != nil {
 		sl.trace("what a server rejects cannot be remembered: %v", err)
 	}
 }
@@ -455,11 +446,7 @@ func (sl slot) asker(req protocol.Request) asker {
 }
 
 func (sl slot) readAskers(ctx context.Context) askers {
-	var r askers
-	if text, err := sl.b.Records.Get(ctx, sl.name("askers")); err != nil || json.Unmarshal([]byte(text), &r) != nil {
-		return askers{}
-	}
-	now := sl.b.Now()
+	r, now := readNote[askers](ctx, sl.b, sl.name("askers")), sl.b.Now()
 	r.All = slices.DeleteFunc(r.All, func(a asker) bool { return a.At.After(now) || now.Sub(a.At) > repeatWithin })
 	return r
 }
@@ -483,11 +470,7 @@ type renewals struct {
 func renewal(req protocol.Request) string { return req.Tool + " " + hostName(req) }
 
 func (sl slot) readRenewals(ctx context.Context) map[string]time.Time {
-	var r renewals
-	if text, err := sl.b.Records.Get(ctx, sl.name("renewals")); err != nil || json.Unmarshal([]byte(text), &r) != nil {
-		return nil
-	}
-	now := sl.b.Now()
+	r, now := readNote[renewals](ctx, sl.b, sl.name("renewals")), sl.b.Now()
 	maps.DeleteFunc(r.All, func(_ string, at time.Time) bool { return at.After(now) || now.Sub(at) > renewOnce })
 	return r.All
 }
@@ -506,11 +489,7 @@ func (sl slot) noteRenewal(ctx context.Context, req protocol.Request) {
 		all = map[string]time.Time{}
 	}
 	all[renewal(req)] = now
-	text, err := json.Marshal(renewals{now, all})
-	if err == nil {
-		err = sl.b.Records.Set(context.WithoutCancel(ctx), sl.name("renewals"), string(text))
-	}
-	if err != nil {
+	if err := writeNote(context.WithoutCancel(ctx), sl.b, sl.name("renewals"), renewals{now, all}); err != nil {
 		sl.trace("that a token was replaced cannot be remembered: %v", err)
 	}
 }
@@ -520,11 +499,8 @@ func (sl slot) noteRenewal(ctx context.Context, req protocol.Request) {
 func (sl slot) noteAsker(ctx context.Context, r askers, a asker) {
 	a.At = sl.b.Now().UTC()
 	all := append(slices.DeleteFunc(r.All, a.same), a)
-	text, err := json.Marshal(askers{a.At, all[max(0, len(all)-rememberedMost):]})
-	if err == nil {
-		err = sl.b.Records.Set(context.WithoutCancel(ctx), sl.name("askers"), string(text))
-	}
-	if err != nil {
+	last := askers{a.At, all[max(0, len(all)-rememberedMost):]}
+	if err := writeNote(context.WithoutCancel(ctx), sl.b, sl.name("askers"), last); err != nil {
 		sl.trace("who asks cannot be remembered: %v", err)
 	}
 }
