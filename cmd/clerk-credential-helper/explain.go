@@ -112,7 +112,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	e := main.explanation
 	e.Asked, e.password = a.Shown, a.Password
 	if git.Next == broker.NextRefuse && e.Next != broker.NextRefuse {
-		e.GitPause = git.Why
+		e.GitPause, e.Hint = git.Why, cmp.Or(e.Hint, git.reply.Hint)
 	}
 	if missing != nil {
 		e.Why, e.Hint = missing.Error(), doctor.Hint(missing)

@@ -150,7 +150,11 @@ func look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 			st.AskedAgain = until
 		}
 	}
-	st.Injected = source
+	if st.Injected = source; source != "" {
+		if plan := b.Plan(ctx, p); plan.Next == broker.NextRefuse { // the token is no good
+			st.Error = plan.Why.Error()
+		}
+	}
 	return st, errors.Join(failed, injectedErr)
 }
 
@@ -278,12 +282,15 @@ func (s profileStatus) token() string {
 // token that no sign-in replaces is refused. A token of which the issuer says nothing counts as good.
 func checkError(all []profileStatus) error {
 	failed := 0
-	missing := ""
+	missing, reason := "", doctor.ErrNotAsked
 	for _, s := range all {
 		session := s.Injected == "" && s.State != "machine"
 		switch {
 		case s.Check == doctor.TokenNeedsSignIn, s.Check == doctor.TokenRefused && session:
-			missing = s.Profile
+			missing, reason = s.Profile, doctor.ErrNotAsked
+			if s.State == "signed out" {
+				reason = broker.ErrSignedOut
+			}
 		case s.Check == doctor.TokenRefused, s.Check == doctor.TokenUnchecked, s.Check == doctor.TokenUnknown:
 			failed++
 		}
@@ -292,7 +299,7 @@ func checkError(all []profileStatus) error {
 	case failed > 0:
 		return fmt.Errorf("%d of %d profiles failed the check", failed, len(all))
 	case missing != "":
-		return &broker.NeedsSignInError{Profile: missing, Reason: doctor.ErrNotAsked}
+		return &broker.NeedsSignInError{Profile: missing, Reason: reason}
 	}
 	return nil
 }
