@@ -33,7 +33,7 @@ var refusedStates = []string{"fresh", "old", "revoked", "Bearer only", "no chall
 var refusedWords = []struct{ letter, line string }{
 	{"a", "hint: HOST refused the token of ada@acme.dev; the next try gets a new one"},
 	{"b", "clerk-credential-helper: HOST refused the token of ada@acme.dev, which is fresh"},
-	{"c", "clerk-credential-helper: HOST has refused the token of ada@acme.dev twice, and git gets no token for it before TIME"},
+	{"c", "clerk-credential-helper: HOST has refused the token of ada@acme.dev more than once, and git gets no token for it before TIME"},
 	{"d", "hint: ask the server's administrator whether this account may use it; if it accepts Bearer only, that takes git 2.46"},
 	{"e", "hint: ask the server's administrator whether this account may use it; where it redirects, the other server may have refused"},
 }

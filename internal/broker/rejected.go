@@ -163,7 +163,6 @@ type RejectedError struct {
 	Whose string
 	// Until is the end of the pause in which git gets nothing for the host; zero if there is none.
 	Until time.Time
-	Count int // of rejections in a row
 	Cause Cause
 	// Injected reports that the environment brings the token, so that its age is not known.
 	Injected bool
@@ -171,10 +170,8 @@ type RejectedError struct {
 
 func (e *RejectedError) Error() string {
 	switch {
-	case !e.Until.IsZero() && e.Count > 2:
-		return fmt.Sprintf("%s has refused %s again, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case !e.Until.IsZero():
-		return fmt.Sprintf("%s has refused %s twice, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
+		return fmt.Sprintf("%s has refused %s more than once, and git gets no token for it before %s", e.Host, e.Whose, e.Until.Local().Format(time.TimeOnly))
 	case e.Cause == ByPreference || e.Cause == ByHeader:
 		return fmt.Sprintf("git has not sent %s to %s", e.Whose, e.Host)
 	}
@@ -207,7 +204,7 @@ func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) erro
 	if until.IsZero() {
 		return nil
 	}
-	return &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: until, Count: r.Count, Cause: causeOf(req)}
+	return &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: until, Cause: causeOf(req)}
 }
 
 // item is where a token is kept, with what is remembered of it: a session, or a machine's token.
@@ -290,7 +287,7 @@ func (d *Decision) erase(ctx context.Context) protocol.Reply {
 		all := sl.readInjectedRejections(ctx).add(host, req.Secret, b.Now())
 		sl.writeInjectedRejections(ctx, all)
 		r := all.of(host, b.Now())
-		reply.Err = &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: r.pause(req.Secret, b.Now()), Count: r.Count, Cause: causeOf(req), Injected: true}
+		reply.Err = &RejectedError{Host: req.Shown(), Whose: whose(p, s, source), Until: r.pause(req.Secret, b.Now()), Cause: causeOf(req), Injected: true}
 		return reply
 	}
 	if reply, err = d.reject(ctx, p); err != nil {
@@ -401,7 +398,7 @@ func (sl slot) judge(s *Session, req protocol.Request) (reply protocol.Reply, ch
 	case age < rejectionGrace, before.Tokens >= 2 && age < rejectionSlow:
 		sl.trace("the rejected token stays: another one would be rejected as well")
 		after := s.RejectedBy.of(host, now)
-		rejected.Until, rejected.Count = after.pause(token, now), after.Count
+		rejected.Until = after.pause(token, now)
 		reply.Err = rejected
 		return reply, true
 	case s.Given:
