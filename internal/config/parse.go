@@ -16,7 +16,7 @@ import (
 const maxFile = 1 << 20
 
 // Parse parses a TOML file, at most 1 MiB, into profiles in the file's order. The name is for messages: an error begins with
-// FILE:LINE:COLUMN and says what to write instead. Unknown keys are errors. An empty file has no profiles.
+// FILE:LINE:COLUMN, or with FILE if it is about the whole, and says what to write instead. Unknown keys are errors. An empty file has no profiles.
 func Parse(file string, data []byte) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s: the file is larger than 1 MiB: is it the right one?", file)

@@ -404,7 +404,7 @@ func tomlQuote(s string) string {
 }
 
 // FuzzParse: what is accepted keeps the rules of every setting, is the same when written out and read again, and each
-// error says where.
+// error says where, or is about the file as a whole.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(typical))
 	f.Add([]byte(profileText(`token = "id"`, `min_ttl = "1h"`, `username = "é"`, `docker_identity_token = true`)))
@@ -412,10 +412,14 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[profiles.ci]\nissuer = \"https://clerk.acme.dev\"\nmachine = true\nhosts = [\"git.acme.dev\"]\n[docker]\nfallback = \"pass\"\n"))
 	f.Add([]byte(pageText(`companion = "https://app.acme.dev"`, `issuer = "https://clerk.acme.dev"`)))
 	f.Add([]byte(pageText(`legacy_page = "https://app.acme.dev/x/"`, `issuer = "https://clerk.acme.dev"`)))
+	f.Add([]byte("\x00\x00"))
 	f.Add([]byte("profiles.a.hosts = [\"h\"]\n[profiles]\n[[x]]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("c.toml", data)
 		if err != nil {
+			if c == nil && strings.HasPrefix(err.Error(), "c.toml: the file is ") {
+				return // not a place in it
+			}
 			var line, column int
 			if n, _ := fmt.Sscanf(err.Error(), "c.toml:%d:%d: ", &line, &column); c != nil || n != 2 || line < 1 || column < 1 {
 				t.Fatalf("got %v, %v", c, err)
