@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -508,7 +509,8 @@ func FuzzGitReply(f *testing.F) {
 			if status != 1 || stdout.Len() > 0 {
 				t.Fatalf("status %d and %q beside error %v", status, &stdout, err)
 			}
-			if writable("username", username) && writable("credential", token) && username != "" && token != "" {
+			basic := !strings.Contains(username, ":") && writable("credential", base64.StdEncoding.EncodeToString([]byte(username+":"+token)))
+			if writable("username", username) && writable("credential", token) && username != "" && token != "" && (!authtype || basic) {
 				t.Fatalf("refused %+v: %v", c, err)
 			}
 			return
@@ -523,11 +525,11 @@ func FuzzGitReply(f *testing.F) {
 			got[key] = value
 		}
 		want := map[string]string{"username": username, "password": token}
-		if got["authtype"] != "" {
-			if !authtype {
-				t.Fatalf("Bearer to a git that cannot send it: %q", &stdout)
-			}
+		if authtype { // a header
 			want = map[string]string{"capability[]": "authtype", "authtype": "Bearer", "credential": token, "ephemeral": "1"}
+			if got["authtype"] == "Basic" {
+				want["authtype"], want["credential"] = "Basic", base64.StdEncoding.EncodeToString([]byte(username+":"+token))
+			}
 		}
 		if expires > 0 {
 			want["password_expiry_utc"] = strconv.FormatInt(expires, 10)

@@ -109,6 +109,9 @@ func FuzzShown(f *testing.F) {
 		if Shown(got) != got || len(got) > len(raw) {
 			t.Fatalf("%q is shown as %q, and that as %q", raw, got, Shown(got))
 		}
+		if strings.Contains(raw, "hunter2") {
+			return // it is no password there
+		}
 		if req, err := readTarget("bob:hunter2@" + raw); err == nil && strings.Contains(req.Shown(), "hunter2") {
 			t.Fatalf("%q: %q is shown", raw, req.Shown())
 		}
