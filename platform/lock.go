@@ -24,22 +24,26 @@ const lockOp = "lock"
 // Lock waits for the lock of that name until ctx ends, and then returns the context's error. A name is 1 to 100 bytes of
 // [a-z0-9-]. The lock is held until release is called; calling it again does nothing.
 func (l Locks) Lock(ctx context.Context, name string) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := l.open(name)
+	if err != nil {
+		return nil, err
+	}
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		release, ok, err := l.TryLock(name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			return release, nil
+		switch ok, err := tryLock(f); {
+		case err != nil:
+			return nil, lockFailed(f, err)
+		case ok:
+			return releaseLock(f), nil
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			f.Close()
 			return nil, ctx.Err()
 		}
 	}
@@ -47,31 +51,50 @@ func (l Locks) Lock(ctx context.Context, name string) (release func(), err error
 
 // TryLock takes the lock of that name if it is free, and reports whether it did. It never waits.
 func (l Locks) TryLock(name string) (release func(), ok bool, err error) {
-	if err := checkName(name); err != nil {
-		return nil, false, err
-	}
-	if !filepath.IsAbs(l.Dir) {
-		return nil, false, fmt.Errorf("the folder for locks must be absolute, not %q", l.Dir)
-	}
-	if err := makePrivateDir(l.Dir); err != nil {
-		return nil, false, err
-	}
-	f, err := openNoFollow(filepath.Join(l.Dir, name+".lock"), os.O_RDWR|os.O_CREATE)
+	f, err := l.open(name)
 	if err != nil {
 		return nil, false, err
-	}
-	if err := checkPrivateFile(f); err != nil {
-		return nil, false, errors.Join(err, f.Close())
 	}
 	ok, err = tryLock(f)
 	if err != nil {
-		err = &os.PathError{Op: lockOp, Path: f.Name(), Err: err}
+		return nil, false, lockFailed(f, err)
 	}
 	if !ok {
-		return nil, false, errors.Join(err, f.Close())
+		return nil, false, f.Close()
 	}
+	return releaseLock(f), true, nil
+}
+
+// open returns the file of the lock of that name, and makes it and the folder if they are missing.
+func (l Locks) open(name string) (*os.File, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if !filepath.IsAbs(l.Dir) {
+		return nil, fmt.Errorf("the folder for locks must be absolute, not %q", l.Dir)
+	}
+	if err := makePrivateDir(l.Dir); err != nil {
+		return nil, err
+	}
+	f, err := openNoFollow(filepath.Join(l.Dir, name+".lock"), os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrivateFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// lockFailed closes f, whose lock could not be taken because of err.
+func lockFailed(f *os.File, err error) error {
+	return errors.Join(&os.PathError{Op: lockOp, Path: f.Name(), Err: err}, f.Close())
+}
+
+// releaseLock returns the function that gives the lock of f back.
+func releaseLock(f *os.File) func() {
 	return sync.OnceFunc(func() {
 		unlock(f)
 		f.Close()
-	}), true, nil
+	})
 }

@@ -24,8 +24,9 @@ import (
 const (
 	// callTime limits one request, from the dial to the last byte of the answer.
 	callTime = 30 * time.Second
-	// documentTime limits a request for metadata or keys, which are small, and which a user waits for.
-	documentTime = 10 * time.Second
+	// documentTime limits a request for metadata or keys, which are small, and which a user waits for. It leaves time to a
+	// machine that a thousand tools have just been started on.
+	documentTime = 20 * time.Second
 	// connectTime limits what comes before a request: the name, the dial, a proxy, the TLS handshake.
 	connectTime = 10 * time.Second
 	// slowAfter is when Client.Tell is told that an answer is waited for.

@@ -15,7 +15,7 @@ import (
 )
 
 // TestSlowIssuer: an issuer that takes a connection and says nothing. The user hears of it after 2 s, and what they wait for
-// before they are asked is given up after 10. The clock is synctest's.
+// before they are asked is given up after 20. The clock is synctest's.
 func TestSlowIssuer(t *testing.T) {
 	p := &config.Profile{Name: "acme", Issuer: "https://clerk.acme.dev", ClientID: "client", Token: "access", Scopes: []string{"openid"}}
 	for _, row := range []struct {
