@@ -257,6 +257,16 @@ func (req Request) InvalidToken() bool {
 	})
 }
 
+// NamesIssuer reports whether the server has said where the metadata of its own resource is, which names the issuer of its
+// tokens (RFC 9728 §5.1). The host is then one that can be typed in a command.
+func (req Request) NamesIssuer() bool {
+	if req.Host == "" || strings.Trim(req.Host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:[]") != "" {
+		return false
+	}
+	own := strings.ToLower(`resource_metadata="` + req.Scheme + "://" + req.Host + "/")
+	return slices.ContainsFunc(req.Challenges, func(challenge string) bool { return strings.Contains(strings.ToLower(challenge), own) })
+}
+
 // schemes returns the schemes that the server has named, in lower case.
 func (req Request) schemes() map[string]bool {
 	named := map[string]bool{}

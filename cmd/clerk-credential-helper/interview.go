@@ -1,27 +1,47 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/setup"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
-// interview is the questions of "setup" alone.
-type interview struct{ *system }
+// setup is what profiles are made with.
+func (sys *system) setup() *setup.Setup {
+	return &setup.Setup{Console: sys.console(), File: sys.userConfig, Config: sys.configFrom, Probe: func(ctx context.Context, p *config.Profile) error {
+		client, err := sys.client(p, nil)
+		if err == nil {
+			_, err = client.ProbeIssuer(ctx, p)
+		}
+		return err
+	}}
+}
+
+// firstProfile asks for what a profile needs, and writes it into the configuration of this user when they say yes. It is for a
+// person at a terminal who has no profile yet.
+func (sys *system) firstProfile(ctx context.Context, options toolconfig.Options) (*setup.Draft, error) {
+	first, err := sys.setup().Ask(ctx, options.DryRun)
+	if errors.Is(err, console.ErrNoTerminal) {
+		return nil, &usageError{fmt.Errorf("%w: setup --help has the flags, and setup ADDRESS takes what a company publishes", err)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(sys.stderr)
+	options.Question = "Write this profile?"
+	return first, toolconfig.Apply(ctx, sys.console(), []toolconfig.Edit{first.Edit}, options)
+}
 
 // interview is "setup" alone: it asks for a profile where there is none, then offers git and docker.
 func (c setupCommand) interview(ctx context.Context, sys *system) error {
@@ -29,17 +49,14 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 		return &usageError{errors.New("--all is about docker: clerk-credential-helper setup docker --all")}
 	}
 	cfg, err := sys.config()
-	reached := true
+	reached, fresh := true, false
 	switch {
 	case errors.Is(err, config.ErrNone) && !errors.As(err, new(*config.NoHomeError)): // without a home no profile can be written
-		var first *newProfile
-		if first, err = (interview{sys}).askProfile(ctx, c.DryRun); err != nil {
+		var first *setup.Draft
+		if first, err = sys.firstProfile(ctx, c.options()); err != nil {
 			return err
 		}
-		if err := first.write(ctx, sys, c.Yes, c.DryRun); err != nil {
-			return err
-		}
-		cfg, reached = first.config, first.reached
+		cfg, reached, fresh = first.Config, first.Reached, true
 		if !c.DryRun { // whether it is in a place that can be trusted is seen only now
 			if cfg, err = sys.config(); err != nil {
 				return err
@@ -48,7 +65,7 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	case err != nil:
 		return err
 	default:
-		reached = interview{sys}.reach(ctx, cfg)
+		reached = sys.setup().Reach(ctx, cfg)
 	}
 	if ctx.Err() != nil {
 		return console.WhyEnded(ctx)
@@ -77,12 +94,11 @@ func (c setupCommand) interview(ctx context.Context, sys *system) error {
 	for _, tool := range left {
 		sys.console().Tell(tool + " is left as it is; later: clerk-credential-helper setup " + tool)
 	}
-	sys.console().Tell(c.lastWords(cfg, told, reached))
-	return nil
+	return c.end(ctx, sys, cfg, told, reached, fresh)
 }
 
 // lastWords are the end of the interview: what happens next.
-func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool) string {
+func (c setupCommand) lastWords(cfg *config.Config, told []string, reached, signedIn bool) string {
 	asked := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool { return !p.IsMachine })
 	onDemand := slices.ContainsFunc(cfg.Profiles, func(p *config.Profile) bool {
 		return !p.IsMachine && p.LegacyPage == "" && p.Interactive != "never"
@@ -100,6 +116,10 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 		return "nothing was written: without --dry-run each change is made when you say yes"
 	case !reached:
 		return "that is all, but signing in does not work yet; what is wrong: clerk-credential-helper doctor"
+	case signedIn && told != nil:
+		return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on"
+	case signedIn:
+		return "that is all: no tool asks us yet; for git: clerk-credential-helper setup git"
 	case told == nil && asked:
 		return "that is all: no tool asks us yet; to sign in: " + login
 	case told == nil:
@@ -112,199 +132,138 @@ func (c setupCommand) lastWords(cfg *config.Config, told []string, reached bool)
 	return "that is all: " + strings.Join(told, " and ") + " " + asks + " us from now on"
 }
 
-// firstRun asks for what a profile needs, and writes it into the configuration of this user when they say yes. It is for a
-// person at a terminal who has no profile yet.
-func firstRun(ctx context.Context, sys *system) error {
-	first, err := (interview{sys}).askProfile(ctx, false)
+// end offers a person to sign in where their first profile is fresh, and says what happens next.
+func (c setupCommand) end(ctx context.Context, sys *system, cfg *config.Config, told []string, reached, fresh bool) error {
+	signedIn := false
+	people := slices.DeleteFunc(slices.Clone(cfg.Profiles), func(p *config.Profile) bool { return p.IsMachine })
+	if fresh && reached && !c.DryRun && !c.Yes && len(people) == 1 && console.IsTerminal(sys.stdin) && sys.getenv("CLERK_HELPER_INTERACTIVE") != "never" {
+		// No answer is a no: what was set up stays.
+		ok, err := sys.console().Confirm(ctx, "Sign in to "+people[0].Name+" now?", true)
+		if ctx.Err() != nil {
+			return err
+		}
+		if ok {
+			if err := (loginCommand{Flow: "auto", Timeout: 5 * time.Minute, Target: people[0].Name}).Run(ctx, sys); err != nil {
+				return err
+			}
+			signedIn = true
+		}
+	}
+	sys.console().Tell(c.lastWords(cfg, told, reached, signedIn))
+	return nil
+}
+
+// company sets up what the company at an address publishes for its people.
+func (c setupCommand) company(ctx context.Context, sys *system) error {
+	if c.All || c.Host != nil {
+		return &usageError{errors.New("--all and --host are about one tool: the company's file names the hosts")}
+	}
+	origin, err := setup.ParseAddress(string(c.Tool))
+	if err != nil {
+		return &usageError{err}
+	}
+	client, err := sys.client(&config.Profile{}, sys.tracer())
 	if err != nil {
 		return err
 	}
-	return first.write(ctx, sys, false, false)
-}
-
-// newProfile is a profile that a person has told us, and that is not written yet.
-type newProfile struct {
-	edit    toolconfig.Edit
-	config  *config.Config // as it is with the profile
-	reached bool           // whether people can sign in there now
-}
-
-func (n *newProfile) write(ctx context.Context, sys *system, yes, dryRun bool) error {
-	fmt.Fprintln(sys.stderr)
-	return toolconfig.Apply(ctx, sys.console(), []toolconfig.Edit{n.edit}, toolconfig.Options{Question: "Write this profile?", Yes: yes, DryRun: dryRun})
-}
-
-// askProfile asks for what a profile needs, and checks it.
-func (v interview) askProfile(ctx context.Context, dryRun bool) (*newProfile, error) {
-	file, err := v.userConfig()
-	if err != nil {
-		return nil, err
+	text, from, err := client.CompanyFile(ctx, origin)
+	if refused, ok := errors.AsType[*clerk.ResponseError](err); ok {
+		err = fmt.Errorf("%s publishes nothing for its people: %w", origin, refused)
 	}
-	if err := toolconfig.CheckPlace(file); err != nil && !dryRun {
-		return nil, err
-	}
-	text, err := platform.ReadTrusted(file, configLimit)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &config.Error{Err: err}
-	}
-	if _, err := config.Parse(file, text); err != nil {
-		return nil, &config.Error{Err: err}
-	}
-	if !console.IsTerminal(v.stdin) {
-		return nil, &usageError{console.ErrNoTerminal}
-	}
-	v.console().Tell("No profile is configured yet. Three answers make one, in "+file+".", "",
-		"Where people sign in is one of",
-		"  Clerk's publishable key               pk_live_...",
-		"  the issuer                            https://clerk.acme.dev",
-		"  a web app with the companion page     https://app.acme.dev")
-	whose, err := v.answer(ctx, "Key or address: ", func(answer string) string {
-		key := "issuer"
-		if strings.HasPrefix(answer, "pk_") || strings.HasPrefix(answer, "sk_") {
-			key = "publishable_key"
-		}
-		return key + " = " + config.Quote(answer)
-	}, "client_id = \"x\"\nhosts = [\"git.acme.dev\"]")
-	if err != nil {
-		return nil, err
-	}
-	companion, reached := v.whatIs(ctx, whose)
-	if companion {
-		whose = asCompanion(whose) // which has no clients
-	} else {
-		v.console().Tell("", "The OAuth application in Clerk's dashboard has an id.")
-		client, err := v.answer(ctx, "Client id: ", func(answer string) string {
-			return "client_id = " + config.Quote(answer)
-		}, whose+"\nhosts = [\"git.acme.dev\"]")
-		if err != nil {
-			return nil, err
-		}
-		whose += "\n" + client
-	}
-	v.console().Tell("", "Hosts that may have the token, one or several, such as",
-		"  git.acme.dev registry.acme.dev:5000 *.pkg.acme.dev")
-	hosts, err := v.answer(ctx, "Hosts: ", func(answer string) string {
-		var quoted []string
-		for _, host := range strings.FieldsFunc(answer, func(r rune) bool { return r == ' ' || r == ',' }) {
-			quoted = append(quoted, config.Quote(host))
-		}
-		return "hosts = [" + strings.Join(quoted, ", ") + "]"
-	}, whose)
-	if err != nil {
-		return nil, err
-	}
-	added := append([]string{"[profiles." + config.NameFor(strings.Split(hosts, `"`)[1]) + "]"}, append(strings.Split(whose, "\n"), hosts)...)
-	if len(bytes.TrimSpace(text)) > 0 {
-		added = append([]string{""}, added...)
-	}
-	change := func(text []byte) ([]byte, error) {
-		fresh := toolconfig.AppendLines(text, added)
-		_, err := config.Parse(file, fresh)
-		return fresh, err
-	}
-	fresh, err := change(text)
-	if err != nil {
-		return nil, &config.Error{Err: err}
-	}
-	cfg, err := v.configFrom(func(name string, limit int64) ([]byte, error) {
-		if name, err := filepath.Abs(name); err == nil && name == file {
-			return fresh, nil
-		}
-		return platform.ReadTrusted(name, limit)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &newProfile{toolconfig.Edit{File: file, Change: change}, cfg, reached}, nil
-}
-
-// reachTime is how long a person at setup waits to hear whether people can sign in.
-const reachTime = 5 * time.Second
-
-// asCompanion is the line of a profile for a companion page at the address of that one for an issuer.
-func asCompanion(line string) string { return strings.Replace(line, "issuer", "companion", 1) }
-
-// whatIs finds out what the first line of a profile leads to: whether it is a companion page, and whether people
-// can sign in there now. If they cannot there is a warning, and no more: people set up offline.
-func (v interview) whatIs(ctx context.Context, line string) (companion, reached bool) {
-	profile := func(line, client string) *config.Profile {
-		cfg, err := config.Parse("answer", []byte("[profiles.x]\n"+line+"\n"+client+"hosts = [\"git.acme.dev\"]\n"))
-		if err != nil {
-			return nil
-		}
-		return cfg.Profiles[0]
-	}
-	p := profile(line, "client_id = \"x\"\n")
-	if p == nil {
-		return false, false
-	}
-	limited, cancel := context.WithTimeout(ctx, reachTime)
-	defer cancel()
-	if page := profile(asCompanion(line), ""); page != nil && page.Companion {
-		if err := v.probeIssuer(limited, page); err == nil || errors.Is(err, clerk.ErrNoKeys) {
-			return true, v.sayReached(ctx, page, err)
-		}
-	}
-	return false, v.sayReached(ctx, p, v.probeIssuer(limited, p))
-}
-
-// reach looks whether people can sign in to the profiles now, and warns of those where they cannot.
-func (v interview) reach(ctx context.Context, cfg *config.Config) bool {
-	limited, cancel := context.WithTimeout(ctx, reachTime)
-	defer cancel()
-	failed := make([]error, len(cfg.Profiles))
-	var looking sync.WaitGroup
-	for i, p := range cfg.Profiles {
-		looking.Go(func() { failed[i] = v.probeIssuer(limited, p) })
-	}
-	looking.Wait()
-	all := true
-	for i, p := range cfg.Profiles {
-		all = v.sayReached(ctx, p, failed[i]) && all
-	}
-	return all
-}
-
-// probeIssuer looks at where people of a profile sign in, as a sign-in does.
-func (v interview) probeIssuer(ctx context.Context, p *config.Profile) error {
-	if p.IsMachine {
-		return nil // there is no sign-in
-	}
-	client, err := v.client(p, nil)
 	if err != nil {
 		return err
 	}
-	_, err = client.ProbeIssuer(ctx, p)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
-		return fmt.Errorf("no answer came within %v", reachTime)
+	offer, err := sys.setup().Take(ctx, from, text, c.Profile, c.DryRun)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// sayReached warns if signing in does not work, unless the person has pressed Ctrl-C meanwhile.
-func (v interview) sayReached(ctx context.Context, p *config.Profile, err error) bool {
-	if err == nil || ctx.Err() != nil {
-		return err == nil
-	}
-	v.console().Warn(fmt.Errorf("signing in at %s does not work now: %w", cmp.Or(p.LegacyPage, p.Issuer), err), "clerk-credential-helper doctor looks again, and says more")
-	return false
-}
-
-// answer asks until the answer, as a line of a profile, fits what the rest of the profile says. Ctrl-C and Ctrl-D end it.
-func (v interview) answer(ctx context.Context, question string, line func(string) string, rest string) (string, error) {
-	for {
-		said, err := v.console().Prompt(ctx, question)
-		if errors.Is(err, console.ErrNoTerminal) {
-			return "", &usageError{err}
+	screen := sys.console()
+	screen.Tell(offer.Words(origin, from)...)
+	if len(offer.Outside) > 0 && !c.DryRun {
+		outside := fmt.Errorf("not below %s: %s", origin, strings.Join(offer.Outside, ", "))
+		if c.Yes {
+			return fmt.Errorf("%w; that wants a yes at a terminal, or the profile by setup --issuer and --host", outside)
 		}
+		screen.Warn(outside, "make sure with your company that these are its own")
+		if ok, err := screen.Confirm(ctx, "Trust them all the same?", false); err != nil || !ok {
+			return cmp.Or(err, toolconfig.ErrDeclined)
+		}
+	}
+	var edits []toolconfig.Edit
+	if offer.Names != nil {
+		edits = append(edits, offer.Edit)
+	}
+	var told, after []string
+	for _, name := range offer.Company.Tools {
+		tool, ok := toolconfig.Named(name)
+		if !ok || !tool.Used(sys.toolEnv()) {
+			continue
+		}
+		change, err := setupCommand{}.change(sys, offer.Config, tool)
 		if err != nil {
-			return "", err
+			screen.Tell(tool.Name + " is left out: " + err.Error())
+			continue
 		}
-		said = line(said)
-		if _, err = config.Parse("answer", []byte("[profiles.x]\n"+said+"\n"+rest+"\n")); err == nil {
-			return said, nil
+		edits, after = append(edits, change.Edits...), append(after, change.After...)
+		if change.Missing == "" {
+			told = append(told, tool.Name)
+		} else {
+			after = append(after, fmt.Sprintf("%s calls %s, which is not in the PATH", tool.Name, change.Missing))
 		}
-		_, words, _ := strings.Cut(err.Error(), ": ") // where in the answer is nothing to tell
-		v.console().Tell(words)
 	}
+	options := c.options()
+	options.Careful, options.Question = true, "Trust this, and write it?"
+	if err := toolconfig.Apply(ctx, screen, edits, options); err != nil {
+		return err
+	}
+	screen.Tell(after...)
+	cfg := offer.Config
+	if !c.DryRun {
+		if cfg, err = sys.config(); err != nil { // whether it is in a place that can be trusted is seen only now
+			return err
+		}
+	}
+	return c.end(ctx, sys, cfg, told, sys.setup().Reach(ctx, cfg), offer.Names != nil)
+}
+
+// given writes the profile that flags give.
+func (c setupCommand) given(ctx context.Context, sys *system) error {
+	if c.Tool != "" || c.All {
+		return &usageError{errors.New("--issuer, --publishable-key and --companion make a profile: then set the tool up, in a second call")}
+	}
+	d, err := sys.setup().Add(ctx, setup.Given{Name: c.Profile, Issuer: c.Issuer, PublishableKey: c.PublishableKey, Companion: c.Companion, ClientID: c.ClientID, Hosts: c.Host}, c.DryRun)
+	if _, invalid := errors.AsType[*setup.InvalidError](err); invalid {
+		return &usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	options := c.options()
+	options.Question = "Write this profile?"
+	return toolconfig.Apply(ctx, sys.console(), []toolconfig.Edit{d.Edit}, options)
+}
+
+// companyFile prints what a company could publish: its profiles, and the tools that are set up here.
+func (c setupCommand) companyFile(sys *system) error {
+	cfg, err := sys.config()
+	if err != nil {
+		return err
+	}
+	if c.Profile != "" {
+		if cfg, err = narrow(cfg, c.Profile); err != nil {
+			return err
+		}
+	}
+	var tools []string
+	for _, tool := range toolconfig.Tools() {
+		if _, ours, err := tool.Inspect(sys.toolEnv()); err == nil && ours && tool.Offered {
+			tools = append(tools, tool.Name)
+		}
+	}
+	text, err := setup.CompanyFile(cfg.Profiles, tools)
+	if err != nil {
+		return err
+	}
+	sys.console().Show(console.Escape(string(text)))
+	return nil
 }

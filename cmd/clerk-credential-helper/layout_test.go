@@ -27,7 +27,7 @@ var rooms = map[string]struct {
 	reason  string
 }{
 	"cmd/clerk-credential-helper": {
-		may:     []string{"internal/broker", "internal/clerk", "internal/companionpage", "internal/config", "internal/console", "internal/demo", "internal/doctor", "internal/sandbox", "internal/toolconfig", "platform", "protocol"},
+		may:     []string{"internal/broker", "internal/clerk", "internal/companionpage", "internal/config", "internal/console", "internal/demo", "internal/doctor", "internal/sandbox", "internal/setup", "internal/toolconfig", "platform", "protocol"},
 		never:   []string{"testing"},
 		program: true,
 		reason:  "it puts the parts together, and ships no test code",
@@ -45,6 +45,11 @@ var rooms = map[string]struct {
 		may: []string{"internal/broker", "internal/clerk", "internal/config", "internal/console", "internal/toolconfig", "platform"},
 		// os/exec for one question to git: what it makes of its configuration.
 		reason: "it looks, and repairs after a yes",
+	},
+	"internal/setup": {
+		may:    []string{"internal/clerk", "internal/config", "internal/console", "internal/toolconfig", "platform", "protocol"},
+		never:  []string{"net/http", "os/exec"},
+		reason: "it makes profiles, and others fetch and write",
 	},
 	"internal/console": {
 		may:    []string{"platform", "protocol"},

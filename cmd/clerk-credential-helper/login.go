@@ -14,6 +14,7 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/doctor"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -40,7 +41,7 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	}
 	b, p, err := sys.openProfile(c.Target)
 	if errors.Is(err, config.ErrNone) && console.IsTerminal(sys.stdin) {
-		if err = firstRun(ctx, sys); err == nil {
+		if _, err = sys.firstProfile(ctx, toolconfig.Options{}); err == nil {
 			b, p, err = sys.openProfile(c.Target)
 		}
 	}

@@ -63,6 +63,8 @@ func TestNewcomer(t *testing.T) {
 			server.StartTLS()
 			env.Defer(server.Close)
 			w.Clerk.SetIssuer(server.URL)
+			w.Clerk.Publish([]string{vars["GIT"]}, []string{"git", "docker"})
+			env.Setenv("COMPANY", server.URL)
 			key := "pk_test_" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(server.URL, "https://")+"$"))
 			answers := fmt.Sprintf("%s\nsandbox-client\n%s\ny\ny\n", key, vars["GIT"])
 			return os.WriteFile(filepath.Join(env.WorkDir, "answers"), []byte(answers), 0o600)

@@ -47,13 +47,13 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup:               setup,
+		Setup:               furnish,
 		Condition:           testworld.Condition(t),
 		Cmds:                testworld.Commands(),
 	})
 }
 
-func setup(env *testscript.Env) error {
+func furnish(env *testscript.Env) error {
 	browser, err := exec.LookPath(demo.Browser)
 	if err == nil {
 		_, _, err = testworld.Setup(env, browser)

@@ -15,12 +15,18 @@ import (
 )
 
 type setupCommand struct {
-	Tool    toolName `arg:"" optional:"" enum:",${tools}" default:"" help:"${tool_list}; without one, what is missing is asked for."`
-	Profile string   `help:"Only the hosts of this profile."`
-	Host    []string `help:"Only these hosts."`
+	Tool    toolName `arg:"" optional:"" name:"tool|address" enum:",${tools}" default:"" help:"${tool_list}, or a company's address, such as acme.dev, which publishes what its people need. Without either, what is missing is asked for."`
+	Profile string   `help:"Only the hosts of this profile; with --issuer and the like, its name."`
+	Host    []string `help:"Only these hosts; with --issuer and the like, the profile's."`
 	All     bool     `help:"docker: for every registry (credsStore); the previous helper becomes the fallback."`
 	Yes     bool     `short:"y" help:"Do not ask."`
 	DryRun  bool     `help:"Show the changes and make none."`
+
+	Issuer           string `xor:"where" placeholder:"URL" help:"Write a profile for this issuer, without questions but the last."`
+	PublishableKey   string `xor:"where" placeholder:"pk_..." help:"The same, for Clerk's publishable key."`
+	Companion        string `xor:"where" placeholder:"URL" help:"The same, for a web app with the companion page."`
+	ClientID         string `placeholder:"ID" help:"The OAuth application of --issuer or --publishable-key."`
+	PrintCompanyFile bool   `help:"Print what a company can publish for setup ADDRESS, from the profiles here."`
 }
 
 type unsetCommand struct {
@@ -55,8 +61,15 @@ func (t toolName) named(sys *system, command string) (toolconfig.Tool, error) {
 
 // Run makes the tool ask us, or for npm removes what earlier builds wrote, after showing the changes.
 func (c setupCommand) Run(ctx context.Context, sys *system) error {
-	if c.Tool == "" {
+	switch {
+	case c.PrintCompanyFile:
+		return c.companyFile(sys)
+	case c.Issuer+c.PublishableKey+c.Companion+c.ClientID != "":
+		return c.given(ctx, sys)
+	case c.Tool == "":
 		return c.interview(ctx, sys)
+	case strings.ContainsAny(string(c.Tool), ".:"): // no tool's name has either
+		return c.company(ctx, sys)
 	}
 	tool, err := c.Tool.named(sys, "setup")
 	if err != nil {

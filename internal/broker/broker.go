@@ -330,6 +330,8 @@ func (d *Decision) notOurs(ctx context.Context) protocol.Reply {
 		return protocol.Reply{}
 	case ok && d.req.Verb == protocol.Get && !(d.req.Tool == protocol.GitTool && near.Host.Loopback()): // its other ports are other servers
 		hint = near.String()
+	case d.req.Verb == protocol.Get && d.req.Tool == protocol.GitTool && d.req.NamesIssuer():
+		hint = fmt.Sprintf("%[1]s is in no profile; if it is your company's: clerk-credential-helper setup %[1]s", d.req.Host)
 	}
 	if !fromDocker(d.req) || len(d.broker.Config.Match(d.req.Scheme, d.req.Host)) > 0 {
 		return protocol.Reply{Hint: hint}

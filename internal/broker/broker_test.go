@@ -1449,6 +1449,38 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestForeignIssuer: git hears of setup where a host of no profile has said who issues its tokens, and of nothing else.
+func TestForeignIssuer(t *testing.T) {
+	const own = `Bearer resource_metadata="https://git.other.dev/.well-known/oauth-protected-resource"`
+	for _, row := range []struct {
+		reason     string
+		host       string
+		tool       string
+		verb       protocol.Verb
+		challenges []string
+		hint       bool
+	}{
+		{"its own metadata", "git.other.dev", protocol.GitTool, protocol.Get, []string{"Basic realm=x", own}, true},
+		{"another's", "git.other.dev", protocol.GitTool, protocol.Get, []string{`Bearer resource_metadata="https://git.evil.dev/x"`}, false},
+		{"a longer name", "git.other.dev", protocol.GitTool, protocol.Get, []string{`Bearer resource_metadata="https://git.other.dev.evil.dev/x"`}, false},
+		{"by plain http", "git.other.dev", protocol.GitTool, protocol.Get, []string{`Bearer resource_metadata="http://git.other.dev/x"`}, false},
+		{"none", "git.other.dev", protocol.GitTool, protocol.Get, []string{"Basic realm=x"}, false},
+		{"a name for a shell", "git.other.dev;x", protocol.GitTool, protocol.Get, []string{`Bearer resource_metadata="https://git.other.dev;x/"`}, false},
+		{"what git stores", "git.other.dev", protocol.GitTool, protocol.Store, []string{own}, false},
+		{"docker", "git.other.dev", protocol.DockerTool, protocol.Get, []string{own}, false},
+	} {
+		b := newBench(t)
+		reply := b.Answer(t.Context(), protocol.Request{Verb: row.verb, Tool: row.tool, Scheme: "https", Host: row.host, ServerURL: "https://" + row.host, Challenges: row.challenges})
+		want := ""
+		if row.hint {
+			want = "git.other.dev is in no profile; if it is your company's: clerk-credential-helper setup git.other.dev"
+		}
+		if reply.Hint != want || reply.Result == protocol.Found {
+			t.Errorf("%s: %+v", row.reason, reply)
+		}
+	}
+}
+
 func TestTwoAccountsOnOneHost(t *testing.T) {
 	b := newBench(t)
 	b.Config = parse(t, `

@@ -79,9 +79,14 @@ func IsTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Confirm asks a yes-or-no question. Only y and yes, in either case, are a yes. The errors are those of Prompt.
-func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
-	answer, err := c.Prompt(ctx, question+" [y/N] ")
+// Confirm asks a yes-or-no question. Enter alone answers it with enter; otherwise only y and yes, in either case, are a yes.
+// The errors are those of Prompt.
+func (c *Console) Confirm(ctx context.Context, question string, enter bool) (bool, error) {
+	choice := " [y/N] "
+	if enter {
+		choice = " [Y/n] "
+	}
+	answer, err := c.Prompt(ctx, question+choice)
 	if errors.Is(err, ErrNoTerminal) {
 		return false, fmt.Errorf("%w: --yes makes the changes, --dry-run shows them", ErrNoTerminal)
 	}
@@ -89,7 +94,7 @@ func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
 		return false, err
 	}
 	answer = strings.ToLower(answer)
-	return answer == "y" || answer == "yes", nil
+	return answer == "y" || answer == "yes" || answer == "" && enter, nil
 }
 
 // Errors of Confirm and Prompt.

@@ -89,7 +89,7 @@ func (x Fix) repair(ctx context.Context, r repair) error {
 	default:
 		ok := x.Yes
 		if !ok {
-			if ok, err = x.Console.Confirm(ctx, "Do this?"); err != nil {
+			if ok, err = x.Console.Confirm(ctx, "Do this?", false); err != nil {
 				return err
 			}
 		}

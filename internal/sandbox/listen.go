@@ -45,7 +45,7 @@ func Serve(l net.Listener, h http.Handler) (stop func()) {
 
 // ListenServers serves, on another port of 127.0.0.1, what takes the tokens of s, until stop is called: the git repository
 // hello.git, which lives in a temporary folder until then; the OCI registry with demo/hello, which has a token service; and
-// /me, which says whose the token is. hasGit is false where git does not run: then there is no repository.
+// /me, which says whose the token is. s publishes what people need for them. hasGit is false where git does not run: then there is no repository.
 func (s *Server) ListenServers(ctx context.Context, port int) (host string, hasGit bool, stop func(), err error) {
 	folder, err := os.MkdirTemp("", "clerk-sandbox-")
 	if err != nil {
@@ -65,6 +65,7 @@ func (s *Server) ListenServers(ctx context.Context, port int) (host string, hasG
 	registry := s.Registry(RegistryToken)
 	mux.Handle("/v2/", registry)
 	mux.Handle("/token", registry)
+	mux.HandleFunc("GET /.well-known/oauth-protected-resource", s.serveResource)
 	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
 		person, err := s.Verify(bearer(r))
 		if err != nil {
@@ -74,6 +75,7 @@ func (s *Server) ListenServers(ctx context.Context, port int) (host string, hasG
 		}
 		writeJSON(w, http.StatusOK, map[string]string{"id": person.ID, "email": person.Email})
 	})
+	s.Publish([]string{l.Addr().String()}, []string{"git", "docker"})
 	end := Serve(l, mux)
 	return l.Addr().String(), hasGit, func() { end(); remove() }, nil
 }

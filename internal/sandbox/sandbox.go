@@ -152,6 +152,7 @@ type Server struct {
 	opaque   map[string]*access   // opaque access tokens
 	registry map[string]time.Time // the registry's own tokens, with their ends
 	machines map[string]time.Time // opaque machine tokens, with their ends
+	company  map[string]any       // what is published for a company's people; nil for nothing
 }
 
 // New returns a sandbox.
@@ -207,6 +208,7 @@ func New(o Options) *Server {
 	s.mux.HandleFunc("GET /.well-known/openid-configuration", s.serveDiscovery)
 	s.mux.HandleFunc("GET /.well-known/oauth-authorization-server", s.serveDiscovery)
 	s.mux.HandleFunc("GET /.well-known/jwks.json", s.serveKeys)
+	s.mux.HandleFunc("GET /.well-known/clerk-credential-helper.json", s.serveCompany)
 	s.mux.HandleFunc("GET /oauth/authorize", s.serveAuthorize)
 	s.mux.HandleFunc("POST /oauth/authorize", s.serveAuthorize)
 	s.mux.HandleFunc("POST /sign-in", s.serveSignIn)

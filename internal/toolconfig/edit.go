@@ -85,13 +85,15 @@ type Person interface {
 	Show(diff string)
 	// Tell shows messages, one a line.
 	Tell(lines ...string)
-	// Confirm asks a question and reports whether the answer was yes. Its error is why the user could not be asked.
-	Confirm(ctx context.Context, question string) (bool, error)
+	// Confirm asks a question and reports whether the answer was yes, which Enter alone is with enter. Its error is why the
+	// user could not be asked.
+	Confirm(ctx context.Context, question string, enter bool) (bool, error)
 }
 
 // Options are the options of Apply.
 type Options struct {
 	Question string // for Confirm; "Make these changes?" if empty
+	Careful  bool   // Enter alone is a no; otherwise it is a yes if no file exists yet
 	Yes      bool   // make the changes without asking
 	DryRun   bool   // show the changes and make none
 }
@@ -131,7 +133,8 @@ func Apply(ctx context.Context, person Person, edits []Edit, options Options) er
 		if question == "" {
 			question = "Make these changes?"
 		}
-		ok, err := person.Confirm(ctx, question)
+		exists := slices.ContainsFunc(drafts, func(d draft) bool { return d.there })
+		ok, err := person.Confirm(ctx, question, !exists && !options.Careful)
 		if err != nil {
 			return err
 		}

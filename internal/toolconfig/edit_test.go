@@ -62,7 +62,7 @@ func (*agrees) Show(string) {}
 
 func (a *agrees) Tell(lines ...string) { a.told = append(a.told, lines...) }
 
-func (a *agrees) Confirm(context.Context, string) (bool, error) {
+func (a *agrees) Confirm(context.Context, string, bool) (bool, error) {
 	if a.meanwhile != nil {
 		a.meanwhile()
 	}
