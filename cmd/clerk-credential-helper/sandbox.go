@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/demo"
@@ -40,7 +41,11 @@ func (c sandboxCommand) Run(ctx context.Context, sys *system) error {
 	fmt.Fprintf(sys.stdout, `The stand-in for Clerk listens on %[1]s. It keeps nothing; Ctrl-C stops it.
 A git server, a registry and an API that take its tokens listen on %[3]s.
 
-In the configuration file:
+Set up by its address, as a company's people do:
+
+  clerk-credential-helper setup %[6]s
+
+or in the configuration file:
 
   [profiles.sandbox]
   issuer    = "%[1]s"
@@ -57,12 +62,12 @@ or for a build machine, whose tokens are minted without a sign-in:
 
 Then, for instance:
 
-  clerk-credential-helper setup git
+  clerk-credential-helper setup git    # where it is not yet
   %[5]s
   clerk-credential-helper setup docker
   docker pull %[3]s/demo/hello
   clerk-credential-helper token %[3]s --format header | curl -H @- http://%[3]s/me
-`, issuer, sandbox.ClientID, host, sandbox.MachineKey, clone)
+`, issuer, sandbox.ClientID, host, sandbox.MachineKey, clone, strings.TrimPrefix(issuer, "http://"))
 	<-ctx.Done()
 	return nil
 }

@@ -181,9 +181,20 @@ func (o *Offer) Words(address, from string) []string {
 		words = append(words, "questions about it: "+o.Company.Contact)
 	}
 	if o.Names == nil {
-		words = append(words, "its profiles are in the configuration already")
+		return append(words, "its profiles are in the configuration already")
 	}
-	return words
+	for _, name := range o.Names {
+		p := o.Config.Profile(name)
+		words = append(words, "  people sign in at      "+p.Issuer)
+		for i, h := range p.Hosts {
+			label := "  their tokens go to     "
+			if i > 0 {
+				label = strings.Repeat(" ", len(label))
+			}
+			words = append(words, label+h.String())
+		}
+	}
+	return append(words, "")
 }
 
 // outside returns what of a profile is not below a registrable domain.
