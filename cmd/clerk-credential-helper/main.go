@@ -37,6 +37,7 @@ type system struct {
 	hidden   bool                           // the tool that we answer hides our messages, or does not wait for a user
 	tokens   environmentTokens
 	signals  signals
+	policy   *config.Policy // of the configuration that was read last
 }
 
 // Exit statuses of our own commands; a wire has its own.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 		if err != nil {
 			return nil, &config.Error{Err: err}
 		}
+		if c.Policy != nil && file != platform.MachineConfig() {
+			return nil, &config.Error{Err: fmt.Errorf("%s: only %s has a [policy]", c.Policy.At, platform.MachineConfig())}
+		}
 		sources = append(sources, c)
 	}
 	env, err := config.FromEnvironment(sys.getenv)
@@ -67,9 +71,10 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	if err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	if err := overrideMinTTL(sys.getenv, merged); err != nil {
+	if err := cmp.Or(merged.Policy.CheckVersion(programVersion()), overrideMinTTL(sys.getenv, merged)); err != nil {
 		return nil, &config.Error{Err: err}
 	}
+	sys.policy = merged.Policy
 	switch {
 	case len(merged.Profiles) > 0:
 	case named == "" && platform.CheckHome(sys.getenv) != nil:
@@ -137,9 +142,12 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 }
 
 func (sys *system) keychain() (*platform.Keychain, error) {
-	choice, state := sys.getenv("CLERK_HELPER_STORE"), ""
+	choice, err := sys.policy.Store(sys.getenv("CLERK_HELPER_STORE"))
+	if err != nil {
+		return nil, &config.Error{Err: err}
+	}
+	state := ""
 	if choice == "file" {
-		var err error
 		if state, err = platform.StateDir(sys.getenv); err != nil {
 			return nil, fmt.Errorf("finding the state folder: %w", err)
 		}

@@ -77,10 +77,19 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 	case err != nil:
 		return plan.refuse(err)
 	case source != "":
+		if err := b.Config.Policy.CheckSource(config.SourceEnvironment); err != nil {
+			return plan.refuse(err)
+		}
 		plan.Next = NextAnswer
 		return plan
 	case p.IsMachine:
+		if err := b.Config.Policy.CheckSource(config.SourceMachine); err != nil {
+			return plan.refuse(err)
+		}
 		return b.machine(p).plan(ctx)
+	}
+	if err := b.Config.Policy.CheckSource(config.SourceSession); err != nil {
+		return plan.refuse(err)
 	}
 	plan.UnusedKey = b.machine(p).unusedKey()
 	plan.began = b.Now()

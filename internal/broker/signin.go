@@ -45,6 +45,9 @@ func (b *Broker) Login(ctx context.Context, p *config.Profile, flows ...clerk.Fl
 	if p.IsMachine {
 		return Session{}, machineSignIn(p)
 	}
+	if err := b.Config.Policy.CheckSource(config.SourceSession); err != nil {
+		return Session{}, err
+	}
 	in := signIn{slot: b.slot(p), began: b.Now(), how: Permission{Flows: flows}}
 	return in.run(ctx)
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,9 @@ var errOwnToken = errors.New("the token is the one of this session, which can be
 func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token string) (TokenLogin, error) {
 	if p.IsMachine {
 		return TokenLogin{}, machineSignIn(p)
+	}
+	if err := cmp.Or(b.Config.Policy.CheckWithToken(), b.Config.Policy.CheckSource(config.SourceSession)); err != nil {
+		return TokenLogin{}, err
 	}
 	s, err := CheckInjected(p, token, b.Now())
 	if err != nil {

@@ -64,6 +64,8 @@ type Config struct {
 	// DockerFallback is the docker helper that keeps the credentials of hosts of no profile: an absolute path, or a name
 	// such as "osxkeychain" for docker-credential-osxkeychain. Empty if we keep them.
 	DockerFallback string
+	// Policy is the machine's; nil for none.
+	Policy *Policy
 }
 
 // Profile returns the profile of that name, or nil.
@@ -83,7 +85,7 @@ func (c *Config) Only(name string) *Config {
 	if p == nil {
 		return nil
 	}
-	return &Config{Profiles: []*Profile{p}, all: c.All()}
+	return &Config{Profiles: []*Profile{p}, all: c.All(), Policy: c.Policy}
 }
 
 // All returns the profiles, with those that Only has left out.
@@ -201,11 +203,13 @@ func (c *Config) Near(scheme, host string) (near Near, ok bool) {
 
 // Merge combines several configurations: the machine's file, the user's, the environment. A profile of a later one replaces
 // the whole profile of the same name in an earlier one. Sources may be nil. It is an error if two profiles name the same
-// host with the same user name, if a profile names a host twice, or if two profiles have the same TokenVariable. Every
-// configuration must go through Merge, even a single one.
+// host with the same user name, if a profile names a host twice, or if two profiles have the same TokenVariable. It is a
+// *PolicyError if a source does what the policy of an earlier one forbids. Every configuration must go through Merge, even a
+// single one.
 func Merge(sources ...*Config) (*Config, error) {
 	merged := &Config{}
 	index := make(map[string]int)
+	var fixed []*Profile // of the policy's own file
 	for _, source := range sources {
 		if source == nil {
 			continue
@@ -213,7 +217,19 @@ func Merge(sources ...*Config) (*Config, error) {
 		if source.DockerFallback != "" {
 			merged.DockerFallback = source.DockerFallback
 		}
+		own := source.Policy != nil
+		if own {
+			merged.Policy, fixed = source.Policy, source.Profiles
+		}
 		for _, p := range source.Profiles {
+			if policy := merged.Policy; policy != nil && p.LegacyPage != "" && !policy.LegacyPage {
+				return nil, policy.forbids("%s: the legacy_page of profile %q", p.Source, p.Name)
+			}
+			if !own {
+				if err := merged.Policy.check(p, fixed); err != nil {
+					return nil, err
+				}
+			}
 			if i, ok := index[p.Name]; ok {
 				merged.Profiles[i] = p
 				continue

@@ -36,7 +36,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		}
 		return nil, err
 	}
-	c := &Config{DockerFallback: r.dockerFallback}
+	c := &Config{DockerFallback: r.dockerFallback, Policy: r.policy}
 	for _, d := range r.drafts {
 		if err := d.complete(); err != nil {
 			return nil, err
@@ -77,6 +77,7 @@ type reader struct {
 	byName  map[string]*draft
 
 	dockerFallback string
+	policy         *Policy
 
 	// The last result of at. Positions are needed only in the order of the file, so at counts on from there.
 	offset, line, lineStart int
@@ -132,11 +133,15 @@ func (r *reader) table(path []part) error {
 	if err := r.stray(path[0]); err != nil {
 		return err
 	}
+	if path[0].name == policyTable && r.policy == nil {
+		at := r.at(path[0].offset)
+		r.policy = &Policy{At: r.file + ":" + strconv.Itoa(at.line), Profiles: "any", LegacyPage: true, WithToken: true}
+	}
 	if len(path) == 1 {
 		return nil
 	}
-	if path[0].name == dockerTable {
-		return fmt.Errorf("%s: unknown table %.40q in [docker]", r.at(path[1].offset), path[1].name)
+	if path[0].name == dockerTable || path[0].name == policyTable {
+		return fmt.Errorf("%s: unknown table %.40q in [%s]", r.at(path[1].offset), path[1].name, path[0].name)
 	}
 	if len(path) > 2 {
 		return fmt.Errorf("%s: unknown table %.40q in profile %q", r.at(path[2].offset), path[2].name, path[1].name)
@@ -145,18 +150,21 @@ func (r *reader) table(path []part) error {
 	return err
 }
 
-// dockerTable is the one table at the top that is not about profiles.
-const dockerTable = "docker"
+// The tables at the top that are not about profiles.
+const (
+	dockerTable = "docker"
+	policyTable = "policy"
+)
 
-// stray returns an error for a name at the top that is neither "profiles" nor "docker".
+// stray returns an error for a name at the top that is no table of ours.
 func (r *reader) stray(p part) error {
-	if p.name == "profiles" || p.name == dockerTable {
+	if p.name == "profiles" || p.name == dockerTable || p.name == policyTable {
 		return nil
 	}
 	if slices.Contains(keys(), p.name) {
 		return fmt.Errorf("%s: %s stands outside of a profile: write it below [profiles.NAME]", r.at(p.offset), p.name)
 	}
-	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable}))
+	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable, policyTable}))
 }
 
 // assign stores one value in the profile that its path names. An inline table is another spelling of paths.
@@ -166,6 +174,9 @@ func (r *reader) assign(path []part, v *unstable.Node) error {
 	}
 	if path[0].name == dockerTable && len(path) > 1 {
 		return r.assignDocker(path[1:], v)
+	}
+	if path[0].name == policyTable && len(path) > 1 {
+		return r.assignPolicy(path, v)
 	}
 	if len(path) < 3 {
 		last := path[len(path)-1]
@@ -212,6 +223,18 @@ func (r *reader) assignDocker(path []part, n *unstable.Node) error {
 		return fmt.Errorf("%s: fallback: %w", v.at, err)
 	}
 	return nil
+}
+
+// assignPolicy stores a setting of [policy].
+func (r *reader) assignPolicy(path []part, n *unstable.Node) error {
+	if err := r.table(path[:1]); err != nil { // policy.key = value opens it as well
+		return err
+	}
+	key := path[1]
+	if !slices.Contains(policyKeys(), key.name) || len(path) > 2 {
+		return fmt.Errorf("%s: unknown key %.40q in [policy]%s", r.at(key.offset), key.name, didYouMean(key.name, policyKeys()))
+	}
+	return r.policy.set(key.name, r.value(key, n))
 }
 
 // draft returns the profile of that name, a new one if it is the first mention.

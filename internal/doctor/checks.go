@@ -167,11 +167,17 @@ func (d *doctor) configuration() *config.Config {
 	case errors.Is(err, fs.ErrNotExist) && d.env.Tools.Getenv("CLERK_HELPER_CONFIG") != "":
 		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")
 		return &config.Config{}
+	case errors.As(err, new(*config.PolicyError)):
+		d.fail(check, err.Error(), policyRemedy)
+		return &config.Config{}
 	case err != nil:
 		d.fail(check, err.Error(), "correct it; README.md lists every key")
 		return &config.Config{}
 	}
 	d.ok(check, "%s", cfg.Names())
+	if cfg.Policy != nil {
+		d.ok("policy", "%s", cfg.Policy.At+": "+cmp.Or(cfg.Policy.String(), "all is allowed"))
+	}
 	return cfg
 }
 

@@ -45,6 +45,8 @@ func withoutSudo() string {
 	return "run it without sudo, as the user whose folder it is, or with root's own HOME; what all users of this machine need goes into " + platform.MachineConfig()
 }
 
+const policyRemedy = "those who administer this machine have decided it: ask them"
+
 func hintTo(root bool, err error) string {
 	var needs *broker.NeedsSignInError
 	var failed *broker.SignInError
@@ -53,6 +55,7 @@ func hintTo(root bool, err error) string {
 	var homeless *config.NoHomeError
 	var rejected *broker.RejectedError
 	var challenge *broker.ChallengeError
+	var forbidden *config.PolicyError
 	var mint *broker.MintError
 	var item *broker.ItemError
 	var place *platform.PlaceError
@@ -67,6 +70,8 @@ func hintTo(root bool, err error) string {
 		return rejectionRemedy(rejected.Cause)
 	case errors.As(err, &challenge):
 		return challengeRemedy(challenge)
+	case errors.As(err, &forbidden):
+		return policyRemedy
 	case root && errors.Is(err, platform.ErrForeign):
 		return withoutSudo()
 	case errors.As(err, &place):

@@ -62,7 +62,7 @@ func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 }
 
 // Condition returns the conditions of scripts: [alone] reports whether the command "alone", which the test binary must
-// have, gets a namespace from the machine, and [has:PROGRAM] whether the program runs with an environment like a script's.
+// have, gets a namespace from the machine, [root] whether the tests run as root, and [has:PROGRAM] whether the program runs with an environment like a script's.
 // It is an error if it does not run and is Required. In a quick run only the quick programs count as running.
 func Condition(t *testing.T) func(string) (bool, error) {
 	home := t.TempDir()
@@ -71,6 +71,9 @@ func Condition(t *testing.T) func(string) (bool, error) {
 		installed.env = append(installed.env, name+"="+value)
 	}
 	return func(cond string) (bool, error) {
+		if cond == "root" {
+			return os.Getuid() == 0, nil
+		}
 		if cond == "alone" {
 			err := exec.Command("alone", "true").Run()
 			if err != nil && os.Getenv("CI") == "true" {
