@@ -455,10 +455,10 @@ func faults() []fault {
 			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryStatus = 503 })
 		}, refreshing + "the issuer answered with status 503", keptOld, nextRefresh},
 		{"discovery takes 9 s, and the token endpoint 20 s", slow, delays(9*time.Second, 20*time.Second), "", keptNew, nextStore},
-		{"discovery takes 12 s, and no metadata is kept", slow, delays(12*time.Second, 0), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
-		{"discovery takes 12 s, and the metadata of yesterday is kept", slow, func(r *ring) {
+		{"discovery takes 22 s, and no metadata is kept", slow, delays(22*time.Second, 0), refreshing + "the issuer cannot be reached", keptOld, nextRefresh},
+		{"discovery takes 22 s, and the metadata of yesterday is kept", slow, func(r *ring) {
 			r.ageIssuer(25 * time.Hour)
-			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryDelay = 12 * time.Second })
+			r.clerk.SetFaults(func(f *sandbox.Faults) { f.DiscoveryDelay = 22 * time.Second })
 		}, "", keptNew, nextStore},
 		{"the token endpoint takes 55 s", slow, delays(0, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
 		{"discovery takes 9 s, and the token endpoint 55 s", slow, delays(9*time.Second, 55*time.Second), refreshing + "the issuer has not answered yet; the refresh goes on in the background", keptNew, nextStore},
