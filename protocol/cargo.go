@@ -53,6 +53,9 @@ func (c *Cargo) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 		c.lost = true
 		return Request{}, fmt.Errorf("read the question: %w", err)
 	}
+	if err := checkStart(line); err != nil {
+		return Request{}, err
+	}
 	var in struct {
 		V        int
 		Kind     string

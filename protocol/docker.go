@@ -238,7 +238,7 @@ func writeJSON(stdout io.Writer, v any, names ...string) (int, error) {
 	return write(stdout, 0, out.Bytes())
 }
 
-// readAll reads r to its end, limit bytes at most.
+// readAll reads r to its end, limit bytes at most. A byte order mark at its beginning is an error.
 func readAll(r io.Reader, limit int64) (string, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -246,6 +246,9 @@ func readAll(r io.Reader, limit int64) (string, error) {
 	}
 	if int64(len(raw)) > limit {
 		return "", fmt.Errorf("the request is larger than %d bytes", limit)
+	}
+	if err := checkStart(raw); err != nil {
+		return "", err
 	}
 	return string(raw), nil
 }

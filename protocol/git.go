@@ -26,9 +26,11 @@ const (
 	gitMaxRequest = 1 << 20
 )
 
-// ReadRequest reads key=value lines up to a blank line or the end of r. Lines end at LF only; a control byte anywhere
-// is an error, because other readers would see a line's end there (CVE-2020-5260, CVE-2024-50338). Unknown keys are
-// ignored. A request without a protocol or without a host comes back with an empty Host: it must match nothing
+// ReadRequest reads key=value lines up to a blank line or the end of r. All lines end with LF, as git writes them, or all
+// with CR LF, as shells on Windows do; after lines that end with LF the blank line may be a CR LF, with which PowerShell
+// ends what it sends, if nothing follows it. Any other control byte is an error, because other readers would see a line's
+// end there (CVE-2020-5260, CVE-2024-50338, CVE-2024-52006): a CR that an address has brought into one value never comes
+// with a CR behind all others. Unknown keys are ignored. A request without a protocol or without a host comes back with an empty Host: it must match nothing
 // (CVE-2020-11008). For the verb capability, and for verbs that git may invent, nothing is read.
 func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 	req := Request{Verb: verb}
@@ -36,7 +38,7 @@ func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 		return req, nil
 	}
 	br := bufio.NewReaderSize(r, gitMaxLine)
-	size := 0
+	size, lineEnd := 0, ""
 	for n := 1; ; n++ {
 		line, err := br.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -49,7 +51,19 @@ func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 			return Request{Verb: verb}, fmt.Errorf("the request is larger than %d lines or %d bytes", gitMaxLines, gitMaxRequest)
 		}
 		end := err == io.EOF
-		line = bytes.TrimSuffix(line, []byte("\n"))
+		if n == 1 {
+			if err := checkStart(line); err != nil {
+				return Request{Verb: verb}, err
+			}
+		}
+		if !end {
+			text, this := cutLineEnd(line)
+			last := lineEnd == "LF" && this == "CR LF" && len(text) == 0 && atEnd(br)
+			if lineEnd != "" && this != lineEnd && !last {
+				return Request{Verb: verb}, fmt.Errorf("line %d of the request ends with %s, and the lines before it with %s", n, this, lineEnd)
+			}
+			line, lineEnd = text, this
+		}
 		if len(line) == 0 {
 			break
 		}
@@ -70,6 +84,21 @@ func (Git) ReadRequest(verb Verb, r io.Reader) (Request, error) {
 		req.Host = "" // An empty scheme stands for https on other wires. Not on this one.
 	}
 	return req, nil
+}
+
+// cutLineEnd cuts the line's end off and names it.
+func cutLineEnd(line []byte) (text []byte, end string) {
+	text = bytes.TrimSuffix(line, []byte("\n"))
+	if text, crlf := bytes.CutSuffix(text, []byte("\r")); crlf {
+		return text, "CR LF"
+	}
+	return text, "LF"
+}
+
+// atEnd reports whether nothing follows. A read error counts as something.
+func atEnd(r *bufio.Reader) bool {
+	_, err := r.Peek(1)
+	return err == io.EOF
 }
 
 // decodeBasic parses the credentials of a Basic header (RFC 7617 §2).

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,6 +55,17 @@ func TestGitReadRequest(t *testing.T) {
 		{"an encoded slash stays in the host", "url=https://git.acme.dev%2f.evil.example/\n",
 			Request{Scheme: "https", Host: "git.acme.dev/.evil.example"}},
 
+		{"cmd's echo ends each line with CR LF", "protocol=https\r\nhost=git.acme.dev\r\n\r\n", Request{Scheme: "https", Host: "git.acme.dev"}},
+		{"CR LF, and no blank line", "protocol=https\r\nhost=git.acme.dev\r\n", Request{Scheme: "https", Host: "git.acme.dev"}},
+		{"CR LF, and no end of the last line", "protocol=https\r\nhost=git.acme.dev", Request{Scheme: "https", Host: "git.acme.dev"}},
+		{"CR LF: a blank line ends the request", "protocol=https\r\nhost=git.acme.dev\r\n\r\nhost=evil.example\n", Request{Scheme: "https", Host: "git.acme.dev"}},
+		{"CR LF after every key", "capability[]=authtype\r\nurl=https://a@h/p\r\npassword=p\r\nwwwauth[]=Basic\tx\r\n",
+			Request{Scheme: "https", Host: "h", Username: "a", Path: "p", Secret: "p", Challenges: []string{"Basic\tx"}}},
+		{"PowerShell adds CR LF to a text of lines with LF", "protocol=https\nhost=git.acme.dev\n\r\n", Request{Scheme: "https", Host: "git.acme.dev"}},
+		{"CR LF after an empty value", "protocol=https\r\nhost=h\r\nusername=\r\n", Request{Scheme: "https", Host: "h"}},
+		{"nothing but a blank line of CR LF", "\r\n", Request{}},
+		{"a byte order mark elsewhere is part of the key, and unknown", "protocol=https\nhost=h\n\ufeffhost=x\n", Request{Scheme: "https", Host: "h"}},
+
 		{"an empty password is one", "protocol=https\nhost=h\nusername=u\npassword=\n", Request{Scheme: "https", Host: "h", Username: "u", HasSecret: true}},
 		{"an empty password in url=", "url=https://u:@h\n", Request{Scheme: "https", Host: "h", Username: "u", HasSecret: true}},
 		{"no password in url=", "url=https://u@h\n", Request{Scheme: "https", Host: "h", Username: "u"}},
@@ -81,9 +93,33 @@ func TestGitReadRequestRefuses(t *testing.T) {
 	const good = "protocol=https\nhost=git.acme.dev\n"
 	tests := []struct{ why, in, want string }{
 		{"a lone CR is no line's end (CVE-2024-50338)", "protocol=https\nhost=git.acme.dev\rx=y\n", `line 2 of the request: there is a control character in the value of "host"`},
-		{"CRLF: the CR belongs to the value", "protocol=https\r\nhost=git.acme.dev\r\n", `line 1 of the request: there is a control character in the value of "protocol"`},
+		{"a trailing CR in one value (CVE-2024-52006)", "protocol=https\nhost=git.acme.dev\r\n", "line 2 of the request ends with CR LF, and the lines before it with LF"},
+		{"the same in the first value", "protocol=https\r\nhost=git.acme.dev\n", "line 2 of the request ends with LF, and the lines before it with CR LF"},
+		{"a trailing CR in the middle", "protocol=https\nhost=git.acme.dev\r\nusername=ada\n", "line 2 of the request ends with CR LF, and the lines before it with LF"},
+		{"a line without CR in the middle", "protocol=https\r\nhost=git.acme.dev\nusername=ada\r\n", "line 2 of the request ends with LF, and the lines before it with CR LF"},
+		{"a trailing CR in the last of many", good + "path=a\nusername=ada\r\n", "line 4 of the request ends with CR LF, and the lines before it with LF"},
+		{"a trailing CR before a blank line", "protocol=https\nhost=git.acme.dev\r\n\n", "line 2 of the request ends with CR LF, and the lines before it with LF"},
+		{"PowerShell's CR LF in a value", "protocol=https\nhost=git.acme.dev\r\n\r\n", "line 2 of the request ends with CR LF, and the lines before it with LF"},
+		{"CR LF, and a blank line of LF", "protocol=https\r\nhost=git.acme.dev\r\n\n", "line 3 of the request ends with LF, and the lines before it with CR LF"},
+		{"CR LF, and a CR that ends nothing", "protocol=https\r\nhost=git.acme.dev\r", `line 2 of the request: there is a control character in the value of "host"`},
+		{"CR CR LF on all lines", "protocol=https\r\r\nhost=git.acme.dev\r\r\n", `line 1 of the request: there is a control character in the value of "protocol"`},
+		{"CR CR LF on one line of CR LF", "protocol=https\r\nhost=git.acme.dev\r\r\n", `line 2 of the request: there is a control character in the value of "host"`},
+		{"CR CR LF on one line of LF", "protocol=https\nhost=git.acme.dev\r\r\n", "line 2 of the request ends with CR LF, and the lines before it with LF"},
+		{"two CRs are no blank line", "protocol=https\r\nhost=git.acme.dev\r\n\r\r\n", "line 3 of the request: want key=value"},
+		{"nor are they after LF", good + "\r\r\n", "line 3 of the request ends with CR LF, and the lines before it with LF"},
+		{"a CR inside a value, among CR LF (CVE-2024-50338)", "protocol=https\r\nhost=git.acme.dev\rx=y\r\n", `line 2 of the request: there is a control character in the value of "host"`},
+		{"a CR before =", "protocol=https\nhost\r=git.acme.dev\n", "line 2 of the request: there is a control character in the key"},
+		{"the same among CR LF", "protocol=https\r\nhost\r=git.acme.dev\r\n", "line 2 of the request: there is a control character in the key"},
+		{"a CR at the end of a key without a value", "protocol=https\r\nhost\r\n", "line 2 of the request: want key=value"},
+		{"a CR after =, before the value", "protocol=https\r\nhost=\rgit.acme.dev\r\n", `line 2 of the request: there is a control character in the value of "host"`},
+		{"LF CR is no line's end", "protocol=https\n\rhost=git.acme.dev\n\r", "line 2 of the request: there is a control character in the key"},
+		{"CR alone ends no line", "protocol=https\rhost=git.acme.dev\r", `line 1 of the request: there is a control character in the value of "protocol"`},
+		{"an encoded CR LF in url= (CVE-2020-5260)", "url=https://git.acme.dev%0d%0a/\r\n", `line 1 of the request: there is an encoded control character in the value of "url"`},
 		{"a CR at the end of the input", "protocol=https\nhost=git.acme.dev\r", `line 2 of the request: there is a control character in the value of "host"`},
-		{"a line of only a CR is not blank", good + "\r\n", "line 3 of the request: want key=value"},
+		{"a line of only a CR, and the input goes on", good + "\r\nhost=evil.example\n", "line 3 of the request ends with CR LF, and the lines before it with LF"},
+		{"the same, and a blank line", good + "\r\n\n", "line 3 of the request ends with CR LF, and the lines before it with LF"},
+		{"a line of only a CR twice", good + "\r\n\r\n", "line 3 of the request ends with CR LF, and the lines before it with LF"},
+		{"a line of only a CR without its LF is not blank", good + "\r", "line 3 of the request: want key=value"},
 		{"NUL in a value", "protocol=https\nhost=git.acme.dev\x00.evil.example\n", `line 2 of the request: there is a control character in the value of "host"`},
 		{"NUL in a key", "protocol=https\nho\x00st=h\n", "line 2 of the request: there is a control character in the key"},
 		{"CR in a key", "protocol=https\n\rhost=h\n", "line 2 of the request: there is a control character in the key"},
@@ -91,7 +127,8 @@ func TestGitReadRequestRefuses(t *testing.T) {
 		{"a tab in a host", "host=h\tx\n", `line 1 of the request: there is a control character in the value of "host"`},
 		{"DEL in a value", good + "path=a\x7f\n", `line 3 of the request: there is a control character in the value of "path"`},
 		{"a control byte in a key that we ignore", good + "future=\x01\n", `line 3 of the request: there is a control character in the value of "future"`},
-		{"a CR in a challenge, where tabs are allowed", good + "wwwauth[]=Basic\tx\r\n", `line 3 of the request: there is a control character in the value of "wwwauth[]"`},
+		{"a CR in a challenge, where tabs are allowed", good + "wwwauth[]=Basic\tx\r y\n", `line 3 of the request: there is a control character in the value of "wwwauth[]"`},
+		{"a CR at the end of a challenge", good + "wwwauth[]=Basic\tx\r\n", "line 3 of the request ends with CR LF, and the lines before it with LF"},
 		{"a bad line after good ones answers nothing", good + "nonsense\n", "line 3 of the request: want key=value"},
 		{"a line with a space and no =", " \n", "line 1 of the request: want key=value"},
 		{"an empty key", "=x\n", "line 1 of the request: want key=value"},
@@ -133,7 +170,7 @@ func TestGitReadRequestLongestLine(t *testing.T) {
 
 func TestGitReadRequestNeverShowsValues(t *testing.T) {
 	for _, in := range []string{
-		"password=hunter2\r\n", "credential=hunter2\x00\n", "hunter2\n", "url=https://a:hunter2%zz@h/\n",
+		"password=hunter2\r", "a=b\npassword=hunter2\r\n", "a=b\r\npassword=hunter2\n", "password=hunter2\r\r\n", "\ufeffpassword=hunter2\n", "credential=hunter2\x00\n", "hunter2\n", "url=https://a:hunter2%zz@h/\n",
 		"url=https://a:hunter2%0a@h/\n", "url=hunter2\n", "password=hunter2" + strings.Repeat("x", gitMaxLine) + "\n",
 	} {
 		if _, err := (Git{}).ReadRequest(Store, strings.NewReader(in)); err == nil || strings.Contains(err.Error(), "hunter2") {
@@ -165,6 +202,30 @@ func TestGitReadRequestStopsAtTheBlankLine(t *testing.T) {
 	got, err := Git{}.ReadRequest(Get, r)
 	if err != nil || got.Host != "h" {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestGitReadRequestWaits: after lines that end with LF a CR LF is the end only at the end of the input.
+func TestGitReadRequestWaits(t *testing.T) {
+	for _, row := range []struct{ reason, first, rest, host string }{
+		{"nothing more comes", "protocol=https\nhost=h\n\r\n", "", "h"},
+		{"more comes later", "protocol=https\nhost=h\n\r\n", "host=evil.example\n", ""},
+		{"in CR LF a blank line is the end", "protocol=https\r\nhost=h\r\n\r\n", "", "h"},
+	} {
+		r, w := io.Pipe()
+		go func() {
+			fmt.Fprint(w, row.first)
+			fmt.Fprint(w, row.rest)
+			w.Close()
+		}()
+		if got, err := (Git{}).ReadRequest(Get, r); got.Host != row.host || (err == nil) != (row.host != "") {
+			t.Errorf("%s: %+v, %v", row.reason, got, err)
+		}
+		r.Close()
+	}
+	broken := errors.New("broken")
+	if got, err := (Git{}).ReadRequest(Get, io.MultiReader(strings.NewReader("protocol=https\nhost=h\n\r\n"), iotest.ErrReader(broken))); err == nil || got.Host != "" {
+		t.Errorf("an end that cannot be read: %+v, %v", got, err)
 	}
 }
 
@@ -466,7 +527,8 @@ func FuzzGitRequest(f *testing.F) {
 
 // FuzzGitRead gives it any bytes: what comes back holds no control byte, and no more than went in.
 func FuzzGitRead(f *testing.F) {
-	for _, seed := range []string{"protocol=https\nhost=h\n", "url=https://a:b@h/c%0a\n", "url=https://a@b@c\r\n", "host=h\r\n", "capability[]=authtype\nwwwauth[]=\n\n"} {
+	for _, seed := range []string{"protocol=https\nhost=h\n", "url=https://a:b@h/c%0a\n", "url=https://a@b@c\r\n", "host=h\r\n", "capability[]=authtype\nwwwauth[]=\n\n",
+		"protocol=https\nhost=h\r\n", "protocol=https\r\nhost=h\n", "host=h\n\r\n", "host=h\n\r\nx", "host=h\r\n\r\nx\ry", "host=h\r\r\n", "host\r=h\r\n", "\xef\xbb\xbfhost=h\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -485,12 +547,82 @@ func FuzzGitRead(f *testing.F) {
 		if req.Host != "" && req.Scheme == "" {
 			t.Fatalf("a host without a scheme came through: %+v", req)
 		}
-		// git itself splits at LF alone and up to the first blank line.
-		head, _, _ := strings.Cut("\n"+string(in), "\n\n")
-		if err == nil && strings.ContainsAny(head, "\r\x00") {
-			t.Fatalf("CR or NUL was accepted: %q", in)
+		if err == nil && !evenLines(string(in)) {
+			t.Fatalf("CR, NUL or a byte order mark was accepted: %q", in)
+		}
+		// A request without a CR means the same with CR LF on all lines, and as PowerShell ends it.
+		if bytes.IndexByte(in, '\r') >= 0 || len(in) > gitMaxLine/2 {
+			return
+		}
+		same := map[string]string{"CR LF": strings.ReplaceAll(string(in), "\n", "\r\n")}
+		if bytes.HasSuffix(in, []byte("\n")) && !strings.Contains("\n"+string(in), "\n\n") {
+			same["CR LF at the end"] = string(in) + "\r\n"
+		}
+		for name, text := range same {
+			got, gotErr := Git{}.ReadRequest(Get, strings.NewReader(text))
+			if !reflect.DeepEqual(got, req) || fmt.Sprint(gotErr) != fmt.Sprint(err) {
+				t.Fatalf("%s: %+v, %v; with LF %+v, %v", name, got, gotErr, req, err)
+			}
+		}
+		// A CR behind one line of several is never taken.
+		lines := strings.SplitAfter(string(in), "\n")
+		for i, line := range lines {
+			if err != nil || len(lines) < 3 || !strings.HasSuffix(line, "\n") {
+				break
+			}
+			changed := slices.Clone(lines)
+			changed[i] = strings.TrimSuffix(line, "\n") + "\r\n"
+			got, err := Git{}.ReadRequest(Get, strings.NewReader(strings.Join(changed, "")))
+			if err == nil && !evenLines(strings.Join(changed, "")) {
+				t.Fatalf("a CR behind line %d alone: %+v", i+1, got)
+			}
+			if line == "\n" {
+				break
+			}
 		}
 	})
+}
+
+// evenLines reports whether a request that is taken may look like this: up to its blank line a CR is nowhere but directly
+// before a LF, and there on all lines or on none, but for a last line of CR LF after lines of LF.
+func evenLines(in string) bool {
+	crlf, lf := 0, 0
+	for rest := in; rest != ""; {
+		line, after, ended := strings.Cut(rest, "\n")
+		rest = after
+		text, cr := strings.CutSuffix(line, "\r")
+		if strings.ContainsAny(text, "\r\x00") || cr && !ended {
+			return false
+		}
+		switch {
+		case cr && lf > 0:
+			return text == "" && rest == ""
+		case cr:
+			crlf++
+		case ended:
+			lf++
+		}
+		if ended && crlf > 0 && lf > 0 {
+			return false
+		}
+		if text == "" {
+			break
+		}
+	}
+	return !strings.HasPrefix(in, "\ufeff")
+}
+
+// TestEvenLines: the fuzz test's own judgement is tested by the rows of the others.
+func TestEvenLines(t *testing.T) {
+	for in, want := range map[string]bool{
+		"a=b\nc=d\n": true, "a=b\r\nc=d\r\n": true, "a=b\r\nc=d": true, "a=b\n\r\n": true, "a=b\r\n\r\nx\ry\n": true, "\r\n": true,
+		"a=b\nc=d\r\n": false, "a=b\r\nc=d\n": false, "a=b\n\r\nx": false, "a=b\r": false, "a=b\r\r\n": false, "a\rb=c\n": false,
+		"a=b\r\n\n": false, "a\x00=b\n": false, "\ufeffa=b\n": false,
+	} {
+		if got := evenLines(in); got != want {
+			t.Errorf("%q: %t", in, got)
+		}
+	}
 }
 
 // FuzzGitReply: decoding what was written gives back the credential, on exactly the lines that are the protocol's.

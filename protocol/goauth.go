@@ -56,6 +56,11 @@ func (req *Request) setResponse(r io.Reader) error {
 		if limited.N == 0 {
 			return fmt.Errorf("the response is larger than %d bytes", goauthMaxResponse)
 		}
+		if n == 1 {
+			if err := checkStart([]byte(line)); err != nil {
+				return err
+			}
+		}
 		end := err == io.EOF
 		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 		if line == "" {

@@ -165,7 +165,10 @@ func spelled(args []string) []string {
 func (sys *system) advice(err error) string {
 	words := doctor.Hint(err)
 	var configuration *config.Error
+	var mark *protocol.ByteOrderMarkError
 	switch {
+	case errors.As(err, &mark):
+		return "write it as UTF-8 without a mark; PowerShell does after $OutputEncoding = [Console]::InputEncoding = [Text.UTF8Encoding]::new($false)"
 	case sys.options.login:
 		return afterLogin(err, words)
 	case words == "" && (errors.As(err, &configuration) || errors.Is(err, platform.ErrForeign) || errors.Is(err, os.ErrPermission)):

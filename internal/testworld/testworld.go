@@ -105,6 +105,8 @@ func New(dir, browser string, atEnd func(func())) (*World, map[string]string, er
 		return nil, nil, err
 	}
 	return w, map[string]string{
+		// Windows finds the same files through these.
+		"USERPROFILE": home, "APPDATA": filepath.Join(home, ".config"), "LOCALAPPDATA": filepath.Join(home, ".local", "state"),
 		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": "",
 		"DBUS_SESSION_BUS_ADDRESS": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "CI": "", "DOCKER_CONFIG": "",
 		"GORACE":                   os.Getenv("GORACE"),
