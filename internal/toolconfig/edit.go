@@ -184,13 +184,30 @@ func newDraft(e Edit) (draft, error) {
 	if d.old, err = ReadFile(d.real); err != nil {
 		return d, err
 	}
+	if isUTF16(d.old) {
+		return d, errors.New("line 1: it is UTF-16, as Windows PowerShell writes it: save it as UTF-8")
+	}
 	if d.new, err = e.Change(d.old); err != nil {
+		if rest, marked := bytes.CutPrefix(d.old, []byte(byteOrderMark)); marked {
+			if _, without := e.Change(rest); without == nil {
+				err = errors.New("line 1: it begins with a byte order mark: save it as UTF-8 without one")
+			}
+		}
 		return d, err
 	}
 	if d.kept = platform.IsPlain(d.real + backupSuffix); e.Undo {
 		err = d.undo()
 	}
 	return d, err
+}
+
+// byteOrderMark is what some programs of Windows write in front of UTF-8 (Unicode 16.0, section 23.8). Some tools read it.
+const byteOrderMark = "\ufeff"
+
+// isUTF16 reports whether a text is in UTF-16, by its byte order mark, or by the half of its first letter that is 0.
+func isUTF16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) ||
+		len(text) > 1 && (text[0] == 0) != (text[1] == 0)
 }
 
 // undo looks at the backup, and at what is left of the file.

@@ -52,6 +52,56 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
+// TestEncodings: no tool's file is changed, by setup or unset, if the tool could not read it, and the message says why. A byte
+// order mark is refused where the tool does not read past it.
+func TestEncodings(t *testing.T) {
+	texts := map[string]string{
+		"git": "[user]\r\n\tname = Ada\r\n", "docker": "{\r\n}\r\n", "go": "GOFLAGS=-mod=mod\r\n", "cargo": "[net]\r\nretry = 3\r\n",
+		"kubectl": "apiVersion: v1\r\nkind: Config\r\n", "terraform": "disable_checkpoint = true\r\n", "pip": "[global]\r\ntimeout = 60\r\n",
+		"npm": "fund=false\r\n", "bazel": "build --jobs=4\r\n",
+	}
+	marked := map[string]bool{"git": true, "go": true, "terraform": true, "npm": true, "bazel": true}
+	hosts := []Host{{Name: "git.acme.dev"}}
+	for _, tool := range Tools() {
+		text, ok := texts[tool.Name]
+		if !ok {
+			t.Errorf("%s: no text", tool.Name)
+			continue
+		}
+		low, high := "", ""
+		for _, c := range []byte(text) {
+			low, high = low+string([]byte{c, 0}), high+string([]byte{0, c})
+		}
+		for _, row := range []struct{ form, text, want string }{
+			{"UTF-16", "\xff\xfe" + low, "line 1: it is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
+			{"UTF-16, the other way round", "\xfe\xff" + high, "line 1: it is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
+			{"UTF-16 without a mark", low, "line 1: it is UTF-16, as Windows PowerShell writes it: save it as UTF-8"},
+			{"byte order mark", "\ufeff" + text, "line 1: it begins with a byte order mark: save it as UTF-8 without one"},
+			{"UTF-8", text, ""},
+		} {
+			for undo, change := range map[bool]func([]byte, []Host) ([]byte, error){false: tool.add, true: tool.remove} {
+				if change == nil {
+					continue
+				}
+				file := filepath.Join(t.TempDir(), "file")
+				if err := os.WriteFile(file, []byte(row.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				e := tool.edit(file)
+				e.Undo, e.Change = undo, func(text []byte) ([]byte, error) { return change(text, hosts) }
+				_, err := newDraft(e)
+				want := row.want
+				if row.form == "byte order mark" && marked[tool.Name] {
+					want = ""
+				}
+				if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+					t.Errorf("%s, %s, unset %t: %v; want %q", tool.Name, row.form, undo, err, want)
+				}
+			}
+		}
+	}
+}
+
 // agrees says yes, after it has done something.
 type agrees struct {
 	meanwhile func()
