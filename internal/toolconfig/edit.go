@@ -188,7 +188,7 @@ func newDraft(e Edit) (draft, error) {
 		return d, errors.New("line 1: it is UTF-16, as Windows PowerShell writes it: save it as UTF-8")
 	}
 	if d.new, err = e.Change(d.old); err != nil {
-		if rest, marked := bytes.CutPrefix(d.old, []byte(byteOrderMark)); marked {
+		if rest, marked := bytes.CutPrefix(d.old, []byte("\ufeff")); marked {
 			if _, without := e.Change(rest); without == nil {
 				err = errors.New("line 1: it begins with a byte order mark: save it as UTF-8 without one")
 			}
@@ -200,9 +200,6 @@ func newDraft(e Edit) (draft, error) {
 	}
 	return d, err
 }
-
-// byteOrderMark is what some programs of Windows write in front of UTF-8 (Unicode 16.0, section 23.8). Some tools read it.
-const byteOrderMark = "\ufeff"
 
 // isUTF16 reports whether a text is in UTF-16, by its byte order mark, or by the half of its first letter that is 0.
 func isUTF16(text []byte) bool {
