@@ -30,6 +30,26 @@ var (
 	ErrNoFolder = errors.New("is not a folder")
 )
 
+// refusal is why a file or folder is refused: it wraps one of the reasons.
+type refusal struct {
+	path    string
+	err     error  // ErrForeign, ErrWritable or ErrOpen
+	details string // who owns it, or who may write
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s %v (%s)", r.path, r.err, r.details) }
+
+func (r *refusal) Unwrap() error { return r.err }
+
+// RefusedPath returns the file or folder that an error wrapping [ErrForeign], [ErrWritable] or [ErrOpen] is about, for a remedy
+// that names it; empty where only the message does, as on Unix.
+func RefusedPath(err error) string {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.path
+	}
+	return ""
+}
+
 // MachineConfig returns the path of the machine's configuration file, which an administrator can roll out:
 // /etc/clerk-credential-helper/config.toml, on macOS below /Library/Application Support, on Windows below the
 // program data folder. The environment has no say in it.

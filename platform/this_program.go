@@ -1,13 +1,16 @@
 package platform
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-// IsThisProgram reports whether a file is the program that is running, under whatever name and through links. An error means
-// that one of the two cannot be looked at, for instance because the file is missing.
+// IsThisProgram reports whether a file is the program that is running, under whatever name, through links or as a copy. An
+// error means that one of the two cannot be looked at, for instance because the file is missing.
 func IsThisProgram(file string) (bool, error) {
 	there, err := os.Stat(file)
 	if err != nil {
@@ -18,7 +21,75 @@ func IsThisProgram(file string) (bool, error) {
 		return false, err
 	}
 	here, err := os.Stat(self)
-	return err == nil && os.SameFile(here, there), err
+	if err != nil || os.SameFile(here, there) {
+		return err == nil, err
+	}
+	if !there.Mode().IsRegular() || here.Size() != there.Size() {
+		return false, nil
+	}
+	return sameBytes(self, file)
+}
+
+// sameBytes reports whether two files have the same content. An installation without links, as on Windows, has a copy of the
+// program for each name.
+func sameBytes(one, other string) (same bool, err error) {
+	var files [2]io.Reader
+	for i, name := range []string{one, other} {
+		f, err := os.Open(name)
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	var blocks [2][1 << 16]byte
+	for {
+		a, err := io.ReadFull(files[0], blocks[0][:])
+		b, failed := io.ReadFull(files[1], blocks[1][:])
+		if !bytes.Equal(blocks[0][:a], blocks[1][:b]) {
+			return false, nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return errors.Is(failed, io.EOF) || errors.Is(failed, io.ErrUnexpectedEOF), nil
+		}
+		if err := errors.Join(err, failed); err != nil {
+			return false, err
+		}
+	}
+}
+
+// NameBeside returns the file by which a program would have another name in its own folder.
+func NameBeside(program, name string) string {
+	if caseless {
+		name += ".exe"
+	}
+	return filepath.Join(filepath.Dir(program), name)
+}
+
+// GiveName makes file, which must be missing, another name of a program: a symbolic link on Unix, and otherwise, or where there
+// are none, a hard link or a copy.
+func GiveName(program, file string) error {
+	target := program
+	if filepath.Dir(program) == filepath.Dir(file) {
+		target = filepath.Base(program)
+	}
+	if !caseless && os.Symlink(target, file) == nil || os.Link(program, file) == nil {
+		return nil
+	}
+	from, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		os.Remove(file)
+	}
+	return err
 }
 
 // Link returns the absolute path of this program under another of its names, for a tool that does not find it in its

@@ -10,14 +10,13 @@ import (
 	"context"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/demo"
+	"clerk-credential-helper/platform"
 )
 
 // system is the process as the rest of the program sees it.
@@ -79,6 +78,4 @@ func (sys *system) console() *console.Console {
 }
 
 // name is the one we were called by, without folder and ".exe".
-func (sys *system) name() string {
-	return strings.TrimSuffix(filepath.Base(sys.args[0]), ".exe")
-}
+func (sys *system) name() string { return platform.ProgramName(sys.args[0]) }

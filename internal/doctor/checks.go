@@ -136,7 +136,7 @@ func (d *doctor) user() {
 
 func (d *doctor) configuration() *config.Config {
 	const check = "configuration"
-	for _, variable := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+	for _, variable := range platform.FolderVariables() {
 		if _, err := config.PathVariable(d.env.Tools.Getenv, variable); err != nil { // passed over, by the rule of XDG
 			d.warn(check, err.Error(), "until then it is as if "+variable+" were not set")
 		}
@@ -145,7 +145,7 @@ func (d *doctor) configuration() *config.Config {
 	var homeless *config.NoHomeError
 	switch {
 	case errors.As(err, &homeless):
-		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless.Err), homeRemedy+", or name a file with CLERK_HELPER_CONFIG")
+		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless.Err), platform.HomeVariables()+", or name a file with CLERK_HELPER_CONFIG")
 		return &config.Config{}
 	case errors.Is(err, config.ErrNone):
 		file, _ := d.env.Tools.OwnConfig() // there is a home folder
@@ -155,14 +155,15 @@ func (d *doctor) configuration() *config.Config {
 		d.fail(check, err.Error(), withoutSudo())
 		return &config.Config{}
 	case errors.Is(err, platform.ErrWritable):
-		repairs, remedy := d.closeConfigurations(), "chmod go-w that file or folder"
-		if repairs == nil { // it is not ours to close, and may be meant so, as a package manager's store is
+		refused := platform.RefusedPath(err)
+		repairs, remedy := d.closeConfigurations(), platform.DenyWriting(cmp.Or(refused, "that file or folder"))
+		if repairs == nil && refused == "" { // it is not ours to close, and may be meant so, as a package manager's store is
 			remedy = "have its administrator look at it, or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG"
 		}
 		d.fail(check, err.Error(), remedy, repairs...)
 		return &config.Config{}
 	case errors.Is(err, platform.ErrForeign):
-		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then sudo chown -h \"$(id -un)\" that file, folder or link; or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG")
+		d.fail(check, err.Error(), "its owner can redirect your tokens: check its contents, then "+platform.TakeOver(cmp.Or(platform.RefusedPath(err), "that file, folder or link"), false)+"; or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG")
 		return &config.Config{}
 	case errors.Is(err, fs.ErrNotExist) && d.env.Tools.Getenv("CLERK_HELPER_CONFIG") != "":
 		d.fail(check, err.Error(), "CLERK_HELPER_CONFIG names this file: correct it, or unset it")
@@ -241,9 +242,6 @@ func (d *doctor) store(ctx context.Context) {
 	d.fail("locks", err.Error(), d.storeRemedy(err))
 }
 
-// homeRemedy is the remedy if HOME, or its equivalent on Windows, is not set.
-const homeRemedy = "set HOME (on Windows AppData and LocalAppData) to the folder of this user"
-
 // storeRemedy returns the remedy for a store that does not work, which is never to take it from another user.
 func (d *doctor) storeRemedy(err error) string {
 	if d.another != nil && errors.Is(err, platform.ErrForeign) {
@@ -258,11 +256,15 @@ func storeRemedyTo(root bool, err error) string {
 	case remedy != "":
 		return remedy
 	case errors.Is(err, platform.ErrForeign):
-		return "sudo chown -R \"$(id -un)\" FOLDER: a program that ran as another user has created it"
+		return platform.TakeOver(cmp.Or(platform.RefusedPath(err), "FOLDER"), true) + ": a program that ran as another user has created it"
 	case errors.Is(err, platform.ErrOpen):
-		return "chmod 0700 that folder, or 0600 that file; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+		const advice = "; others could read the sessions in it: clerk-credential-helper logout --all ends them"
+		if path := platform.RefusedPath(err); path != "" {
+			return platform.DenyAccess(path, true) + advice
+		}
+		return platform.DenyAccess("that folder", true) + ", or 0600 that file" + advice
 	case errors.Is(err, fs.ErrPermission):
-		return unwritable
+		return platform.WritableFolder()
 	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
 		return "move away what is in the folder's place: it is not ours"
 	}
@@ -589,7 +591,7 @@ func (d *doctor) program() {
 	}
 	own, err := os.Stat(self)
 	if err != nil {
-		d.fail("program", err.Error(), "install again: ./install.sh")
+		d.fail("program", err.Error(), platform.InstallAgain(""))
 		return
 	}
 	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk"} {
@@ -604,7 +606,7 @@ func (d *doctor) program() {
 		}
 		info, err := os.Stat(found)
 		if err != nil || !os.SameFile(own, info) {
-			d.fail("program", fmt.Sprintf("%s in the PATH is %s, another program than this one (%s)", name, found, self), "remove the older one, or install again: ./install.sh")
+			d.fail("program", fmt.Sprintf("%s in the PATH is %s, another program than this one (%s)", name, found, self), platform.InstallAgain(found))
 			continue
 		}
 		if name == "clerk-credential-helper" {
@@ -685,11 +687,21 @@ func (d *doctor) otherTools() {
 			d.warn(tool.Name, file+" has lines of an earlier release, with which a repository's file can send the token anywhere",
 				"clerk-credential-helper setup "+tool.Name+" takes them out, and says what to run instead")
 		case tool.Calls != "" && !d.inPath(tool.Calls):
-			d.fail(tool.Name, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), "./install.sh makes the links; put its folder (~/.local/bin) in the PATH")
+			d.fail(tool.Name, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), d.install(tool.Calls))
 		default:
 			d.ok(tool.Name, "set up in %s", file)
 		}
 	}
+}
+
+// install returns the remedy where a program of ours is not in the PATH.
+func (d *doctor) install(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return platform.InstallName("")
+	}
+	remedy, _ := notInPath(self, name)
+	return remedy
 }
 
 func (d *doctor) inPath(program string) bool {

@@ -142,7 +142,7 @@ func (d *doctor) closeConfigurations() []repair {
 		// A folder like /tmp is writable for all by intention: the file is in the wrong place.
 		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSticky == 0 && platform.Allows(path, 0o022) {
 			all = append(all, repair{
-				what: "chmod go-w " + path + "; others could write there, so look at what the configuration says",
+				what: platform.DenyWriting(path) + "; others could write there, so look at what the configuration says",
 				do:   func() error { return platform.Restrict(path, 0o022) },
 			})
 		}
@@ -198,8 +198,8 @@ func (d *doctor) folder(folder string) {
 		advice = "; others could read the sessions in it: clerk-credential-helper logout --all ends them"
 	}
 	if platform.Allows(folder, 0o077) {
-		d.fail("files", folder+" is open to others", "chmod 0700 "+folder+advice, repair{
-			what: "chmod 0700 " + folder + advice,
+		d.fail("files", folder+" is open to others", platform.DenyAccess(folder, true)+advice, repair{
+			what: platform.DenyAccess(folder, true) + advice,
 			do:   func() error { return platform.Restrict(folder, 0o077) },
 		})
 	}
@@ -212,7 +212,7 @@ func (d *doctor) folder(folder string) {
 		switch {
 		case lock && !usableLock(path):
 			d.fail("files", path+" is not a usable lock", "remove it", repair{
-				what: "rm " + path,
+				what: platform.Delete(path),
 				do:   func() error { return removeUnlessLock(path) },
 			})
 		case temporary && olderThan(path, leftAfter), item && filepath.Base(folder) == "outcomes" && void(path):
@@ -266,7 +266,7 @@ func (d *doctor) takenOver(folder string) {
 		}
 		found := func(f Finding) bool { return f.Check == "files" && strings.HasPrefix(f.Detail, path+" ") }
 		if !slices.ContainsFunc(d.findings, found) {
-			d.fail("files", path+" belongs to another user: a program that ran as root, with this HOME, has made it", "sudo chown -R \"$(id -un)\" "+path)
+			d.fail("files", path+" belongs to another user: a program that ran as root, with this HOME, has made it", platform.TakeOver(path, true))
 		}
 		return
 	}
@@ -333,22 +333,21 @@ func firstOf(paths []string) string {
 	return strings.Join(paths, ", ")
 }
 
-// notInPath returns the remedy and the repairs if a name of ours is not in the PATH: the link that install.sh makes beside
-// the program, or its folder in the PATH.
+// notInPath returns the remedy and the repairs if a name of ours is not in the PATH: the name beside the program, which the
+// installation makes, or its folder in the PATH.
 func notInPath(self, name string) (remedy string, repairs []repair) {
-	const program = "clerk-credential-helper"
-	folder := filepath.Dir(self)
-	if filepath.Base(self) != program || os.PathSeparator != '/' {
-		return "./install.sh makes it; put its folder (~/.local/bin) in the PATH, also of graphical programs", nil
+	if platform.ProgramName(self) != "clerk-credential-helper" {
+		return platform.InstallName(""), nil
 	}
-	link := filepath.Join(folder, name)
-	if _, err := os.Lstat(link); errors.Is(err, fs.ErrNotExist) {
-		return "./install.sh makes it, or: ln -s " + program + " " + link, []repair{{
-			what: "ln -s " + program + " " + link,
-			do:   func() error { return os.Symlink(program, link) },
+	file := platform.NameBeside(self, name)
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		command := platform.GiveNameCommand(self, file)
+		return platform.InstallName(command), []repair{{
+			what: command,
+			do:   func() error { return platform.GiveName(self, file) },
 		}}
 	}
-	return fmt.Sprintf(`put %s in the PATH, also of graphical programs; in ~/.profile: export PATH="%[1]s:$PATH"`, folder), nil
+	return platform.IntoPath(filepath.Dir(self)), nil
 }
 
 // setUpGit is "setup git", which puts our section last, where it clears the previous helpers.

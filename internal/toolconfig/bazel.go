@@ -3,12 +3,12 @@ package toolconfig
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 // The lines for .bazelrc, one for each host (bazel.build, "Command-Line Reference", --credential_helper):
@@ -73,7 +73,7 @@ func bazelRemove(text []byte, hosts []Host) ([]byte, error) {
 }
 
 func isBazelHelper(program string) bool {
-	return strings.TrimSuffix(path.Base(strings.ReplaceAll(program, `\`, "/")), ".exe") == bazelName
+	return platform.CalledName(program) == bazelName
 }
 
 // bazelHelper is a helper that the file names for one host or pattern.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 )
 
 // docker's config.json gets a member of "credHelpers" for each registry, or "credsStore" for all of them. The text is
@@ -85,6 +86,9 @@ func dockerAll(env Env) ([]Edit, error) {
 	return slices.Insert(edits, 0, ours), nil
 }
 
+// registriesFile is below the home folder (containers-registries.conf(5)).
+const registriesFile = ".config/containers/registries.conf"
+
 // dockerAllAfter returns what is left to do by hand for those who read docker's file but not its credsStore
 // (containers-registries.conf(5), "credential-helpers").
 func dockerAllAfter(env Env) []string {
@@ -94,8 +98,12 @@ func dockerAllAfter(env Env) []string {
 	}) {
 		return nil
 	}
+	home, err := env.home()
+	if err != nil {
+		return nil
+	}
 	return []string{
-		"podman, skopeo and buildah do not read credsStore. For them write into ~/.config/containers/registries.conf, above its tables:",
+		"podman, skopeo and buildah do not read credsStore. For them write into " + platform.ShownInHome(home, registriesFile) + ", above its tables:",
 		`  credential-helpers = ["containers-auth.json", "clerk"]`,
 	}
 }
@@ -106,7 +114,7 @@ func dockerLeft(env Env) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(home, ".config", "containers", "registries.conf")
+	file := filepath.Join(home, filepath.FromSlash(registriesFile))
 	text, err := ReadFile(file)
 	if err != nil {
 		return nil, nil // it is not ours to judge
@@ -135,7 +143,7 @@ func dockerUndoAll(env Env, docker Edit) ([]Edit, error) {
 	}
 	previous := ""
 	if ours.DockerFallback != "" {
-		previous = strings.TrimPrefix(strings.TrimSuffix(filepath.Base(ours.DockerFallback), ".exe"), "docker-credential-")
+		previous = strings.TrimPrefix(platform.CalledName(ours.DockerFallback), "docker-credential-")
 	}
 	docker.Change = func(text []byte) ([]byte, error) {
 		text, err := dockerRemove(text, nil)
@@ -530,7 +538,7 @@ func addFallback(file string, text []byte, program string) ([]byte, error) {
 		return nil, err
 	}
 	switch present.DockerFallback {
-	case program, strings.TrimPrefix(strings.TrimSuffix(filepath.Base(program), ".exe"), "docker-credential-"):
+	case program, strings.TrimPrefix(platform.CalledName(program), "docker-credential-"):
 		return text, nil
 	case "":
 	default:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,7 +82,7 @@ func gitFile(env Env) (string, error) {
 	if file, err := env.path("GIT_CONFIG_GLOBAL"); file != "" || err != nil {
 		return file, err
 	}
-	home, err := env.home()
+	home, err := env.gitHome()
 	if err != nil {
 		return "", err
 	}
@@ -177,7 +176,7 @@ func gitRemove(text []byte, urls []string) ([]byte, error) {
 // IsGitHelper reports whether git would run us for this value of credential.helper: "clerk", or a path of
 // git-credential-clerk.
 func IsGitHelper(value string) bool {
-	return value == "clerk" || strings.TrimSuffix(path.Base(strings.ReplaceAll(value, `\`, "/")), ".exe") == "git-credential-clerk"
+	return value == "clerk" || platform.CalledName(value) == "git-credential-clerk"
 }
 
 // gitHelpers returns the helpers that git would ask for a URL, if statements were its whole configuration: a section
@@ -537,7 +536,7 @@ func GitByPath(env Env) bool {
 // GitStored reads ~/.git-credentials, where git-credential-store keeps a URL with a password in each line
 // (git-credential-store(1)). The text of a missing file is nil, without an error.
 func GitStored(env Env) (file string, text []byte, err error) {
-	home, err := env.home()
+	home, err := env.gitHome()
 	if err != nil {
 		return "", nil, err
 	}

@@ -38,7 +38,7 @@ func kubeFile(env Env) (string, error) {
 			return absolute("KUBECONFIG", file)
 		}
 	}
-	home, err := env.home()
+	home, err := env.kubeHome()
 	return filepath.Join(home, ".kube", "config"), err
 }
 
@@ -51,7 +51,7 @@ func kubeBlank(text []byte) bool {
 	return isBlank(text) || ok && isBlank(text[:at.start]) && isBlank(text[at.end:])
 }
 
-func kubeAfter([]Host) []string {
+func kubeAfter(Env, []Host) []string {
 	return []string{
 		"kubectl asks us for contexts of the user clerk:",
 		"  kubectl config set-context --current --user=clerk",

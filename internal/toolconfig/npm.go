@@ -43,7 +43,7 @@ func npmLine(h Host) string {
 	return "//" + h.Name + "/:_authToken=${CLERK_TOKEN_" + strings.ReplaceAll(strings.ToUpper(h.Profile), "-", "_") + "}"
 }
 
-func npmAfter(hosts []Host) []string {
+func npmAfter(_ Env, hosts []Host) []string {
 	text := []string{"npm, pnpm, yarn and bun ask no helper: exec gives them the token, for one command:"}
 	var known []string
 	for _, h := range hosts {

@@ -2,8 +2,10 @@ package toolconfig
 
 import (
 	"bytes"
+	"clerk-credential-helper/platform"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -23,22 +25,33 @@ const (
 	pipLine = pipKey + " = subprocess"
 )
 
-// pipLink is the command that pip asks: a link, which the person makes.
-const pipLink = "~/.local/bin/keyring"
-
-func pipAfter([]Host) []string {
-	return []string{
-		`pip asks the command "keyring", which we can be:`,
-		`  ln -s "$(command -v clerk-credential-helper)" ` + pipLink,
+// pipHelperFile returns the file of the command that pip asks, and how messages show it. The person makes it: a link, or on
+// Windows a copy beside this program, which is in the PATH.
+func pipHelperFile(env Env) (file, shown string, err error) {
+	if os.PathSeparator == '\\' {
+		self, err := os.Executable()
+		file = platform.NameBeside(self, "keyring")
+		return file, file, err
 	}
+	const path = ".local/bin/keyring"
+	home, err := env.home()
+	return filepath.Join(home, path), platform.ShownInHome(home, path), err
+}
+
+func pipAfter(env Env, _ []Host) []string {
+	_, shown, err := pipHelperFile(env)
+	if err != nil {
+		return nil
+	}
+	return append([]string{`pip asks the command "keyring", which we can be:`}, platform.HelperCommands(shown)...)
 }
 
 func pipLeft(env Env) ([]string, error) {
-	file, err := env.below(pipLink)
+	file, shown, err := pipHelperFile(env)
 	if err != nil || !leadsToUs(file) {
 		return nil, err
 	}
-	return []string{`the command "keyring" still leads to us; if uv does not ask it either:`, "  rm " + pipLink}, nil
+	return []string{`the command "keyring" still leads to us; if uv does not ask it either:`, "  " + platform.Delete(shown)}, nil
 }
 
 func pipAdd(text []byte) ([]byte, error) {

@@ -46,7 +46,7 @@ const (
 // PackageManager returns npm, pnpm, yarn or bun for a program, by its name, with a version's number after it or none. It
 // returns "" for any other.
 func PackageManager(program string) string {
-	name := strings.ToLower(program[strings.LastIndexAny(program, `/\`)+1:])
+	name := strings.TrimRight(strings.ToLower(program[strings.LastIndexAny(program, `/\:`)+1:]), ". ") // Windows drops these
 	for _, extension := range []string{".exe", ".cmd", ".bat", ".ps1", ".js", ".cjs", ".mjs", "-cli"} {
 		name = strings.TrimSuffix(name, extension)
 	}

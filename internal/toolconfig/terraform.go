@@ -2,6 +2,7 @@ package toolconfig
 
 import (
 	"bytes"
+	"clerk-credential-helper/platform"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,27 +23,36 @@ func terraformFile(env Env) (string, error) {
 
 const terraformLine = `credentials_helper "clerk" {}`
 
-// terraformLink is where Terraform looks for a helper of our name: a link, which the person makes.
-const terraformLink = "~/.terraform.d/plugins/terraform-credentials-clerk"
-
-func terraformAfter([]Host) []string {
-	return []string{
-		"terraform finds us in its folder of plugins, by a link:",
-		"  mkdir -p ~/.terraform.d/plugins",
-		`  ln -s "$(command -v clerk-credential-helper)" \`,
-		"    " + terraformLink,
+// terraformHelperFile returns the file by which Terraform finds a helper of our name, and how messages show it. The person
+// makes it: a link, or a copy on Windows (developer.hashicorp.com, "CLI Configuration", implied local mirror directories).
+func terraformHelperFile(env Env) (file, shown string, err error) {
+	const name = "terraform-credentials-clerk"
+	if os.PathSeparator == '\\' {
+		file, err = configFile("terraform.d", "plugins", name+".exe")
+		return file, file, err
 	}
+	const path = ".terraform.d/plugins/" + name
+	home, err := env.home()
+	return filepath.Join(home, path), platform.ShownInHome(home, path), err
+}
+
+func terraformAfter(env Env, _ []Host) []string {
+	_, shown, err := terraformHelperFile(env)
+	if err != nil {
+		return nil
+	}
+	return append([]string{"terraform finds us in its folder of plugins:"}, platform.HelperCommands(shown)...)
 }
 
 func terraformLeft(env Env) ([]string, error) {
-	file, err := env.below(terraformLink)
+	file, shown, err := terraformHelperFile(env)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Lstat(file); err != nil {
 		return nil, nil
 	}
-	return []string{"the link by which Terraform found us is left, and is not needed any more:", "  rm " + terraformLink}, nil
+	return []string{"the file by which Terraform found us is left, and is not needed any more:", "  " + platform.Delete(shown)}, nil
 }
 
 // terraformAdd adds our block. Terraform accepts only one of the kind.

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -51,7 +50,7 @@ type Tool struct {
 	// lock is set for a tool that has a lock for its file; see Edit.Lock.
 	lock bool
 	// after returns what is left to do by hand: text, and commands, which begin with blanks. May be nil.
-	after func(hosts []Host) []string
+	after func(env Env, hosts []Host) []string
 	// left returns what unset leaves to undo by hand. May be nil.
 	left func(Env) ([]string, error)
 	// all and undoAll are setup for every host there is, and its undo. Nil for a tool that has no such setting.
@@ -136,15 +135,22 @@ func absolute(variable, path string) (string, error) {
 	return path, nil
 }
 
-func (env Env) home() (string, error) {
-	if home, err := env.path("HOME"); home != "" || err != nil {
-		return home, err
+// home returns the home folder of most tools; git and kubectl have rules of their own on Windows.
+func (env Env) home() (string, error) { return homeFolder(platform.UserHome(env.Getenv)) }
+
+func (env Env) gitHome() (string, error) { return homeFolder(platform.GitHome(env.Getenv)) }
+
+func (env Env) kubeHome() (string, error) { return homeFolder(platform.KubeHome(env.Getenv)) }
+
+func homeFolder(home platform.Home) (string, error) {
+	folder, err := absolute(home.Variable, home.Path)
+	if folder != "" || err != nil {
+		return folder, err
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", platform.ErrNoHome, err)
+	if folder, err = platform.SystemHome(); err != nil {
+		return "", err
 	}
-	return home, nil
+	return folder, nil
 }
 
 // RequestError means that a change cannot be made, whatever the tool's file contains.
@@ -200,7 +206,7 @@ func (t Tool) Setup(env Env, cfg *config.Config, hosts []config.Host, profile st
 		taken = hostsOf(cfg, exact, profile)
 	}
 	if t.after != nil {
-		c.After = t.after(taken)
+		c.After = t.after(env, taken)
 	}
 	if t.add == nil {
 		c.Edits = []Edit{t.undo(file, nil)}
@@ -379,19 +385,9 @@ func configFile(elements ...string) (string, error) {
 	return filepath.Join(append([]string{folder}, elements...)...), nil
 }
 
-// below expands ~/ in a path, as a shell does.
-func (env Env) below(path string) (string, error) {
-	home, err := env.home()
-	return filepath.Join(home, filepath.FromSlash(strings.TrimPrefix(path, "~/"))), err
-}
-
-// leadsToUs reports whether a file is a symbolic link to this program, which may have been removed.
+// leadsToUs reports whether a file is this program, by a copy or a link, or a symbolic link to one that may have been removed.
 func leadsToUs(file string) bool {
-	target, err := os.Readlink(file)
-	if err != nil {
-		return false
-	}
-	if strings.TrimSuffix(filepath.Base(target), ".exe") == "clerk-credential-helper" {
+	if target, err := os.Readlink(file); err == nil && platform.CalledName(target) == "clerk-credential-helper" {
 		return true
 	}
 	is, err := platform.IsThisProgram(file)
