@@ -17,7 +17,10 @@ import (
 // openBrowser starts one launcher after the other until one does not fail before the page is fetched.
 func openBrowser(ctx context.Context, url string, getenv func(string) string, stderr io.Writer, opened <-chan struct{}) error {
 	failed := ErrNoBrowser
-	for _, argv := range append(namedLaunchers(getenv("BROWSER")), launchers(getenv)...) {
+	for _, argv := range append(BrowserCommands(getenv("BROWSER")), launchers(getenv)...) {
+		if noBrowser(argv) {
+			return failed
+		}
 		path, err := lookAbsolute(argv[0], getenv("PATH"))
 		if err != nil {
 			continue
@@ -31,33 +34,10 @@ func openBrowser(ctx context.Context, url string, getenv func(string) string, st
 	return failed
 }
 
-// namedLaunchers reads $BROWSER: commands with colons between them, each a program with arguments that are split at
-// blanks, where %s stands for the URL. There is no shell and no quoting; a path with blanks is taken as it is if there
-// is such a file.
-func namedLaunchers(browser string) [][]string {
-	var all [][]string
-	for command := range strings.SplitSeq(browser, ":") {
-		if _, err := os.Stat(command); err == nil && filepath.IsAbs(command) {
-			all = append(all, []string{command})
-		} else if argv := strings.Fields(command); len(argv) > 0 {
-			all = append(all, argv)
-		}
-	}
-	return all
-}
+const browserSeparator = ":"
 
-func withURL(args []string, url string) []string {
-	replaced := make([]string, 0, len(args)+1)
-	found := false
-	for _, arg := range args {
-		found = found || strings.Contains(arg, "%s")
-		replaced = append(replaced, strings.ReplaceAll(arg, "%s", url))
-	}
-	if !found {
-		replaced = append(replaced, url)
-	}
-	return replaced
-}
+// browserCommand splits a command at blanks: there is no shell and no quoting.
+func browserCommand(command string) []string { return strings.Fields(command) }
 
 // lookAbsolute finds a program. It never looks into the current folder, which may be a checkout of foreign code.
 func lookAbsolute(name, path string) (string, error) {

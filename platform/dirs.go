@@ -55,6 +55,14 @@ func RefusedPath(err error) string {
 // program data folder. The environment has no say in it.
 func MachineConfig() string { return filepath.Join(machineConfigDir(), appName, "config.toml") }
 
+// PassOver reports whether the machine's configuration file, for which ReadTrusted has returned this error, is passed over: another
+// user may have put it there, to keep the program from working, because all users may make folders in its place. That is so
+// on a Windows whose folder of program data is as it was installed. Where only an administrator can have put it there, as on
+// Unix, it is an error for all users.
+func PassOver(err error) bool {
+	return (errors.Is(err, ErrForeign) || errors.Is(err, ErrWritable)) && anyUsersPlace()
+}
+
 // UserConfig returns the path of the user's configuration file: clerk-credential-helper/config.toml below
 // $XDG_CONFIG_HOME or ~/.config on every Unix, macOS included, and below %AppData% on Windows. A relative
 // $XDG_CONFIG_HOME is ignored, as the XDG Base Directory Specification says.
@@ -113,9 +121,10 @@ func LockDir() (string, error) { return lockDir() }
 // place. On Unix the file and each folder and link on the way to it, from the root on, must belong to this user or to root,
 // and no other user may be able to write to the file or to one of the folders, as sshd wants it (StrictModes). A folder that
 // is sticky, or root's on a read-only file system, may be writable by others. In a container of a user who is not root, the
-// folders above may belong to users who are unknown there, as those of the host's root do. On Windows the file, its folder
-// and the folder of the path itself must belong to this user, Administrators or SYSTEM, and no other account may be able to
-// write there.
+// folders above may belong to users who are unknown there, as those of the host's root do. On Windows the
+// owners are this user, Administrators, SYSTEM, TrustedInstaller and the administrators of the user's domain, and no other
+// account may write to the file, or delete or replace what is in a folder; a folder to which others may add is as a sticky
+// one.
 //
 // A missing file is [io/fs.ErrNotExist]. Every other error names the path and what is wrong with it.
 func ReadTrusted(path string, limit int64) ([]byte, error) {

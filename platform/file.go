@@ -85,7 +85,7 @@ func (s fileStore) delete(_ context.Context, name string) error {
 	if err := CheckPlace(s.dir); errors.Is(err, ErrForeign) {
 		return err
 	}
-	return errors.Join(s.sweep(name), notFound(os.Remove(s.path(name))))
+	return errors.Join(s.sweep(name), notFound(patiently(func() error { return os.Remove(s.path(name)) })))
 }
 
 // sweep removes the temporary files of killed writers of the item, in which a secret would stay. Writers of one item
@@ -99,7 +99,7 @@ func (s fileStore) sweep(name string) error {
 		if !strings.HasPrefix(e.Name(), "."+name+".json.") || !strings.HasSuffix(e.Name(), ".tmp") {
 			continue
 		}
-		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := Remove(filepath.Join(s.dir, e.Name())); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,18 +67,24 @@ func sweepRuns(root *os.Root) {
 	}
 }
 
-// removeRun removes the files of a run and, if it is then empty, its folder.
-func removeRun(root *os.Root, name string) {
-	for _, file := range []string{secretName, secretsLock + ".lock", ""} {
+// removeRun removes the files of a run and, if it is then empty, its folder. It fails if the secret's file is left.
+func removeRun(root *os.Root, name string) error {
+	err := patiently(func() error { return root.Remove(filepath.Join(name, secretName)) })
+	for _, file := range []string{secretsLock + ".lock", ""} {
 		root.Remove(filepath.Join(name, file))
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
-// SecretFile writes a secret to a new file of mode 0600, for a program that we start, and removes it with remove. Its folder,
-// which is locked until then, is one in which no other user may write: with a TMPDIR of others the secret could be written to a
+// SecretFile writes a secret to a new file of mode 0600, for a program that we start, and removes it with remove. If that
+// fails, as on Windows where another process has the file open, the file is empty, or else the error names it. Its folder,
+// which is locked until remove is called, is one in which no other user may write: with a TMPDIR of others the secret could be written to a
 // folder of theirs.
-func SecretFile(getenv func(string) string, secret string) (file string, remove func(), err error) {
-	fail := func(what string, err error) (string, func(), error) {
+func SecretFile(getenv func(string) string, secret string) (file string, remove func() error, err error) {
+	fail := func(what string, err error) (string, func() error, error) {
 		if errors.Is(err, ErrWritable) || errors.Is(err, ErrForeign) || errors.Is(err, ErrOpen) {
 			err = fmt.Errorf("%w: name a folder of mode 0700 in XDG_RUNTIME_DIR", err)
 		}
@@ -115,10 +122,18 @@ func SecretFile(getenv func(string) string, secret string) (file string, remove 
 		removeRun(root, run)
 		return fail("locking the place for", err)
 	}
-	remove = func() {
+	remove = func() error {
 		unlock()
-		removeRun(root, run)
-		root.Close()
+		defer root.Close()
+		err := removeRun(root, run)
+		if err == nil {
+			return nil
+		}
+		path := filepath.Join(root.Name(), run, secretName)
+		if os.Truncate(path, 0) == nil { // a reader that has it open may not keep us from that
+			return nil
+		}
+		return fmt.Errorf("the token's file is still there: %w", err)
 	}
 	f, err := root.OpenFile(filepath.Join(run, secretName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {

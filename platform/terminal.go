@@ -25,7 +25,10 @@ const (
 
 // Terminal is the controlling terminal of this process, for messages to its user. It is never our stdin or stdout,
 // which belong to the wire.
-type Terminal struct{ f *os.File }
+type Terminal struct {
+	f       *os.File
+	restore func() // the console's mode, if it was changed
+}
 
 // OpenTerminal opens /dev/tty, or the console on Windows. It is an error if this process has none.
 func OpenTerminal() (*Terminal, error) {
@@ -33,14 +36,36 @@ func OpenTerminal() (*Terminal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Terminal{f}, nil
+	return &Terminal{f: f}, nil
 }
 
 // Write prints p unchanged. The caller escapes foreign text.
 func (t *Terminal) Write(p []byte) (int, error) { return t.f.Write(p) }
 
-// Close closes the terminal.
-func (t *Terminal) Close() error { return t.f.Close() }
+// Close closes the terminal, whose mode is again as it was.
+func (t *Terminal) Close() error {
+	if t.restore != nil {
+		t.restore()
+	}
+	return t.f.Close()
+}
+
+// EscapeSequences reports whether the terminal takes escape sequences for colours. The console of Windows does so only if it is
+// told to, which this does until Close.
+func (t *Terminal) EscapeSequences() bool {
+	restore, ok := escapeSequences(t.f)
+	if t.restore == nil {
+		t.restore = restore
+	}
+	return ok
+}
+
+// EscapeSequences is [Terminal.EscapeSequences] for a stream that is a terminal. On Windows the console keeps what it is told until
+// restore is called.
+func EscapeSequences(f *os.File) (restore func(), ok bool) { return escapeSequences(f) }
+
+// NamesTerminal reports whether the environment says what the terminal is: on Unix by TERM. A console of Windows has no name.
+func NamesTerminal(getenv func(string) string) bool { return caseless || getenv("TERM") != "" }
 
 // Foreground reports whether our process group is the terminal's foreground group, so that what is typed there is meant
 // for us. On Windows it is always true.

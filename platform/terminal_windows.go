@@ -14,6 +14,25 @@ import (
 
 func openTerminal() (*os.File, error) { return os.OpenFile("CONOUT$", os.O_RDWR, 0) }
 
+// escapeSequences switches the console's virtual terminal on (Microsoft, "Console Virtual Terminal Sequences"), which is there from
+// Windows 10 on. Output that is no console, such as the pipe of a terminal of MSYS, has no mode.
+func escapeSequences(f *os.File) (restore func(), ok bool) {
+	const virtualTerminal = windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING | windows.ENABLE_PROCESSED_OUTPUT
+	console := windows.Handle(f.Fd())
+	var before uint32
+	nothing := func() {}
+	if windows.GetConsoleMode(console, &before) != nil {
+		return nothing, false
+	}
+	if before&virtualTerminal == virtualTerminal {
+		return nothing, true
+	}
+	if windows.SetConsoleMode(console, before|virtualTerminal) != nil {
+		return nothing, false
+	}
+	return func() { _ = windows.SetConsoleMode(console, before) }, true // a console that is gone needs nothing
+}
+
 func foreground(*os.File) bool { return true }
 
 func graphicalEvidence(func(string) string) string {

@@ -3,8 +3,10 @@
 package platform
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 )
 
@@ -101,3 +103,16 @@ func gitHome(getenv func(string) string) Home { return userHome(getenv) }
 func kubeHome(getenv func(string) string) Home { return userHome(getenv) }
 
 func systemHome() (string, error) { return os.UserHomeDir() }
+
+func anyUsersPlace() bool { return false }
+
+// patient: a file that is open can be removed and replaced.
+const patient = false
+
+func isBusy(error) bool { return false }
+
+func commandContext(ctx context.Context, program string, args []string) (*exec.Cmd, error) {
+	return exec.CommandContext(ctx, program, args...), nil
+}
+
+func escapeSequences(*os.File) (restore func(), ok bool) { return func() {}, true }

@@ -66,7 +66,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
 		sys.console().Warn(err, "")
-		if errors.Is(err, fs.ErrPermission) {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
 			return &exitError{notExecutable}
 		}
 		return &exitError{notFound}
@@ -76,7 +76,10 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	token := s.Token(p)
-	cmd := exec.Command(program, c.Command[1:]...)
+	cmd, err := platform.Command(program, c.Command[1:]...)
+	if err != nil {
+		return &usageError{err}
+	}
 	cmd.Env = os.Environ()
 	if !c.KeepEnv {
 		cmd.Env = platform.WithoutSecrets(cmd.Env)
@@ -89,7 +92,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		if err != nil {
 			return err
 		}
-		defer remove()
+		defer sys.removed(remove)
 		for _, name := range c.File {
 			cmd.Env = append(cmd.Env, name+"="+file)
 		}
@@ -99,11 +102,18 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		if err != nil {
 			return err
 		}
-		defer remove()
+		defer sys.removed(remove)
 		cmd.Env = env
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
-	return runChild(cmd)
+	return sys.runChild(cmd)
+}
+
+// removed removes a file with a token, and says so if it cannot be removed.
+func (sys *system) removed(remove func() error) {
+	if err := remove(); err != nil {
+		sys.console().Warn(err, "end what has it open; the next run of exec removes it")
+	}
 }
 
 func isVariable(name string) bool {
@@ -117,13 +127,14 @@ func isVariable(name string) bool {
 
 // runChild runs a command to its end and hands on the signals that we get. What is typed at a terminal reaches the
 // command without us: it would come twice.
-func runChild(cmd *exec.Cmd) error {
+func (sys *system) runChild(cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 	typed := foreground()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting the command: %w", err)
+		sys.console().Warn(fmt.Errorf("starting the command: %w", err), "")
+		return &exitError{notExecutable}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

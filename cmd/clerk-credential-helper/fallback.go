@@ -90,7 +90,10 @@ func (f dockerFallback) call(ctx context.Context, program string, req protocol.R
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, string(req.Verb))
+	cmd, err := platform.CommandContext(ctx, program, string(req.Verb))
+	if err != nil {
+		return nil, err
+	}
 	cmd.Env = append(platform.WithoutSecrets(os.Environ()), fallbackDepth+"=1")
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.WaitDelay = time.Second // its children may keep the pipe open

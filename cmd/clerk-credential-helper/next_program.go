@@ -22,10 +22,14 @@ func (c call) handOver(ctx context.Context, sys *system) int {
 		c.sayWhat(sys)
 		return exitFailed
 	}
-	cmd := exec.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
+	cmd, err := platform.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
+	if err != nil {
+		protocol.WriteMessage(sys.stderr, err, "")
+		return exitFailed
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	cmd.Env = append(platform.WithoutSecrets(os.Environ()), handedOver+"=1")
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case err == nil:

@@ -34,7 +34,8 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	if err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	files := []string{platform.MachineConfig()}
+	machine := platform.MachineConfig()
+	files := []string{machine}
 	user, homeless := platform.UserConfig(sys.getenv)
 	switch {
 	case named != "":
@@ -46,6 +47,10 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	for _, file := range files {
 		data, err := read(file, configLimit)
 		if errors.Is(err, fs.ErrNotExist) && file != named {
+			continue
+		}
+		if file == machine && file != named && platform.PassOver(err) {
+			sys.warnOnce(fmt.Errorf("the machine's configuration is passed over: %w", err), "clerk-credential-helper doctor says how an administrator closes it")
 			continue
 		}
 		if err != nil && file == named {
@@ -83,6 +88,13 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 		return nil, config.ErrNone
 	}
 	return merged, nil
+}
+
+// warnOnce prints a message on standard error, once in a process.
+func (sys *system) warnOnce(err error, hint string) {
+	if _, before := sys.told.LoadOrStore(err.Error(), true); !before {
+		protocol.WriteMessage(sys.stderr, err, hint)
+	}
 }
 
 // overrideMinTTL has CLERK_HELPER_MIN_TTL take precedence over what the profiles say: a long build needs a token that

@@ -61,8 +61,10 @@ type demo struct {
 	clerk    *sandbox.Server
 	git      string // host:port of the git server
 	registry string // host:port of the registry
+	ca       []byte // the certificate of both, as PEM
 	roots    *x509.CertPool
 	stop     []func()
+	restore  func() // the console's mode; may be nil
 	lifetime time.Duration
 	seen     int       // how many of the sandbox's requests were printed
 	traced   int64     // how many bytes of the trace were printed
@@ -70,32 +72,32 @@ type demo struct {
 	colour   bool
 }
 
-// Run runs the demo and prints its steps to o.Stdout. The error is that of the first step that failed.
+// Run runs the demo and prints its steps to o.Stdout. The error is that of the first step that failed. Whatever fails, the
+// servers end and, without Keep, the folder is removed.
 func Run(ctx context.Context, o Options) error {
-	began := time.Now()
-	d, err := newDemo(ctx, o)
-	if err != nil {
-		return fmt.Errorf("setting up the demo: %w", err)
-	}
-	defer d.close(o.Keep)
-	d.title("clerk-credential-helper demo", "A stand-in for Clerk, a git server and an OCI registry run on this machine for a moment.\nYour keychain, your configuration and your git are not touched.")
+	d := &demo{Options: o}
+	return d.run(ctx, d.parts(), d.steps)
+}
 
-	browser := ""
-	if !o.OwnBrowser {
-		browser = "\n  Here a script is the browser; with --browser it is yours."
+// step is one thing that the demo shows. Its result is printed.
+type step struct {
+	title, text string
+	run         func(context.Context) (string, error)
+}
+
+// run sets the demo up, part by part, and runs its steps, which may depend on what the parts have found.
+func (d *demo) run(ctx context.Context, parts []func(context.Context) error, steps func() []step) error {
+	began := time.Now()
+	ready := false
+	defer func() { d.close(d.Keep && ready) }()
+	for _, part := range parts {
+		if err := part(ctx); err != nil {
+			return fmt.Errorf("setting up the demo: %w", err)
+		}
 	}
-	steps := []struct {
-		title, text string
-		run         func(context.Context) (string, error)
-	}{
-		{"git clone, signed out", "git asks git-credential-clerk, which signs the person in through the browser." + browser, d.clone("first")},
-		{"git clone again", "The token comes from the keychain. Clerk is not asked.", d.clone("second")},
-		{"a docker client reads a manifest", "The registry sends it to its token service; docker-credential-clerk answers.", d.manifest},
-		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", d.lifetime), d.cloneAfterExpiry},
-		{"a stranger asks", "A host that only looks like ours gets nothing, and no sign-in starts.", d.stranger},
-		{"logout", "The session is gone from this machine, and the refresh token is revoked.", d.logout},
-	}
-	for i, step := range steps {
+	ready = true
+	d.title("clerk-credential-helper demo", "A stand-in for Clerk, a git server and an OCI registry run on this machine for a moment.\nYour keychain, your configuration and your git are not touched.")
+	for i, step := range steps() {
 		d.heading(i+1, step.title, step.text)
 		d.step = time.Now()
 		result, err := step.run(ctx)
@@ -108,63 +110,83 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-func newDemo(ctx context.Context, o Options) (d *demo, err error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
+func (d *demo) steps() []step {
+	browser := ""
+	if !d.OwnBrowser {
+		browser = "\n  Here a script is the browser; with --browser it is yours."
 	}
-	dir, err := os.MkdirTemp("", "clerk-demo-")
-	if err != nil {
-		return nil, err
+	return []step{
+		{"git clone, signed out", "git asks git-credential-clerk, which signs the person in through the browser." + browser, d.clone("first")},
+		{"git clone again", "The token comes from the keychain. Clerk is not asked.", d.clone("second")},
+		{"a docker client reads a manifest", "The registry sends it to its token service; docker-credential-clerk answers.", d.manifest},
+		{"the token expires", fmt.Sprintf("This Clerk's tokens live %v. The next clone refreshes it, without a browser.", d.lifetime), d.cloneAfterExpiry},
+		{"a stranger asks", "A host that only looks like ours gets nothing, and no sign-in starts.", d.stranger},
+		{"logout", "The session is gone from this machine, and the refresh token is revoked.", d.logout},
 	}
-	d = &demo{Options: o, program: program, dir: dir}
-	defer func() {
-		if err != nil {
-			d.close(false)
+}
+
+// parts are what is set up, in this order.
+func (d *demo) parts() []func(context.Context) error {
+	return []func(context.Context) error{d.makeFolder, d.startClerk, d.startServers, d.furnish, d.measure}
+}
+
+func (d *demo) makeFolder(context.Context) (err error) {
+	if f, ok := d.Stdout.(*os.File); ok {
+		if term.IsTerminal(int(f.Fd())) && d.Getenv("NO_COLOR") == "" {
+			d.restore, d.colour = platform.EscapeSequences(f)
 		}
-	}()
-	if f, ok := o.Stdout.(*os.File); ok {
-		d.colour = term.IsTerminal(int(f.Fd())) && o.Getenv("NO_COLOR") == ""
 	}
-	issuer, clerk, stop, err := sandbox.Listen(0, sandbox.Options{Auto: !o.OwnBrowser})
+	if d.program, err = os.Executable(); err != nil {
+		return err
+	}
+	d.dir, err = os.MkdirTemp("", "clerk-demo-")
+	return err
+}
+
+func (d *demo) startClerk(context.Context) error {
+	issuer, clerk, stop, err := sandbox.Listen(0, sandbox.Options{Auto: !d.OwnBrowser})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.issuer, d.clerk, d.stop = issuer, clerk, append(d.stop, stop)
+	return nil
+}
 
+// startServers starts the git server and the registry, with a certificate of their own.
+func (d *demo) startServers(context.Context) error {
 	certificate, ca, err := sandbox.Certificate("127.0.0.1", "localhost")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.roots = x509.NewCertPool()
+	d.ca, d.roots = ca, x509.NewCertPool()
 	d.roots.AppendCertsFromPEM(ca)
-	repositories := filepath.Join(dir, "repositories")
-	if d.git, err = d.serveTLS(certificate, clerk.Git(repositories)); err != nil {
-		return nil, err
+	if d.git, err = d.serveTLS(certificate, d.clerk.Git(d.path("repositories"))); err != nil {
+		return err
 	}
-	if d.registry, err = d.serveTLS(certificate, clerk.Registry(sandbox.RegistryToken)); err != nil {
-		return nil, err
-	}
-	if err := d.furnish(ca, o.OwnBrowser); err != nil {
-		return nil, err
-	}
-	began := time.Now() // a run of the program and the creation of the repository show how busy the machine is
+	d.registry, err = d.serveTLS(certificate, d.clerk.Registry(sandbox.RegistryToken))
+	return err
+}
+
+// measure runs the program and creates the repository, which shows how busy the machine is.
+func (d *demo) measure(ctx context.Context) error {
+	began := time.Now()
 	if _, err := d.own(ctx, "", "clerk-credential-helper", "version"); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := exec.LookPath("git"); err == nil {
-		err = sandbox.NewRepository(ctx, filepath.Join(repositories, "hello.git"), map[string]string{"hello.txt": "hello from a private repository\n"})
+		err = sandbox.NewRepository(ctx, filepath.Join(d.path("repositories"), "hello.git"), map[string]string{"hello.txt": "hello from a private repository\n"})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 	d.lifetime = min(max(demoLifetime, slowness*time.Since(began)), demoLongest).Round(time.Second)
-	clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = d.lifetime })
-	return d, nil
+	d.clerk.SetFaults(func(f *sandbox.Faults) { f.AccessLifetime = d.lifetime })
+	return nil
 }
 
 // furnish writes the temporary home: configuration, links to this program, and an environment that leads nowhere else.
-func (d *demo) furnish(ca []byte, ownBrowser bool) error {
+func (d *demo) furnish(context.Context) error {
+	ownBrowser := d.OwnBrowser
 	bin := filepath.Join(d.dir, "bin")
 	home := filepath.Join(d.dir, "home")
 	for _, folder := range []string{bin, home} {
@@ -173,7 +195,7 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 		}
 	}
 	for _, name := range []string{"clerk-credential-helper", "git-credential-clerk", "docker-credential-clerk", Browser} {
-		if err := link(d.program, d.ownPath(name)); err != nil {
+		if err := platform.GiveName(d.program, d.ownPath(name)); err != nil {
 			return err
 		}
 	}
@@ -181,7 +203,7 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 		"config.toml": fmt.Sprintf("[profiles.demo]\nissuer = %q\nclient_id = %q\nhosts = [%q, %q]\ninteractive = \"always\"\n",
 			d.issuer, sandbox.ClientID, d.git, d.registry),
 		"gitconfig": "[credential]\n\thelper =\n\thelper = clerk\n",
-		"ca.pem":    string(ca),
+		"ca.pem":    string(d.ca),
 	}
 	for name, text := range files {
 		if err := platform.WriteFile(d.path(name), []byte(text)); err != nil {
@@ -212,7 +234,7 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 		"GIT_TERMINAL_PROMPT=0",
 	)
 	if !ownBrowser {
-		d.env = append(d.env, "BROWSER="+d.ownPath(Browser))
+		d.env = append(d.env, "BROWSER="+platform.OnlyBrowser(d.ownPath(Browser)))
 	}
 	return nil
 }
@@ -220,14 +242,21 @@ func (d *demo) furnish(ca []byte, ownBrowser bool) error {
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 
 func (d *demo) close(keep bool) {
+	if d.restore != nil {
+		defer d.restore()
+	}
 	for _, stop := range d.stop {
 		stop()
 	}
-	if keep {
+	switch {
+	case d.dir == "":
+	case keep:
 		d.title("Kept in "+d.dir, "")
-		return
+	default:
+		if err := platform.RemoveAll(d.dir); err != nil {
+			d.title("Left in "+d.dir+": "+err.Error(), "")
+		}
 	}
-	os.RemoveAll(d.dir)
 }
 
 func (d *demo) serveTLS(certificate tls.Certificate, h http.Handler) (string, error) {
@@ -401,18 +430,6 @@ func Browse(ctx context.Context, address string) error {
 		return fmt.Errorf("status %d", res.StatusCode)
 	}
 	return nil
-}
-
-// link makes name another name of the program: a link, or a copy if the system allows none.
-func link(program, name string) error {
-	if os.Symlink(program, name) == nil || os.Link(program, name) == nil {
-		return nil
-	}
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, text, 0o700)
 }
 
 // What follows prints.

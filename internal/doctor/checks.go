@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -141,6 +142,10 @@ func (d *doctor) configuration() *config.Config {
 			d.warn(check, err.Error(), "until then it is as if "+variable+" were not set")
 		}
 	}
+	machine := platform.MachineConfig()
+	if _, err := platform.ReadTrusted(machine, 1<<20); platform.PassOver(err) {
+		d.warn(check, "the machine's file is passed over: "+err.Error(), platform.AdminsFile())
+	}
 	cfg, err := d.env.Config()
 	var homeless *config.NoHomeError
 	switch {
@@ -157,7 +162,9 @@ func (d *doctor) configuration() *config.Config {
 	case errors.Is(err, platform.ErrWritable):
 		refused := platform.RefusedPath(err)
 		repairs, remedy := d.closeConfigurations(), platform.DenyWriting(cmp.Or(refused, "that file or folder"))
-		if repairs == nil && refused == "" { // it is not ours to close, and may be meant so, as a package manager's store is
+		if refused == machine || refused == filepath.Dir(machine) {
+			remedy = platform.AdminsFile()
+		} else if repairs == nil && refused == "" { // it is not ours to close, and may be meant so, as a package manager's store is
 			remedy = "have its administrator look at it, or keep the configuration elsewhere, and name it in CLERK_HELPER_CONFIG"
 		}
 		d.fail(check, err.Error(), remedy, repairs...)
@@ -566,9 +573,9 @@ func (d *doctor) listener() {
 func (d *doctor) browser() {
 	const check = "browser"
 	place := d.env.Where()
-	if named := strings.Fields(d.env.Tools.Getenv("BROWSER")); len(named) > 0 && !strings.Contains(named[0], ":") {
-		if _, err := d.env.Tools.LookPath(named[0]); err != nil {
-			d.warn(check, fmt.Sprintf("BROWSER names %q, which is not there", named[0]), "correct BROWSER, or unset it")
+	if named := platform.BrowserCommands(d.env.Tools.Getenv("BROWSER")); len(named) == 1 {
+		if _, err := d.env.Tools.LookPath(named[0][0]); err != nil {
+			d.warn(check, fmt.Sprintf("BROWSER names %q, which is not there", named[0][0]), "correct BROWSER, or unset it")
 			return
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // PrepareNPM puts a profile's token into files for a command, which has at least one word, and returns the command's
 // environment with the files' names in it. Only the user can read them, and remove deletes them. The checks of CheckNPM come
 // first.
-func PrepareNPM(env Env, p *config.Profile, command, environ []string, token string) (fresh []string, remove func(), err error) {
+func PrepareNPM(env Env, p *config.Profile, command, environ []string, token string) (fresh []string, remove func() error, err error) {
 	file, text, found, err := checkNPM(env, p, command, environ)
 	if err != nil {
 		return nil, nil, err
@@ -38,7 +38,7 @@ func PrepareNPM(env Env, p *config.Profile, command, environ []string, token str
 		removeConfig()
 		return nil, nil, err
 	}
-	return npmEnvironment(environ, userConfig, yarnPlugin), func() { removePlugin(); removeConfig() }, nil
+	return npmEnvironment(environ, userConfig, yarnPlugin), func() error { return errors.Join(removePlugin(), removeConfig()) }, nil
 }
 
 // CheckNPM refuses a command and an environment, a user's .npmrc and a repository that could lead a profile's token

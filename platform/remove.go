@@ -1,0 +1,53 @@
+package platform
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// RemoveAll removes a folder of ours with all that is in it, none of whose links is followed. On Windows, where a file that
+// another process has open cannot be removed, it tries for a moment. The error says what is left.
+func RemoveAll(dir string) error {
+	if !patient {
+		return os.RemoveAll(dir)
+	}
+	var paths []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, path := range slices.Backward(paths) {
+		err = errors.Join(err, Remove(path))
+	}
+	return err
+}
+
+// Remove is [os.Remove] of a file of ours, or an empty folder. On Windows, where one that another process has open cannot be
+// removed, it tries for a moment. A file that is not there is no error.
+func Remove(path string) error {
+	err := patiently(func() error { return os.Remove(path) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// patiently retries, for 2 s at most, what fails only because another process has the file open or is replacing it. The
+// pauses are short, because between two readers the file is free for a moment only.
+func patiently(call func() error) error {
+	wait := time.Millisecond
+	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
+		err := call()
+		if err == nil || !isBusy(err) || time.Since(begun) > 2*time.Second {
+			return err
+		}
+		time.Sleep(wait)
+	}
+}
