@@ -41,8 +41,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("%s %v (%s)", r.path, r.er
 
 func (r *refusal) Unwrap() error { return r.err }
 
-// RefusedPath returns the file or folder that an error wrapping [ErrForeign], [ErrWritable] or [ErrOpen] is about, for a remedy
-// that names it; empty where only the message does, as on Unix.
+// RefusedPath returns the file or folder that is refused; empty where only the message names it, as on Unix.
 func RefusedPath(err error) string {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r.path
@@ -55,10 +54,9 @@ func RefusedPath(err error) string {
 // program data folder. The environment has no say in it.
 func MachineConfig() string { return filepath.Join(machineConfigDir(), appName, "config.toml") }
 
-// PassOver reports whether the machine's configuration file, for which ReadTrusted has returned this error, is passed over: another
-// user may have put it there, to keep the program from working, because all users may make folders in its place. That is so
-// on a Windows whose folder of program data is as it was installed. Where only an administrator can have put it there, as on
-// Unix, it is an error for all users.
+// PassOver reports whether the machine's configuration file, for which ReadTrusted has returned this error, is passed over,
+// because any user may have put it there to keep the program from working: all users may make folders in the folder of program
+// data of Windows, as it is installed. Elsewhere, as on Unix, the error is one for all users.
 func PassOver(err error) bool {
 	return (errors.Is(err, ErrForeign) || errors.Is(err, ErrWritable)) && anyUsersPlace()
 }

@@ -29,19 +29,18 @@ func RemoveAll(dir string) error {
 	return err
 }
 
-// Remove is [os.Remove] of a file of ours, or an empty folder. On Windows, where one that another process has open cannot be
-// removed, it tries for a moment. A file that is not there is no error.
+// Remove is RemoveAll of one file or empty folder. What is not there is no error.
 func Remove(path string) error {
-	err := patiently(func() error { return os.Remove(path) })
+	err := Patiently(func() error { return os.Remove(path) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// patiently retries, for 2 s at most, what fails only because another process has the file open or is replacing it. The
-// pauses are short, because between two readers the file is free for a moment only.
-func patiently(call func() error) error {
+// Patiently retries, for 2 s at most, what fails because another process has a file open or is replacing it. Between two
+// readers the file is free for a moment only.
+func Patiently(call func() error) error {
 	wait := time.Millisecond
 	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
 		err := call()

@@ -60,12 +60,8 @@ func (t *Terminal) EscapeSequences() bool {
 	return ok
 }
 
-// EscapeSequences is [Terminal.EscapeSequences] for a stream that is a terminal. On Windows the console keeps what it is told until
-// restore is called.
+// EscapeSequences is [Terminal.EscapeSequences] for a stream that is a terminal, until restore is called.
 func EscapeSequences(f *os.File) (restore func(), ok bool) { return escapeSequences(f) }
-
-// NamesTerminal reports whether the environment says what the terminal is: on Unix by TERM. A console of Windows has no name.
-func NamesTerminal(getenv func(string) string) bool { return caseless || getenv("TERM") != "" }
 
 // Foreground reports whether our process group is the terminal's foreground group, so that what is typed there is meant
 // for us. On Windows it is always true.

@@ -2,7 +2,7 @@ package platform
 
 import (
 	"bytes"
-	"errors"
+	"crypto/sha256"
 	"io"
 	"os"
 	"os/exec"
@@ -30,32 +30,22 @@ func IsThisProgram(file string) (bool, error) {
 	return sameBytes(self, file)
 }
 
-// sameBytes reports whether two files have the same content. An installation without links, as on Windows, has a copy of the
-// program for each name.
-func sameBytes(one, other string) (same bool, err error) {
-	var files [2]io.Reader
+// sameBytes reports whether two files are the same. Where there are no links each name is a copy of the program.
+func sameBytes(one, other string) (bool, error) {
+	var sums [2][]byte
 	for i, name := range []string{one, other} {
 		f, err := os.Open(name)
 		if err != nil {
 			return false, err
 		}
 		defer f.Close()
-		files[i] = f
-	}
-	var blocks [2][1 << 16]byte
-	for {
-		a, err := io.ReadFull(files[0], blocks[0][:])
-		b, failed := io.ReadFull(files[1], blocks[1][:])
-		if !bytes.Equal(blocks[0][:a], blocks[1][:b]) {
-			return false, nil
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return errors.Is(failed, io.EOF) || errors.Is(failed, io.ErrUnexpectedEOF), nil
-		}
-		if err := errors.Join(err, failed); err != nil {
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
 			return false, err
 		}
+		sums[i] = h.Sum(nil)
 	}
+	return bytes.Equal(sums[0], sums[1]), nil
 }
 
 // NameBeside returns the file by which a program would have another name in its own folder.
@@ -66,8 +56,7 @@ func NameBeside(program, name string) string {
 	return filepath.Join(filepath.Dir(program), name)
 }
 
-// GiveName makes file, which must be missing, another name of a program: a symbolic link on Unix, and otherwise, or where there
-// are none, a hard link or a copy.
+// GiveName makes file, which must be missing, another name of a program: a symbolic link, or on Windows a hard one, or a copy.
 func GiveName(program, file string) error {
 	target := program
 	if filepath.Dir(program) == filepath.Dir(file) {
@@ -76,20 +65,11 @@ func GiveName(program, file string) error {
 	if !caseless && os.Symlink(target, file) == nil || os.Link(program, file) == nil {
 		return nil
 	}
-	from, err := os.Open(program)
+	text, err := os.ReadFile(program)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	to, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Close()); err != nil {
-		os.Remove(file)
-	}
-	return err
+	return os.WriteFile(file, text, 0o700)
 }
 
 // Link returns the absolute path of this program under another of its names, for a tool that does not find it in its

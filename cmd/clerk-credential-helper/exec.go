@@ -88,7 +88,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		cmd.Env = append(cmd.Env, name+"="+token)
 	}
 	if c.File != nil {
-		file, remove, err := platform.SecretFile(sys.getenv, token)
+		file, remove, err := toolconfig.SecretFile(sys.getenv, token)
 		if err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func people(sys *system) int {
 	}
 	args := spelled(sys.args[1:])
 	sys.caller = "clerk-credential-helper"
-	platform.SweepSecretFiles(sys.getenv)
+	toolconfig.SweepSecretFiles(sys.getenv)
 	parsed, err := parser.Parse(args)
 	if status >= 0 { // --help has printed its page
 		return status

@@ -10,7 +10,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/doctor"
-	"clerk-credential-helper/platform"
+	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/protocol"
 )
 
@@ -117,7 +117,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	if decision.Quick() {
 		return decision.Answer(ctx)
 	}
-	platform.SweepSecretFiles(sys.getenv)
+	toolconfig.SweepSecretFiles(sys.getenv)
 	reply := decision.Answer(sys.signals.heard(ctx, sys.stdout))
 	if reply.Result == protocol.Found {
 		sayDone(sys, decision.Profile, decision.Session)

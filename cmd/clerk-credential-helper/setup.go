@@ -97,7 +97,7 @@ func (c setupCommand) setUp(ctx context.Context, sys *system, cfg *config.Config
 	}
 	sys.console().Tell(change.After...)
 	if change.Missing != "" {
-		sys.console().Warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, change.Missing), "install.sh makes the links; then: clerk-credential-helper doctor")
+		sys.console().Warn(fmt.Errorf("%s calls %s, which is not in the PATH", tool.Name, change.Missing), platform.InstallName("")+"; then: clerk-credential-helper doctor")
 		return false, nil
 	}
 	return true, nil

@@ -40,7 +40,7 @@ func (c *Console) OpenScreen() *Screen {
 	}
 	s.Terminal = t
 	s.redraws = c.Getenv("TERM") != "dumb"
-	s.colour = s.redraws && platform.NamesTerminal(c.Getenv) && c.Getenv("NO_COLOR") == "" && t.EscapeSequences()
+	s.colour = s.redraws && c.Getenv("TERM") != "" && c.Getenv("NO_COLOR") == "" && t.EscapeSequences()
 	return s
 }
 

@@ -150,7 +150,7 @@ func (d *doctor) configuration() *config.Config {
 	var homeless *config.NoHomeError
 	switch {
 	case errors.As(err, &homeless):
-		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless.Err), platform.HomeVariables()+", or name a file with CLERK_HELPER_CONFIG")
+		d.fail(check, fmt.Sprintf("there is no profile, and no place for one (%v)", homeless.Err), platform.HomeVariables+", or name a file with CLERK_HELPER_CONFIG")
 		return &config.Config{}
 	case errors.Is(err, config.ErrNone):
 		file, _ := d.env.Tools.OwnConfig() // there is a home folder
@@ -271,7 +271,7 @@ func storeRemedyTo(root bool, err error) string {
 		}
 		return platform.DenyAccess("that folder", true) + ", or 0600 that file" + advice
 	case errors.Is(err, fs.ErrPermission):
-		return platform.WritableFolder()
+		return platform.WritableFolder
 	case errors.Is(err, platform.ErrNoFolder), errors.Is(err, syscall.ENOTDIR):
 		return "move away what is in the folder's place: it is not ours"
 	}
@@ -596,8 +596,7 @@ func (d *doctor) program() {
 		d.warn("program", fmt.Sprintf("the system does not say where this program is: %v", err), "on Linux mount /proc; until then a refresh ends with the tool that waits for it, and no browser is opened")
 		return
 	}
-	own, err := os.Stat(self)
-	if err != nil {
+	if _, err := os.Stat(self); err != nil {
 		d.fail("program", err.Error(), platform.InstallAgain(""))
 		return
 	}
@@ -611,8 +610,7 @@ func (d *doctor) program() {
 			d.fail("program", name+" is not in the PATH", remedy, repairs...)
 			continue
 		}
-		info, err := os.Stat(found)
-		if err != nil || !os.SameFile(own, info) {
+		if is, err := platform.IsThisProgram(found); err != nil || !is {
 			d.fail("program", fmt.Sprintf("%s in the PATH is %s, another program than this one (%s)", name, found, self), platform.InstallAgain(found))
 			continue
 		}

@@ -86,7 +86,7 @@ func TestFaultHints(t *testing.T) {
 			"a logout":                           fmt.Errorf("locking the session of profile %q: %w", "acme", fault),
 			"a machine's token":                  fmt.Errorf("waiting for the machine's token of profile %q: %w", "acme", fault),
 		} {
-			if got := Hint(err); got != platform.FaultOf(errno).Remedy() || strings.Contains(got, "login") {
+			if got := Hint(err); got != faultRemedy(platform.FaultOf(errno)) || strings.Contains(got, "login") {
 				t.Errorf("%s, %v: %q", reason, errno, got)
 			}
 		}

@@ -42,7 +42,7 @@ func talk(flatpak string) string {
 
 // withoutSudo is the remedy if what root would use or change is another user's.
 func withoutSudo() string {
-	return platform.WithoutSudo() + "; what all users of this machine need goes into " + platform.MachineConfig()
+	return platform.WithoutSudo + "; what all users of this machine need goes into " + platform.MachineConfig()
 }
 
 const policyRemedy = "those who administer this machine have decided it: ask them"
@@ -77,13 +77,13 @@ func hintTo(root bool, err error) string {
 	case errors.As(err, &place):
 		return "set HOME to the home folder of the user who runs it"
 	case errors.Is(err, platform.ErrAccess):
-		return platform.KeepAccess()
+		return platform.KeepAccess
 	case errors.Is(err, platform.ErrChanged):
 		return "run it again"
 	case errors.Is(err, broker.ErrWouldReplaceSession):
 		return "if you mean it: clerk-credential-helper logout first"
 	case platform.FaultOf(err) != 0:
-		return cmp.Or(platform.FaultOf(err).Remedy(), "clerk-credential-helper doctor tries the store")
+		return faultRemedy(platform.FaultOf(err))
 	case errors.As(err, &unseen), errors.As(err, &needs) && errors.As(needs.Over, &unseen) && unseen.Elsewhere:
 		return reach(unseen)
 	case errors.As(err, &renewal) && errors.Is(err, clerk.ErrNoIDToken):
@@ -107,7 +107,7 @@ func hintTo(root bool, err error) string {
 	case errors.Is(err, broker.ErrNoMachineKey):
 		return "set CLERK_MACHINE_SECRET_KEY, or CLERK_MACHINE_SECRET_KEY_NAME for the profile called name, to the secret key of the machine (ak_...), from Clerk's dashboard"
 	case errors.As(err, &path) && path.Op == "mkdir" && errors.Is(err, fs.ErrPermission):
-		return platform.WritableFolder()
+		return platform.WritableFolder
 	case errors.Is(err, platform.ErrNoUser):
 		return "CLERK_HELPER_STORE=file keeps the session and its locks below HOME; on Linux a login session makes /run/user/UID, and loginctl enable-linger keeps it"
 	case errors.Is(err, platform.ErrNoBrowser) && errors.As(err, &failed):
@@ -147,7 +147,7 @@ func hintTo(root bool, err error) string {
 	case errors.As(err, &homeless):
 		return "set HOME, or name a file in CLERK_HELPER_CONFIG"
 	case errors.Is(err, platform.ErrNoHome):
-		return platform.HomeVariables()
+		return platform.HomeVariables
 	case errors.Is(err, config.ErrNone):
 		return "run: clerk-credential-helper setup"
 	}
@@ -176,6 +176,26 @@ func challengeRemedy(e *broker.ChallengeError) string {
 		return "git 2.46 can send Bearer; otherwise, the server must offer Basic"
 	}
 	return "the server must offer Basic or Bearer"
+}
+
+// faultRemedy returns what ends a fault of a disk or of a process. It advises nothing that would lose a session.
+func faultRemedy(fault platform.Fault) string {
+	const other = platform.OtherFolder
+	switch fault {
+	case platform.FaultFull:
+		return "make room on that disk, and try again"
+	case platform.FaultQuota:
+		return "this user's quota is used up: make room, and try again; or keep sessions elsewhere, with " + other + " or CLERK_HELPER_STORE"
+	case platform.FaultReadOnly:
+		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with " + other
+	case platform.FaultIO:
+		return "the disk, or the server of a network's file system, fails: see the system's log, and mount it again; or name a folder elsewhere with " + other
+	case platform.FaultNoLocks:
+		return "the file system has no locks, as NFS without them: mount it with locks, or keep sessions elsewhere, with CLERK_HELPER_STORE=kernel or with " + other + " on a local disk"
+	case platform.FaultOpenFiles:
+		return "too many files are open: " + platform.OpenFiles + "end what holds them open, and try again"
+	}
+	return "clerk-credential-helper doctor tries the store"
 }
 
 // mintRemedy returns what helps where Clerk gives no token for a machine's key; empty if it is not known.

@@ -21,7 +21,7 @@ const bazelName = "bazel-credential-clerk"
 
 // bazelFile is the user's file, which Bazel reads after the workspace's.
 func bazelFile(env Env) (string, error) {
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, ".bazelrc"), err
 }
 

@@ -15,7 +15,7 @@ func cargoFile(env Env) (string, error) {
 	if folder, err := env.path("CARGO_HOME"); folder != "" || err != nil {
 		return filepath.Join(folder, "config.toml"), err
 	}
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, ".cargo", "config.toml"), err
 }
 

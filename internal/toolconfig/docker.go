@@ -25,7 +25,7 @@ func dockerFile(env Env) (string, error) {
 	if folder, err := env.path("DOCKER_CONFIG"); folder != "" || err != nil {
 		return filepath.Join(folder, "config.json"), err
 	}
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, ".docker", "config.json"), err
 }
 
@@ -98,7 +98,7 @@ func dockerAllAfter(env Env) []string {
 	}) {
 		return nil
 	}
-	home, err := env.home()
+	home, err := env.home("")
 	if err != nil {
 		return nil
 	}
@@ -110,7 +110,7 @@ func dockerAllAfter(env Env) []string {
 
 // dockerLeft returns what dockerAllAfter has had the user write.
 func dockerLeft(env Env) ([]string, error) {
-	home, err := env.home()
+	home, err := env.home("")
 	if err != nil {
 		return nil, err
 	}

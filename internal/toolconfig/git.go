@@ -82,7 +82,7 @@ func gitFile(env Env) (string, error) {
 	if file, err := env.path("GIT_CONFIG_GLOBAL"); file != "" || err != nil {
 		return file, err
 	}
-	home, err := env.gitHome()
+	home, err := env.home("git")
 	if err != nil {
 		return "", err
 	}
@@ -536,7 +536,7 @@ func GitByPath(env Env) bool {
 // GitStored reads ~/.git-credentials, where git-credential-store keeps a URL with a password in each line
 // (git-credential-store(1)). The text of a missing file is nil, without an error.
 func GitStored(env Env) (file string, text []byte, err error) {
-	home, err := env.gitHome()
+	home, err := env.home("git")
 	if err != nil {
 		return "", nil, err
 	}

@@ -38,7 +38,7 @@ func kubeFile(env Env) (string, error) {
 			return absolute("KUBECONFIG", file)
 		}
 	}
-	home, err := env.kubeHome()
+	home, err := env.home("kubectl")
 	return filepath.Join(home, ".kube", "config"), err
 }
 

@@ -23,7 +23,7 @@ func npmFile(env Env) (string, error) {
 			return file, err
 		}
 	}
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, ".npmrc"), err
 }
 

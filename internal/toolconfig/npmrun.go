@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/platform"
 )
 
 // What a package manager is given for one run. npm, pnpm, yarn 1 and bun read a user configuration, whose place a variable
@@ -29,11 +28,11 @@ func PrepareNPM(env Env, p *config.Profile, command, environ []string, token str
 	if err != nil {
 		return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
-	userConfig, removeConfig, err := platform.SecretFile(env.Getenv, string(configuration))
+	userConfig, removeConfig, err := SecretFile(env.Getenv, string(configuration))
 	if err != nil {
 		return nil, nil, err
 	}
-	yarnPlugin, removePlugin, err := platform.SecretFile(env.Getenv, string(plugin))
+	yarnPlugin, removePlugin, err := SecretFile(env.Getenv, string(plugin))
 	if err != nil {
 		removeConfig()
 		return nil, nil, err

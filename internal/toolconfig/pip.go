@@ -34,7 +34,7 @@ func pipHelperFile(env Env) (file, shown string, err error) {
 		return file, file, err
 	}
 	const path = ".local/bin/keyring"
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, path), platform.ShownInHome(home, path), err
 }
 

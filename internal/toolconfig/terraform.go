@@ -17,7 +17,7 @@ func terraformFile(env Env) (string, error) {
 	if os.PathSeparator == '\\' {
 		return configFile("terraform.rc")
 	}
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, ".terraformrc"), err
 }
 
@@ -32,7 +32,7 @@ func terraformHelperFile(env Env) (file, shown string, err error) {
 		return file, file, err
 	}
 	const path = ".terraform.d/plugins/" + name
-	home, err := env.home()
+	home, err := env.home("")
 	return filepath.Join(home, path), platform.ShownInHome(home, path), err
 }
 

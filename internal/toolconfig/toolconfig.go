@@ -135,20 +135,15 @@ func absolute(variable, path string) (string, error) {
 	return path, nil
 }
 
-// home returns the home folder of most tools; git and kubectl have rules of their own on Windows.
-func (env Env) home() (string, error) { return homeFolder(platform.UserHome(env.Getenv)) }
-
-func (env Env) gitHome() (string, error) { return homeFolder(platform.GitHome(env.Getenv)) }
-
-func (env Env) kubeHome() (string, error) { return homeFolder(platform.KubeHome(env.Getenv)) }
-
-func homeFolder(home platform.Home) (string, error) {
+// home returns the home folder in which a tool looks: its name for git and kubectl, and "" for all others.
+func (env Env) home(tool string) (string, error) {
+	home := platform.HomeOf(tool, env.Getenv)
 	folder, err := absolute(home.Variable, home.Path)
 	if folder != "" || err != nil {
 		return folder, err
 	}
-	if folder, err = platform.SystemHome(); err != nil {
-		return "", err
+	if folder, err = os.UserHomeDir(); err != nil {
+		return "", fmt.Errorf("%w: %w", platform.ErrNoHome, err)
 	}
 	return folder, nil
 }

@@ -1,6 +1,7 @@
-package platform
+package toolconfig
 
 import (
+	"clerk-credential-helper/platform"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,12 +24,12 @@ const (
 
 // SweepSecretFiles removes the secret files of killed processes. It reports nothing: what it cannot remove, the next call may.
 func SweepSecretFiles(getenv func(string) string) {
-	runtime, err := RuntimeDir(getenv)
+	runtime, err := platform.RuntimeDir(getenv)
 	if err != nil {
 		return
 	}
 	folders := []string{runtime}
-	if state, err := StateDir(getenv); err == nil && state != runtime {
+	if state, err := platform.StateDir(getenv); err == nil && state != runtime {
 		folders = append(folders, state)
 	}
 	for _, folder := range folders {
@@ -36,11 +37,11 @@ func SweepSecretFiles(getenv func(string) string) {
 		if _, err := os.Lstat(folder); err != nil {
 			continue // there was no run
 		}
-		root, err := OpenPrivateDir(folder)
+		root, err := platform.OpenPrivateDir(folder)
 		if err != nil {
 			continue
 		}
-		if unlock, free, err := (Locks{Dir: root.Name()}).TryLock(secretsLock); err == nil && free {
+		if unlock, free, err := (platform.Locks{Dir: root.Name()}).TryLock(secretsLock); err == nil && free {
 			sweepRuns(root)
 			unlock()
 		}
@@ -60,7 +61,7 @@ func sweepRuns(root *os.Root) {
 		if !strings.HasPrefix(name, secretsRun) {
 			continue
 		}
-		if unlock, free, err := (Locks{Dir: filepath.Join(root.Name(), name)}).TryLock(secretsLock); err == nil && free {
+		if unlock, free, err := (platform.Locks{Dir: filepath.Join(root.Name(), name)}).TryLock(secretsLock); err == nil && free {
 			unlock()
 			removeRun(root, name)
 		}
@@ -69,7 +70,7 @@ func sweepRuns(root *os.Root) {
 
 // removeRun removes the files of a run and, if it is then empty, its folder. It fails if the secret's file is left.
 func removeRun(root *os.Root, name string) error {
-	err := patiently(func() error { return root.Remove(filepath.Join(name, secretName)) })
+	err := platform.Patiently(func() error { return root.Remove(filepath.Join(name, secretName)) })
 	for _, file := range []string{secretsLock + ".lock", ""} {
 		root.Remove(filepath.Join(name, file))
 	}
@@ -85,16 +86,16 @@ func removeRun(root *os.Root, name string) error {
 // folder of theirs.
 func SecretFile(getenv func(string) string, secret string) (file string, remove func() error, err error) {
 	fail := func(what string, err error) (string, func() error, error) {
-		if errors.Is(err, ErrWritable) || errors.Is(err, ErrForeign) || errors.Is(err, ErrOpen) {
+		if errors.Is(err, platform.ErrWritable) || errors.Is(err, platform.ErrForeign) || errors.Is(err, platform.ErrOpen) {
 			err = fmt.Errorf("%w: name a folder of mode 0700 in XDG_RUNTIME_DIR", err)
 		}
 		return "", nil, fmt.Errorf("%s the token's file: %w", what, err)
 	}
-	folder, err := RuntimeDir(getenv)
+	folder, err := platform.RuntimeDir(getenv)
 	if err != nil {
 		return fail("finding a place for", err)
 	}
-	root, err := OpenPrivateDir(filepath.Join(folder, secretsFolder))
+	root, err := platform.OpenPrivateDir(filepath.Join(folder, secretsFolder))
 	if err != nil {
 		return fail("making a place for", err)
 	}
@@ -105,7 +106,7 @@ func SecretFile(getenv func(string) string, secret string) (file string, remove 
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), secretsLockLimit)
 	defer cancel()
-	release, err := Locks{Dir: root.Name()}.Lock(ctx, secretsLock)
+	release, err := platform.Locks{Dir: root.Name()}.Lock(ctx, secretsLock)
 	if err != nil {
 		return fail("locking the place for", err)
 	}
@@ -114,7 +115,7 @@ func SecretFile(getenv func(string) string, secret string) (file string, remove 
 	if err := root.Mkdir(run, 0o700); err != nil {
 		return fail("making a place for", err)
 	}
-	unlock, free, err := Locks{Dir: filepath.Join(root.Name(), run)}.TryLock(secretsLock)
+	unlock, free, err := platform.Locks{Dir: filepath.Join(root.Name(), run)}.TryLock(secretsLock)
 	if err == nil && !free {
 		err = errors.New("another process has it")
 	}
