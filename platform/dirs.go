@@ -152,7 +152,7 @@ func AppendFile(path string) (*os.File, error) {
 	if err := CheckPlace(path); errors.Is(err, ErrForeign) {
 		return nil, err
 	}
-	f, err := openNoFollow(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+	f, err := openNoFollow(path, appends|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +161,9 @@ func AppendFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// AppendWhole writes p at the end of a file of AppendFile in one piece, also where many processes write.
+func AppendWhole(f *os.File, p []byte) error { return appendWhole(f, p) }
 
 // WriteFile makes or replaces a file that only this user can read: it writes a temporary file beside it (mode 0600,
 // new), flushes it to the disk and renames it, so that a reader and a power cut see the old content or the new one. A

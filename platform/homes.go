@@ -1,7 +1,5 @@
 package platform
 
-import "path/filepath"
-
 // Home is a home folder as a tool finds it. Path is empty if there is none; it is the tool's matter if it is relative.
 type Home struct {
 	Variable string // that names it
@@ -16,11 +14,3 @@ type Home struct {
 //   - others: %USERPROFILE%, or the profile's folder as the system has it: docker's client (Go, os.UserHomeDir), npm (libuv,
 //     uv_os_homedir), cargo (the crate home), Bazel (bazel.build, "Write bazelrc configuration files").
 func HomeOf(tool string, getenv func(string) string) Home { return toolHome(tool, getenv) }
-
-// ShownInHome returns a path below the home folder, with slashes, as messages show it: with ~ on Unix, whose shells know it.
-func ShownInHome(home, path string) string {
-	if caseless {
-		return filepath.Join(home, filepath.FromSlash(path))
-	}
-	return "~/" + path
-}

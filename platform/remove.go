@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// RemoveAll removes a folder of ours with all that is in it, none of whose links is followed. On Windows, where a file that
-// another process has open cannot be removed, it tries for a moment. The error says what is left.
+// RemoveAll removes a folder of ours with all that is in it. On Windows, where a file that another process has open cannot be
+// removed, it tries for a moment. The error says what is left.
 func RemoveAll(dir string) error {
 	if !patient {
 		return os.RemoveAll(dir)

@@ -56,13 +56,14 @@ func NameBeside(program, name string) string {
 	return filepath.Join(filepath.Dir(program), name)
 }
 
-// GiveName makes file, which must be missing, another name of a program: a symbolic link, or on Windows a hard one, or a copy.
+// GiveName makes file, which must be missing, another name of a program: a link, or on Windows a copy, which can be removed while
+// the program runs.
 func GiveName(program, file string) error {
 	target := program
 	if filepath.Dir(program) == filepath.Dir(file) {
 		target = filepath.Base(program)
 	}
-	if !caseless && os.Symlink(target, file) == nil || os.Link(program, file) == nil {
+	if !caseless && (os.Symlink(target, file) == nil || os.Link(program, file) == nil) {
 		return nil
 	}
 	text, err := os.ReadFile(program)

@@ -84,3 +84,46 @@ func TestLink(t *testing.T) {
 		}
 	}
 }
+
+// TestCopyOfThisProgram: where there are no links, an installation has a copy for each name.
+func TestCopyOfThisProgram(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := TempDir(t)
+	other := append([]byte(nil), text...)
+	other[len(other)/2] ^= 1
+	for _, row := range []struct {
+		reason string
+		text   []byte
+		want   bool
+	}{
+		{"a copy", text, true},
+		{"another version of the same size", other, false},
+		{"a shorter one", text[:len(text)-1], false},
+		{"an empty file", nil, false},
+	} {
+		file := filepath.Join(dir, "copy")
+		if err := os.WriteFile(file, row.text, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if is, err := IsThisProgram(file); err != nil || is != row.want {
+			t.Errorf("%s: %v, %v", row.reason, is, err)
+		}
+	}
+	if is, err := IsThisProgram(dir); err != nil || is {
+		t.Errorf("a folder: %v, %v", is, err)
+	}
+	name := NameBeside(filepath.Join(dir, "copy"), "keyring")
+	if err := GiveName(self, name); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := IsThisProgram(name); err != nil || !is {
+		t.Errorf("%s: %v, %v", name, is, err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 const (
 	caseless = false // the names of files have no case
 	patient  = false // a file that is open can be neither removed nor replaced
+	appends  = os.O_WRONLY
 )
 
 // The commands and places that messages name, as this system has them. A command is what its user types: in a POSIX shell on
@@ -23,6 +24,7 @@ const (
 	WritableFolder = "let this user write to that folder: chmod u+rwx, or have its owner or the sandbox allow it; or name another with HOME or XDG_STATE_HOME"
 	WithoutSudo    = "run it without sudo, as the user whose folder it is, or with root's own HOME"
 	KeepAccess     = "run it as the file's owner, or chown and chgrp the file to yourself first; --dry-run shows the lines to add by hand"
+	SystemLog      = "see the system's log (dmesg)"
 	OpenFiles      = "raise the limit (ulimit -n), or "
 )
 
@@ -108,3 +110,8 @@ func commandContext(ctx context.Context, program string, args []string) (*exec.C
 }
 
 func escapeSequences(*os.File) (restore func(), ok bool) { return func() {}, true }
+
+func appendWhole(f *os.File, p []byte) error {
+	_, err := f.Write(p) // O_APPEND
+	return err
+}

@@ -16,6 +16,7 @@ const (
 	WritableFolder = "let this user write to that folder, or have its owner allow it; or name another in AppData or LocalAppData"
 	WithoutSudo    = "run it as the user whose folder it is"
 	KeepAccess     = "run it as the file's owner; --dry-run shows the lines to add by hand"
+	SystemLog      = "see the event log"
 	OpenFiles      = ""
 )
 

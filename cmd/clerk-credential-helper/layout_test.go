@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -286,6 +288,53 @@ func TestTimes(t *testing.T) {
 				}
 				return true
 			})
+		}
+	}
+}
+
+// TestWordsOfWindows: what the program for Windows can print names no command or place that only Unix has. A text that is never
+// printed there has its reason.
+func TestWordsOfWindows(t *testing.T) {
+	unix := regexp.MustCompile(`(?:^|[^\w-])(?:ln -s|ln -|mkdir -p|chmod|chown|chgrp|sudo|rm -|rm /|ulimit|dmesg|loginctl|command -v|export [A-Z]+=)|~/|\$\(|install\.sh|/\.local/`)
+	never := map[string]string{
+		"internal/broker/form.go:$(": "what a token may not have in it",
+		"internal/broker/form.go:~/": "what a token may not have in it",
+		"internal/doctor/hint.go:run it without sudo, in a session of the user whose keychain it is":                                                                                    "sudo is found only where there is one",
+		"internal/doctor/hint.go:CLERK_HELPER_STORE=file keeps the session and its locks below HOME; on Linux a login session makes /run/user/UID, and loginctl enable-linger keeps it": "Windows always has a place for locks",
+	}
+	used := map[string]bool{}
+	for _, p := range listPackages(t, "windows") {
+		room := strings.TrimPrefix(p.ImportPath, module+"/")
+		switch room {
+		case "bench", "bench/testdata/floor", "docs/backend", "internal/testworld", "internal/broker/stormtest", "companion":
+			continue // they do not ship, or are for a server
+		}
+		for _, name := range p.GoFiles {
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					return true
+				}
+				text, err := strconv.Unquote(literal.Value)
+				if err != nil || !unix.MatchString(text) || strings.HasPrefix(text, "(?") || strings.HasPrefix(text, "[") || strings.HasPrefix(text, "^") {
+					return true // the rest are regular expressions
+				}
+				key := room + "/" + name + ":" + text
+				if used[key] = true; never[key] == "" {
+					t.Errorf("%s: %q", files.Position(literal.Pos()), text)
+				}
+				return true
+			})
+		}
+	}
+	for key := range never {
+		if !used[key] {
+			t.Errorf("%q is not there any more", key)
 		}
 	}
 }

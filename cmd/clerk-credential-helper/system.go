@@ -190,12 +190,19 @@ func (sys *system) tracer() func(string, ...any) {
 			protocol.WriteMessage(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
 			return nil
 		}
-		w = f // ends with the process
+		w = wholeLines{f} // ends with the process
 	}
 	return func(format string, args ...any) {
 		line := protocol.Escape(fmt.Sprintf(format, args...))
 		fmt.Fprintf(w, "%s clerk-credential-helper[%d] %s\n", time.Now().UTC().Format("15:04:05.000"), os.Getpid(), line)
 	}
+}
+
+// wholeLines are the trace's, which many processes write at once.
+type wholeLines struct{ file *os.File }
+
+func (w wholeLines) Write(line []byte) (int, error) {
+	return len(line), platform.AppendWhole(w.file, line)
 }
 
 // transport trusts what the profile trusts, and the roots that the crypto/x509 package finds by itself.

@@ -324,7 +324,7 @@ func (d *demo) cloneAfterExpiry(ctx context.Context) (string, error) {
 
 func (d *demo) stranger(ctx context.Context) (string, error) {
 	host := strings.Replace(d.git, ":", ".evil.example:", 1)
-	d.say("$ printf 'protocol=https\\nhost=" + host + "\\n' | git-credential-clerk get")
+	d.say("as git would: git-credential-clerk get, for https://" + host)
 	out, err := d.own(ctx, "protocol=https\nhost="+host+"\n", "git-credential-clerk", "get")
 	if err == nil && out != "" {
 		err = errors.New("the stranger got an answer")

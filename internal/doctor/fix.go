@@ -222,8 +222,8 @@ func (d *doctor) folder(folder string) {
 		}
 	}
 	if open != nil {
-		d.fail("files", fmt.Sprintf("%s open to others: %s", areFiles(len(open)), firstOf(open)), "chmod 0600 each of them"+advice, repair{
-			what: fmt.Sprintf("chmod 0600 %s in %s%s", countFiles(len(open)), folder, advice),
+		d.fail("files", fmt.Sprintf("%s open to others: %s", areFiles(len(open)), firstOf(open)), platform.DenyAccess("each of them", false)+advice, repair{
+			what: fmt.Sprintf("%s in %s%s", platform.DenyAccess(countFiles(len(open)), false), folder, advice),
 			do: func() error {
 				var failed []error
 				for _, path := range open {
@@ -235,7 +235,7 @@ func (d *doctor) folder(folder string) {
 	}
 	if left != nil {
 		d.warn("files", fmt.Sprintf("%s left over: %s", areFiles(len(left)), firstOf(left)), "safe to remove: no longer in use", repair{
-			what: fmt.Sprintf("rm %s left over in %s", countFiles(len(left)), folder),
+			what: fmt.Sprintf("%s left over in %s", platform.Delete(countFiles(len(left))), folder),
 			do: func() error {
 				var failed []error
 				for _, path := range left {

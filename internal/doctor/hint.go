@@ -189,7 +189,7 @@ func faultRemedy(fault platform.Fault) string {
 	case platform.FaultReadOnly:
 		return "the file system is mounted read-only: mount it for writing, or name a folder elsewhere with " + other
 	case platform.FaultIO:
-		return "the disk, or the server of a network's file system, fails: see the system's log, and mount it again; or name a folder elsewhere with " + other
+		return "the disk, or the server of a network's file system, fails: " + platform.SystemLog + ", and mount it again; or name a folder elsewhere with " + other
 	case platform.FaultNoLocks:
 		return "the file system has no locks, as NFS without them: mount it with locks, or keep sessions elsewhere, with CLERK_HELPER_STORE=kernel or with " + other + " on a local disk"
 	case platform.FaultOpenFiles:

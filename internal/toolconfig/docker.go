@@ -103,7 +103,7 @@ func dockerAllAfter(env Env) []string {
 		return nil
 	}
 	return []string{
-		"podman, skopeo and buildah do not read credsStore. For them write into " + platform.ShownInHome(home, registriesFile) + ", above its tables:",
+		"podman, skopeo and buildah do not read credsStore. For them write into " + shownInHome(home, registriesFile) + ", above its tables:",
 		`  credential-helpers = ["containers-auth.json", "clerk"]`,
 	}
 }

@@ -35,7 +35,7 @@ func pipHelperFile(env Env) (file, shown string, err error) {
 	}
 	const path = ".local/bin/keyring"
 	home, err := env.home("")
-	return filepath.Join(home, path), platform.ShownInHome(home, path), err
+	return filepath.Join(home, path), shownInHome(home, path), err
 }
 
 func pipAfter(env Env, _ []Host) []string {

@@ -33,7 +33,7 @@ func terraformHelperFile(env Env) (file, shown string, err error) {
 	}
 	const path = ".terraform.d/plugins/" + name
 	home, err := env.home("")
-	return filepath.Join(home, path), platform.ShownInHome(home, path), err
+	return filepath.Join(home, path), shownInHome(home, path), err
 }
 
 func terraformAfter(env Env, _ []Host) []string {

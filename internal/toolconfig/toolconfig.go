@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
@@ -67,7 +68,7 @@ func Tools() []Tool {
 			add: dockerAddHosts, remove: dockerRemoveHosts, without: dockerWithout, again: dockerAgain, blank: isEmptyObject,
 			left: dockerLeft, all: dockerAll, allAfter: dockerAllAfter, undoAll: dockerUndoAll},
 		{Name: "go", Calls: "clerk-credential-helper", EveryHost: true, file: goFile, add: everyHost(goAdd), remove: everyHost(goRemove), blank: isBlank},
-		{Name: "cargo", Calls: "cargo-credential-clerk", EveryHost: true, file: cargoFile, add: everyHost(cargoAdd), remove: everyHost(cargoRemove), blank: isBlank},
+		{Name: "cargo", Calls: "cargo-credential-clerk", EveryHost: true, file: cargoFile, add: everyHost(afterMark(cargoAdd)), remove: everyHost(afterMark(cargoRemove)), blank: isBlank},
 		{Name: "kubectl", Calls: "clerk-credential-helper", EveryHost: true, file: kubeFile, add: everyHost(kubeAdd), remove: everyHost(kubeRemove), blank: kubeBlank,
 			after: kubeAfter, left: kubeLeft, lock: true},
 		{Name: "terraform", EveryHost: true, file: terraformFile, add: everyHost(terraformAdd), remove: everyHost(terraformRemove), blank: isBlank,
@@ -101,6 +102,21 @@ func Named(name string) (Tool, bool) {
 // everyHost adapts an edit that is the same for all hosts.
 func everyHost(edit func([]byte) ([]byte, error)) func([]byte, []Host) ([]byte, error) {
 	return func(text []byte, _ []Host) ([]byte, error) { return edit(text) }
+}
+
+// byteOrderMark is what editors of Windows begin a file in UTF-8 with.
+const byteOrderMark = "\ufeff"
+
+// afterMark adapts an edit for a tool that reads a file with a byte order mark, which stays.
+func afterMark(edit func([]byte) ([]byte, error)) func([]byte) ([]byte, error) {
+	return func(text []byte) ([]byte, error) {
+		rest, marked := bytes.CutPrefix(text, []byte(byteOrderMark))
+		edited, err := edit(rest)
+		if marked && err == nil {
+			edited = slices.Concat([]byte(byteOrderMark), edited)
+		}
+		return edited, err
+	}
 }
 
 // Env is the part of the process's environment that this package uses. All fields but Link are required.
@@ -146,6 +162,14 @@ func (env Env) home(tool string) (string, error) {
 		return "", fmt.Errorf("%w: %w", platform.ErrNoHome, err)
 	}
 	return folder, nil
+}
+
+// shownInHome returns a path below the home folder, with slashes, as messages show it: with ~ on Unix, whose shells know it.
+func shownInHome(home, path string) string {
+	if os.PathSeparator == '\\' {
+		return filepath.Join(home, filepath.FromSlash(path))
+	}
+	return strings.Join([]string{"~", path}, "/")
 }
 
 // RequestError means that a change cannot be made, whatever the tool's file contains.
