@@ -57,7 +57,7 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("is a symbolic link")}
 	}
 	var f *os.File
-	err = Patiently(func() (err error) {
+	err = patiently(func() (err error) {
 		f, err = os.OpenFile(path, flag, 0o600)
 		return err
 	})
@@ -71,7 +71,7 @@ func openAtOnce(path string) (*os.File, error) { return os.Open(path) }
 func checkOurs(*os.File) error { return nil }
 
 func replaceFile(from, to string) error {
-	return Patiently(func() error { return os.Rename(from, to) })
+	return patiently(func() error { return os.Rename(from, to) })
 }
 
 // syncDir has nothing to do: NTFS journals the rename.

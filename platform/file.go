@@ -85,7 +85,7 @@ func (s fileStore) delete(_ context.Context, name string) error {
 	if err := CheckPlace(s.dir); errors.Is(err, ErrForeign) {
 		return err
 	}
-	return errors.Join(s.sweep(name), notFound(Patiently(func() error { return os.Remove(s.path(name)) })))
+	return errors.Join(s.sweep(name), notFound(patiently(func() error { return os.Remove(s.path(name)) })))
 }
 
 // sweep removes the temporary files of killed writers of the item, in which a secret would stay. Writers of one item

@@ -31,16 +31,16 @@ func RemoveAll(dir string) error {
 
 // Remove is RemoveAll of one file or empty folder. What is not there is no error.
 func Remove(path string) error {
-	err := Patiently(func() error { return os.Remove(path) })
+	err := patiently(func() error { return os.Remove(path) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// Patiently retries, for 2 s at most, what fails because another process has a file open or is replacing it. Between two
+// patiently retries, for 2 s at most, what fails because another process has a file open or is replacing it. Between two
 // readers the file is free for a moment only.
-func Patiently(call func() error) error {
+func patiently(call func() error) error {
 	wait := time.Millisecond
 	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
 		err := call()

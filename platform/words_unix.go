@@ -68,8 +68,7 @@ func HelperCommands(file string) []string {
 	}
 }
 
-// InstallAgain returns what makes all names of this program lead to the same version. found is the file that does not; empty
-// if it is the program itself.
+// InstallAgain returns what makes a name lead to this version. found is the file that does not, empty for the program itself.
 func InstallAgain(found string) string {
 	if found == "" {
 		return "install again: ./install.sh"

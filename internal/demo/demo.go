@@ -299,6 +299,9 @@ func (d *demo) clone(into string) func(context.Context) (string, error) {
 		if _, err := exec.LookPath("git"); err != nil {
 			d.say("SKIP git is not installed; asking git-credential-clerk as git would")
 			out, err := d.own(ctx, "protocol=https\nhost="+d.git+"\n", "git-credential-clerk", "get")
+			if err == nil && !strings.Contains(out, "\npassword=") {
+				err = errors.New("there was no credential in the answer")
+			}
 			return fmt.Sprintf("a credential of %d lines", strings.Count(out, "\n")), err
 		}
 		url := "https://" + d.git + "/hello.git"

@@ -69,15 +69,18 @@ func sweepRuns(root *os.Root) {
 }
 
 // removeRun removes the files of a run and, if it is then empty, its folder. It fails if the secret's file is left.
-func removeRun(root *os.Root, name string) error {
-	err := platform.Patiently(func() error { return root.Remove(filepath.Join(name, secretName)) })
-	for _, file := range []string{secretsLock + ".lock", ""} {
-		root.Remove(filepath.Join(name, file))
+func removeRun(root *os.Root, name string) (left error) {
+	for _, file := range []string{secretName, secretsLock + ".lock", ""} {
+		file = filepath.Join(name, file)
+		err := root.Remove(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			err = platform.Remove(filepath.Join(root.Name(), file)) // with patience
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && filepath.Base(file) == secretName {
+			left = err
+		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return left
 }
 
 // SecretFile writes a secret to a new file of mode 0600, for a program that we start, and removes it with remove. If that
