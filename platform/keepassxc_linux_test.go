@@ -1,13 +1,14 @@
 package platform
 
 import (
-	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // StartKeePassXC runs KeePassXC with an empty, open database as the Secret Service of a bus of its own, on an
@@ -17,8 +18,15 @@ func StartKeePassXC(t testing.TB) string {
 	if testing.Short() {
 		t.Skip("-short: starts KeePassXC")
 	}
-	need(t, "keepassxc", "keepassxc-cli", "Xvfb")
 	b := startBus(t)
+	b.startKeePassXC(t, startDisplay(t).display)
+	return b.address
+}
+
+// startKeePassXC runs KeePassXC with an empty, open database.
+func (b *bus) startKeePassXC(t testing.TB, display string) {
+	t.Helper()
+	need(t, "keepassxc", "keepassxc-cli")
 	dir := t.TempDir()
 	database, config := filepath.Join(dir, "database.kdbx"), filepath.Join(dir, "keepassxc.ini")
 	make := exec.Command("keepassxc-cli", "import", "-p", "testdata/keepassxc.xml", database)
@@ -32,20 +40,10 @@ func StartKeePassXC(t testing.TB) string {
 	}
 	write(t, config, string(settings), 0o600)
 
-	screen := exec.Command("Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp")
-	out, err := screen.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, screen)
-	number, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("Xvfb printed no display: %v", err)
-	}
-	cmd := exec.Command("keepassxc", "--config", config, "--localconfig", filepath.Join(dir, "local.ini"), "--pw-stdin", database)
-	cmd.Stdin = strings.NewReader("password\n")
-	cmd.Env = append(b.env, "DISPLAY=:"+strings.TrimSpace(number))
+	cmd := exec.Command("keepassxc", "--config", config, "--localconfig", filepath.Join(dir, "local.ini"))
+	cmd.Env = append(b.env, "DISPLAY="+display)
 	start(t, cmd)
+	b.openKeePassXC(t, database)
 
 	// It says by nothing else that its database is open.
 	ready := func() error {
@@ -63,5 +61,21 @@ func StartKeePassXC(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("KeePassXC did not come up: %v", err)
 	}
-	return b.address
+}
+
+// openKeePassXC has KeePassXC open a database. KeePassXC 2.7.10 of Debian 13 crashes where it is given one with --pw-stdin.
+func (b *bus) openKeePassXC(t testing.TB, database string) {
+	t.Helper()
+	const name = "org.keepassxc.KeePassXC.MainWindow"
+	open := func() error {
+		return b.conn.Object(name, "/keepassxc").Call(name+".openDatabase", dbus.FlagNoAutoStart, database, "password").Err
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	err := open()
+	for ; err != nil && time.Now().Before(deadline); err = open() {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatalf("KeePassXC did not come up: %v", err)
+	}
 }

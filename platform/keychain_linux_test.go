@@ -449,7 +449,8 @@ func (b *bus) secrets(path dbus.ObjectPath) dbus.BusObject { return b.conn.Objec
 
 func startBus(t testing.TB) *bus { return startBusWith(t, "testdata/bus.conf") }
 
-func startBusWith(t testing.TB, config string) *bus {
+// startBusWith starts a bus whose services, if it can start some, get these variables.
+func startBusWith(t testing.TB, config string, env ...string) *bus {
 	t.Helper()
 	need(t, "dbus-daemon")
 	home := t.TempDir()
@@ -461,6 +462,7 @@ func startBusWith(t testing.TB, config string) *bus {
 	b := &bus{env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + home + "/data",
 	}}
+	b.env = append(b.env, env...)
 	cmd := exec.Command("dbus-daemon", "--nofork", "--config-file="+config, "--address=unix:dir="+run, "--print-address=1")
 	cmd.Env = b.env
 	out, err := cmd.StdoutPipe()

@@ -100,7 +100,7 @@ func recent(program, printed string) error {
 // may be skipped.
 func Required(program string) bool {
 	return os.Getenv("CI") == "true" && !strings.Contains(program, "@") &&
-		!slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun"}, program)
+		!slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun", "kwalletd6"}, program)
 }
 
 // Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required. A program
