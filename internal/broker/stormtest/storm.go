@@ -64,6 +64,40 @@ func stormCold(ctx context.Context, w *world, n int) ([]row, error) {
 	return []row{r}, errors.Join(err, wrong, r.want(n, counts{browsers: 1, signIns: 1}))
 }
 
+// stormLive: a live token is kept, and n tools ask at once.
+func stormLive(ctx context.Context, w *world, n int) ([]row, error) {
+	if err := w.signIn(ctx); err != nil {
+		return nil, err
+	}
+	r, err := w.live(ctx, "live", 1, slices.Repeat([]task{w.get()}, n))
+	return []row{r}, err
+}
+
+// stormLoops: a live token is kept, and three tools ask at once, again and again, n times in all.
+func stormLoops(ctx context.Context, w *world, n int) ([]row, error) {
+	if err := w.signIn(ctx); err != nil {
+		return nil, err
+	}
+	r, err := w.live(ctx, "three loops", n/3, slices.Repeat([]task{w.get()}, 3))
+	return []row{r}, err
+}
+
+// live has the tasks ask for a live token, that many times.
+func (w *world) live(ctx context.Context, name string, times int, tasks []task) (row, error) {
+	r := row{name: name, processes: times * len(tasks)}
+	before, began := w.counts(), time.Now()
+	for range times {
+		replies, err := w.together(ctx, tasks)
+		right, slowest, wrong := w.right(replies)
+		r.right, r.slowest = r.right+right, max(r.slowest, slowest)
+		if err := errors.Join(err, wrong); err != nil {
+			return r, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	r.took, r.counts = time.Since(began), w.counts().minus(before)
+	return r, r.want(r.processes, counts{})
+}
+
 // stormExpired: the access token has expired, and n tools ask at once. The rotated refresh token is kept.
 func stormExpired(ctx context.Context, w *world, n int) ([]row, error) {
 	r := row{name: "expired", processes: n}
