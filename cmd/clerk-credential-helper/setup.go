@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -30,7 +32,8 @@ type setupCommand struct {
 }
 
 type unsetCommand struct {
-	Tool    toolName `arg:"" enum:",${tools}" help:"${tool_list}."`
+	Tool    toolName `arg:"" optional:"" enum:",${tools}" default:"" help:"${tool_list}."`
+	All     bool     `help:"Every tool whose file has lines of ours."`
 	Profile string   `help:"Only the hosts of this profile."`
 	Yes     bool     `short:"y" help:"Do not ask."`
 	DryRun  bool     `help:"Show the changes and make none."`
@@ -151,6 +154,14 @@ func (c setupCommand) hosts(cfg *config.Config) ([]config.Host, error) {
 
 // Run takes out what setup has written, and nothing else.
 func (c unsetCommand) Run(ctx context.Context, sys *system) error {
+	switch {
+	case c.All && (c.Tool != "" || c.Profile != ""):
+		return &usageError{errors.New("--all means every tool, and all of its hosts: name none")}
+	case c.All:
+		return c.all(ctx, sys)
+	case c.Tool == "":
+		return &usageError{errors.New("name a tool, or --all for every one: there is " + strings.Join(toolconfig.Names(), ", "))}
+	}
 	tool, err := c.Tool.named(sys, "unset")
 	if err != nil {
 		return err
@@ -177,6 +188,28 @@ func (c unsetCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	sys.console().Tell(left...)
+	return nil
+}
+
+// all takes us out of every tool's file that doctor finds us in, and says what is left to do by hand.
+func (c unsetCommand) all(ctx context.Context, sys *system) error {
+	edits, leftOut := toolconfig.UnsetAll(sys.toolEnv())
+	for _, err := range leftOut {
+		sys.console().Warn(err, "")
+	}
+	if edits == nil && leftOut == nil {
+		sys.console().Tell("no tool's file has lines of ours")
+	}
+	if err := toolconfig.Apply(ctx, sys.console(), edits, toolconfig.Options{Yes: c.Yes, DryRun: c.DryRun}); err != nil {
+		return err
+	}
+	sys.console().Tell(toolconfig.LeftAll(sys.toolEnv())...)
+	if !c.DryRun {
+		sys.console().Tell(doctor.GitLeft(ctx, sys.toolEnv())...)
+	}
+	if leftOut != nil {
+		return fmt.Errorf("%d of the tools may still ask us", len(leftOut))
+	}
 	return nil
 }
 

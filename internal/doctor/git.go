@@ -54,6 +54,33 @@ func AskGit(ctx context.Context, tools toolconfig.Env, key string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// GitLeft returns lines for people on what unset leaves to undo by hand in git's configuration: settings in files that setup
+// does not write, such as the machine's, that make git ask us. It asks git, outside of a repository, for at most 2 s.
+func GitLeft(ctx context.Context, tools toolconfig.Env) []string {
+	program, err := tools.LookPath("git")
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	out, err := gitConfig(ctx, program, outside(), "--null", "--show-origin", "--get-regexp", `^credential\.(.*\.)?helper$`)
+	if err != nil {
+		return nil
+	}
+	var left []string
+	fields := strings.Split(string(out), "\x00") // origin and setting in turn
+	for i := 0; i+1 < len(fields); i += 2 {
+		key, value, _ := strings.Cut(fields[i+1], "\n")
+		if toolconfig.IsGitHelper(value) {
+			left = append(left, fmt.Sprintf("git still asks us, by %s in %s", key, strings.TrimPrefix(fields[i], "file:")))
+		}
+	}
+	return left
+}
+
+// outside is a folder that is in no repository, so that git reads only the user's own configuration there.
+func outside() string { return filepath.VolumeName(os.TempDir()) + string(filepath.Separator) }
+
 // SendsOtherHeader reports whether git sends the Authorization of http.extraHeader to an address, and never a token. It
 // asks git, in the current folder, for at most 2 s.
 func SendsOtherHeader(ctx context.Context, tools toolconfig.Env, address string) bool {
@@ -76,8 +103,7 @@ func (d *doctor) git(ctx context.Context, cfg *config.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
-	// In a folder that is not a repository, so that only the user's own configuration is read.
-	settings, err := gitSettings(ctx, program, filepath.VolumeName(os.TempDir())+string(filepath.Separator))
+	settings, err := gitSettings(ctx, program, outside())
 	if ctx.Err() != nil {
 		d.fail(check, "it did not show its configuration in time", "check that git config --list ends by itself")
 		return
