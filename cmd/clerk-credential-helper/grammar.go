@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ type commands struct {
 	Complete   completeCommand   `cmd:"" hidden:""`
 	Demo       demoCommand       `cmd:"" help:"Show it at work: a throw-away Clerk, git server and registry on this machine."`
 	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Version    versionCommand    `cmd:"" help:"Print the version, and how it was installed."`
 
 	// The verbs of the wires never reach kong (see toolCall); they stand here for --help.
 	Get   toolCommand `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
@@ -268,13 +269,24 @@ func (sys *system) openProfile(target string) (*broker.Broker, *config.Profile, 
 }
 
 type versionCommand struct {
-	JSON bool `help:"Print JSON."`
+	JSON  bool `help:"Print JSON."`
+	Check bool `help:"Compare with the latest release, where CLERK_HELPER_RELEASES names a place of releases. No other command looks."`
 }
 
-func (c versionCommand) Run(sys *system) error {
-	if c.JSON {
-		return sys.console().JSON(map[string]string{"version": programVersion()})
+// Run says what this program is, for those who are asked for help with it.
+func (c versionCommand) Run(ctx context.Context, sys *system) error {
+	path, _ := os.Executable()
+	b := doctor.ReadBuild(version, commit, date, path)
+	if c.Check {
+		if err := b.Check(ctx, cmp.Or(sys.getenv("CLERK_HELPER_RELEASES"), releases), userAgent()); errors.Is(err, doctor.ErrNoReleases) {
+			return &usageError{err}
+		} else if err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(sys.stdout, "clerk-credential-helper %s\n", programVersion())
+	if c.JSON {
+		return sys.console().JSON(b)
+	}
+	_, err := fmt.Fprintln(sys.stdout, b)
 	return err
 }

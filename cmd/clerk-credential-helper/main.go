@@ -19,6 +19,14 @@ import (
 	"clerk-credential-helper/platform"
 )
 
+// What a release's build gives the linker with -X; otherwise empty. See packaging/README.md.
+var (
+	version  string // such as 1.2.3
+	commit   string // in full
+	date     string // of the commit (RFC 3339)
+	releases string // the place of releases: see doctor.Build.Check
+)
+
 // system is the process as the rest of the program sees it.
 type system struct {
 	args    []string // args[0] is the name we were called by

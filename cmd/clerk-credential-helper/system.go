@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
@@ -262,11 +262,5 @@ func (sys *system) issuer(p *config.Profile, trace func(string, ...any), documen
 // userAgent names us to servers: Clerk refuses the default names of HTTP libraries.
 func userAgent() string { return "clerk-credential-helper/" + programVersion() }
 
-// programVersion is the module's version as the go command recorded it, or "devel".
-func programVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "devel"
-	}
-	return strings.TrimPrefix(info.Main.Version, "v")
-}
+// programVersion is the version of this build, "devel" if it is not known.
+func programVersion() string { return doctor.ReadBuild(version, "", "", "").Version }
