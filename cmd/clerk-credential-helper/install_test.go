@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,10 +42,12 @@ func TestInstall(t *testing.T) {
 	}
 
 	out := run(0, "sh", script)
-	if !strings.Contains(out, "put it in the PATH") || !strings.Contains(out, bin) {
+	if !strings.Contains(out, "put that folder in the PATH") || !strings.Contains(out, bin) {
 		t.Errorf("the folder is not in the PATH, and it does not say so:\n%s", out)
 	}
-	run(0, filepath.Join(bin, "clerk-credential-helper"), "version")
+	if out := run(0, filepath.Join(bin, "clerk-credential-helper"), "version"); !strings.Contains(out, "\ninstalled by install.sh: "+bin) {
+		t.Errorf("version answered %q", out)
+	}
 	if out := run(0, filepath.Join(bin, "git-credential-clerk"), "capability"); !strings.HasPrefix(out, "version 0\n") {
 		t.Errorf("git-credential-clerk answered %q", out)
 	}
@@ -62,6 +65,32 @@ func TestInstall(t *testing.T) {
 		t.Errorf("no manual page: %v", err)
 	}
 	run(0, "sh", script) // again, over itself
+
+	// The same program as a release, given to a shell on standard input: then the checkout does not count.
+	program, err := os.ReadFile(filepath.Join(bin, "clerk-credential-helper"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t)
+	p.release(t, "1.2.3", map[string]string{"clerk-credential-helper": string(program)}, here)
+	u := userlands(t)[0]
+	m := newMachine(t, u, "CLERK_HELPER_RELEASES="+p.url)
+	if status, out := m.run(t, installScript(t)); status != 0 || !strings.Contains(out, "installed in "+m.home+"/.local/bin: clerk-credential-helper ") {
+		t.Errorf("a release: exit status %d\n%s", status, out)
+	}
+	cmd := exec.Command(filepath.Join(m.home, ".local", "bin", "clerk-credential-helper"), "version", "--check", "--json")
+	cmd.Env = m.env
+	var build struct {
+		Schema                     int
+		Installed, Latest, Version string
+		Update                     *bool
+	}
+	if out, err := cmd.Output(); err != nil || json.Unmarshal(out, &build) != nil || build.Schema != 1 || build.Installed != "install.sh" || build.Latest != "1.2.3" || build.Update == nil {
+		t.Errorf("version --check --json: %v\n%s", err, out)
+	}
+	if status, out := m.run(t, installScript(t), "--uninstall"); status != 0 || !strings.Contains(out, "removed clerk-credential-helper") {
+		t.Errorf("uninstalling a release: exit status %d\n%s", status, out)
+	}
 
 	// What is not ours stays, when installing and when taking back.
 	other := filepath.Join(bin, "other")

@@ -55,9 +55,14 @@ func TestScripts(t *testing.T) {
 
 func furnish(env *testscript.Env) error {
 	browser, err := exec.LookPath(demo.Browser)
-	if err == nil {
-		_, _, err = testworld.Setup(env, browser)
+	if err != nil {
+		return err
 	}
+	if _, _, err = testworld.Setup(env, browser); err != nil {
+		return err
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	env.Setenv("ROOT", root)
 	return err
 }
 

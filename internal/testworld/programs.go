@@ -30,6 +30,8 @@ func versionCommand(program string) []string {
 		return []string{program, "-c", ":"}
 	case "mandoc": // it has no version
 		return []string{program, os.DevNull}
+	case "minisign":
+		return []string{program, "-v"}
 	case "tmux":
 		return []string{program, "-V"}
 	default:
