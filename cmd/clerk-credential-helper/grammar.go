@@ -38,7 +38,7 @@ type commands struct {
 	Companion  companionCommand  `cmd:"" help:"Write the companion page into a web app, or probe one that is deployed."`
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last error of each tool."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
-	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`
+	Man        manCommand        `cmd:"" help:"Print a manual page, for man -l."`
 	Complete   completeCommand   `cmd:"" hidden:""`
 	Demo       demoCommand       `cmd:"" help:"Show it at work: a throw-away Clerk, git server and registry on this machine."`
 	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`

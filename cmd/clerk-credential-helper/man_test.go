@@ -38,6 +38,21 @@ func TestMan(t *testing.T) {
 			}
 		}
 	}
+	readable(t, page, "clerk-credential-helper token api.acme.dev --format header", "--with-token", "EXIT STATUS")
+}
+
+// TestManConfig holds the page of the configuration file to the programs that read such pages. Its keys are compared in
+// internal/config.
+func TestManConfig(t *testing.T) {
+	status, page, words := runHere("man", "config")
+	if status != exitOK || words != "" {
+		t.Fatal(status, words)
+	}
+	readable(t, page, "[profiles.acme]", "publishable_key = ", "~/.config/clerk-credential-helper/config.toml")
+}
+
+// readable shows a page with each program, none of which may complain, and looks for some of its text.
+func readable(t *testing.T, page string, wanted ...string) {
 	t.Run("mandoc", func(t *testing.T) {
 		// The day of the commit is not known to a test's binary, and a word is not broken.
 		out := reads(t, page, "mandoc", "-Tlint", "-Wall")
@@ -56,7 +71,7 @@ func TestMan(t *testing.T) {
 		t.Setenv("MANWIDTH", "80")
 		t.Setenv("LC_ALL", "C.UTF-8")
 		out := reads(t, page, "man", "-l", "-P", "cat", "-")
-		for _, want := range []string{"clerk-credential-helper token api.acme.dev --format header", "--with-token", "EXIT STATUS"} {
+		for _, want := range wanted {
 			if !strings.Contains(out, want) {
 				t.Errorf("man does not show %q:\n%s", want, out)
 			}

@@ -20,8 +20,7 @@ var manual embed.FS
 // the grammar, so that the page never gets out of date. The error is that of w.
 func Manual(w io.Writer, app *kong.Application, version string) error {
 	m := manPage{roff{w: w}}
-	m.line(`.\" Made by "clerk-credential-helper man"; do not edit.`)
-	m.line(`.TH CLERK\-CREDENTIAL\-HELPER 1 %q %q`, builtOn(), "clerk-credential-helper "+version)
+	m.title(`CLERK\-CREDENTIAL\-HELPER 1`, "man", version)
 	m.part("before")
 	m.commands("COMMANDS", app, func(group *kong.Group) bool { return group == nil })
 	m.commands("COMMANDS FOR TOOLS", app, func(group *kong.Group) bool { return group != nil })
@@ -29,10 +28,24 @@ func Manual(w io.Writer, app *kong.Application, version string) error {
 	return m.err
 }
 
+// ConfigManual writes the manual page of the configuration file, as Manual writes that of the program.
+func ConfigManual(w io.Writer, version string) error {
+	m := manPage{roff{w: w}}
+	m.title(`CLERK\-CREDENTIAL\-HELPER.TOML 5`, "man config", version)
+	m.part("config")
+	return m.err
+}
+
 // manPage is the page as it is written.
 type manPage struct{ roff }
 
-// part writes the part of the page before or after the commands.
+// title writes what a page begins with. The command is the one that prints it.
+func (m *manPage) title(name, command, version string) {
+	m.line(`.\" Made by "clerk-credential-helper %s"; do not edit.`, command)
+	m.line(`.TH %s %q %q`, name, builtOn(), "clerk-credential-helper "+version)
+}
+
+// part writes a part of the page that is written by hand.
 func (m *manPage) part(name string) {
 	text, err := manual.ReadFile("manual/" + name + ".roff")
 	m.line("%s", strings.TrimSuffix(string(text), "\n"))
