@@ -1,0 +1,30 @@
+'use strict'
+// Starts the program of the package for this machine, under the name by which the tool has called.
+const { spawn } = require('node:child_process')
+
+module.exports = function run(name) {
+  const place = `clerk-credential-helper-${process.platform}-${process.arch}`
+  const file = process.platform === 'win32' ? 'clerk-credential-helper.exe' : 'clerk-credential-helper'
+  let program
+  try {
+    program = require.resolve(`${place}/bin/${file}`)
+  } catch {
+    console.error(`clerk-credential-helper: the package ${place} is not installed`)
+    console.error('hint: install without --omit=optional; not every system and processor has a package')
+    process.exit(1)
+  }
+  const child = spawn(program, process.argv.slice(2), { argv0: name, stdio: 'inherit' })
+  // A terminal sends Ctrl-C to both; what is sent to us alone goes on.
+  process.on('SIGINT', () => {})
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('error', (err) => {
+    console.error(`clerk-credential-helper: ${err.message}`)
+    process.exit(1)
+  })
+  child.on('exit', (code, signal) => {
+    if (signal) {
+      process.removeAllListeners(signal)
+      process.kill(process.pid, signal)
+    } else process.exit(code)
+  })
+}
