@@ -33,21 +33,29 @@ const (
 type busConn struct {
 	socket  *busSocket
 	in      *bufio.Reader
+	auth    string // the first line of the handshake, if its answer is awaited before anything else is written
 	out     []byte // called, and not written yet
 	serial  uint32 // the last call's
 	greeted bool   // the bus has accepted us
 	failed  error  // a call that could not be encoded
+	broken  bool   // nothing more can be read, or a part of a message was lost
 	answers map[uint32]*dbus.Message
 }
 
 // newBusConn begins with the handshake: EXTERNAL is the mechanism by which the kernel tells the bus who we are. BEGIN and
-// the first messages do not wait for its answer; receive looks at it before anything else.
+// the first messages do not wait for its answer; receive looks at it before anything else. A proxy is waited for: it also
+// reads the handshake, and xdg-dbus-proxy 0.1.4 takes what follows in the same write for a part of it.
 func newBusConn(socket *busSocket) *busConn {
 	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
+	auth, begin := "\x00AUTH EXTERNAL "+uid+"\r\n", "BEGIN\r\n"
+	if !socket.proxy {
+		auth, begin = "", auth+begin
+	}
 	return &busConn{
 		socket:  socket,
 		in:      bufio.NewReader(io.LimitReader(socket, maxBusBytes)),
-		out:     []byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n"),
+		auth:    auth,
+		out:     []byte(begin),
 		answers: make(map[uint32]*dbus.Message),
 	}
 }
@@ -108,9 +116,42 @@ func (c *busConn) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
+	if c.auth != "" {
+		if _, err := io.WriteString(c.socket, c.auth); err != nil {
+			return err
+		}
+		c.auth = ""
+		if err := c.greet(); err != nil {
+			return err
+		}
+	}
 	_, err := c.socket.Write(c.out)
 	c.out = c.out[:0]
 	return err
+}
+
+// greet reads the answer to the handshake, once.
+func (c *busConn) greet() error {
+	if c.greeted {
+		return nil
+	}
+	err := c.readGreeting()
+	c.greeted = err == nil
+	return err
+}
+
+// quiet reports whether nothing comes within d, once everything has been written.
+func (c *busConn) quiet(d time.Duration) bool {
+	if c.in.Buffered() > 0 || c.failed != nil || c.flush() != nil {
+		return false
+	}
+	poll := []unix.PollFd{{Fd: int32(c.socket.fd), Events: unix.POLLIN}}
+	for until := time.Now().Add(d); ; {
+		n, err := unix.Poll(poll, max(0, int(time.Until(until).Milliseconds())))
+		if err != unix.EINTR { // by one of the runtime's own signals
+			return n == 0 && err == nil
+		}
+	}
 }
 
 // receive reads one message, after everything has been written. Answers are also kept for answer.
@@ -118,17 +159,16 @@ func (c *busConn) receive() (*dbus.Message, error) {
 	if c.failed != nil {
 		return nil, c.failed
 	}
-	if err := c.flush(); err != nil {
-		return nil, err
+	err := c.flush()
+	if err == nil {
+		err = c.greet()
 	}
-	if !c.greeted {
-		if err := c.readGreeting(); err != nil {
-			return nil, err
-		}
-		c.greeted = true
+	var m *dbus.Message
+	if err == nil {
+		m, err = dbus.DecodeMessage(c.in)
 	}
-	m, err := dbus.DecodeMessage(c.in)
 	if err != nil {
+		c.broken = true
 		return nil, err
 	}
 	if serial := answers(m); serial != 0 {
@@ -214,15 +254,14 @@ func dialSocket(ctx context.Context, name string) (*busSocket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &busSocket{fd: fd, ended: make(chan struct{})}
-	s.unwatch = context.AfterFunc(ctx, func() {
-		defer close(s.ended)
-		unix.Shutdown(fd, unix.SHUT_RDWR) // ends a wait
-	})
+	s := &busSocket{fd: fd}
+	s.watch(ctx)
 	s.limit(replyLimit)
 	_, err = s.try(unix.SO_SNDTIMEO, "connect", func() (int, error) { return 0, unix.Connect(fd, &unix.SockaddrUnix{Name: name}) })
 	if err == nil {
-		err = checkPeer(fd, os.Geteuid())
+		var pid int
+		pid, err = checkPeer(fd, os.Geteuid())
+		s.proxy = err == nil && isProxy(pid)
 	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
 		err = fmt.Errorf("%w: %w", errNoService, err)
@@ -241,6 +280,27 @@ type busSocket struct {
 	deadline time.Time
 	unwatch  func() bool
 	ended    chan struct{} // closed when the context's end has been carried out
+	proxy    bool          // the other end passes on what it reads
+}
+
+// watch has the end of ctx end each wait, and the connection, until release.
+func (s *busSocket) watch(ctx context.Context) {
+	ended := make(chan struct{})
+	s.ended = ended
+	s.unwatch = context.AfterFunc(ctx, func() {
+		defer close(ended)
+		unix.Shutdown(s.fd, unix.SHUT_RDWR)
+	})
+}
+
+// release ends watch. It reports whether the connection can still be used.
+func (s *busSocket) release() bool {
+	if !s.unwatch() {
+		<-s.ended // the number must not be another file's by then
+		return false
+	}
+	s.unwatch = func() bool { return true }
+	return true
 }
 
 // limit bounds the waiting from now on.
@@ -290,20 +350,33 @@ func (s *busSocket) try(option int, name string, call func() (int, error)) (int,
 }
 
 func (s *busSocket) close() {
-	if !s.unwatch() {
-		<-s.ended // the number must not be another file's by then
-	}
+	s.release()
 	unix.Close(s.fd)
 }
 
-// checkPeer asks the kernel who listens at the other end.
-func checkPeer(fd, uid int) error {
+// checkPeer asks the kernel who listens at the other end, and returns its process id.
+func checkPeer(fd, uid int) (pid int, err error) {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return os.NewSyscallError("getsockopt", err)
+		return 0, os.NewSyscallError("getsockopt", err)
 	}
 	if int(peer.Uid) != uid {
-		return fmt.Errorf("it %w (%d)", ErrForeign, peer.Uid)
+		return 0, fmt.Errorf("it %w (%d)", ErrForeign, peer.Uid)
 	}
-	return nil
+	return int(peer.Pid), nil
+}
+
+// isProxy reports whether the process that listens is xdg-dbus-proxy, or cannot be seen from here, as in a container.
+func isProxy(pid int) bool {
+	if pid == 0 {
+		return true
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/comm", unix.O_RDONLY|unix.O_CLOEXEC, 0) // os.Open would start the poller
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	var name [16]byte // TASK_COMM_LEN
+	n, err := unix.Read(fd, name[:])
+	return err != nil || string(name[:max(n, 0)]) == "xdg-dbus-proxy\n"
 }

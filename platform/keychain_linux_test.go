@@ -402,7 +402,7 @@ func TestCheckPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.close()
-	if err := checkPeer(socket.fd, os.Geteuid()+1); err == nil {
+	if _, err := checkPeer(socket.fd, os.Geteuid()+1); err == nil {
 		t.Error("a socket of another user was accepted")
 	}
 	t.Run("a connection", func(t *testing.T) {
