@@ -10,7 +10,7 @@ import (
 
 // startProxy runs xdg-dbus-proxy before the bus, as Flatpak does for a program that may talk to the Secret Service, and returns
 // its address.
-func (b *bus) startProxy(t testing.TB) string {
+func (b *sessionBus) startProxy(t testing.TB) string {
 	t.Helper()
 	need(t, "xdg-dbus-proxy")
 	dir, err := os.MkdirTemp("", "proxy") // short enough for a socket, which t.TempDir is not
@@ -51,21 +51,5 @@ func TestSecretServiceThroughProxy(t *testing.T) {
 	}
 	if err := k.Delete(t.Context(), "item"); err != nil {
 		t.Errorf("Delete: %v", err)
-	}
-}
-
-// TestHandshakeIsWaitedFor: a proxy gets the two parts of the handshake one after the other, and a bus both at once.
-func TestHandshakeIsWaitedFor(t *testing.T) {
-	for _, proxy := range []bool{false, true} {
-		c := newBusConn(&busSocket{proxy: proxy})
-		if (c.auth != "") != proxy || string(c.out[len(c.out)-7:]) != "BEGIN\r\n" {
-			t.Errorf("proxy %t: first %q, then %q", proxy, c.auth, c.out)
-		}
-	}
-	if isProxy(os.Getpid()) {
-		t.Error("this test is taken for a proxy")
-	}
-	if !isProxy(0) || !isProxy(1<<30) {
-		t.Error("a process that cannot be seen is not taken for a proxy")
 	}
 }

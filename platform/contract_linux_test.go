@@ -30,6 +30,32 @@ func TestKeePassXCContract(t *testing.T) {
 	}
 }
 
+// TestAskingContract: services that ask by themselves keep the contract where the person may be asked, and says yes. The real one
+// is KeePassXC with its confirmation of each access.
+func TestAskingContract(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) string{
+		"confirms each access": func(t testing.TB) string { return platform.StartAsking(t, true) },
+		"asks for a key":       func(t testing.TB) string { return platform.StartAsking(t, false) },
+		"KeePassXC":            platform.StartConfirmingKeePassXC,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("DBUS_SESSION_BUS_ADDRESS", start(t))
+			platformtest.TestKeychain(t, func() platformtest.Keychain {
+				k := openKeychain(t, "keychain", "")
+				if err := k.Unlock(t.Context(), nil, contractItems...); err != nil {
+					t.Fatal(err)
+				}
+				return k
+			})
+		})
+	}
+}
+
+// contractItems are the items of the contract.
+var contractItems = []string{"contract-missing", "contract-gone", "contract-handle", "contract-handl", "contract-replace",
+	"contract-replace-other", "contract-refusal", "contract-cancelled", "contract-race", "contract-trip-a", "contract-trip-b",
+	"contract-trip-c", "contract-trip-d", "contract-trip-e"}
+
 // TestKernelKeyringContract chooses the kernel's keyring once by name and once by having no bus.
 func TestKernelKeyringContract(t *testing.T) {
 	platform.NeedKernelKeyring(t)

@@ -429,3 +429,392 @@ func TestSecretServicePromptIsSaid(t *testing.T) {
 		t.Errorf("Unlock: %v", err)
 	}
 }
+
+// askingService is a Secret Service with a keyring, which is open, that asks the person by itself. It has items, so that it can
+// keep the contract.
+type askingService struct {
+	confirm bool        // each connection asks for each item, at a prompt, as KeePassXC 2.7.4 does
+	person  func() bool // asked by a prompt, or before the first answer to GetSecrets, as pass_secret_service does; nil: says yes
+	broken  string      // a method that fails, or "other value" for GetSecrets
+
+	conn    *dbus.Conn
+	address string
+	mu      sync.Mutex
+	known   bool // the person has answered GetSecrets
+	asked   int
+	last    int
+	items   map[dbus.ObjectPath]*askingItem
+	prompts map[dbus.ObjectPath]func()
+}
+
+type askingItem struct {
+	attributes map[string]string
+	value      []byte
+	allowed    map[dbus.Sender]bool
+}
+
+// StartAsking runs an askingService that has each access confirmed, or one that has a key's password typed in, on a bus of its
+// own, and returns the bus's address. The person takes longer than a silent service may.
+func StartAsking(t testing.TB, confirm bool) string {
+	a := &askingService{confirm: confirm}
+	if !confirm {
+		a.person = func() bool {
+			time.Sleep(replyLimit + time.Second)
+			return true
+		}
+	}
+	a.run(t)
+	return a.address
+}
+
+// run puts the service on a bus of its own.
+func (a *askingService) run(t testing.TB) *Keychain {
+	t.Helper()
+	b := startBus(t)
+	a.conn, a.address = b.conn, b.address
+	a.items, a.prompts = map[dbus.ObjectPath]*askingItem{}, map[dbus.ObjectPath]func(){}
+	err := errors.Join(
+		a.conn.Export(askingRoot{a}, secretsPath, secretsAPI+"Service"),
+		a.conn.Export(askingCollection{a}, fakeCollection, secretsAPI+"Collection"),
+		a.conn.Export(askingCollection{a}, fakeCollection, propertiesAPI),
+		a.conn.ExportSubtree(askingEntry{a}, fakeCollection, secretsAPI+"Item"),
+		a.conn.ExportSubtree(askingPrompt{a}, secretsPath+"/prompt", secretsAPI+"Prompt"),
+	)
+	if err == nil {
+		_, err = a.conn.RequestName(secretsName, dbus.NameFlagDoNotQueue)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keychainOn(b.address)
+}
+
+// ask asks the person.
+func (a *askingService) ask() bool {
+	a.mu.Lock()
+	a.asked++
+	a.mu.Unlock()
+	return a.person == nil || a.person()
+}
+
+// prompt returns a prompt that asks the person and then does something.
+func (a *askingService) prompt(ask bool, then func()) dbus.ObjectPath {
+	a.last++
+	path := secretsPath + dbus.ObjectPath(fmt.Sprintf("/prompt/%d", a.last))
+	a.prompts[path] = func() {
+		yes := !ask || a.ask()
+		if yes {
+			a.mu.Lock()
+			then()
+			a.mu.Unlock()
+		}
+		a.conn.Emit(path, secretsAPI+"Prompt.Completed", !yes, dbus.MakeVariant(""))
+	}
+	return path
+}
+
+type askingRoot struct{ *askingService }
+
+func (a askingRoot) ReadAlias(string) (dbus.ObjectPath, *dbus.Error) { return fakeCollection, nil }
+
+func (a askingRoot) OpenSession(string, dbus.Variant) (dbus.Variant, dbus.ObjectPath, *dbus.Error) {
+	return dbus.MakeVariant(""), "/org/freedesktop/secrets/session/1", nil
+}
+
+func (a askingRoot) SearchItems(sender dbus.Sender, wanted map[string]string) (open, locked []dbus.ObjectPath, failed *dbus.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for path, item := range a.items {
+		fits := true
+		for key, value := range wanted {
+			fits = fits && item.attributes[key] == value
+		}
+		switch {
+		case !fits:
+		case a.confirm && !item.allowed[sender]:
+			locked = append(locked, path)
+		default:
+			open = append(open, path)
+		}
+	}
+	return open, locked, nil
+}
+
+func (a askingRoot) Unlock(sender dbus.Sender, objects []dbus.ObjectPath) ([]dbus.ObjectPath, dbus.ObjectPath, *dbus.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return nil, a.prompt(true, func() {
+		for _, path := range objects {
+			if item := a.items[path]; item != nil {
+				item.allowed[sender] = true
+			}
+		}
+	}), nil
+}
+
+func (a askingRoot) GetSecrets(sender dbus.Sender, paths []dbus.ObjectPath, session dbus.ObjectPath) (map[dbus.ObjectPath]dbusSecret, *dbus.Error) {
+	a.mu.Lock()
+	known := a.confirm || a.known
+	a.mu.Unlock()
+	if !known && !a.ask() || a.broken == "GetSecrets" {
+		return nil, dbusError("dev.acme.Refused")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known = true
+	secrets := map[dbus.ObjectPath]dbusSecret{}
+	for _, path := range paths {
+		item := a.items[path]
+		if item == nil {
+			continue
+		}
+		if a.confirm && !item.allowed[sender] {
+			return nil, dbusError("org.freedesktop.Secret.Error.IsLocked")
+		}
+		secrets[path] = dbusSecret{Session: session, Value: item.value}
+		if a.broken == "other value" {
+			secrets[path] = dbusSecret{Session: session, Value: []byte("other")}
+		}
+	}
+	return secrets, nil
+}
+
+type askingCollection struct{ *askingService }
+
+func (a askingCollection) CreateItem(sender dbus.Sender, properties map[string]dbus.Variant, secret dbusSecret, replace bool) (item, prompt dbus.ObjectPath, failed *dbus.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.broken == "CreateItem" {
+		return "/", "/", dbusError("dev.acme.Broken")
+	}
+	attributes, _ := properties[secretsAPI+"Item.Attributes"].Value().(map[string]string)
+	a.last++
+	path := fakeCollection + dbus.ObjectPath(fmt.Sprintf("/%d", a.last))
+	create := func() {
+		a.items[path] = &askingItem{attributes, secret.Value, map[dbus.Sender]bool{sender: true}}
+	}
+	if a.confirm {
+		return "/", a.prompt(false, create), nil
+	}
+	create()
+	return path, "/", nil
+}
+
+func (a askingCollection) Get(string, string) (dbus.Variant, *dbus.Error) {
+	return dbus.MakeVariant(false), nil
+}
+
+type askingEntry struct{ *askingService }
+
+func (a askingEntry) of(m dbus.Message) (dbus.ObjectPath, *askingItem, *dbus.Error) {
+	path, _ := m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	if item := a.items[path]; item != nil {
+		return path, item, nil
+	}
+	return path, nil, dbusError("org.freedesktop.DBus.Error.UnknownObject")
+}
+
+func (a askingEntry) SetSecret(m dbus.Message, sender dbus.Sender, secret dbusSecret) *dbus.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, item, failed := a.of(m)
+	if failed == nil && a.confirm && !item.allowed[sender] {
+		failed = dbusError("org.freedesktop.Secret.Error.IsLocked")
+	}
+	if failed == nil {
+		item.value = secret.Value
+	}
+	return failed
+}
+
+func (a askingEntry) Delete(m dbus.Message) (dbus.ObjectPath, *dbus.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	path, _, failed := a.of(m)
+	if failed != nil || a.broken == "Delete" {
+		return "/", dbusError("dev.acme.Broken")
+	}
+	if a.confirm {
+		return a.prompt(false, func() { delete(a.items, path) }), nil
+	}
+	delete(a.items, path)
+	return "/", nil
+}
+
+type askingPrompt struct{ *askingService }
+
+func (a askingPrompt) Prompt(m dbus.Message, _ string) *dbus.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	path, _ := m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	if run := a.prompts[path]; run != nil {
+		go run()
+	}
+	return nil
+}
+
+func (a askingPrompt) Dismiss(m dbus.Message) *dbus.Error { return nil }
+
+func (a *askingService) left() (items, asked int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.items), a.asked
+}
+
+// TestSecretServiceAsks: a service that asks by itself gets a person's time where a person may be asked, and is no broken one
+// elsewhere.
+func TestSecretServiceAsks(t *testing.T) {
+	for _, confirm := range []bool{false, true} {
+		t.Run(fmt.Sprintf("at a prompt %t", confirm), func(t *testing.T) {
+			t.Parallel()
+			answer := make(chan bool)
+			a := &askingService{confirm: confirm, person: func() bool { return <-answer }}
+			k := a.run(t)
+			if err := k.Set(t.Context(), "item", "secret"); err != nil {
+				t.Fatal(err)
+			}
+			wantWithin(t, "Get where no person may be asked", ErrLocked, silenceBound, func() error {
+				_, err := k.Get(t.Context(), "item")
+				return err
+			})
+			if !confirm {
+				answer <- false // too late
+			}
+			said := make(chan struct{}, 1)
+			if err := k.Unlock(t.Context(), func() { said <- struct{}{} }, "item", "item-2"); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				<-said
+				time.Sleep(replyLimit)
+				answer <- true
+			}()
+			if got, err := k.Get(t.Context(), "item"); err != nil || got != "secret" {
+				t.Errorf("Get, and the person takes %v: %q, %v", promptSaid+replyLimit, got, err)
+			}
+			_, before := a.left()
+			for _, name := range []string{"item", "item-2"} {
+				if err := k.Set(t.Context(), name, "newer"); err != nil {
+					t.Errorf("Set: %v", err)
+				}
+				if got, err := k.Get(t.Context(), name); err != nil || got != "newer" {
+					t.Errorf("Get: %q, %v", got, err)
+				}
+			}
+			if _, asked := a.left(); asked != before {
+				t.Errorf("asked %d times, and %d more", before, asked-before)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := k.Get(ctx, "item"); !errors.Is(err, context.Canceled) {
+				t.Errorf("Get with an ended context: %v", err)
+			}
+			if _, err := k.Get(t.Context(), "item"); err != nil {
+				t.Errorf("Get after that: %v", err)
+			}
+		})
+	}
+}
+
+// TestSecretServiceAsksInVain: a call ends with its context while the person is asked, and one that was refused is not repeated.
+func TestSecretServiceAsksInVain(t *testing.T) {
+	asked := make(chan struct{}, 9)
+	answer := make(chan bool)
+	a := &askingService{confirm: true, person: func() bool {
+		asked <- struct{}{}
+		return <-answer
+	}}
+	k := a.run(t)
+	if err := k.Set(t.Context(), "item", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Unlock(t.Context(), nil, "item"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if _, err := k.Get(ctx, "item"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Get: %v, want Canceled", err)
+	}
+	answer <- false
+	if err := k.Unlock(t.Context(), nil, "item"); err != nil {
+		t.Fatal(err)
+	}
+	go func() { answer <- false }()
+	for range 3 {
+		if _, err := k.Get(t.Context(), "item"); !errors.Is(err, ErrConfirm) {
+			t.Errorf("Get: %v, want %v", err, ErrConfirm)
+		}
+	}
+	if _, n := a.left(); n != 2 {
+		t.Errorf("asked %d times, want 2", n)
+	}
+}
+
+// TestProbeLeavesNothing: whatever fails.
+func TestProbeLeavesNothing(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		fake   *askingService
+		whole  bool
+		says   string // empty: no error
+		left   int
+	}{
+		{"all is well", &askingService{}, true, "", 0},
+		{"it would ask before it deletes", &askingService{confirm: true}, false, "", 0},
+		{"it stores nothing", &askingService{broken: "CreateItem"}, true, "it stores nothing: ", 0},
+		{"it is not read", &askingService{broken: "GetSecrets"}, true, "it does not return what was stored: ", 0},
+		{"the person says no", &askingService{person: func() bool { return false }}, true, "it does not return what was stored: ", 0},
+		{"another value is read", &askingService{broken: "other value"}, true, "it does not return what was stored: it is a different value", 0},
+		{"it deletes nothing", &askingService{broken: "Delete"}, true, "it deletes nothing: ", 1},
+	} {
+		k := row.fake.run(t)
+		whole, err := Probe(t.Context(), k, "probe", "secret")
+		if whole != row.whole || (err == nil) != (row.says == "") || err != nil && !strings.HasPrefix(err.Error(), row.says) {
+			t.Errorf("%s: %t, %v", row.reason, whole, err)
+		}
+		if left, _ := row.fake.left(); left != row.left {
+			t.Errorf("%s: %d items are left", row.reason, left)
+		}
+	}
+
+	t.Run("the caller ends", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		a := &askingService{person: func() bool { cancel(); return true }}
+		if _, err := Probe(ctx, a.run(t), "probe", "secret"); err == nil {
+			t.Error("no error")
+		}
+		if left, _ := a.left(); left != 0 {
+			t.Errorf("%d items are left", left)
+		}
+	})
+	t.Run("the person takes long", func(t *testing.T) {
+		t.Parallel()
+		answer := make(chan bool)
+		a := &askingService{person: func() bool { return <-answer }}
+		k := a.run(t)
+		if _, err := Probe(t.Context(), k, "probe", "secret"); !errors.Is(err, ErrLocked) {
+			t.Errorf("Probe where no person may be asked: %v", err)
+		}
+		if left, _ := a.left(); left != 0 {
+			t.Errorf("%d items are left", left)
+		}
+		answer <- false
+		if err := k.Unlock(t.Context(), nil, "probe"); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(replyLimit + time.Second)
+			answer <- true
+		}()
+		if whole, err := Probe(t.Context(), k, "probe", "secret"); !whole || err != nil {
+			t.Errorf("Probe: %t, %v", whole, err)
+		}
+		if left, _ := a.left(); left != 0 {
+			t.Errorf("%d items are left", left)
+		}
+	})
+}

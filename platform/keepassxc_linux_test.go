@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,22 +13,34 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// StartKeePassXC runs KeePassXC with an empty, open database as the Secret Service of a bus of its own, on an
-// invisible display, and returns the bus's address.
+// keePassXC is KeePassXC as the Secret Service of a bus of its own, on an invisible display.
+type keePassXC struct {
+	*sessionBus
+	display string
+}
+
+// StartKeePassXC runs KeePassXC with an empty, open database that has nothing confirmed, and returns the bus's address.
 func StartKeePassXC(t testing.TB) string {
+	return startKeePassXC(t, "ConfirmAccessItem", "ConfirmDeleteItem").address
+}
+
+// StartConfirmingKeePassXC runs KeePassXC that has each access confirmed, which a person does, and returns the bus's address. A
+// deletion is not confirmed.
+func StartConfirmingKeePassXC(t testing.TB) string {
+	x := startKeePassXC(t, "ConfirmDeleteItem")
+	stop := x.press(t, accessWindow, "Return", 0)
+	t.Cleanup(func() { stop() })
+	return x.address
+}
+
+// startKeePassXC runs KeePassXC with an empty, open database. The settings named are switched off; it comes with all of them on.
+func startKeePassXC(t testing.TB, off ...string) *keePassXC {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: starts KeePassXC")
 	}
+	need(t, "keepassxc", "keepassxc-cli", "Xvfb")
 	b := startBus(t)
-	b.startKeePassXC(t, startDisplay(t).display)
-	return b.address
-}
-
-// startKeePassXC runs KeePassXC with an empty, open database.
-func (b *bus) startKeePassXC(t testing.TB, display string) {
-	t.Helper()
-	need(t, "keepassxc", "keepassxc-cli")
 	dir := t.TempDir()
 	database, config := filepath.Join(dir, "database.kdbx"), filepath.Join(dir, "keepassxc.ini")
 	make := exec.Command("keepassxc-cli", "import", "-p", "testdata/keepassxc.xml", database)
@@ -38,10 +52,14 @@ func (b *bus) startKeePassXC(t testing.TB, display string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range off {
+		settings = append(settings, name+"=false\n"...)
+	}
 	write(t, config, string(settings), 0o600)
 
 	cmd := exec.Command("keepassxc", "--config", config, "--localconfig", filepath.Join(dir, "local.ini"))
-	cmd.Env = append(b.env, "DISPLAY="+display)
+	k := &keePassXC{b, startDisplay(t).display}
+	cmd.Env = append(b.env, "DISPLAY="+k.display)
 	start(t, cmd)
 	b.openKeePassXC(t, database)
 
@@ -61,10 +79,55 @@ func (b *bus) startKeePassXC(t testing.TB, display string) {
 	if err != nil {
 		t.Fatalf("KeePassXC did not come up: %v", err)
 	}
+	return k
+}
+
+// windows returns how many windows of that title KeePassXC shows.
+func (k *keePassXC) windows(t testing.TB, title string) int {
+	t.Helper()
+	out, err := k.xdotool("search", "--onlyvisible", "--name", title)
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !(ok && exit.ExitCode() == 1) {
+		t.Fatalf("xdotool search: %v: %s", err, out)
+	}
+	return len(strings.Fields(out))
+}
+
+func (k *keePassXC) xdotool(args ...string) (string, error) {
+	cmd := exec.Command("xdotool", args...)
+	cmd.Env = append(k.env, "DISPLAY="+k.display)
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// press is a person who waits for windows of that title, and presses keys in each of them after a time. stop returns how many
+// there were.
+func (k *keePassXC) press(t testing.TB, title, keys string, after time.Duration) (stop func() int) {
+	t.Helper()
+	need(t, "xdotool")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		seen := map[string]bool{}
+		defer func() { done <- len(seen) }()
+		for ctx.Err() == nil {
+			out, _ := k.xdotool("search", "--onlyvisible", "--name", title)
+			for _, window := range strings.Fields(out) {
+				if !seen[window] {
+					time.Sleep(after)
+				}
+				seen[window] = true
+				k.xdotool(append([]string{"windowfocus", "--sync", window, "key"}, strings.Fields(keys)...)...)
+			}
+		}
+	}()
+	return func() int {
+		cancel()
+		return <-done
+	}
 }
 
 // openKeePassXC has KeePassXC open a database. KeePassXC 2.7.10 of Debian 13 crashes where it is given one with --pw-stdin.
-func (b *bus) openKeePassXC(t testing.TB, database string) {
+func (b *sessionBus) openKeePassXC(t testing.TB, database string) {
 	t.Helper()
 	const name = "org.keepassxc.KeePassXC.MainWindow"
 	open := func() error {

@@ -27,6 +27,16 @@ var (
 // a desktop.
 var ErrNoKeyring error = noKeyring{}
 
+// ErrConfirm is [ErrLocked] of a service that has the person confirm each access to an item, as KeePassXC does unless told
+// otherwise. The keychain itself is open.
+var ErrConfirm error = confirm{}
+
+type confirm struct{}
+
+func (confirm) Error() string { return "the keychain has the person confirm each access" }
+
+func (confirm) Is(target error) bool { return target == ErrLocked }
+
 type noKeyring struct{}
 
 func (noKeyring) Error() string { return "the Secret Service has no default keyring" }
@@ -58,8 +68,8 @@ const (
 	maxName         = 100      // bytes; Windows and Wine end near 255 for a whole target
 )
 
-// Keychain is one store of secrets. Use [OpenKeychain] to make one. It holds no connection between calls and is safe
-// for concurrent use.
+// Keychain is one store of secrets. Use [OpenKeychain] to make one. It holds no connection between calls, but for what Unlock
+// says, and is safe for concurrent use.
 //
 // A name is 1 to 100 bytes of [a-z0-9-]. A secret is 1 to 65,536 bytes of UTF-8 without NUL, because some stores
 // mangle the rest (KeePassXC, KWallet) and some answer an empty secret for a locked item (KWallet).
@@ -68,7 +78,10 @@ const (
 // On macOS, where the system alone decides about prompts, it is 60 s in a graphical session.
 type Keychain struct {
 	store    store
-	unlock   func(ctx context.Context, waiting func()) error // nil where nothing can be unlocked
+	unlock   func(ctx context.Context, waiting func(), items ...string) error // nil where nothing can be unlocked
+	granted  func() bool                                                      // nil where no access is confirmed; see Granted
+	confirms func(context.Context) bool                                       // nil as well
+	probe    func(ctx context.Context, name, secret string) (whole bool, err error)
 	describe string
 	explain  func(context.Context) string // nil where describe says it all
 	inMemory func(context.Context) bool   // nil where what is kept outlives a reboot
@@ -173,13 +186,25 @@ func (k *Keychain) Delete(ctx context.Context, name string) error {
 
 // Unlock raises the store's own unlock prompt if it is locked, and waits at most 2 minutes for the person. A store
 // without a default keyring is asked to make one, which is the same kind of prompt. Once the prompt has been there for 2 s,
-// waiting is called in a goroutine of its own, unless it is nil. It does nothing where there is nothing to unlock. Errors: [ErrLocked] when the person dismissed the prompt or did not answer it, [ErrUnavailable].
-func (k *Keychain) Unlock(ctx context.Context, waiting func()) error {
+// waiting is called in a goroutine of its own, unless it is nil. It does nothing where there is nothing to unlock.
+//
+// From then on the calls for the items named may be prompts as well, with the same limit, of a service that asks by itself
+// ([ErrConfirm]): one connection is kept for them, because the person's answer is good for a connection.
+//
+// Errors: [ErrLocked] when the person dismissed the prompt or did not answer it, [ErrUnavailable].
+func (k *Keychain) Unlock(ctx context.Context, waiting func(), items ...string) error {
 	if k.unlock == nil {
 		return nil
 	}
-	return k.unlock(ctx, waiting)
+	return k.unlock(ctx, waiting, items...)
 }
+
+// Granted reports whether a person has been asked, after Unlock, for what another process would have to ask for again.
+func (k *Keychain) Granted() bool { return k.granted != nil && k.granted() }
+
+// Confirms reports whether the person has to confirm each access to items of ours that are there; see [ErrConfirm]. It raises
+// no prompt.
+func (k *Keychain) Confirms(ctx context.Context) bool { return k.confirms != nil && k.confirms(ctx) }
 
 // Describe names the store for people: "Secret Service", "macOS keychain", "Windows Credential Manager", "file PATH".
 func (k *Keychain) Describe() string { return k.describe }

@@ -65,7 +65,7 @@ func TestKeyringLabel(t *testing.T) {
 }
 
 // kdeBus starts a bus that can start a program under a name, and not under that of the API.
-func kdeBus(t *testing.T, name, program string) *bus {
+func kdeBus(t *testing.T, name, program string) *sessionBus {
 	t.Helper()
 	config, err := os.ReadFile("testdata/bus.conf")
 	if err != nil {

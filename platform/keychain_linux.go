@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"clerk-credential-helper/platform/bus"
 )
 
 func openNative(choice string) (*Keychain, error) {
@@ -21,6 +26,7 @@ func openNative(choice string) (*Keychain, error) {
 		runtime:   os.Getenv("XDG_RUNTIME_DIR"),
 		sandbox:   flatpakInfo,
 		display:   os.Getenv("WAYLAND_DISPLAY") != "" || os.Getenv("DISPLAY") != "",
+		granted:   new(granted),
 	}
 	if os.Geteuid() == 0 && bySudo(os.Getenv) {
 		service.caller = os.Getenv("SUDO_UID")
@@ -29,7 +35,7 @@ func openNative(choice string) (*Keychain, error) {
 }
 
 func chooseNative(choice string, service secretService) *Keychain {
-	k := &Keychain{store: service, unlock: service.unlock, describe: "Secret Service", explain: service.explain, lockDir: LockDir}
+	k := service.keychain()
 	if choice == "kernel" {
 		return &Keychain{
 			store: kernelKeyring{}, describe: "kernel keyring", lockDir: LockDir,
@@ -38,10 +44,18 @@ func chooseNative(choice string, service secretService) *Keychain {
 	}
 	if choice != "keychain" {
 		both := serviceOrKernel{service, kernelKeyring{}}
-		k.store, k.unlock, k.explain, k.inMemory = both, both.unlock, both.explain, both.inMemory
+		k.store, k.unlock, k.explain, k.inMemory, k.probe = both, both.unlock, both.explain, both.inMemory, both.probe
 		k.beside = &Keychain{store: besideService{both}, describe: kernelName, explain: kernelKeyring{}.explain, lockDir: LockDir}
 	}
 	return k
+}
+
+// keychain is the Secret Service alone.
+func (s secretService) keychain() *Keychain {
+	return &Keychain{
+		store: s, unlock: s.unlock, describe: "Secret Service", explain: s.explain, lockDir: LockDir,
+		probe: s.probe, granted: s.granted.holds, confirms: s.confirms,
+	}
 }
 
 const kernelName = "kernel keyring"
@@ -166,10 +180,19 @@ func (s secretService) unseen(none error) error {
 	return e
 }
 
-func (s serviceOrKernel) unlock(ctx context.Context, waiting func()) error {
-	err := s.service.unlock(ctx, waiting)
+// probe is that of the service, unless the kernel's keyring stands in for it.
+func (s serviceOrKernel) probe(ctx context.Context, name, secret string) (whole bool, err error) {
+	whole, err = s.service.probe(ctx, name, secret)
+	if errors.Is(err, errNoService) {
+		return Probe(ctx, &Keychain{store: s}, name, secret)
+	}
+	return whole, err
+}
+
+func (s serviceOrKernel) unlock(ctx context.Context, waiting func(), items ...string) error {
+	err := s.service.unlock(ctx, waiting, items...)
 	if errors.Is(err, errNoService) && s.service.start(ctx) {
-		err = s.service.unlock(ctx, waiting)
+		err = s.service.unlock(ctx, waiting, items...)
 	}
 	if errors.Is(err, errNoService) {
 		return nil
@@ -214,6 +237,7 @@ type secretService struct {
 	caller    string // the user who called us by sudo, empty if none did
 	sandbox   string // path of the file that tells about a Flatpak
 	display   bool   // whether there is a desktop here
+	granted   *granted
 }
 
 // The limits of waiting.
@@ -221,6 +245,9 @@ const (
 	replyLimit  = 3 * time.Second // one reply, without a prompt
 	personLimit = 2 * time.Minute // one prompt, where a user may be asked
 	promptSaid  = 2 * time.Second // after which we say that there is a prompt, as it may be behind other windows
+	// searchLimit is when a search that is not answered yet may be waiting for the person: KeePassXC has them unlock its
+	// database before it searches.
+	searchLimit = 500 * time.Millisecond
 )
 
 const (
@@ -241,29 +268,28 @@ func (s secretService) start(ctx context.Context) bool {
 	if !s.display {
 		return false
 	}
-	socket, err := dialBus(ctx, s.addresses, s.socket)
+	c, err := s.dial(ctx)
 	if err != nil {
 		return false
 	}
-	c := &secretsConn{newBusConn(socket), noObject}
 	defer c.close()
-	bus := func(method string, args ...any) func(...any) error {
+	call := func(method string, args ...any) func(...any) error {
 		return c.sendTo(ctx, busName, busPath, busName, method, args...)
 	}
-	bus("Hello")
+	call("Hello")
 	// They take their own name before the API's; kwalletd5 5.103, 1 ms before.
-	bus("AddMatch", "type='signal',sender='"+busName+"',member='NameOwnerChanged',arg0='"+secretsName+"'")
+	call("AddMatch", "type='signal',sender='"+busName+"',member='NameOwnerChanged',arg0='"+secretsName+"'")
 	for _, name := range []string{"org.kde.secretservicecompat", "org.kde.kwalletd6", "org.kde.kwalletd5"} {
 		var result uint32
-		if bus("StartServiceByName", name, uint32(0))(&result) != nil {
+		if call("StartServiceByName", name, uint32(0))(&result) != nil {
 			continue
 		}
 		var owned bool
-		if err := bus("NameHasOwner", secretsName)(&owned); err != nil || owned {
+		if err := call("NameHasOwner", secretsName)(&owned); err != nil || owned {
 			return owned
 		}
-		for c.socket.limit(replyLimit); result != alreadyRunning; {
-			m, err := c.receive()
+		for c.Limit(replyLimit); result != alreadyRunning; {
+			m, err := c.Receive()
 			if err != nil {
 				break
 			}
@@ -341,9 +367,12 @@ func (s secretService) setLabelled(ctx context.Context, name, label, value strin
 	if err != nil {
 		return err
 	}
-	open, _, err := found()
+	open, locked, err := found()
 	if err != nil {
 		return err
+	}
+	if len(open) == 0 && c.confirms(ctx, locked) { // to replace it by CreateItem would ask the person
+		return ErrConfirm
 	}
 	content := secret{session, []byte{}, []byte(value), "text/plain; charset=utf8"}
 	kept := false
@@ -366,6 +395,16 @@ func (s secretService) setLabelled(ctx context.Context, name, label, value strin
 	if err := c.usable(ctx); err != nil {
 		return err
 	}
+	prompt, err := c.create(ctx, name, label, content)
+	if err != nil {
+		return err
+	}
+	return c.follow(ctx, prompt, c.patience)
+}
+
+// create makes an item, at the end of the prompt if that is not "/". Another process may have made the item since we looked;
+// then it is replaced.
+func (c *secretsConn) create(ctx context.Context, name, label string, content secret) (prompt dbus.ObjectPath, err error) {
 	if label == "" {
 		label = keychainService + " " + name
 	}
@@ -373,34 +412,35 @@ func (s secretService) setLabelled(ctx context.Context, name, label, value strin
 		secretsAPI + "Item.Label":      dbus.MakeVariant(label),
 		secretsAPI + "Item.Attributes": dbus.MakeVariant(attributes(name)),
 	}
-	const replace = true // another process may have made the item since we looked
-	var item, prompt dbus.ObjectPath
+	const replace = true
+	var item dbus.ObjectPath
 	err = c.send(ctx, c.collection, "Collection", "CreateItem", properties, content, replace)(&item, &prompt)
-	if err != nil {
-		return err
-	}
-	return c.follow(ctx, prompt, replyLimit)
+	return prompt, err
 }
 
 func (s secretService) delete(ctx context.Context, name string) error {
-	c, err := s.connect(ctx, nil)
+	c, _, found, err := s.look(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	open, locked, err := c.search(ctx, attributes(name))()
+	open, locked, err := found()
 	if err != nil {
 		return err
 	}
 	if len(open) == 0 {
 		return c.absent(ctx, locked)
 	}
-	// KWallet also deletes locked items if it is told to, so only the open ones are named.
+	return c.remove(ctx, open)
+}
+
+// remove deletes items. KWallet also deletes locked ones if it is told to, so only open ones are named.
+func (c *secretsConn) remove(ctx context.Context, open []dbus.ObjectPath) error {
 	for _, path := range open {
 		var prompt dbus.ObjectPath
 		err := c.send(ctx, path, "Item", "Delete")(&prompt)
 		if err == nil {
-			err = c.follow(ctx, prompt, replyLimit)
+			err = c.follow(ctx, prompt, c.patience)
 		}
 		if err != nil && !isUnknown(err) {
 			return err
@@ -409,7 +449,82 @@ func (s secretService) delete(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s secretService) unlock(ctx context.Context, waiting func()) error {
+// probe makes, reads and deletes an item, all on one connection. KeePassXC, as it comes, asks the person before it deletes
+// anything, so nothing is made there: whole is false. It alone answers each CreateItem with a prompt, and makes nothing before
+// the prompt is called.
+func (s secretService) probe(ctx context.Context, name, value string) (whole bool, err error) {
+	made, whole, err := s.tryItem(ctx, name, value)
+	if made && err != nil {
+		s.delete(context.WithoutCancel(ctx), name) // on another connection: that one may have ended
+	}
+	return whole, err
+}
+
+// tryItem is probe, and may leave what it has made.
+func (s secretService) tryItem(ctx context.Context, name, value string) (made, whole bool, err error) {
+	c, opened, found, err := s.look(ctx, name)
+	if err != nil {
+		return false, true, fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	defer c.close()
+	session, err := opened()
+	if err == nil {
+		_, _, err = found()
+	}
+	if err == nil {
+		err = c.usable(ctx)
+	}
+	var prompt dbus.ObjectPath
+	if err == nil {
+		made = true
+		prompt, err = c.create(ctx, name, "", secret{session, []byte{}, []byte(value), "text/plain; charset=utf8"})
+	}
+	if err != nil {
+		return made, true, fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	if prompt != noObject {
+		return false, false, c.send(ctx, prompt, "Prompt", "Dismiss")()
+	}
+	open, _, err := c.search(ctx, attributes(name))()
+	if err == nil {
+		err = c.reads(ctx, open, session, value)
+	}
+	if err != nil {
+		return true, true, fmt.Errorf("it does not return what was stored: %w", err)
+	}
+	if err := c.remove(ctx, open); err != nil {
+		return true, true, fmt.Errorf("it deletes nothing: %w", err)
+	}
+	return true, true, nil
+}
+
+// reads checks that there are items, and that each has that secret.
+func (c *secretsConn) reads(ctx context.Context, open []dbus.ObjectPath, session dbus.ObjectPath, value string) error {
+	var secrets map[dbus.ObjectPath]secret
+	if err := c.send(ctx, secretsPath, "Service", "GetSecrets", open, session)(&secrets); err != nil {
+		return err
+	}
+	for _, item := range open {
+		if string(secrets[item].Value) != value {
+			return errOtherValue
+		}
+	}
+	if len(open) == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+func (s secretService) unlock(ctx context.Context, waiting func(), items ...string) error {
+	if err := s.unlockKeyrings(ctx, waiting); err != nil {
+		return err
+	}
+	s.granted.begin(waiting, items)
+	return nil
+}
+
+// unlockKeyrings has the person unlock the default keyring and those with items of ours, or make a default one.
+func (s secretService) unlockKeyrings(ctx context.Context, waiting func()) error {
 	c, err := s.connect(ctx, nil)
 	if err != nil {
 		return err
@@ -428,13 +543,23 @@ func (s secretService) unlock(ctx context.Context, waiting func()) error {
 		}
 		return err
 	}
-	// Our items may also be in a collection that was the default one when they were made.
-	_, locked, err := c.search(ctx, map[string]string{"service": keychainService, "xdg:schema": itemSchema})()
-	if err != nil {
+	var shut []dbus.ObjectPath
+	if err := c.usable(ctx); errors.Is(err, ErrLocked) {
+		shut = append(shut, c.collection)
+	} else if err != nil {
 		return err
 	}
+	// Our items may also be in a collection that was the default one when they were made.
+	_, locked, err := c.search(ctx, map[string]string{"service": keychainService, "xdg:schema": itemSchema})()
+	if err != nil && !errors.Is(err, ErrLocked) {
+		return err
+	}
+	shut = append(shut, c.shut(ctx, locked)...)
+	if len(shut) == 0 {
+		return nil
+	}
 	var unlocked []dbus.ObjectPath
-	err = c.send(ctx, secretsPath, "Service", "Unlock", append(locked, c.collection))(&unlocked, &prompt)
+	err = c.send(ctx, secretsPath, "Service", "Unlock", shut)(&unlocked, &prompt)
 	if err != nil {
 		return err
 	}
@@ -459,14 +584,152 @@ func (c *secretsConn) ask(ctx context.Context, prompt dbus.ObjectPath, waiting f
 	return c.follow(ctx, prompt, personLimit)
 }
 
-// secretsConn is one private connection to the bus. It lives for one call of [Keychain].
+// secretsConn is one private connection to the bus. It lives for one call of [Keychain], unless it is granted's.
 type secretsConn struct {
-	*busConn
+	*bus.Conn
 	collection dbus.ObjectPath // the default one, "/" if there is none
+	session    dbus.ObjectPath // in which secrets travel; empty before openSession
+	patience   time.Duration   // how long one reply may take
+	known      bool            // the service has answered
+	end        func()          // in place of closing it; may be nil
+}
+
+// dial connects to the bus.
+func (s secretService) dial(ctx context.Context) (*secretsConn, error) {
+	conn, err := bus.Dialer{Limit: replyLimit, None: errNoService, Foreign: ErrForeign}.Dial(ctx, s.addresses, s.socket)
+	if err != nil {
+		return nil, err
+	}
+	return &secretsConn{Conn: conn, collection: noObject, patience: replyLimit}, nil
+}
+
+// answer waits for the answer to a call. The error is a [*secretsError] if the answer is one.
+func (c *secretsConn) answer(serial uint32) (*dbus.Message, error) {
+	m, err := c.Answer(serial)
+	if err == nil && m.Type == dbus.TypeError {
+		return nil, failure(m)
+	}
+	return m, err
+}
+
+func (c *secretsConn) close() {
+	if c.end != nil {
+		c.end()
+		return
+	}
+	c.Conn.Close()
+}
+
+// granted is the connection on which the person is asked for each access, by a service that does so itself. KeePassXC has it
+// confirmed, as it comes, and remembers the answer for the connection; pass_secret_service asks for the password of a key. The
+// connection is kept, so that one answer is enough for all that this process does with the items. No other item is read on it.
+type granted struct {
+	mu      sync.Mutex
+	items   []string // empty before Unlock
+	waiting func()
+	conn    *secretsConn // nil if there is none
+}
+
+// begin has the items asked for from now on.
+func (g *granted) begin(waiting func(), items []string) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.items, g.waiting = items, waiting
+}
+
+// holds reports whether there is an answer of the person that another process would need again.
+func (g *granted) holds() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.conn != nil
+}
+
+// take returns the connection for an item that is asked for; nil for another item. It is the caller's until its close.
+func (s secretService) take(ctx context.Context, name string) (c *secretsConn, err error) {
+	g := s.granted
+	if g == nil {
+		return nil, nil
+	}
+	g.mu.Lock()
+	if !slices.Contains(g.items, name) {
+		g.mu.Unlock()
+		return nil, nil
+	}
+	if g.conn == nil {
+		if g.conn, err = s.connect(context.WithoutCancel(ctx), nil); err != nil {
+			g.mu.Unlock()
+			return nil, err
+		}
+		g.conn.patience = personLimit
+	}
+	c = g.conn
+	c.Watch(ctx)
+	said := time.AfterFunc(promptSaid, func() {
+		if g.waiting != nil {
+			g.waiting()
+		}
+	})
+	c.end = func() {
+		said.Stop()
+		if !c.Release() {
+			c.Conn.Close()
+			g.conn = nil
+		}
+		g.mu.Unlock()
+	}
+	return c, nil
+}
+
+// grant has the person confirm the access to the items, all in one prompt, where that has to be.
+func (c *secretsConn) grant(ctx context.Context, items []string) error {
+	var all []dbus.ObjectPath
+	for _, name := range items {
+		_, locked, err := c.search(ctx, attributes(name))()
+		if err != nil {
+			return err
+		}
+		all = append(all, locked...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	var unlocked []dbus.ObjectPath
+	var prompt dbus.ObjectPath
+	if err := c.send(ctx, secretsPath, "Service", "Unlock", all)(&unlocked, &prompt); err != nil {
+		return err
+	}
+	err := c.follow(ctx, prompt, c.patience)
+	if errors.Is(err, ErrLocked) {
+		err = fmt.Errorf("%w, and the prompt was dismissed or not answered", ErrConfirm)
+	}
+	return err
 }
 
 // look connects, asks for a session and searches for an item.
 func (s secretService) look(ctx context.Context, name string) (c *secretsConn, opened func() (dbus.ObjectPath, error), found func() (open, locked []dbus.ObjectPath, err error), err error) {
+	if c, err := s.take(ctx, name); c != nil || err != nil {
+		opened = func() (session dbus.ObjectPath, err error) {
+			if c.session == "" {
+				c.session, err = c.openSession(ctx)()
+			}
+			return c.session, err
+		}
+		found = func() (open, locked []dbus.ObjectPath, err error) {
+			open, locked, err = c.search(ctx, attributes(name))()
+			if err == nil && len(locked) > 0 {
+				if err = c.grant(ctx, s.granted.items); err == nil {
+					open, locked, err = c.search(ctx, attributes(name))()
+				} else {
+					s.granted.items = nil // the person has said no, and is not asked twice
+				}
+			}
+			return open, locked, err
+		}
+		return c, opened, found, err
+	}
 	c, err = s.connect(ctx, func(c *secretsConn) {
 		opened, found = c.openSession(ctx), c.search(ctx, attributes(name))
 	})
@@ -477,11 +740,10 @@ func (s secretService) look(ctx context.Context, name string) (c *secretsConn, o
 // service. next, if not nil, prepares calls while the service works on its first answer; they go out when one of theirs
 // is waited for.
 func (s secretService) connect(ctx context.Context, next func(*secretsConn)) (*secretsConn, error) {
-	socket, err := dialBus(ctx, s.addresses, s.socket)
+	c, err := s.dial(ctx)
 	if err != nil {
 		return nil, noSecretService(ctx, err)
 	}
-	c := &secretsConn{newBusConn(socket), noObject}
 	if err := c.begin(ctx, next); err != nil {
 		c.close()
 		return nil, err
@@ -497,14 +759,13 @@ func (s secretService) connect(ctx context.Context, next func(*secretsConn)) (*s
 func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error {
 	hello := c.sendTo(ctx, busName, busPath, busName, "Hello")
 	alias := c.send(ctx, secretsPath, "Service", "ReadAlias", "default")
-	if err := c.flush(); err != nil {
+	if err := c.Flush(); err != nil {
 		return serviceFailure(ctx, err)
 	}
 	if next != nil {
 		next(c)
 	}
-	prepared := c.out
-	c.out = nil // nothing more goes out before the service has answered
+	resume := c.Hold() // nothing more goes out before the service has answered
 	var unique string
 	if err := hello(&unique); err != nil {
 		return err
@@ -513,7 +774,8 @@ func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error 
 	if err == nil && c.collection == noObject {
 		err = c.send(ctx, secretsPath, "Service", "ReadAlias", "default")(&c.collection)
 	}
-	c.out = prepared
+	resume()
+	c.known = err == nil
 	return err
 }
 
@@ -536,9 +798,13 @@ func (s secretService) provider(ctx context.Context) (string, error) {
 	if err := c.sendTo(ctx, busName, busPath, busName, "GetConnectionUnixProcessID", secretsName)(&pid); err != nil {
 		return name, nil
 	}
-	program, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(int(pid)), "exe"))
-	if err != nil {
-		return name, nil
+	process := filepath.Join("/proc", strconv.Itoa(int(pid)))
+	program, err := os.Readlink(filepath.Join(process, "exe"))
+	if err != nil { // as of KeePassXC, which lets no other process look
+		text, failed := os.ReadFile(filepath.Join(process, "comm"))
+		if program = strings.TrimSpace(string(text)); failed != nil || program == "" {
+			return name, nil
+		}
 	}
 	return name + " (" + filepath.Base(program) + ")", nil
 }
@@ -557,8 +823,11 @@ func (c *secretsConn) openSession(ctx context.Context) func() (dbus.ObjectPath, 
 
 // search finds items in all collections.
 func (c *secretsConn) search(ctx context.Context, attributes map[string]string) func() (open, locked []dbus.ObjectPath, err error) {
-	found := c.send(ctx, secretsPath, "Service", "SearchItems", attributes)
+	serial, found := c.prepare(ctx, secretsName, secretsPath, secretsAPI+"Service", "SearchItems", attributes)
 	return func() (open, locked []dbus.ObjectPath, err error) {
+		if c.patience == replyLimit && !c.Answered(serial) && c.Quiet(searchLimit) && errors.Is(c.usable(ctx), ErrLocked) {
+			return nil, nil, fmt.Errorf("%w, and it asks for its password before it searches", ErrLocked)
+		}
 		err = found(&open, &locked)
 		return open, locked, err
 	}
@@ -584,6 +853,9 @@ func (c *secretsConn) relabel(ctx context.Context, item dbus.ObjectPath, label s
 // absent returns why no open item was found. An empty result proves nothing while the collection is locked: KeePassXC
 // shows no items then.
 func (c *secretsConn) absent(ctx context.Context, locked []dbus.ObjectPath) error {
+	if c.confirms(ctx, locked) {
+		return ErrConfirm
+	}
 	if len(locked) > 0 {
 		return ErrLocked
 	}
@@ -593,13 +865,47 @@ func (c *secretsConn) absent(ctx context.Context, locked []dbus.ObjectPath) erro
 	return ErrNotFound
 }
 
+// confirms reports whether locked items are so although their keyrings are open: the person has to confirm the access.
+func (c *secretsConn) confirms(ctx context.Context, locked []dbus.ObjectPath) bool {
+	return len(locked) > 0 && len(c.shut(ctx, locked)) == 0
+}
+
+// shut returns the items of locked keyrings among locked items.
+func (c *secretsConn) shut(ctx context.Context, locked []dbus.ObjectPath) (items []dbus.ObjectPath) {
+	for _, item := range locked {
+		if c.open(ctx, dbus.ObjectPath(path.Dir(string(item)))) != nil {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// confirms reports whether the person has to confirm the access to items of ours.
+func (s secretService) confirms(ctx context.Context) bool {
+	c, err := s.connect(ctx, nil)
+	if err != nil {
+		return false
+	}
+	defer c.close()
+	if c.usable(ctx) != nil {
+		return false
+	}
+	_, locked, err := c.search(ctx, map[string]string{"service": keychainService, "xdg:schema": itemSchema})()
+	return err == nil && c.confirms(ctx, locked)
+}
+
 // usable checks that there is a default collection and that it is open.
 func (c *secretsConn) usable(ctx context.Context) error {
 	if c.collection == noObject {
 		return ErrNoKeyring
 	}
+	return c.open(ctx, c.collection)
+}
+
+// open checks that a collection is open.
+func (c *secretsConn) open(ctx context.Context, collection dbus.ObjectPath) error {
 	var locked dbus.Variant
-	property := c.sendTo(ctx, secretsName, c.collection, propertiesAPI, "Get", secretsAPI+"Collection", "Locked")
+	property := c.sendTo(ctx, secretsName, collection, propertiesAPI, "Get", secretsAPI+"Collection", "Locked")
 	if err := property(&locked); err != nil {
 		return err
 	}
@@ -623,20 +929,20 @@ func (c *secretsConn) follow(ctx context.Context, prompt dbus.ObjectPath, limit 
 	if err := c.sendTo(ctx, busName, busPath, busName, "AddMatch", rule)(); err != nil {
 		return err
 	}
-	asked := c.call(secretsName, prompt, secretsAPI+"Prompt", "Prompt", "")
-	c.socket.limit(limit)
+	asked := c.Call(secretsName, prompt, secretsAPI+"Prompt", "Prompt", "")
+	c.Limit(limit)
 	var err error
 	for err == nil {
 		var m *dbus.Message
-		switch m, err = c.receive(); {
+		switch m, err = c.Receive(); {
 		case err != nil:
-		case m.Type == dbus.TypeError && answers(m) == asked:
+		case m.Type == dbus.TypeError && bus.ReplySerial(m) == asked:
 			return serviceFailure(ctx, failure(m))
 		case m.Type == dbus.TypeSignal && m.Headers[dbus.FieldPath].Value() == prompt && m.Headers[dbus.FieldMember].Value() == completed:
 			if len(m.Body) == 0 || m.Body[0] != false {
 				return fmt.Errorf("%w: the prompt was dismissed", ErrLocked)
 			}
-			c.socket.limit(replyLimit)
+			c.Limit(c.patience)
 			_, err := c.answer(asked)
 			return err
 		}
@@ -644,9 +950,9 @@ func (c *secretsConn) follow(ctx context.Context, prompt dbus.ObjectPath, limit 
 	if ctx.Err() != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return noSecretService(ctx, err)
 	}
-	c.call(secretsName, prompt, secretsAPI+"Prompt", "Dismiss")
-	c.socket.limit(replyLimit)
-	c.flush() // if this fails, the prompt ends with the connection
+	c.Call(secretsName, prompt, secretsAPI+"Prompt", "Dismiss")
+	c.Limit(replyLimit)
+	c.Flush() // if this fails, the prompt ends with the connection
 	return fmt.Errorf("%w: its prompt was not answered within %v", ErrLocked, limit)
 }
 
@@ -657,10 +963,19 @@ func (c *secretsConn) send(ctx context.Context, path dbus.ObjectPath, kind, meth
 
 // sendTo prepares a call and returns the function that waits for the answer, so that several calls travel together.
 func (c *secretsConn) sendTo(ctx context.Context, destination string, path dbus.ObjectPath, api, method string, args ...any) func(results ...any) error {
-	serial := c.call(destination, path, api, method, args...)
-	return func(results ...any) error {
-		c.socket.limit(replyLimit)
+	_, answered := c.prepare(ctx, destination, path, api, method, args...)
+	return answered
+}
+
+// prepare is sendTo with the serial of the call.
+func (c *secretsConn) prepare(ctx context.Context, destination string, path dbus.ObjectPath, api, method string, args ...any) (serial uint32, answered func(results ...any) error) {
+	serial = c.Call(destination, path, api, method, args...)
+	return serial, func(results ...any) error {
+		c.Limit(c.patience)
 		m, err := c.answer(serial)
+		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && c.known && mayAsk(method) {
+			return fmt.Errorf("%w: no answer within %v; the Secret Service may be asking in a window of its own", ErrLocked, c.patience)
+		}
 		if err != nil {
 			return serviceFailure(ctx, err)
 		}
@@ -669,6 +984,12 @@ func (c *secretsConn) sendTo(ctx context.Context, destination string, path dbus.
 		}
 		return nil
 	}
+}
+
+// mayAsk reports whether a service may ask the person before it answers the method: pass_secret_service for the password of a
+// key, KeePassXC for that of its database.
+func mayAsk(method string) bool {
+	return method == "GetSecrets" || method == "SetSecret" || method == "CreateItem" || method == "SearchItems"
 }
 
 // secretsError is an error that the service or the bus answered. Both strings are foreign.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
 )
 
 // silenceBound is how long a call may take that meets silence: the limit of one reply and much for a busy machine, but less
@@ -361,96 +359,21 @@ func TestNativeKeychainAddress(t *testing.T) {
 	}
 }
 
-func TestParseBusAddress(t *testing.T) {
-	for _, row := range []struct{ address, want string }{
-		{"unix:path=/run/user/1000/bus", "/run/user/1000/bus"},
-		{"unix:path=/run/user/1000/bus,guid=0123", "/run/user/1000/bus"},
-		{"unix:guid=0123,path=/tmp/a%20b%2cc", "/tmp/a b,c"},
-		{"unix:path=/tmp/a+b", "/tmp/a+b"},
-		{"unix:abstract=/tmp/dbus-x", "@/tmp/dbus-x"},
-	} {
-		if got, err := parseBusAddress(row.address); err != nil || got != row.want {
-			t.Errorf("parseBusAddress(%q) = %q, %v; want %q", row.address, got, err, row.want)
-		}
-	}
-	for _, row := range []struct{ reason, address string }{
-		{"empty", ""},
-		{"no transport", "/run/user/1000/bus"},
-		{"the network", "tcp:host=localhost,port=1"},
-		{"another kind with a path", "unixexec:path=/bin/sh"},
-		{"a transport that only begins alike", "unixx:path=/tmp/a"},
-		{"nothing to dial", "unix:guid=0123"},
-		{"for listeners only", "unix:tmpdir=/tmp"},
-		{"empty path", "unix:path="},
-		{"both", "unix:path=/a,abstract=/b"},
-		{"two paths", "unix:path=/a,path=/b"},
-		{"bad escape", "unix:path=/a%2"},
-		{"bad hex", "unix:path=/a%zz"},
-		{"escaped NUL", "unix:path=/a%00b"},
-	} {
-		if got, err := parseBusAddress(row.address); err == nil {
-			t.Errorf("parseBusAddress(%q) = %q, want an error: %s", row.address, got, row.reason)
-		}
-	}
-}
-
-func TestCheckPeer(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	listenMute(t, path)
-	socket, err := dialSocket(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.close()
-	if _, err := checkPeer(socket.fd, os.Geteuid()+1); err == nil {
-		t.Error("a socket of another user was accepted")
-	}
-	t.Run("a connection", func(t *testing.T) {
-		if os.Getuid() != 0 {
-			t.Skip("only root can be another user")
-		}
-		for uid, want := range map[int]bool{os.Geteuid(): true, 12345: false} {
-			name := fmt.Sprintf("@clerk-credential-helper-test-%d-%d", os.Getpid(), uid)
-			listening := make(chan error)
-			go func() {
-				runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-				if _, _, failed := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); failed != 0 {
-					listening <- failed
-					return
-				}
-				listener, err := net.Listen("unix", name)
-				if err == nil {
-					t.Cleanup(func() { listener.Close() })
-				}
-				listening <- err
-			}()
-			if err := <-listening; err != nil {
-				t.Fatal(err)
-			}
-			socket, err := dialSocket(t.Context(), name)
-			if (err == nil) != want {
-				t.Errorf("a socket of user %d: %v", uid, err)
-			}
-			if err == nil {
-				socket.close()
-			}
-		}
-	})
-}
-
-// bus is a private session bus.
-type bus struct {
+// sessionBus is a private session bus.
+type sessionBus struct {
 	address string
 	conn    *dbus.Conn // the test's own
 	env     []string
 }
 
-func (b *bus) secrets(path dbus.ObjectPath) dbus.BusObject { return b.conn.Object(secretsName, path) }
+func (b *sessionBus) secrets(path dbus.ObjectPath) dbus.BusObject {
+	return b.conn.Object(secretsName, path)
+}
 
-func startBus(t testing.TB) *bus { return startBusWith(t, "testdata/bus.conf") }
+func startBus(t testing.TB) *sessionBus { return startBusWith(t, "testdata/bus.conf") }
 
 // startBusWith starts a bus whose services, if it can start some, get these variables.
-func startBusWith(t testing.TB, config string, env ...string) *bus {
+func startBusWith(t testing.TB, config string, env ...string) *sessionBus {
 	t.Helper()
 	need(t, "dbus-daemon")
 	home := t.TempDir()
@@ -459,7 +382,7 @@ func startBusWith(t testing.TB, config string, env ...string) *bus {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
-	b := &bus{env: []string{
+	b := &sessionBus{env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + home + "/data",
 	}}
 	b.env = append(b.env, env...)
@@ -486,7 +409,7 @@ func startBusWith(t testing.TB, config string, env ...string) *bus {
 // StartKeyring runs a gnome-keyring-daemon on a bus of its own and returns the bus's address.
 func StartKeyring(t testing.TB) string { return startKeyring(t).address }
 
-func startKeyring(t testing.TB) *bus {
+func startKeyring(t testing.TB) *sessionBus {
 	t.Helper()
 	b := startBus(t)
 	b.startKeyring(t, "password")
@@ -494,7 +417,7 @@ func startKeyring(t testing.TB) *bus {
 }
 
 // startKeyring runs a gnome-keyring-daemon on the bus, without a default keyring if there is no password.
-func (b *bus) startKeyring(t testing.TB, password string) *os.Process {
+func (b *sessionBus) startKeyring(t testing.TB, password string) *os.Process {
 	t.Helper()
 	need(t, "gnome-keyring-daemon")
 	changes := make(chan *dbus.Signal, 16)
@@ -539,8 +462,7 @@ func start(t testing.TB, cmd *exec.Cmd) {
 }
 
 func keychainOn(address string) *Keychain {
-	s := secretService{addresses: address}
-	return &Keychain{store: s, unlock: s.unlock, describe: "test", lockDir: LockDir}
+	return secretService{addresses: address, granted: new(granted)}.keychain()
 }
 
 // wantAll checks that Get, Set and Delete, all at once, end in time with the same condition.

@@ -26,10 +26,10 @@ func TestPrompts(t *testing.T) {
 	for _, row := range []struct {
 		name         string
 		services     bool // whether the bus starts services, as on a desktop
-		start        func(t *testing.T, b *bus, display string)
+		start        func(t *testing.T, b *sessionBus, display string)
 		create, open []string // the keys for the password of a new keyring, and of a locked one
 	}{
-		{"gnome-keyring", true, func(t *testing.T, b *bus, _ string) {
+		{"gnome-keyring", true, func(t *testing.T, b *sessionBus, _ string) {
 			need(t, "gnome-keyring-daemon")
 			waitForService(t, b) // the bus starts it, and gcr-prompter, which has the windows
 		}, []string{"type password", "key Tab", "type password", "key Return"}, []string{"type password", "key Return"}},
@@ -96,7 +96,7 @@ func TestPrompts(t *testing.T) {
 }
 
 // startKWallet runs the program of KWallet that provides the Secret Service: beside ksecretd, kwalletd6 provides something else.
-func startKWallet(t *testing.T, b *bus, display string) {
+func startKWallet(t *testing.T, b *sessionBus, display string) {
 	t.Helper()
 	program := "ksecretd"
 	if _, err := exec.LookPath(program); err != nil {
@@ -111,7 +111,7 @@ func startKWallet(t *testing.T, b *bus, display string) {
 	waitForService(t, b)
 }
 
-func waitForService(t *testing.T, b *bus) {
+func waitForService(t *testing.T, b *sessionBus) {
 	t.Helper()
 	s := secretService{addresses: b.address}
 	_, err := s.provider(t.Context())

@@ -1,4 +1,4 @@
-package platform
+package bus
 
 import (
 	"bufio"
@@ -20,18 +20,17 @@ import (
 )
 
 const (
-	// maxBusBytes is the most that is read from a bus on one connection. One connection carries one secret.
-	maxBusBytes = 4 << 20
+	// maxBytes is the most that is read from a bus on one connection. One connection carries one secret.
+	maxBytes = 4 << 20
 	// guidDigits is the length of a bus's name for itself, hexadecimal (D-Bus Specification, UUIDs).
 	guidDigits = 32
 	// serialOffset is where a message's serial stands, four bytes.
 	serialOffset = 8
 )
 
-// busConn is a connection to a message bus for one goroutine. It is made for a program that reads one secret and ends:
-// calls are collected and go out, with the handshake, in one write when an answer is waited for.
-type busConn struct {
-	socket  *busSocket
+// Conn is a connection to a message bus, for one goroutine.
+type Conn struct {
+	socket  *socket
 	in      *bufio.Reader
 	auth    string // the first line of the handshake, if its answer is awaited before anything else is written
 	out     []byte // called, and not written yet
@@ -42,28 +41,48 @@ type busConn struct {
 	answers map[uint32]*dbus.Message
 }
 
-// newBusConn begins with the handshake: EXTERNAL is the mechanism by which the kernel tells the bus who we are. BEGIN and
-// the first messages do not wait for its answer; receive looks at it before anything else. A proxy is waited for: it also
+// newConn begins with the handshake: EXTERNAL is the mechanism by which the kernel tells the bus who we are. BEGIN and
+// the first messages do not wait for its answer; Receive looks at it before anything else. A proxy is waited for: it also
 // reads the handshake, and xdg-dbus-proxy 0.1.4 takes what follows in the same write for a part of it.
-func newBusConn(socket *busSocket) *busConn {
+func newConn(s *socket) *Conn {
 	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
 	auth, begin := "\x00AUTH EXTERNAL "+uid+"\r\n", "BEGIN\r\n"
-	if !socket.proxy {
+	if !s.proxy {
 		auth, begin = "", auth+begin
 	}
-	return &busConn{
-		socket:  socket,
-		in:      bufio.NewReader(io.LimitReader(socket, maxBusBytes)),
+	return &Conn{
+		socket:  s,
+		in:      bufio.NewReader(io.LimitReader(s, maxBytes)),
 		auth:    auth,
 		out:     []byte(begin),
 		answers: make(map[uint32]*dbus.Message),
 	}
 }
 
-func (c *busConn) close() { c.socket.close() }
+// Close ends the connection.
+func (c *Conn) Close() { c.socket.close() }
 
-// call prepares a method call and returns its serial, for answer.
-func (c *busConn) call(destination string, path dbus.ObjectPath, api, method string, args ...any) uint32 {
+// Limit bounds the waiting from now on.
+func (c *Conn) Limit(d time.Duration) { c.socket.deadline = time.Now().Add(d) }
+
+// Watch has the end of ctx end the connection, until Release, in place of the context of Dial.
+func (c *Conn) Watch(ctx context.Context) {
+	c.socket.release()
+	c.socket.watch(ctx)
+}
+
+// Release ends Watch. It reports whether the connection can still be used.
+func (c *Conn) Release() bool { return c.socket.release() && !c.broken }
+
+// Hold keeps the calls that were prepared from being written until resume.
+func (c *Conn) Hold() (resume func()) {
+	held := c.out
+	c.out = nil
+	return func() { c.out = append(held, c.out...) }
+}
+
+// Call prepares a method call and returns its serial, for Answer.
+func (c *Conn) Call(destination string, path dbus.ObjectPath, api, method string, args ...any) uint32 {
 	c.serial++
 	m := &dbus.Message{
 		Type: dbus.TypeMethodCall,
@@ -90,29 +109,29 @@ func (c *busConn) call(destination string, path dbus.ObjectPath, api, method str
 	return c.serial
 }
 
-// answer waits for the answer to a call. The error is a [*secretsError] if the answer is one.
-func (c *busConn) answer(serial uint32) (*dbus.Message, error) {
-	for c.answers[serial] == nil {
-		if _, err := c.receive(); err != nil {
+// Answer waits for the answer to a call, which may be an error.
+func (c *Conn) Answer(serial uint32) (*dbus.Message, error) {
+	for !c.Answered(serial) {
+		if _, err := c.Receive(); err != nil {
 			return nil, err
 		}
 	}
 	m := c.answers[serial]
 	delete(c.answers, serial)
-	if m.Type == dbus.TypeError {
-		return nil, failure(m)
-	}
 	return m, nil
 }
 
-// answers is the serial of the call that a message answers, 0 for other messages.
-func answers(m *dbus.Message) uint32 {
+// Answered reports whether Answer need not wait.
+func (c *Conn) Answered(serial uint32) bool { return c.answers[serial] != nil }
+
+// ReplySerial is the serial of the call that a message answers, 0 for other messages.
+func ReplySerial(m *dbus.Message) uint32 {
 	serial, _ := m.Headers[dbus.FieldReplySerial].Value().(uint32)
 	return serial
 }
 
-// flush writes the calls that were collected.
-func (c *busConn) flush() error {
+// Flush writes the calls that were collected.
+func (c *Conn) Flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
@@ -131,7 +150,7 @@ func (c *busConn) flush() error {
 }
 
 // greet reads the answer to the handshake, once.
-func (c *busConn) greet() error {
+func (c *Conn) greet() error {
 	if c.greeted {
 		return nil
 	}
@@ -140,9 +159,9 @@ func (c *busConn) greet() error {
 	return err
 }
 
-// quiet reports whether nothing comes within d, once everything has been written.
-func (c *busConn) quiet(d time.Duration) bool {
-	if c.in.Buffered() > 0 || c.failed != nil || c.flush() != nil {
+// Quiet reports whether nothing comes within d, once everything has been written.
+func (c *Conn) Quiet(d time.Duration) bool {
+	if c.in.Buffered() > 0 || c.failed != nil || c.Flush() != nil {
 		return false
 	}
 	poll := []unix.PollFd{{Fd: int32(c.socket.fd), Events: unix.POLLIN}}
@@ -154,12 +173,12 @@ func (c *busConn) quiet(d time.Duration) bool {
 	}
 }
 
-// receive reads one message, after everything has been written. Answers are also kept for answer.
-func (c *busConn) receive() (*dbus.Message, error) {
+// Receive reads one message, after everything has been written. Answers are also kept for Answer.
+func (c *Conn) Receive() (*dbus.Message, error) {
 	if c.failed != nil {
 		return nil, c.failed
 	}
-	err := c.flush()
+	err := c.Flush()
 	if err == nil {
 		err = c.greet()
 	}
@@ -171,7 +190,7 @@ func (c *busConn) receive() (*dbus.Message, error) {
 		c.broken = true
 		return nil, err
 	}
-	if serial := answers(m); serial != 0 {
+	if serial := ReplySerial(m); serial != 0 {
 		c.answers[serial] = m
 	}
 	return m, nil
@@ -179,7 +198,7 @@ func (c *busConn) receive() (*dbus.Message, error) {
 
 // readGreeting reads the line "OK GUID" (D-Bus Specification, Authentication Protocol). Anything else is a refusal, and
 // then the bus takes none of the messages that have been written.
-func (c *busConn) readGreeting() error {
+func (c *Conn) readGreeting() error {
 	line, err := c.in.ReadSlice('\n') // of 4096 bytes at most, the reader's buffer
 	if err != nil {
 		return fmt.Errorf("reading the greeting of the bus: %w", err)
@@ -192,26 +211,32 @@ func (c *busConn) readGreeting() error {
 	return nil
 }
 
-// dialBus connects to the first bus in a list of D-Bus addresses that answers, or to the socket at path if the list is
-// empty. Only Unix sockets whose other end runs as this user are accepted: secrets cross them in the clear. The error is
-// errNoService if none of the sockets is there.
-func dialBus(ctx context.Context, addresses, path string) (*busSocket, error) {
+// Dialer connects to a bus. All fields are required.
+type Dialer struct {
+	Limit   time.Duration // of the waiting, until Conn.Limit
+	None    error         // wrapped if there is no socket
+	Foreign error         // wrapped if it belongs to another user
+}
+
+// Dial connects to the first bus in a list of D-Bus addresses that answers, or to the socket at path if the list is
+// empty. Only Unix sockets whose other end runs as this user are accepted: secrets cross them in the clear.
+func (d Dialer) Dial(ctx context.Context, addresses, path string) (*Conn, error) {
 	if addresses == "" || addresses == "autolaunch:" {
-		return dialSocket(ctx, path)
+		return d.dial(ctx, path)
 	}
 	var failed error
 	for address := range strings.SplitSeq(addresses, ";") {
 		if address == "" {
 			continue
 		}
-		socket, err := parseBusAddress(address)
+		socket, err := parseAddress(address)
 		if err == nil {
-			var conn *busSocket
-			if conn, err = dialSocket(ctx, socket); err == nil {
+			var conn *Conn
+			if conn, err = d.dial(ctx, socket); err == nil {
 				return conn, nil
 			}
 		}
-		if failed == nil || errors.Is(failed, errNoService) {
+		if failed == nil || errors.Is(failed, d.None) {
 			failed = err
 		}
 	}
@@ -221,9 +246,9 @@ func dialBus(ctx context.Context, addresses, path string) (*busSocket, error) {
 	return nil, failed
 }
 
-// parseBusAddress returns the socket of one address of the forms unix:path=... and unix:abstract=..., with "@" before
+// parseAddress returns the socket of one address of the forms unix:path=... and unix:abstract=..., with "@" before
 // an abstract one (D-Bus Specification, Server Addresses). Other keys are passed over.
-func parseBusAddress(address string) (string, error) {
+func parseAddress(address string) (string, error) {
 	rest, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
 		return "", fmt.Errorf("the bus address %q is not a unix socket", address)
@@ -249,33 +274,33 @@ func parseBusAddress(address string) (string, error) {
 	return socket, nil
 }
 
-func dialSocket(ctx context.Context, name string) (*busSocket, error) {
+func (d Dialer) dial(ctx context.Context, name string) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &busSocket{fd: fd}
+	s := &socket{fd: fd}
 	s.watch(ctx)
-	s.limit(replyLimit)
+	s.deadline = time.Now().Add(d.Limit)
 	_, err = s.try(unix.SO_SNDTIMEO, "connect", func() (int, error) { return 0, unix.Connect(fd, &unix.SockaddrUnix{Name: name}) })
 	if err == nil {
 		var pid int
-		pid, err = checkPeer(fd, os.Geteuid())
+		pid, err = d.checkPeer(fd, os.Geteuid())
 		s.proxy = err == nil && isProxy(pid)
 	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
-		err = fmt.Errorf("%w: %w", errNoService, err)
+		err = fmt.Errorf("%w: %w", d.None, err)
 	}
 	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("bus at %q: %w", name, err)
 	}
-	return s, nil
+	return newConn(s), nil
 }
 
-// busSocket is a connected socket that blocks its thread: the runtime's poller would cost a process that waits three
+// socket is a connected socket that blocks its thread: the runtime's poller would cost a process that waits three
 // times in its life two changes of threads for each.
-type busSocket struct {
+type socket struct {
 	fd       int
 	deadline time.Time
 	unwatch  func() bool
@@ -284,7 +309,7 @@ type busSocket struct {
 }
 
 // watch has the end of ctx end each wait, and the connection, until release.
-func (s *busSocket) watch(ctx context.Context) {
+func (s *socket) watch(ctx context.Context) {
 	ended := make(chan struct{})
 	s.ended = ended
 	s.unwatch = context.AfterFunc(ctx, func() {
@@ -294,7 +319,7 @@ func (s *busSocket) watch(ctx context.Context) {
 }
 
 // release ends watch. It reports whether the connection can still be used.
-func (s *busSocket) release() bool {
+func (s *socket) release() bool {
 	if !s.unwatch() {
 		<-s.ended // the number must not be another file's by then
 		return false
@@ -303,10 +328,7 @@ func (s *busSocket) release() bool {
 	return true
 }
 
-// limit bounds the waiting from now on.
-func (s *busSocket) limit(d time.Duration) { s.deadline = time.Now().Add(d) }
-
-func (s *busSocket) Read(p []byte) (int, error) {
+func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.try(unix.SO_RCVTIMEO, "read", func() (int, error) { return unix.Read(s.fd, p) })
 	if n == 0 && err == nil {
 		err = io.EOF
@@ -314,7 +336,7 @@ func (s *busSocket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *busSocket) Write(p []byte) (int, error) {
+func (s *socket) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
 		n, err := s.try(unix.SO_SNDTIMEO, "write", func() (int, error) { return unix.Write(s.fd, p[written:]) })
@@ -327,7 +349,7 @@ func (s *busSocket) Write(p []byte) (int, error) {
 }
 
 // try makes a system call with what is left of the limit as the socket's own, which option says.
-func (s *busSocket) try(option int, name string, call func() (int, error)) (int, error) {
+func (s *socket) try(option int, name string, call func() (int, error)) (int, error) {
 	for {
 		left := time.Until(s.deadline)
 		if left < time.Microsecond { // zero would mean no limit
@@ -349,19 +371,19 @@ func (s *busSocket) try(option int, name string, call func() (int, error)) (int,
 	}
 }
 
-func (s *busSocket) close() {
+func (s *socket) close() {
 	s.release()
 	unix.Close(s.fd)
 }
 
 // checkPeer asks the kernel who listens at the other end, and returns its process id.
-func checkPeer(fd, uid int) (pid int, err error) {
+func (d Dialer) checkPeer(fd, uid int) (pid int, err error) {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)
 	}
 	if int(peer.Uid) != uid {
-		return 0, fmt.Errorf("it %w (%d)", ErrForeign, peer.Uid)
+		return 0, fmt.Errorf("it %w (%d)", d.Foreign, peer.Uid)
 	}
 	return int(peer.Pid), nil
 }
