@@ -54,10 +54,10 @@ func (u localUser) MayAsk(p *config.Profile) (broker.Permission, error) {
 	return broker.Permission{Flows: u.flows(), AtTerminal: foreground()}, nil
 }
 
-func (u localUser) Unlock(ctx context.Context) error {
+func (u localUser) Unlock(ctx context.Context, items ...string) error {
 	return u.keychain.Unlock(ctx, func() {
-		protocol.WriteMessage(u.stderr, errors.New("the keychain asks for its password in a window"), "")
-	})
+		protocol.WriteMessage(u.stderr, errors.New("the keychain asks in a window"), "")
+	}, items...)
 }
 
 // Invite brings a person to the sign-in. Standard output belongs to the tool.

@@ -83,7 +83,8 @@ var rooms = map[string]struct {
 	"internal/config":   {never: []string{"os", "os/exec", "net/http"}, reason: "bytes in, values out"},
 	"internal/sandbox":  {reason: "a stand-in that shared the client's code would prove nothing"},
 	"protocol":          {never: []string{"os", "os/exec", "net/http", "log"}, reason: "a wire is a reader and a writer"},
-	"platform":          {never: []string{"net/http"}, reason: "it knows operating systems and nothing else"},
+	"platform":          {may: []string{"platform/bus"}, never: []string{"net/http"}, reason: "it knows operating systems and nothing else"},
+	"platform/bus":      {never: []string{"net/http", "os/exec"}, reason: "it speaks to a bus, and knows no service"},
 	"platform/platformtest": {
 		may:    []string{"platform"},
 		reason: "the contract names platform's sentinels",

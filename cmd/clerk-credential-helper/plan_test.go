@@ -69,7 +69,7 @@ func (u *willingUser) Invite(ctx context.Context, _ *config.Profile, i clerk.Inv
 	return err
 }
 
-func (u *willingUser) Unlock(context.Context) error {
+func (u *willingUser) Unlock(context.Context, ...string) error {
 	u.asked.Add(1)
 	u.unlock()
 	return nil

@@ -160,7 +160,7 @@ func (h *person) SayWaiting(_ *config.Profile, tool string) {
 	}
 }
 
-func (h *person) Unlock(context.Context) error {
+func (h *person) Unlock(context.Context, ...string) error {
 	if h.unlock == nil {
 		return platform.ErrLocked
 	}
@@ -979,6 +979,81 @@ func TestLockedKeychain(t *testing.T) {
 	if reply := b.get("git.acme.dev"); reply.Result != protocol.Failed || !errors.Is(reply.Err, platform.ErrLocked) || b.unlocks != 0 {
 		t.Errorf("without a person to ask: got %+v after %d prompts", reply, b.unlocks)
 	}
+}
+
+// confirming is a keychain that asks for each access, once the person has been asked by Unlock.
+type confirming struct {
+	*platformtest.Memory
+	asks  []string // the items that it may ask for
+	asked bool
+	yes   bool
+}
+
+func (k *confirming) Get(ctx context.Context, name string) (string, error) {
+	if !slices.Contains(k.asks, name) {
+		return "", platform.ErrConfirm
+	}
+	if k.asked = true; !k.yes {
+		k.asks = nil
+		return "", fmt.Errorf("%w, and the prompt was dismissed", platform.ErrConfirm)
+	}
+	return k.Memory.Get(ctx, name)
+}
+
+func (k *confirming) Granted() bool { return k.asked }
+
+// confirmer is the person at such a keychain.
+type confirmer struct {
+	*person
+	keychain *confirming
+	unlocks  int
+}
+
+func (c *confirmer) Unlock(_ context.Context, items ...string) error {
+	c.unlocks++
+	c.keychain.asks = items
+	return nil
+}
+
+// TestConfirmedAccess: where the keychain asks for each access, all that a call does is in one process, and a no is one for the
+// cool-down.
+func TestConfirmedAccess(t *testing.T) {
+	for _, row := range []struct {
+		reason string
+		age    time.Duration
+		want   string
+		calls  []string
+	}{
+		{"a live token", time.Hour, "kept-access", nil},
+		{"one that has expired", 25 * time.Hour, "refreshed-access", []string{"refresh kept-refresh"}},
+	} {
+		b := newBench(t)
+		b.have(row.age)
+		k := &confirming{Memory: b.keychain, yes: true}
+		who := &confirmer{person: b.person, keychain: k}
+		b.Broker.Keychain, b.Broker.Person, b.Broker.SharedStore = k, who, true
+		b.SpawnRefresh = func(context.Context, *config.Profile, time.Time) error {
+			t.Errorf("%s: another process would ask again", row.reason)
+			return nil
+		}
+		if reply := b.get("git.acme.dev"); reply.Credential.Token != row.want || who.unlocks != 1 {
+			t.Errorf("%s: %+v after %d prompts", row.reason, reply, who.unlocks)
+		}
+		b.wantCalls(row.calls...)
+	}
+
+	b := newBench(t)
+	b.have(time.Hour)
+	k := &confirming{Memory: b.keychain}
+	who := &confirmer{person: b.person, keychain: k}
+	b.Broker.Keychain, b.Broker.Person = k, who
+	for _, unlocks := range []int{1, 1} {
+		reply := b.get("git.acme.dev")
+		if reply.Result != protocol.Refused || !errors.Is(reply.Err, platform.ErrLocked) || who.unlocks != unlocks {
+			t.Errorf("the person says no: %+v after %d prompts", reply, who.unlocks)
+		}
+	}
+	b.wantCalls()
 }
 
 // TestDismissedUnlock: the person says no to the keychain's own prompt once, and all who waited hear it.

@@ -20,8 +20,9 @@ type Person interface {
 	Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
 	// SayWaiting tells the person, after 3 s, that we wait for the sign-in of another process, which asks for that tool.
 	SayWaiting(p *config.Profile, tool string)
-	// Unlock asks the person to unlock the keychain. The sign-in lock is held.
-	Unlock(ctx context.Context) error
+	// Unlock asks the person to unlock the keychain, and has a keychain that asks for each access ask for the items. The
+	// sign-in lock is held.
+	Unlock(ctx context.Context, items ...string) error
 }
 
 // Permission is how a person may be asked.
@@ -57,4 +58,4 @@ func (n NoPerson) Confirm(context.Context, *config.Profile, clerk.Tokens, string
 
 func (n NoPerson) SayWaiting(*config.Profile, string) {}
 
-func (n NoPerson) Unlock(context.Context) error { return n.Reason }
+func (n NoPerson) Unlock(context.Context, ...string) error { return n.Reason }

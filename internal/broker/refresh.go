@@ -189,7 +189,7 @@ func (r refresh) waitTurn(limited context.Context) (release func(), err error) {
 // runs it in a process that goes on when ours ends.
 func (r refresh) spawnRefresh(limited context.Context) (Session, error) {
 	run := r.b.SpawnRefresh
-	if run == nil {
+	if k, ok := r.b.Keychain.(interface{ Granted() bool }); run == nil || ok && k.Granted() { // another process would ask again
 		run = r.b.RefreshOnce
 	}
 	err := run(limited, r.p, r.session.ReceivedAt)

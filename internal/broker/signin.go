@@ -150,7 +150,10 @@ func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
 		return Session{}, err
 	}
 	if err = in.unlockKeychain(ctx); err == nil {
-		return in.read(ctx)
+		if s, err = in.read(ctx); !errors.Is(err, platform.ErrLocked) {
+			return s, err
+		}
+		err = &shutError{err} // of a keychain that asks for each access
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, ErrAbandoned) {
 		err = cause
@@ -163,11 +166,16 @@ func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
 
 // unlockKeychain has the person unlock the keychain. The error is errShut if it is still locked.
 func (in *signIn) unlockKeychain(ctx context.Context) error {
-	err := in.b.Person.Unlock(ctx)
+	err := in.b.Person.Unlock(ctx, in.items()...)
 	if errors.Is(err, platform.ErrLocked) {
 		err = &shutError{err}
 	}
 	return err
+}
+
+// items are the names of what a keychain keeps for the profile.
+func (in *signIn) items() []string {
+	return []string{KeychainItem(in.p), in.name("mark"), in.name("probe")}
 }
 
 // told returns how the sign-in ended that a tool has waited for, or that began the cool-down; nil if the person may be asked.
@@ -275,26 +283,18 @@ func (in *signIn) room() int {
 
 // probe checks that the keychain stores, returns and deletes an item, and has room for the new session.
 func (in *signIn) probe(ctx context.Context) error {
-	text := "probe" + strings.Repeat(".", in.room())
-	name, keychain := in.name("probe"), in.b.Keychain
-	if err := keychain.Set(ctx, name, text); err != nil {
-		if len(text) <= len("probe") || keychain.Set(ctx, name, "probe") != nil {
-			return fmt.Errorf("%w: it stores nothing: %w", errKeychain, err)
+	const short = "probe"
+	text := short + strings.Repeat(".", in.room())
+	_, err := platform.Probe(ctx, in.b.Keychain, in.name("probe"), text)
+	if err == nil {
+		return nil
+	}
+	if len(text) > len(short) && errors.Is(err, platform.ErrNotStored) && !errors.Is(err, platform.ErrLocked) {
+		if _, small := platform.Probe(ctx, in.b.Keychain, in.name("probe"), short); small == nil {
+			return fmt.Errorf("%w: it has no room for another session: %w", errKeychain, err)
 		}
-		keychain.Delete(ctx, name)
-		return fmt.Errorf("%w: it has no room for another session: %w", errKeychain, err)
 	}
-	got, err := keychain.Get(ctx, name)
-	if err != nil {
-		return fmt.Errorf("%w: it does not return what was stored: %w", errKeychain, err)
-	}
-	if got != text {
-		return fmt.Errorf("%w: it returned a different value than was stored", errKeychain)
-	}
-	if err := keychain.Delete(ctx, name); err != nil {
-		return fmt.Errorf("%w: it deletes nothing: %w", errKeychain, err)
-	}
-	return nil
+	return fmt.Errorf("%w: %w", errKeychain, err)
 }
 
 // by has the person sign in by the attempt's current flow. The browser says "signed in" only after the session is written.

@@ -99,5 +99,5 @@ func (in *signIn) unlock(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	return in.b.Person.Unlock(ctx)
+	return in.b.Person.Unlock(ctx, in.items()...)
 }

@@ -269,4 +269,4 @@ func (u victimsUser) Confirm(context.Context, *config.Profile, clerk.Tokens, str
 
 func (u victimsUser) SayWaiting(*config.Profile, string) {}
 
-func (u victimsUser) Unlock(context.Context) error { return platform.ErrLocked }
+func (u victimsUser) Unlock(context.Context, ...string) error { return platform.ErrLocked }
