@@ -202,18 +202,8 @@ func (d *doctor) store(ctx context.Context) {
 		d.warn(check, "it is switched off: no session is kept", "unset CLERK_HELPER_STORE, unless all tokens come from the environment")
 		return
 	}
-	const name, secret = "probe-doctor", "probe"
-	err = keychain.Set(ctx, name, secret)
-	var got string
-	if err == nil {
-		got, err = keychain.Get(ctx, name)
-	}
-	if err == nil && got != secret {
-		err = errors.New("it returned a different value than was stored")
-	}
-	if err == nil {
-		err = keychain.Delete(ctx, name)
-	}
+	const name = "probe-doctor"
+	whole, err := platform.Probe(ctx, keychain, name, "probe")
 	_, missing := keychain.Get(ctx, name)
 	seen, _ := errors.AsType[*platform.UnseenError](missing)
 	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
@@ -229,6 +219,10 @@ func (d *doctor) store(ctx context.Context) {
 	case keychain.InMemory(ctx) && !chosen:
 		d.warn(check, keychain.Explain(ctx)+": stores, returns and deletes",
 			"sign in again after a reboot; or CLERK_HELPER_STORE=file keeps the session in a file that only you can read")
+	case keychain.Confirms(ctx):
+		d.warn(check, keychain.Explain(ctx)+": open, and has you confirm each access", unconfirmed)
+	case !whole:
+		d.ok(check, "%s: open; nothing was stored, because it would ask you before it deletes", keychain.Explain(ctx))
 	default:
 		d.ok(check, "%s: stores, returns and deletes", keychain.Explain(ctx))
 	}

@@ -59,6 +59,7 @@ func TestStoreRemedy(t *testing.T) {
 		{"no HOME", fmt.Errorf("finding the state folder: %w", platform.ErrNoHome), "set HOME", []string{"chmod"}},
 		{"a user of no database", fmt.Errorf("finding a place for locks: %w", platform.ErrNoUser), "CLERK_HELPER_STORE=file", []string{"chmod", "sudo"}},
 		{"locked", platform.ErrLocked, "unlock the keychain", []string{"chmod", "lost"}},
+		{"each access is confirmed", fmt.Errorf("reading: %w", platform.ErrConfirm), "Confirm when passwords are retrieved by clients", []string{"unlock", "chmod", "lost"}},
 		{"no keyring", fmt.Errorf("signing in: %w, and the prompt was dismissed", platform.ErrNoKeyring), "CLERK_HELPER_STORE=kernel", []string{"unlock", "lost"}},
 		{"any other error", errors.New("input/output error"), "CLERK_HELPER_STORE", []string{"chmod", "remove", "lost"}},
 	} {
@@ -211,6 +212,8 @@ func TestRemedyHere(t *testing.T) {
 		{"locked, over SSH", fmt.Errorf("reading: %w", platform.ErrLocked), "", true, "CLERK_HELPER_STORE=kernel clerk-credential-helper login"},
 		{"no keyring, over SSH", platform.ErrNoKeyring, "", true, "CLERK_HELPER_STORE=kernel clerk-credential-helper login"},
 		{"a Flatpak that may see the service and not talk to it", denied, "dev.acme.Editor", false, "flatpak override --user --talk-name=org.freedesktop.secrets dev.acme.Editor"},
+
+		{"confirmed, over SSH", platform.ErrConfirm, "", true, "Confirm when passwords are retrieved by clients"},
 
 		{"locked, at the desktop", platform.ErrLocked, "", false, ""},
 		{"another sandbox", denied, "", false, ""},

@@ -29,11 +29,16 @@ func remedyHere(err error, flatpak string, ssh bool) string {
 	switch {
 	case flatpak != "" && errors.Is(err, platform.ErrUnavailable) && errors.Is(err, fs.ErrPermission):
 		return talk(flatpak)
+	case errors.Is(err, platform.ErrConfirm):
+		return unconfirmed
 	case ssh && (errors.Is(err, platform.ErrLocked) || errors.Is(err, platform.ErrNoKeyring)):
 		return "over SSH the keychain has no window to ask in: unlock it at the desktop, or keep a session in memory: CLERK_HELPER_STORE=kernel clerk-credential-helper login"
 	}
 	return ""
 }
+
+// unconfirmed is the remedy for a keychain that has the person confirm each access.
+const unconfirmed = "in KeePassXC: Tools → Settings → Secret Service Integration, switch off \"Confirm when passwords are retrieved by clients\""
 
 // talk is the command that lets a Flatpak use the keychain.
 func talk(flatpak string) string {
@@ -118,6 +123,8 @@ func hintTo(root bool, err error) string {
 		return SignInAgain(needs.Profile)
 	case errors.Is(err, platform.ErrNoKeyring):
 		return "at a desktop let its password manager make a default keyring; on a server CLERK_HELPER_STORE=kernel keeps the session in memory, file in a file that only you can read"
+	case errors.Is(err, platform.ErrConfirm):
+		return unconfirmed
 	case errors.Is(err, platform.ErrLocked):
 		return "unlock the keychain, or sign in to the desktop, and try again"
 	case errors.Is(err, platform.ErrUnavailable) && errors.Is(err, fs.ErrPermission):
