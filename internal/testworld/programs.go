@@ -34,6 +34,10 @@ func versionCommand(program string) []string {
 		return []string{program, "-v"}
 	case "tmux":
 		return []string{program, "-V"}
+	case "Xvfb":
+		return []string{program, "-help"}
+	case "keepassxc": // it needs a display even for its version
+		return []string{"keepassxc-cli", "--version"}
 	default:
 		return []string{program, "--version"}
 	}

@@ -90,16 +90,20 @@ func TestStormsOnKeyring(t *testing.T) {
 // TestSides: a store that is shared by processes that do not share the locks' folder, as by a Flatpak and the desktop.
 func TestSides(t *testing.T) {
 	testworld.Long(t, "storms, of many processes")
-	testworld.Need(t, "dbus-daemon", "gnome-keyring-daemon", "bwrap")
-	w, err := newKeyringWorld(t.Context(), programsFor(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.close)
-	r, err := stormSides(t.Context(), w, 20, 6)
-	t.Log(r)
-	if err != nil {
-		t.Error(err)
+	for name, s := range map[string]service{"gnome-keyring": gnomeKeyring, "KeePassXC": keePassXC(false, func(string) {})} {
+		t.Run(name, func(t *testing.T) {
+			testworld.Need(t, append(s.needs, "dbus-daemon", "bwrap", "xdg-dbus-proxy")...)
+			w, err := newServiceWorld(t.Context(), programsFor(t), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.close)
+			r, err := stormSides(t.Context(), w, 20, 6)
+			t.Log(r)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

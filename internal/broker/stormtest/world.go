@@ -84,6 +84,7 @@ type world struct {
 	acme     *config.Profile
 	keychain *platform.Keychain
 	env      []string
+	bus      string // the address of the Secret Service's; empty if the store is another one
 	ends     []func()
 	phase    int // how many files of STORM_BROWSERS there are
 }
