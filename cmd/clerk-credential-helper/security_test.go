@@ -63,17 +63,13 @@ func TestUnheld(t *testing.T) {
 	}
 }
 
-// TestSecurityPage: docs/security.md names only tests of the program that are there, and has a row for each claim of README.md
-// and SECURITY.md.
-func TestSecurityPage(t *testing.T) {
+// testsOf returns the packages of each test of the tree, by their folders' names.
+func testsOf(t *testing.T) map[string][]string {
+	t.Helper()
 	root := filepath.Join("..", "..")
-	text, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests := map[string][]string{} // the packages of each, by their folders' names
+	tests := map[string][]string{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -89,6 +85,17 @@ func TestSecurityPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tests
+}
+
+// TestSecurityPage: docs/security.md names only tests of the program that are there, and has a row for each claim of README.md
+// and SECURITY.md.
+func TestSecurityPage(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testsOf(t)
 	for _, name := range regexp.MustCompile(`\b(?:[a-z][\w-]*\.)?(?:Test|Fuzz)[A-Z]\w+`).FindAllString(string(text), -1) {
 		if why := unheld(name, tests); why != "" {
 			t.Errorf("%s: %s", name, why)
