@@ -93,7 +93,6 @@ var rooms = map[string]struct {
 		may:    []string{"internal/sandbox", "platform"},
 		reason: "tests share it, so it knows little, and nothing that ships imports it",
 	},
-	"bench": {program: true, reason: "it measures the built program from outside"},
 }
 
 type listed struct {
@@ -307,7 +306,7 @@ func TestWordsOfWindows(t *testing.T) {
 	for _, p := range listPackages(t, "windows") {
 		room := strings.TrimPrefix(p.ImportPath, module+"/")
 		switch room {
-		case "bench", "bench/testdata/floor", "docs/backend", "internal/testworld", "internal/broker/stormtest", "companion":
+		case "docs/backend", "internal/testworld", "internal/broker/stormtest", "companion":
 			continue // they do not ship, or are for a server
 		}
 		for _, name := range p.GoFiles {

@@ -39,7 +39,7 @@ func TestWriters(t *testing.T) {
 		for _, p := range listPackages(t, goos) {
 			room := strings.TrimPrefix(p.ImportPath, module+"/")
 			switch room {
-			case "bench", "bench/testdata/floor", "docs/backend", "internal/testworld", "internal/broker/stormtest":
+			case "docs/backend", "internal/testworld", "internal/broker/stormtest":
 				continue // they do not ship
 			}
 			for _, name := range append(p.GoFiles, p.CgoFiles...) {

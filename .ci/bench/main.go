@@ -1,11 +1,11 @@
 // Command bench measures how long a tool waits for a token that is in the keychain, beside the helpers it might use
-// instead and beside bench/testdata/floor, the least that a Go program can do.
+// instead and beside .ci/bench/testdata/floor, the least that a Go program can do.
 //
 // It builds the programs, starts a session bus and a gnome-keyring of its own in a temporary home, stores one item for
 // each program, runs all of them in random order, round by round, and prints a Markdown table. It leaves the user's own
 // files, keyring and bus alone.
 //
-//	go run ./bench [-rounds 200]
+//	go run ./.ci/bench [-rounds 200]
 //
 // It needs dbus-daemon, gnome-keyring-daemon and secret-tool (on Debian: gnome-keyring, dbus, libsecret-tools). Where they
 // are installed, a C compiler, pkg-config and libsecret's headers add git's helper and docker's, and GNU time the memory.
@@ -156,7 +156,7 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	for _, b := range [][]string{
 		{"clerk-credential-helper", "./cmd/clerk-credential-helper"},
 		{"empty", empty},
-		{"floor", "./bench/testdata/floor"},
+		{"floor", "./.ci/bench/testdata/floor"},
 	} {
 		_, err := command(ctx, builder, "", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path(b[0]), b[1])
 		if err != nil {
@@ -172,7 +172,7 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 	programs := []*program{
 		{name: "/bin/true", argv: []string{"/bin/true"}},
 		{name: "a Go program that does nothing", argv: []string{path("empty")}},
-		{name: "the floor: `bench/testdata/floor`", role: roleFloor, argv: []string{path("floor"), "bench", "item"}, wants: token},
+		{name: "the floor: `.ci/bench/testdata/floor`", role: roleFloor, argv: []string{path("floor"), "bench", "item"}, wants: token},
 		{name: "`git-credential-clerk get`", argv: []string{path("git-credential-clerk"), "get"}, stdin: gitRequest, wants: "\npassword=ey"},
 		{name: "`docker-credential-clerk get`", argv: []string{path("docker-credential-clerk"), "get"}, stdin: dockerRequest, wants: `"Secret":"ey`},
 		{name: "`git-credential-clerk get`, a host of no profile", argv: []string{path("git-credential-clerk"), "get"}, stdin: foreign},
