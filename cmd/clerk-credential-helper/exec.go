@@ -92,7 +92,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		if err != nil {
 			return err
 		}
-		defer sys.removed(remove)
+		defer removed(sys, remove)
 		for _, name := range c.File {
 			cmd.Env = append(cmd.Env, name+"="+file)
 		}
@@ -102,15 +102,15 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		if err != nil {
 			return err
 		}
-		defer sys.removed(remove)
+		defer removed(sys, remove)
 		cmd.Env = env
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
-	return sys.runChild(cmd)
+	return runChild(sys, cmd)
 }
 
 // removed removes a file with a token, and says so if it cannot be removed.
-func (sys *system) removed(remove func() error) {
+func removed(sys *system, remove func() error) {
 	if err := remove(); err != nil {
 		sys.console().Warn(err, "end what has it open; the next run of exec removes it")
 	}
@@ -127,7 +127,7 @@ func isVariable(name string) bool {
 
 // runChild runs a command to its end and hands on the signals that we get. What is typed at a terminal reaches the
 // command without us: it would come twice.
-func (sys *system) runChild(cmd *exec.Cmd) error {
+func runChild(sys *system, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
