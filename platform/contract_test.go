@@ -32,13 +32,6 @@ func (p paced) Get(ctx context.Context, name string) (string, error) {
 	return p.Keychain.Get(ctx, name)
 }
 
-// TestPartsContract runs the Windows store's logic over a store that holds Windows' limit.
-func TestPartsContract(t *testing.T) {
-	k := platform.NewPartsKeychain(t)
-	platformtest.TestKeychain(t, func() platformtest.Keychain { return k })
-	platformtest.TestLargest(t, k)
-}
-
 func openKeychain(t *testing.T, choice, dir string) *platform.Keychain {
 	t.Helper()
 	k, err := platform.OpenKeychain(choice, dir)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/platform/platformtest"
 )
 
@@ -23,6 +24,13 @@ func TestCredentialManagerContract(t *testing.T) {
 	needCredentialManager(t)
 	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
 	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
+}
+
+// TestPartsContract runs the store's logic over one in memory that holds Windows' limit.
+func TestPartsContract(t *testing.T) {
+	k := platform.NewPartsKeychain(t)
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return k })
+	platformtest.TestLargest(t, k)
 }
 
 // TestCredentialManagerCrowd has fifty readers of a token set of three parts while one writer replaces it.

@@ -10,3 +10,8 @@
 // person may be asked, and never puts a secret into an error, an argument list or a child's environment. It is internal
 // to this module: its API is not stable.
 package platform
+
+import "runtime"
+
+// System returns the operating system and the architecture that the program was built for, as in "linux/amd64".
+func System() string { return runtime.GOOS + "/" + runtime.GOARCH }

@@ -28,7 +28,7 @@ type Build struct {
 	Modified bool   `json:"modified,omitempty"` // the checkout had changes that were not committed
 	Platform string `json:"platform"`           // such as linux/amd64
 	Go       string `json:"go"`                 // version of the compiler
-	// Installed is what installed it, as platform.InstalledBy says, or "unknown".
+	// Installed is what installed it, as installer says, or "unknown".
 	Installed string `json:"installed"`
 	Path      string `json:"path,omitempty"` // of the program
 	// Latest is the latest release, and Update reports whether it is newer than this program. Set by Check.
@@ -40,7 +40,7 @@ type Build struct {
 // program. path is that of the program, and may be empty.
 func ReadBuild(version, commit, date, path string) Build {
 	b := Build{Schema: 1, Version: version, Commit: commit, Date: date, Platform: platform.System(), Go: runtime.Version(), Path: path,
-		Installed: cmp.Or(platform.InstalledBy(path), "unknown")}
+		Installed: cmp.Or(installer(path), "unknown")}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		settings := map[string]string{}
 		for _, s := range info.Settings {
@@ -96,10 +96,9 @@ func (b Build) String() string {
 
 // upgrade returns how to get the latest release.
 func upgrade(installed string) string {
-	const program = "clerk-credential-helper"
 	command := map[string]string{
-		"npm": "npm install --global " + program + "@latest", "homebrew": "brew upgrade " + program, "scoop": "scoop update " + program, "winget": "winget upgrade " + program,
-		"apk": "apk upgrade " + program, "nix": "nix profile upgrade " + program,
+		"npm": "npm install --global " + programName + "@latest", "homebrew": "brew upgrade " + programName, "scoop": "scoop update " + programName, "winget": "winget upgrade " + programName,
+		"apk": "apk upgrade " + programName, "nix": "nix profile upgrade " + programName,
 		"install.sh": "run install.sh again, with --version latest", "install.ps1": "run install.ps1 again",
 	}[installed]
 	return cmp.Or(command, "install it as you did this one")

@@ -1,20 +1,18 @@
-package platform
+package doctor
 
 import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"clerk-credential-helper/platform"
 )
 
-// System returns the operating system and the architecture that the program was built for, as in "linux/amd64".
-func System() string { return runtime.GOOS + "/" + runtime.GOARCH }
-
-// InstalledBy returns what has installed the program at a path, links followed: "deb", "rpm", "apk", "pacman", "homebrew",
+// installer returns what has installed the program at a path, links followed: "deb", "rpm", "apk", "pacman", "homebrew",
 // "scoop", "winget", "nix", "npm", "install.sh" or "install.ps1". It is empty if nothing says so, as for an archive that was
 // unpacked by hand. It reads files only, and runs no package manager.
-func InstalledBy(program string) string { return installedBy("/", program) }
+func installer(program string) string { return installedBy("/", program) }
 
 // folders are those in which package managers keep programs.
 var folders = []struct{ part, by string }{
@@ -26,7 +24,7 @@ var folders = []struct{ part, by string }{
 	{"/nix/store/", "nix"},
 }
 
-// installedBy is InstalledBy with the folder in which the system's own files are.
+// installedBy is installer with the folder in which the system's own files are.
 func installedBy(root, program string) string {
 	if real, err := filepath.EvalSymlinks(program); err == nil {
 		program = real
@@ -38,7 +36,7 @@ func installedBy(root, program string) string {
 		}
 	}
 	prefix := filepath.Dir(filepath.Dir(program))
-	if text, err := ReadPlain(filepath.Join(prefix, "share", appName, "installed"), maxReceipt); err == nil {
+	if text, err := platform.ReadPlain(filepath.Join(prefix, "share", programName, "installed"), maxReceipt); err == nil {
 		for _, by := range []string{"install.sh", "install.ps1"} {
 			if first, _, _ := strings.Cut(string(text), " "); first == by {
 				return by
@@ -54,17 +52,20 @@ func installedBy(root, program string) string {
 	}
 	apk, _ := os.ReadFile(filepath.Join(root, "lib", "apk", "db", "installed"))
 	switch {
-	case there("var/lib/dpkg/info/" + appName + ".list"):
+	case there("var/lib/dpkg/info/" + programName + ".list"):
 		return "deb"
-	case there("var/lib/pacman/local/" + appName + "-[0-9]*"):
+	case there("var/lib/pacman/local/" + programName + "-[0-9]*"):
 		return "pacman"
-	case bytes.Contains(apk, []byte("\nP:"+appName+"\n")):
+	case bytes.Contains(apk, []byte("\nP:"+programName+"\n")):
 		return "apk"
 	case there("var/lib/rpm/*"), there("usr/lib/sysimage/rpm/*"):
 		return "rpm"
 	}
 	return ""
 }
+
+// programName is the name of the program, of its package and of its folder below share.
+const programName = "clerk-credential-helper"
 
 // maxReceipt, in bytes, is far more than install.sh writes about what it has installed.
 const maxReceipt = 64 << 10
