@@ -628,6 +628,7 @@ type granted struct {
 	items   []string // empty before Unlock
 	waiting func()
 	conn    *secretsConn // nil if there is none
+	asked   bool         // the person has confirmed an access on it
 }
 
 // begin has the items asked for from now on.
@@ -644,7 +645,7 @@ func (g *granted) begin(waiting func(), items []string) {
 func (g *granted) holds() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.conn != nil
+	return g.conn != nil && g.asked
 }
 
 // take returns the connection for an item that is asked for; nil for another item. It is the caller's until its close.
@@ -721,6 +722,7 @@ func (s secretService) look(ctx context.Context, name string) (c *secretsConn, o
 			open, locked, err = c.search(ctx, attributes(name))()
 			if err == nil && len(locked) > 0 {
 				if err = c.grant(ctx, s.granted.items); err == nil {
+					s.granted.asked = true
 					open, locked, err = c.search(ctx, attributes(name))()
 				} else {
 					s.granted.items = nil // the person has said no, and is not asked twice
