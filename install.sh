@@ -293,15 +293,18 @@ fetch() {
 		curl --fail --silent --show-error --location --max-redirs 5 --proto "$protocols" --proto-redir "$protocols" \
 			--connect-timeout 20 --speed-time 60 --speed-limit 1 --max-filesize 200000000 --output "$2" "$1" 2>"$work/error" && return
 	else
+		# -S prints the answers: wget follows a redirect from https to http, and cannot be told not to.
 		case $(wget --version 2>&1) in
-		*GNU*) wget --no-verbose --tries=1 --timeout=60 --max-redirect=5 -O "$2" "$1" 2>"$work/error" && return ;;
-		*)
-			if wget -q -O "$2" "$1" 2>"$work/error"; then
-				grep -q "validation not implemented" "$work/error" || return 0
-				fail "this wget does not check who answers: install curl; nothing was changed"
-			fi
-			;;
+		*GNU*) wget -S --no-verbose --tries=1 --timeout=60 --max-redirect=5 -O "$2" "$1" 2>"$work/error" && got=yes || got= ;;
+		*) wget -S -O "$2" "$1" 2>"$work/error" && got=yes || got= ;;
 		esac
+		if [ -n "$got" ]; then
+			! grep -q "validation not implemented" "$work/error" || fail "this wget does not check who answers: install curl; nothing was changed"
+			if [ "$protocols" = "=https" ] && grep -qi '^[[:blank:]]*location:[[:blank:]]*http:' "$work/error"; then
+				fail "$1 leads to an address without TLS; nothing was changed"
+			fi
+			return 0
+		fi
 	fi
 	refuse "$1 could not be downloaded; nothing was changed"
 }

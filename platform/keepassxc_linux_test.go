@@ -109,7 +109,9 @@ func (k *keePassXC) press(t testing.TB, title, keys string, after time.Duration)
 	go func() {
 		seen := map[string]bool{}
 		defer func() { done <- len(seen) }()
-		for ctx.Err() == nil {
+		look := time.NewTicker(50 * time.Millisecond)
+		defer look.Stop()
+		for ; ctx.Err() == nil; <-look.C {
 			out, _ := k.xdotool("search", "--onlyvisible", "--name", title)
 			for _, window := range strings.Fields(out) {
 				if !seen[window] {

@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 		files = append(files, filepath.Join("..", "..", "cmd", "clerk-credential-helper", "testdata", "script", name+".txtar"))
 	}
 	commands := testworld.Commands()
-	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": registry, "status": status, "gone": gone})
+	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": registry, "status": status, "gone": gone, "empty": empty})
 	testscript.Run(t, testscript.Params{Files: files, RequireExplicitExec: true, RequireUniqueNames: true, Setup: setup, Condition: condition, Cmds: commands})
 }
 
@@ -86,7 +86,7 @@ func storm(ts *testscript.TestScript, neg bool, args []string) {
 	start := time.Now()
 	for i := range n {
 		group.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*limit)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*limit)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, args[2], args[3:]...)
 			cmd.Env, cmd.Dir, cmd.Stdin = environ(ts), ts.MkAbs("."), strings.NewReader(input)
@@ -105,6 +105,15 @@ func storm(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Logf("%d processes took %v", n, time.Since(start).Round(time.Millisecond))
+}
+
+// empty FOLDER: there is nothing in it.
+func empty(ts *testscript.TestScript, neg bool, args []string) {
+	found, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, entry := range found {
+		ts.Fatalf("%s is left in %s", entry.Name(), args[0])
+	}
 }
 
 // environ is the environment of a script's programs.

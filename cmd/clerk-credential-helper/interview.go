@@ -173,19 +173,21 @@ func (c setupCommand) company(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	offer, err := sys.setup().Take(ctx, from, text, c.Profile, c.DryRun)
+	offer, err := sys.setup().Take(ctx, origin, from, text, c.Profile, c.DryRun)
 	if err != nil {
 		return err
 	}
 	screen := sys.console()
 	screen.Tell(offer.Words(origin, from)...)
-	if len(offer.Outside) > 0 && !c.DryRun {
-		outside := fmt.Errorf("not below %s: %s", origin, strings.Join(offer.Outside, ", "))
-		if c.Yes {
+	if len(offer.Outside) > 0 {
+		outside := fmt.Errorf("not of %s alone: %s", origin, strings.Join(offer.Outside, ", "))
+		if c.Yes && !c.DryRun {
 			return fmt.Errorf("%w; that wants a yes at a terminal, or the profile by setup --issuer and --host", outside)
 		}
 		screen.Warn(outside, "make sure with your company that these are its own")
-		if ok, err := screen.Confirm(ctx, "Trust them all the same?", false); err != nil || !ok {
+		if c.DryRun {
+			screen.Tell("")
+		} else if ok, err := screen.Confirm(ctx, "Trust them all the same?", false); err != nil || !ok {
 			return cmp.Or(err, toolconfig.ErrDeclined)
 		}
 	}
@@ -196,7 +198,7 @@ func (c setupCommand) company(ctx context.Context, sys *system) error {
 	var told, after []string
 	for _, name := range offer.Company.Tools {
 		tool, ok := toolconfig.Named(name)
-		if !ok || !tool.Used(sys.toolEnv()) {
+		if !ok || !tool.Offered || !tool.Used(sys.toolEnv()) {
 			continue
 		}
 		change, err := setupCommand{}.change(sys, offer.Config, tool)

@@ -63,8 +63,8 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 		if err != nil {
 			return nil, &config.Error{Err: err}
 		}
-		if c.Policy != nil && file != platform.MachineConfig() {
-			return nil, &config.Error{Err: fmt.Errorf("%s: only %s has a [policy]", c.Policy.At, platform.MachineConfig())}
+		if c.Policy != nil && file != machine {
+			return nil, &config.Error{Err: fmt.Errorf("%s: only %s has a [policy]", c.Policy.At, machine)}
 		}
 		sources = append(sources, c)
 	}

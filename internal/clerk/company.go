@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+
+	"clerk-credential-helper/internal/config"
 )
 
 const (
@@ -75,9 +78,12 @@ func authorizationServer(ctx context.Context, c *Client, origin string) (string,
 		return "", nil
 	}
 	server, err := url.Parse(resource.Servers[0])
-	if err != nil || server.User != nil || server.Host == "" ||
-		server.Scheme != "https" && !(server.Scheme == "http" && isLoopback(server.Hostname())) {
+	if err != nil || server.User != nil || server.Scheme == "http" && !strings.HasPrefix(origin, "http:") {
 		return "", fmt.Errorf("the metadata of %s names the authorization server %q, which is not an https address", origin, resource.Servers[0])
 	}
-	return server.Scheme + "://" + server.Host, nil
+	address, err := config.ParseCompanion(server.Scheme + "://" + server.Host) // the issuer may have a path
+	if err != nil {
+		return "", fmt.Errorf("the metadata of %s names an authorization server: %w", origin, err)
+	}
+	return address, nil
 }

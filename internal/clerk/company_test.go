@@ -48,7 +48,8 @@ func TestCompanyFile(t *testing.T) {
 			acme + file:                   {200, "{}", ""},
 		}, "", "", "is not that of its own resource"},
 		{"a server in plain http", acme, map[string]answer{acme + resource: {200, `{"resource":"https://acme.dev","authorization_servers":["http://clerk.acme.dev"]}`, ""}}, "", "", "not an https address"},
-		{"a server that is a file", acme, map[string]answer{acme + resource: {200, `{"resource":"https://acme.dev","authorization_servers":["file:///etc/passwd"]}`, ""}}, "", "", "not an https address"},
+		{"a server that is a file", acme, map[string]answer{acme + resource: {200, `{"resource":"https://acme.dev","authorization_servers":["file:///etc/passwd"]}`, ""}}, "", "", "names an authorization server"},
+		{"a server on this machine", acme, map[string]answer{acme + resource: {200, `{"resource":"https://acme.dev","authorization_servers":["http://127.0.0.1:8080"]}`, ""}}, "", "", "not an https address"},
 		{"a server with a user", acme, map[string]answer{acme + resource: {200, `{"resource":"https://acme.dev","authorization_servers":["https://acme.dev@evil.dev"]}`, ""}}, "", "", "not an https address"},
 		{"metadata that is a page", acme, map[string]answer{acme + resource: {200, `<html>`, ""}}, "", "", "is not that of its own resource"},
 		{"a chain of metadata", "https://git.acme.dev", map[string]answer{

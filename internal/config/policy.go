@@ -180,9 +180,15 @@ func (p *Policy) check(other *Profile, fixed []*Profile) error {
 	case p.Profiles == "fixed" && slices.ContainsFunc(fixed, func(f *Profile) bool { return f.Name == other.Name }):
 		return p.forbids("%s: profile %q, which is the machine's", other.Source, other.Name)
 	}
+	reserved := p.Hosts
+	if p.Profiles == "fixed" { // an exact host takes precedence over a wildcard
+		for _, f := range fixed {
+			reserved = append(slices.Clip(reserved), f.Hosts...)
+		}
+	}
 	for _, h := range other.Hosts {
-		for _, reserved := range p.Hosts {
-			if reserved.overlaps(h) {
+		for _, r := range reserved {
+			if r.Overlaps(h) {
 				return p.forbids("%s: the host %q in profile %q", h.at, h, other.Name)
 			}
 		}
@@ -190,9 +196,9 @@ func (p *Policy) check(other *Profile, fixed []*Profile) error {
 	return nil
 }
 
-// overlaps reports whether two patterns have a host in common. A port that is not named is any.
-func (h Host) overlaps(other Host) bool {
-	if h.port != 0 && h.port != other.port {
+// Overlaps reports whether another pattern has a host in common with this one, which is meant on each port if it names none.
+func (h Host) Overlaps(other Host) bool {
+	if h.port != 0 && h.port != other.port && !(other.port == 0 && (h.port == 443 || h.port == 80)) { // a scheme's own
 		return false
 	}
 	under := func(name, base string) bool {

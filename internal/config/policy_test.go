@@ -28,6 +28,7 @@ func TestPolicyHosts(t *testing.T) {
 		{"a wildcard that takes it in", "git.acme.dev", "*.acme.dev", true},
 		{"upper case", "GIT.acme.dev", "git.ACME.dev", true},
 		{"an address", "[::1]", "[::1]:80", true},
+		{"this machine on a scheme's port", "localhost:443", "localhost", true},
 
 		{"a neighbour", "git.acme.dev", "app.acme.dev", false},
 		{"two labels below", "*.acme.dev", "a.b.acme.dev", false},
@@ -41,7 +42,7 @@ func TestPolicyHosts(t *testing.T) {
 		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
-		if got := a.overlaps(b); got != row.overlaps {
+		if got := a.Overlaps(b); got != row.overlaps {
 			t.Errorf("%s: %s and %s: %v", row.reason, a, b, got)
 		}
 	}
@@ -84,6 +85,7 @@ func TestPolicyMerge(t *testing.T) {
 		{"another profile", "[policy]\nprofiles = \"machine\"\n" + acme, other, `profile "other": the policy`},
 		{"a profile replaced, of those alone", "[policy]\nprofiles = \"machine\"\n" + acme, same, `profile "acme": the policy`},
 		{"a profile replaced", "[policy]\nprofiles = \"fixed\"\n" + acme, same, "which is the machine's"},
+		{"a host below a fixed profile's wildcard", "[policy]\nprofiles = \"fixed\"\n" + wide, acme, `the host "git.acme.dev"`},
 		{"a host claimed", "[policy]\nhosts = [\"git.other.dev\"]\n" + acme, other, `the host "git.other.dev"`},
 		{"a host claimed by a wildcard", "[policy]\nhosts = [\"git.acme.dev\"]\n", wide, `the host "*.acme.dev"`},
 		{"a host claimed by replacing", "[policy]\nhosts = [\"git.evil.dev\"]\n" + acme, same, `the host "git.evil.dev"`},

@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away.Host = "localhost.invalid:" + away.Port()
+	away.Host = "127.0.0.2:" + away.Port()
 	redirects := httptest.NewServer(http.RedirectHandler(away.String(), http.StatusFound))
 	defer redirects.Close()
 	for _, place := range []string{"http://releases.acme.dev", "releases.acme.dev", "file:///srv", "https://ada:secret@releases.acme.dev", "https://releases.acme.dev?token=secret",

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
 )
 
@@ -26,6 +27,7 @@ const companyVersion = 1
 // A company's file has at most so many profiles, and as many bytes of the texts that are shown.
 const (
 	companyProfiles = 16
+	companyHosts    = 64 // of a profile
 	companyText     = 200
 )
 
@@ -92,6 +94,13 @@ func ParseCompany(text []byte) (*Company, error) {
 	case len(c.Name) > companyText || len(c.Contact) > companyText:
 		return nil, fmt.Errorf("name or contact has more than %d bytes", companyText)
 	}
+	var tools []string // each once: the changes stand on one screen with the question
+	for _, tool := range c.Tools {
+		if !slices.Contains(tools, tool) {
+			tools = append(tools, tool)
+		}
+	}
+	c.Tools = tools
 	return &c, nil
 }
 
@@ -124,17 +133,19 @@ func (p CompanyProfile) lines(name string) []string {
 type Offer struct {
 	*Draft
 	Company *Company
-	// Outside are the addresses and hosts that are not below the registrable domain of the company's address.
+	// Outside are the addresses and hosts that are not below the registrable domain of the company's address, or that another
+	// profile has.
 	Outside []string
 }
 
-// Take returns what the file of the company at an origin would add: all its profiles, or the one of that name. It tells the
-// person what would be trusted; what is outside of the company's own domain is for the caller to ask about.
+// Take returns what a company's file would add: all its profiles, or the one of that name. address is the origin that the
+// person typed, and from the one that the file came from. What is outside of the address's own domain is for the caller to ask
+// about.
 //
 // Errors: *config.Error for a file that cannot be used, or a profile that is there already and says something else.
-func (s *Setup) Take(ctx context.Context, origin string, text []byte, name string, dryRun bool) (*Offer, error) {
+func (s *Setup) Take(ctx context.Context, address, from string, text []byte, name string, dryRun bool) (*Offer, error) {
 	refused := func(err error) error {
-		return &config.Error{Err: fmt.Errorf("the company's file of %s: %w", origin, err)}
+		return &config.Error{Err: fmt.Errorf("the company's file of %s: %w", from, err)}
 	}
 	c, err := ParseCompany(text)
 	if err != nil {
@@ -147,12 +158,22 @@ func (s *Setup) Take(ctx context.Context, origin string, text []byte, name strin
 		}
 		names = []string{name}
 	}
-	domain := registrable(hostOf(origin))
+	var before []*config.Profile
+	if cfg, err := s.Config(platform.ReadTrusted); err == nil {
+		before = cfg.All()
+	}
+	domain := registrable(hostOf(address))
 	offer := &Offer{Company: c}
+	if domain == "" || registrable(hostOf(from)) != domain {
+		offer.Outside = append(offer.Outside, from)
+	}
 	var profiles [][]string
 	for _, name := range names {
 		lines := c.Profiles[name].lines(name)
 		p, err := parse(lines)
+		if err == nil && len(p.Hosts) > companyHosts {
+			err = fmt.Errorf("it has %d hosts; %d are the limit", len(p.Hosts), companyHosts)
+		}
 		if err != nil {
 			return nil, refused(fmt.Errorf("profile %q: %w", name, err))
 		}
@@ -162,6 +183,13 @@ func (s *Setup) Take(ctx context.Context, origin string, text []byte, name strin
 			}
 		}
 		offer.Outside = append(offer.Outside, outside(domain, p)...)
+		for _, b := range before {
+			for _, h := range p.Hosts {
+				if b.Name != p.Name && slices.ContainsFunc(b.Hosts, func(own config.Host) bool { return own.Overlaps(h) }) {
+					offer.Outside = append(offer.Outside, fmt.Sprintf("%s, which profile %s has", h, b.Name))
+				}
+			}
+		}
 		profiles = append(profiles, lines)
 	}
 	file, own, err := s.own(dryRun)
@@ -186,6 +214,9 @@ func (o *Offer) Words(address, from string) []string {
 	for _, name := range o.Names {
 		p := o.Config.Profile(name)
 		words = append(words, "  people sign in at      "+p.Issuer)
+		if p.Instance != "" {
+			words = append(words, "  with sessions of       "+p.Instance)
+		}
 		for i, h := range p.Hosts {
 			label := "  their tokens go to     "
 			if i > 0 {
@@ -205,17 +236,22 @@ func outside(domain string, p *config.Profile) (all []string) {
 		}
 	}
 	add(p.Issuer, hostOf(p.Issuer))
+	if p.Instance != "" {
+		add(p.Instance, hostOf(p.Instance))
+	}
 	for _, h := range p.Hosts {
 		add(h.String(), hostOf("//"+h.String()))
 	}
 	return all
 }
 
-// hostOf returns the host of an address without its port.
+// hostOf returns the host of an address without its port; empty for what is no address.
 func hostOf(address string) string {
-	_, rest, _ := strings.Cut(address, "//")
-	u := url.URL{Host: strings.TrimSuffix(rest, "/")}
-	return strings.Trim(cmp.Or(u.Hostname(), rest), "[]")
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // registrable returns the registrable domain of a host: acme.dev for git.acme.dev, an address for itself; empty for a public

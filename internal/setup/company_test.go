@@ -2,12 +2,14 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -89,37 +91,49 @@ func TestTake(t *testing.T) {
 		file    string // the company's
 		outside []string
 		want    string // the user's file afterwards
+		from    string // where the file came from, if elsewhere
 	}{
-		{"the first profile", "https://acme.dev", "", acmeFile, nil, acmeLines},
-		{"from a host below the domain", "https://git.acme.dev", "", acmeFile, nil, acmeLines},
+		{"the first profile", "https://acme.dev", "", acmeFile, nil, acmeLines, ""},
+		{"from a host below the domain", "https://git.acme.dev", "", acmeFile, nil, acmeLines, ""},
 		{"after another profile", "https://acme.dev", "[profiles.x]\nissuer = \"https://x.dev\"\nclient_id = \"y\"\nhosts = [\"git.x.dev\"]\n", acmeFile, nil,
-			"[profiles.x]\nissuer = \"https://x.dev\"\nclient_id = \"y\"\nhosts = [\"git.x.dev\"]\n\n" + acmeLines},
-		{"there already", "https://acme.dev", acmeLines, acmeFile, nil, acmeLines},
+			"[profiles.x]\nissuer = \"https://x.dev\"\nclient_id = \"y\"\nhosts = [\"git.x.dev\"]\n\n" + acmeLines, ""},
+		{"there already", "https://acme.dev", acmeLines, acmeFile, nil, acmeLines, ""},
 		{"all keys", "https://acme.dev", "", profile(`"publishable_key":"pk_live_Y2xlcmsuYWNtZS5kZXYk","client_id":"x","hosts":["a.acme.dev"],"scopes":["openid"],
 			"token":"id","username":"u","git_auth":"bearer","min_ttl":"10m","docker_identity_token":true`), nil,
 			"[profiles.acme]\npublishable_key = \"pk_live_Y2xlcmsuYWNtZS5kZXYk\"\nclient_id = \"x\"\nhosts = [\"a.acme.dev\"]\nscopes = [\"openid\"]\n" +
-				"token = \"id\"\nusername = \"u\"\ngit_auth = \"bearer\"\nmin_ttl = \"10m\"\ndocker_identity_token = true\n"},
+				"token = \"id\"\nusername = \"u\"\ngit_auth = \"bearer\"\nmin_ttl = \"10m\"\ndocker_identity_token = true\n", ""},
 		{"a page of the company", "https://app.acme.dev", "", profile(`"companion":"https://app.acme.dev","hosts":["api.acme.dev"]`), nil,
-			"[profiles.acme]\ncompanion = \"https://app.acme.dev\"\nhosts = [\"api.acme.dev\"]\n"},
+			"[profiles.acme]\ncompanion = \"https://app.acme.dev\"\nhosts = [\"api.acme.dev\"]\n", ""},
 
 		// What is not the company's own is named.
 		{"another company's host", "https://acme.dev", "", profile(`"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["github.com","git.acme.dev"]`),
-			[]string{"github.com"}, "[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"github.com\", \"git.acme.dev\"]\n"},
+			[]string{"github.com"}, "[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"github.com\", \"git.acme.dev\"]\n", ""},
 		{"another company's issuer", "https://acme.dev", "", profile(`"issuer":"https://clerk.evil.dev","client_id":"x","hosts":["git.acme.dev"]`),
-			[]string{"https://clerk.evil.dev"}, "[profiles.acme]\nissuer = \"https://clerk.evil.dev\"\nclient_id = \"x\"\nhosts = [\"git.acme.dev\"]\n"},
+			[]string{"https://clerk.evil.dev"}, "[profiles.acme]\nissuer = \"https://clerk.evil.dev\"\nclient_id = \"x\"\nhosts = [\"git.acme.dev\"]\n", ""},
 		{"a neighbour below a public suffix", "https://acme.github.io", "", profile(`"issuer":"https://acme.github.io","client_id":"x","hosts":["evil.github.io"]`),
-			[]string{"evil.github.io"}, "[profiles.acme]\nissuer = \"https://acme.github.io\"\nclient_id = \"x\"\nhosts = [\"evil.github.io\"]\n"},
+			[]string{"evil.github.io"}, "[profiles.acme]\nissuer = \"https://acme.github.io\"\nclient_id = \"x\"\nhosts = [\"evil.github.io\"]\n", ""},
 		{"a name that only ends alike", "https://acme.dev", "", profile(`"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["git.notacme.dev"]`),
-			[]string{"git.notacme.dev"}, "[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"git.notacme.dev\"]\n"},
+			[]string{"git.notacme.dev"}, "[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"git.notacme.dev\"]\n", ""},
 		{"this machine", "https://acme.dev", "", profile(`"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["127.0.0.1:8080","localhost","[::1]:80"]`),
-			[]string{"127.0.0.1:8080", "localhost", "[::1]:80"}, ""},
+			[]string{"127.0.0.1:8080", "localhost", "[::1]:80"}, "", ""},
 		{"an address from an address", "http://127.0.0.1:8080", "", profile(`"issuer":"http://127.0.0.1:8080","client_id":"x","hosts":["127.0.0.1:9090","10.0.0.1"]`),
-			[]string{"10.0.0.1"}, ""},
+			[]string{"10.0.0.1"}, "", ""},
 		{"a public suffix as the address", "https://github.io", "", profile(`"issuer":"https://github.io","client_id":"x","hosts":["a.github.io"]`),
-			[]string{"https://github.io", "a.github.io"}, ""},
+			[]string{"https://github.io", "https://github.io", "a.github.io"}, "", ""},
+		{"an issuer whose path ends like the company", "https://acme.dev", "", profile(`"issuer":"https://evil.dev/x.acme.dev","client_id":"x","hosts":["git.acme.dev"]`),
+			[]string{"https://evil.dev/x.acme.dev"}, "", ""},
+		{"one on a port", "https://acme.dev", "", profile(`"issuer":"https://evil.dev:8443/.acme.dev","client_id":"x","hosts":["git.acme.dev"]`),
+			[]string{"https://evil.dev:8443/.acme.dev"}, "", ""},
+		{"its own issuer with a path", "https://acme.dev", "", profile(`"issuer":"https://clerk.acme.dev/tenant","client_id":"x","hosts":["git.acme.dev"]`), nil, "", ""},
+		{"sessions of another company", "https://acme.dev", "", profile(`"companion":"https://app.acme.dev","issuer":"https://clerk.evil.dev","hosts":["api.acme.dev"]`),
+			[]string{"https://clerk.evil.dev"}, "", ""},
+		{"metadata of the company that names another's file", "https://git.acme.dev", "", profile(`"issuer":"https://evil.dev","client_id":"x","hosts":["git.evil.dev"]`),
+			[]string{"https://evil.dev", "https://evil.dev", "git.evil.dev"}, "", "https://evil.dev"},
+		{"a host below another profile's wildcard", "https://acme.dev", "[profiles.x]\nissuer = \"https://x.dev\"\nclient_id = \"y\"\nhosts = [\"*.acme.dev\"]\n",
+			profile(`"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["git.acme.dev"]`), []string{"git.acme.dev, which profile x has"}, "", ""},
 	} {
 		s := newSetup(t, row.own)
-		offer, err := s.Take(t.Context(), row.origin, []byte(row.file), "", false)
+		offer, err := s.Take(t.Context(), row.origin, cmp.Or(row.from, row.origin), []byte(row.file), "", false)
 		if err != nil {
 			t.Errorf("%s: %v", row.reason, err)
 			continue
@@ -159,6 +173,7 @@ func TestTakeNot(t *testing.T) {
 		{"all of a top-level domain", hosts(`"*.dev"`), "hosts"},
 		{"plain http", `{"version":1,"profiles":{"acme":{"issuer":"http://clerk.acme.dev","client_id":"x","hosts":["git.acme.dev"]}}}`, "https"},
 		{"a secret key", `{"version":1,"profiles":{"acme":{"publishable_key":"sk_live_x","client_id":"x","hosts":["git.acme.dev"]}}}`, "secret key"},
+		{"too many hosts", hosts(manyHosts(65)), "64 are the limit"},
 		{"a line end in a host", hosts(`"git.acme.dev\nissuer = \"x\""`), "hosts"},
 		{"a quote in a client id", `{"version":1,"profiles":{"acme":{"issuer":"https://clerk.acme.dev","client_id":"x\"\nca_file=\"/x","hosts":["git.acme.dev"]}}}`, "client_id"},
 		{"a name that is another table", `{"version":1,"profiles":{"acme]\n[docker":{"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["git.acme.dev"]}}}`, "profile name"},
@@ -168,7 +183,7 @@ func TestTakeNot(t *testing.T) {
 		{"a profile that is there and says something else", strings.ReplaceAll(hosts(`"git.acme.dev"`), `"acme"`, `"other"`), "is there already, and says something else"},
 	} {
 		s := newSetup(t, "[profiles.other]\nissuer = \"https://clerk.other.dev\"\nclient_id = \"y\"\nhosts = [\"git.other.dev\"]\n")
-		offer, err := s.Take(t.Context(), "https://acme.dev", []byte(row.file), "", false)
+		offer, err := s.Take(t.Context(), "https://acme.dev", "https://acme.dev", []byte(row.file), "", false)
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v, want %q; %+v", row.reason, err, row.want, offer)
 		}
@@ -177,6 +192,14 @@ func TestTakeNot(t *testing.T) {
 
 func hostsAnd(member string) string {
 	return `{"version":1,"profiles":{"acme":{"issuer":"https://clerk.acme.dev","client_id":"x","hosts":["git.acme.dev"],` + member + `}}}`
+}
+
+func manyHosts(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"h%d.acme.dev"`, i))
+	}
+	return strings.Join(all, ",")
 }
 
 func manyProfiles(n int) string {
@@ -226,7 +249,7 @@ func TestCompanyFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		offer, err := s.Take(t.Context(), "https://acme.dev", text, "", false)
+		offer, err := s.Take(t.Context(), "https://acme.dev", "https://acme.dev", text, "", false)
 		if err != nil || offer.Names != nil {
 			t.Errorf("%s: %v, %+v\n%s", own, err, offer, text)
 		}
@@ -279,7 +302,7 @@ func TestDocument(t *testing.T) {
 	}
 	_, example, _ := strings.Cut(string(text), "```json\n")
 	example, _, _ = strings.Cut(example, "```")
-	offer, err := newSetup(t, "").Take(t.Context(), "https://acme.dev", []byte(example), "", false)
+	offer, err := newSetup(t, "").Take(t.Context(), "https://acme.dev", "https://acme.dev", []byte(example), "", false)
 	if err != nil || offer.Outside != nil || len(offer.Names) != 1 {
 		t.Errorf("the example: %+v, %v", offer, err)
 	}
@@ -293,7 +316,7 @@ func FuzzTake(f *testing.F) {
 	f.Add(`{"version":1,"profiles":{"a":{"companion":"https://app.evil.dev","hosts":["git.acme.dev"]}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		s := newSetup(t, "")
-		offer, err := s.Take(t.Context(), "https://acme.dev", []byte(text), "", false)
+		offer, err := s.Take(t.Context(), "https://acme.dev", "https://acme.dev", []byte(text), "", false)
 		if err != nil {
 			return
 		}
@@ -312,7 +335,7 @@ func FuzzTake(f *testing.F) {
 					t.Errorf("%s is not named: %q", h, offer.Outside)
 				}
 			}
-			if !strings.HasPrefix(p.Issuer, "https://") && !slices.Contains(offer.Outside, p.Issuer) {
+			if u, err := url.Parse(p.Issuer); (err != nil || u.Scheme != "https" || !strings.HasSuffix("."+u.Hostname(), ".acme.dev")) && !slices.Contains(offer.Outside, p.Issuer) {
 				t.Errorf("%s is not named: %q", p.Issuer, offer.Outside)
 			}
 		}

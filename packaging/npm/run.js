@@ -1,14 +1,15 @@
 'use strict'
 // Starts the program of the package for this machine, under the name by which the tool has called.
 const { spawn } = require('node:child_process')
+const { existsSync } = require('node:fs')
+const { join } = require('node:path')
 
 module.exports = function run(name) {
   const place = `clerk-credential-helper-${process.platform}-${process.arch}`
   const file = process.platform === 'win32' ? 'clerk-credential-helper.exe' : 'clerk-credential-helper'
-  let program
-  try {
-    program = require.resolve(`${place}/bin/${file}`)
-  } catch {
+  // Below or beside this package, where npm, pnpm and yarn put it. require.resolve would climb to the root of the disk.
+  const program = [join(__dirname, 'node_modules'), join(__dirname, '..')].map((d) => join(d, place, 'bin', file)).find((f) => existsSync(f))
+  if (!program) {
     console.error(`clerk-credential-helper: the package ${place} is not installed`)
     console.error('hint: install without --omit=optional; not every system and processor has a package')
     process.exit(1)
