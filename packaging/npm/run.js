@@ -8,7 +8,8 @@ module.exports = function run(name) {
   const place = `clerk-credential-helper-${process.platform}-${process.arch}`
   const file = process.platform === 'win32' ? 'clerk-credential-helper.exe' : 'clerk-credential-helper'
   // Below or beside this package, where npm, pnpm and yarn put it. require.resolve would climb to the root of the disk.
-  const program = [join(__dirname, 'node_modules'), join(__dirname, '..')].map((d) => join(d, place, 'bin', file)).find((f) => existsSync(f))
+  const own = join(__dirname, '..')
+  const program = [join(own, 'node_modules'), join(own, '..')].map((d) => join(d, place, 'bin', file)).find((f) => existsSync(f))
   if (!program) {
     console.error(`clerk-credential-helper: the package ${place} is not installed`)
     console.error('hint: install without --omit=optional; not every system and processor has a package')
