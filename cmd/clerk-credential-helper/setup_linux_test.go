@@ -17,7 +17,7 @@ func TestSetupInterrupted(t *testing.T) {
 		new              bool // without a profile yet
 		args             []string
 	}{
-		{"a change", `Make these changes\? \[y/N\] `, false, []string{"setup", "git"}},
+		{"a change", `Make these changes\? \[Y/n\] `, false, []string{"setup", "git"}},
 		{"the interview", `Key or address: `, true, []string{"setup"}},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
@@ -57,14 +57,16 @@ func TestSetupWidth(t *testing.T) {
 		{`Key or address: $`, hostOf(p.env, "ISSUER")},
 		{`Client id: $`, "sandbox-client"},
 		{`Hosts: $`, "git.acme.dev"},
-		{`Write this profile\? \[y/N\] $`, "y"},
-		{`Make these changes\? \[y/N\] $`, "y"},
+		{`Write this profile\? \[Y/n\] $`, ""},
+		{`Make these changes\? \[y/N\] $`, "y"}, // there is a .gitconfig
 	} {
 		p.see(step.question)
 		p.typeIn(step.answer + "\r")
 	}
-	p.see(`(?s)gitconfig.*(Make these changes\? \[y/N\] $|that is all)`)
+	p.see(`(?s)gitconfig.*(Make these changes\? \[y/N\] $|now\? \[Y/n\] $)`)
 	p.typeIn("n\r") // docker, where there is one
+	p.see(`now\? \[Y/n\] $|that is all`)
+	p.typeIn("n\r")
 	p.see(`that is all`)
 	p.end(cmd, exitOK)
 	for _, args := range [][]string{{"git"}, {"terraform"}, {"pip"}, {"kubectl"}, {"npm"}} {
