@@ -209,7 +209,7 @@ func (d *doctor) store(ctx context.Context) {
 	chosen := d.env.Tools.Getenv("CLERK_HELPER_STORE") == "kernel"
 	switch {
 	case errors.Is(err, platform.ErrUnavailable): // it names the store
-		d.fail(check, err.Error(), d.storeRemedy(err))
+		d.fail(check, strings.TrimPrefix(err.Error(), platform.ErrNotStored.Error()+": "), d.storeRemedy(err))
 		return
 	case err != nil:
 		d.fail(check, fmt.Sprintf("%s: %v", keychain.Explain(ctx), err), d.storeRemedy(err))
