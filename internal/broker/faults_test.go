@@ -366,7 +366,7 @@ func TestSilenceIsShared(t *testing.T) {
 			}
 			waiting.Wait()
 			r.copies.Wait()
-			if took := time.Since(began); took < 20*time.Second || took > 22*time.Second {
+			if took := time.Since(began); took < 20*time.Second || took > 24*time.Second { // who waits looks once a second in the end
 				t.Errorf("%s: it took %v", session, took)
 			}
 			at, ok := told.Load(clerk.Waiting(strings.TrimPrefix(issuer, "http://")))
