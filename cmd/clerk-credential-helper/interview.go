@@ -185,10 +185,10 @@ func (c setupCommand) company(ctx context.Context, sys *system) error {
 			return fmt.Errorf("%w; that wants a yes at a terminal, or the profile by setup --issuer and --host", outside)
 		}
 		screen.Warn(outside, "make sure with your company that these are its own")
-		if c.DryRun {
-			screen.Tell("")
-		} else if ok, err := screen.Confirm(ctx, "Trust them all the same?", false); err != nil || !ok {
-			return cmp.Or(err, toolconfig.ErrDeclined)
+		if !c.DryRun {
+			if ok, err := screen.Confirm(ctx, "Trust them all the same?", false); err != nil || !ok {
+				return cmp.Or(err, toolconfig.ErrDeclined)
+			}
 		}
 	}
 	var edits []toolconfig.Edit

@@ -68,9 +68,9 @@ func ParseAddress(raw string) (origin string, err error) {
 	return config.ParseCompanion("https://" + raw)
 }
 
-// ParseCompany parses a company's file. Unknown members are an error: what a later version says with them could not be left
+// parseCompany parses a company's file. Unknown members are an error: what a later version says with them could not be left
 // out safely.
-func ParseCompany(text []byte) (*Company, error) {
+func parseCompany(text []byte) (*Company, error) {
 	var c Company
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -147,7 +147,7 @@ func (s *Setup) Take(ctx context.Context, address, from string, text []byte, nam
 	refused := func(err error) error {
 		return &config.Error{Err: fmt.Errorf("the company's file of %s: %w", from, err)}
 	}
-	c, err := ParseCompany(text)
+	c, err := parseCompany(text)
 	if err != nil {
 		return nil, refused(err)
 	}
