@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,7 +34,8 @@ func (l Locks) Lock(ctx context.Context, name string) (release func(), err error
 		return nil, err
 	}
 	// A thousand processes that look ten times a second leave no time to the one that they wait for. So the pause grows with the
-	// time that has been waited.
+	// time that has been waited. Its second half is left to chance: callers that began together and look together would get the
+	// lock one a pause.
 	began := time.Now()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, max(100*time.Millisecond, time.Since(began)/4), time.Second) {
 		switch ok, err := tryLock(f); {
@@ -42,7 +44,7 @@ func (l Locks) Lock(ctx context.Context, name string) (release func(), err error
 		case ok:
 			return releaseLock(f), nil
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(wait/2 + rand.N(wait/2))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

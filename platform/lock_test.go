@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -96,6 +98,34 @@ func TestLockWaits(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("a released lock did not reach the one who waits")
 	}
+}
+
+// TestLockConvoy: eight that began together have had the lock within 3 s after it is free, and do not take turns of a second each.
+func TestLockConvoy(t *testing.T) {
+	locks := Locks{TempDir(t)}
+	private(t, locks.Dir)
+	synctest.Test(t, func(t *testing.T) {
+		release := mustLock(t, locks, "session")
+		var waiting sync.WaitGroup
+		for range 8 {
+			waiting.Go(func() {
+				second, err := locks.Lock(t.Context(), "session")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Millisecond)
+				second()
+			})
+		}
+		time.Sleep(20 * time.Second)
+		release()
+		began := time.Now()
+		waiting.Wait()
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("the last had it after %v", took)
+		}
+	})
 }
 
 func TestLockDiesWithItsHolder(t *testing.T) {
