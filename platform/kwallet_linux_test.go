@@ -4,11 +4,10 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/testworld"
-	"clerk-credential-helper/platform/platformtest"
 )
 
 func TestKWalletContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", testworld.StartKeyring(t, "KWallet").Address)
-	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
-	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
+	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "keychain", "") })
+	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
 }

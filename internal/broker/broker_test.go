@@ -24,7 +24,6 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -172,8 +171,8 @@ type bench struct {
 	*broker.Broker
 	t        *testing.T
 	acme     *config.Profile
-	keychain *platformtest.Memory
-	records  platformtest.Memory
+	keychain *testworld.Memory
+	records  testworld.Memory
 	issuer   *issuer
 	person   *person
 	now      time.Time
@@ -188,7 +187,7 @@ issuer = "https://clerk.acme.dev"
 client_id = "client"
 hosts = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 `)
-	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &platformtest.Memory{}, person: &person{}, now: start}
+	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &testworld.Memory{}, person: &person{}, now: start}
 	b.issuer = &issuer{
 		signIn: func() (clerk.Tokens, error) { return b.tokens("signed-in"), nil },
 		refresh: func(old clerk.Tokens) (clerk.Tokens, error) {
@@ -983,7 +982,7 @@ func TestLockedKeychain(t *testing.T) {
 
 // confirming is a keychain that asks for each access, once the person has been asked by Unlock.
 type confirming struct {
-	*platformtest.Memory
+	*testworld.Memory
 	asks  []string // the items that it may ask for
 	asked bool
 	yes   bool
@@ -1954,9 +1953,9 @@ func TestIDTokenProfile(t *testing.T) {
 }
 
 // besides gives a bench a second keychain, and puts a session of another sign-in into it.
-func (b *bench) besides() *platformtest.Memory {
+func (b *bench) besides() *testworld.Memory {
 	b.t.Helper()
-	other := &platformtest.Memory{}
+	other := &testworld.Memory{}
 	b.Beside = other
 	b.have(time.Hour)
 	s := b.kept()
@@ -2035,7 +2034,7 @@ func TestBesideUnseen(t *testing.T) {
 
 // labelled is a keychain that remembers the label of each item.
 type labelled struct {
-	*platformtest.Memory
+	*testworld.Memory
 	labels map[string]string
 }
 

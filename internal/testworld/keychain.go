@@ -1,7 +1,4 @@
-// Package platformtest holds the contract that every keychain keeps, as a test that each one runs, and a keychain in
-// memory for the tests of others. Secrets come in and go out; it never touches a store of the system by itself, and
-// the program does not import it.
-package platformtest
+package testworld
 
 import (
 	"context"
