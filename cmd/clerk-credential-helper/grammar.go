@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
 
+	"clerk-credential-helper/docs"
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
@@ -39,6 +41,7 @@ type commands struct {
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last error of each tool."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Man        manCommand        `cmd:"" help:"Print a manual page, for man -l."`
+	Docs       docs.Command      `cmd:"" help:"Print the documentation: docs list, docs show NAME."`
 	Complete   completeCommand   `cmd:"" hidden:""`
 	Demo       demoCommand       `cmd:"" help:"Show it at work: a throw-away Clerk, git server and registry on this machine."`
 	Sandbox    sandboxCommand    `cmd:"" help:"Run the stand-in for Clerk, to test against without an account."`
@@ -87,6 +90,7 @@ func people(sys *system) int {
 		kong.Writers(sys.stdout, sys.stderr),
 		kong.Exit(func(code int) { status = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(sys.stdout, (*io.Writer)(nil)),
 		kong.Bind(sys),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
@@ -207,7 +211,7 @@ func exitStatus(ctx context.Context, err error) int {
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &request), errors.As(err, &configuration), errors.Is(err, config.ErrNone):
+	case errors.As(err, &usage), errors.As(err, &request), errors.As(err, &configuration), errors.Is(err, config.ErrNone), errors.Is(err, docs.ErrNoPage):
 		return exitUsage
 	case errors.As(err, &needs):
 		return exitSignIn
