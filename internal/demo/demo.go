@@ -106,7 +106,7 @@ func (d *demo) run(ctx context.Context, parts []func(context.Context) error, ste
 		}
 		d.result(result, time.Since(d.step))
 	}
-	d.title(fmt.Sprintf("Done in %.1f s.", time.Since(began).Seconds()), "For your own hosts: README.md shows the OAuth application in Clerk's dashboard and the two lines for git and docker.")
+	d.title(fmt.Sprintf("Done in %.1f s.", time.Since(began).Seconds()), "For your own hosts: clerk-credential-helper setup")
 	return nil
 }
 

@@ -57,6 +57,7 @@ func Commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"within":    runWithin,
 		"expand":    expandFiles,
 		"companion": startWebApp,
+		"picture":   checkPicture,
 		"web":       signOutOfWebApp,
 	}
 }
