@@ -36,8 +36,8 @@ func TestDocumentedHosts(t *testing.T) {
 		t.Fatalf("only %d pages", len(pages))
 	}
 	// The issuer and the web app, where people sign in, get no token, nor does a registry's own service, which has its word, the
-	// address at which the company publishes its file, or the pattern of a policy.
-	elsewhere := []string{"clerk.acme.dev", "app.acme.dev", "tokens.acme.dev", "acme.dev", "*.acme.dev"}
+	// address at which the company publishes its file, the pattern of a policy, or a proxy.
+	elsewhere := []string{"clerk.acme.dev", "app.acme.dev", "tokens.acme.dev", "acme.dev", "*.acme.dev", "proxy.acme.dev:3128"}
 	host := regexp.MustCompile(`[A-Za-z0-9*.-]*\bacme\.dev(:[0-9]+)?`)
 	variable := regexp.MustCompile(`CLERK_HELPER_HOSTS(?:: | = '|, value: ")([^\n'"]*)`)
 	seen := 0
