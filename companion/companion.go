@@ -9,7 +9,7 @@ import (
 
 // all: because Next.js gives names with a dot or an underscore in front a meaning.
 //
-//go:embed all:app/cli-auth all:app/api/cli-auth all:app/.well-known/oauth-authorization-server all:lib/cli-auth
+//go:embed all:app/cli-auth all:app/api/cli-auth all:app/.well-known all:lib/cli-auth
 var files embed.FS
 
 // Files are the files to copy, below app and lib. They import nothing but each other, next, react, @clerk/nextjs and jose.

@@ -512,6 +512,41 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// TestCompanyFile: it is served as it is, without a token, beside repositories that need one.
+func TestCompanyFile(t *testing.T) {
+	dir := t.TempDir()
+	named := func(text string) string {
+		name := filepath.Join(dir, "company.json")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const file = `{"version": 1, "profiles": {"acme": {"issuer": "https://clerk.acme.dev", "client_id": "x", "hosts": ["git.acme.dev"]}}}`
+	handler, err := newHandler(&Verifier{}, served{git: dir, company: named(file)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/.well-known/clerk-credential-helper.json": 200, "/.well-known/other.json": 401, "/whoami": 401} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want || want == 200 && (w.Body.String() != file || w.Header().Get("Content-Type") != "application/json") {
+			t.Errorf("%s: %d, %v, %q", path, w.Code, w.Header(), w.Body)
+		}
+	}
+	for text, why := range map[string]string{
+		"": "empty", "acme": "no JSON", `{"version": 2, "profiles": {"a": {}}}`: "another version", `{"version": 1}`: "no profile",
+		file[:len(file)-1] + `, "name": "` + strings.Repeat("x", 64<<10) + `"}`: "larger than a helper reads",
+	} {
+		if _, err := newHandler(&Verifier{}, served{company: named(text)}, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s: it is served", why)
+		}
+	}
+	if _, err := newHandler(&Verifier{}, served{company: filepath.Join(dir, "missing")}, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a file that is not there is served")
+	}
+}
+
 func TestGit(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {

@@ -4,6 +4,8 @@
 //	GET /whoami      who the token speaks for, as JSON
 //	GET /NAME.git/…  with -git DIR: the bare repositories below DIR, to clone and fetch; with -push also to push
 //	GET, POST /token with -registry NAME: the tokens of a registry, for its clients
+//	GET /.well-known/clerk-credential-helper.json
+//	                 with -company-file FILE: what "clerk-credential-helper setup HOST" fetches, without a token
 //
 // Clients send the token as Bearer, or as the password of Basic as git and docker do. token.go decides whether it is
 // good, keys.go knows the issuer's keys, git.go runs git, registry.go issues tokens for a registry. TLS is the business of
@@ -51,6 +53,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&serve.registry, "registry", "", "name of a registry (its auth.token.service), whose clients get tokens at /token")
 	flag.StringVar(&serve.certificate, "registry-cert", "", "PEM file of the certificate that the registry trusts (rootcertbundle)")
 	flag.StringVar(&serve.key, "registry-key", "", "PEM file of that certificate's RSA key")
+	flag.StringVar(&serve.company, "company-file", "", "file that the company publishes for its people, as setup --print-company-file prints it")
 	ca := flag.String("ca", "", "PEM file of further roots for the issuer's and the API's certificates")
 	flag.Parse()
 	for name, address := range map[string]string{"-issuer": *issuer, "-api": *api} {
@@ -141,6 +144,8 @@ type served struct {
 	push bool   // to them, and to the registry
 
 	registry, certificate, key string // of newTokenService
+
+	company string // the file that the company publishes
 }
 
 // newHandler puts everything that is served behind the check of the token.
@@ -154,6 +159,16 @@ func newHandler(verifier *Verifier, serve served, log *slog.Logger) (http.Handle
 		}
 		mux.Handle("/", protect(verifier.Request, log, repositories))
 	}
+	if serve.company != "" {
+		file, err := readCompanyFile(serve.company)
+		if err != nil {
+			return nil, err
+		}
+		mux.HandleFunc("GET /.well-known/clerk-credential-helper.json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write(file)
+		})
+	}
 	if serve.registry != "" {
 		tokens, err := newTokenService(serve.registry, serve.certificate, serve.key, serve.push, verifier.now)
 		if err != nil {
@@ -163,6 +178,22 @@ func newHandler(verifier *Verifier, serve served, log *slog.Logger) (http.Handle
 		mux.Handle("POST /token", protect(verifier.Form, log, tokens.issue))
 	}
 	return mux, nil
+}
+
+// readCompanyFile reads a file of at most 64 KiB, which is all that the helper reads. It looks no further than the version.
+func readCompanyFile(name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var file struct {
+		Version  int
+		Profiles map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(text, &file); err != nil || file.Version != 1 || len(file.Profiles) == 0 || len(text) > 64<<10 {
+		return nil, fmt.Errorf("%s is not what clerk-credential-helper setup --print-company-file prints", name)
+	}
+	return text, nil
 }
 
 // protect passes a request to next only if check finds a valid token in it. It logs the caller and never the token.

@@ -17,7 +17,7 @@ import (
 // app would have to install besides next, react, @clerk/nextjs and jose.
 func TestCompanionFiles(t *testing.T) {
 	root := filepath.Join("..", "..", "companion")
-	folders := []string{"app/cli-auth", "app/api/cli-auth", "app/.well-known/oauth-authorization-server", "lib/cli-auth"}
+	folders := []string{"app/cli-auth", "app/api/cli-auth", "app/.well-known", "lib/cli-auth"}
 	var there, copied []string
 	for _, folder := range folders {
 		err := fs.WalkDir(os.DirFS(root), folder, func(name string, e fs.DirEntry, err error) error {

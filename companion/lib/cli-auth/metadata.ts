@@ -1,4 +1,4 @@
-// Who this server is and where its endpoints are (RFC 8414).
+// Who this server is and where its endpoints are (RFC 8414), and what the company publishes for its people.
 
 import { json, respond } from "./respond";
 import { readSettings } from "./settings";
@@ -23,5 +23,13 @@ export function metadata(): Promise<Response> {
       prompt_values_supported: ["consent"],
       clerk_companion: { version: 1, clerk_issuer: clerk, store: store.kind !== "none" },
     });
+  });
+}
+
+/** GET /.well-known/clerk-credential-helper.json: what `clerk-credential-helper setup ADDRESS` fetches. */
+export function company(): Promise<Response> {
+  return respond(async () => {
+    const { company } = readSettings();
+    return company ? json(company) : json({ error: "not_found" }, 404);
   });
 }

@@ -31,6 +31,7 @@ export function withCliAuth(app: NextMiddleware, options: ClerkMiddlewareOptions
       case "/api/cli-auth/token":
       case "/api/cli-auth/revoke":
       case "/.well-known/oauth-authorization-server":
+      case "/.well-known/clerk-credential-helper.json":
         return NextResponse.next(); // for programs, without a session
     }
     return app(request, event);

@@ -14,6 +14,8 @@ export type Settings = {
   template: string;
   store: { kind: "none" } | { kind: "memory" } | { kind: "kv"; url: string; token: string };
   backend: { url: string; secretKey: string };
+  /** The file that the company publishes for its people. */
+  company: object | undefined;
 };
 
 export class SettingsError extends Error {}
@@ -31,6 +33,7 @@ export function readSettings(env: Record<string, string | undefined> = process.e
       url: (env.CLERK_API_URL || "https://api.clerk.com").replace(/\/+$/, ""),
       secretKey: required("CLERK_SECRET_KEY", env.CLERK_SECRET_KEY),
     },
+    company: readCompany(env.CLI_AUTH_COMPANY),
   };
 }
 
@@ -105,6 +108,24 @@ function readStore(value: string | undefined, token: string | undefined): Settin
     throw new SettingsError("CLI_AUTH_STORE must be memory, or the https address of a Redis REST store");
   }
   return { kind: "kv", url: url.href, token: required("CLI_AUTH_STORE_TOKEN", token) };
+}
+
+// The helper reads the file strictly; this finds what is no such file at all.
+function readCompany(value: string | undefined): object | undefined {
+  if (!value) return undefined;
+  const file = parsed(value);
+  if (value.length > 64 << 10 || file?.version !== 1 || typeof file.profiles !== "object") {
+    throw new SettingsError("CLI_AUTH_COMPANY must be what clerk-credential-helper setup --print-company-file prints");
+  }
+  return file;
+}
+
+function parsed(text: string): { version?: unknown; profiles?: unknown } | undefined {
+  try {
+    return JSON.parse(text) ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 // The two names below are written out because Next puts their values in at build time, for the browser and the server

@@ -321,12 +321,29 @@ test("a template that leaves the organisation out: the session is asked once mor
   await refusedGrant(await refresh(app, refresh_token), "switched while the token was made");
 });
 
+test("the company's file: as it was set, without a session; nothing where it is not", async (t) => {
+  const file = {
+    version: 1,
+    name: "Acme",
+    profiles: { acme: { companion: "https://app.acme.dev", hosts: ["git.acme.dev"] } },
+  };
+  const path = "/.well-known/clerk-credential-helper.json";
+  const app = await running(t, { CLI_AUTH_COMPANY: JSON.stringify(file) });
+  const answer = await fetch(app.origin + path, { redirect: "manual" });
+  assert.equal(answer.status, 200);
+  assert.match(answer.headers.get("content-type"), /^application\/json/);
+  assert.deepEqual(await answer.json(), file);
+  const without = await running(t, {});
+  assert.equal((await fetch(without.origin + path, { redirect: "manual" })).status, 404);
+});
+
 test("wrong settings: everything is refused, the variable is named, its value is not", async (t) => {
   const rows = [
     ["CLI_AUTH_ORIGIN", undefined],
     ["CLI_AUTH_SECRET", "short and secret"],
     ["CLI_AUTH_SECRET", "a".repeat(32)],
     ["CLI_AUTH_STORE", "redis://u:private@kv"],
+    ["CLI_AUTH_COMPANY", "private.json"],
     ["CLERK_SECRET_KEY", ""],
   ];
   for (const [name, value] of rows) {

@@ -216,6 +216,7 @@ for (const mode of ["none", "memory"]) {
         ["/api/cli-auth/token", "POST", ["GET", "HEAD", "PUT", "PATCH", "DELETE"]],
         ["/api/cli-auth/revoke", "POST", ["GET", "HEAD", "PUT", "PATCH", "DELETE"]],
         ["/.well-known/oauth-authorization-server", "GET, HEAD", ["POST", "PUT", "PATCH", "DELETE"]],
+        ["/.well-known/clerk-credential-helper.json", "GET, HEAD", ["POST", "PUT", "PATCH", "DELETE"]],
       ]) {
         for (const method of methods) {
           const answer = await fetch(app.origin + path, { method });

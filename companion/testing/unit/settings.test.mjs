@@ -27,6 +27,7 @@ test("the defaults", () => {
     template: "",
     store: { kind: "none" },
     backend: { url: "https://api.clerk.com", secretKey: "sk_test_x" },
+    company: undefined,
   });
 });
 
@@ -47,6 +48,24 @@ test("what may be set", () => {
   assert.deepEqual(readSettings({ ...good, CLI_AUTH_STORE: "memory" }).store, { kind: "memory" });
   const kv = { ...good, CLI_AUTH_STORE: "https://kv.acme.dev", CLI_AUTH_STORE_TOKEN: "t" };
   assert.deepEqual(readSettings(kv).store, { kind: "kv", url: "https://kv.acme.dev/", token: "t" });
+});
+
+test("the company's file", () => {
+  const file = { version: 1, profiles: { acme: { companion: "https://app.acme.dev", hosts: ["git.acme.dev"] } } };
+  const set = (text) => readSettings({ ...good, CLI_AUTH_COMPANY: text }).company;
+  assert.deepEqual(set(JSON.stringify(file)), file);
+  assert.equal(set(""), undefined);
+  for (const [text, why] of [
+    ["acme.json", "a file's name"],
+    ["null", "nothing"],
+    ["[]", "a list"],
+    ["1", "a number"],
+    [JSON.stringify({ ...file, version: 2 }), "a version that no helper knows"],
+    [JSON.stringify({ version: 1 }), "no profiles"],
+    [JSON.stringify({ ...file, name: "x".repeat(64 << 10) }), "larger than a helper reads"],
+  ]) {
+    assert.throws(() => set(text), SettingsError, why);
+  }
 });
 
 test("what may not be set", () => {
