@@ -179,7 +179,7 @@ func (d *doctor) configuration() *config.Config {
 		d.fail(check, err.Error(), policyRemedy)
 		return &config.Config{}
 	case err != nil:
-		d.fail(check, err.Error(), "correct it; README.md lists every key")
+		d.fail(check, err.Error(), "correct it; clerk-credential-helper docs show configuration lists every key")
 		return &config.Config{}
 	}
 	d.ok(check, "%s", cfg.Names())
