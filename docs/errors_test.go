@@ -18,12 +18,13 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// sections are the parts of errors.md and the packages whose messages each of them has. The packages of the stand-in for Clerk
-// are left out, and those for tests.
-var sections = []struct {
+// section is a part of errors.md, and the packages whose messages it has.
+type section struct {
 	heading string
 	folders []string
-}{
+}
+
+var sections = []section{
 	{"Signing in, and tokens", []string{"internal/broker", "internal/loopback"}},
 	{"The issuer", []string{"internal/clerk"}},
 	{"The configuration", []string{"internal/config"}},
@@ -32,6 +33,14 @@ var sections = []struct {
 	{"Files of tools", []string{"internal/toolconfig"}},
 	{"What a tool asks", []string{"protocol"}},
 	{"The companion page", []string{"internal/companionpage"}},
+}
+
+// left are the packages that are in no section, with the reason.
+var left = map[string]string{
+	"internal/sandbox":          "the stand-in for Clerk",
+	"internal/demo":             "what runs the stand-in",
+	"internal/testworld":        "for tests alone",
+	"internal/broker/stormtest": "for tests alone",
 }
 
 const (
@@ -57,6 +66,12 @@ func TestErrorsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := readErrors(string(before))
+	for _, folder := range packages(t) {
+		listed := left[folder] != "" || slices.ContainsFunc(sections, func(s section) bool { return slices.Contains(s.folders, folder) })
+		if !listed {
+			t.Errorf("the messages of %s are in no section", folder)
+		}
+	}
 	gone := maps.Clone(page.cells)
 	var out strings.Builder
 	out.WriteString(page.intro)
@@ -129,6 +144,26 @@ func TestErrorsPage(t *testing.T) {
 		t.Errorf("only %d messages and %d hints were found", len(seen), len(hints))
 	}
 	testworld.Golden(t, file, strings.TrimRight(out.String(), "\n")+"\n")
+}
+
+// packages are the folders of the module that hold Go files beside tests.
+func packages(t *testing.T) []string {
+	t.Helper()
+	found := map[string]bool{}
+	for _, pattern := range []string{"../*/*.go", "../*/*/*.go", "../*/*/*/*.go"} {
+		files, err := filepath.Glob(filepath.FromSlash(pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			folder := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../")
+			other := slices.ContainsFunc([]string{".ci/", "companion", "docs/backend", "packaging"}, func(s string) bool { return strings.HasPrefix(folder, s) })
+			if !strings.HasSuffix(file, "_test.go") && !other { // those are modules of their own, or no part of the program
+				found[folder] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // errorsPage is what is kept of the page: the rest comes from the source.
