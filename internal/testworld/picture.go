@@ -66,7 +66,7 @@ func drawn(svg io.Reader) ([]string, error) {
 
 var (
 	sums    = regexp.MustCompile(`sha256:[0-9a-f]+`)
-	numbers = regexp.MustCompile(`\d+(\.\d+)?`)
+	numbers = regexp.MustCompile(`(\d+m)?\d+(\.\d+)?`) // also of a time such as 1m0s
 )
 
 // steady is a line without what differs from run to run.
