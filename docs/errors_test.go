@@ -55,7 +55,7 @@ type message struct {
 }
 
 // TestErrorsPage holds errors.md to the source: each message and each hint is on the page, and no other. -update writes the page
-// anew, with the causes and cures that it has; a named message or a hint without one is a failure.
+// anew, with the causes and cures that it has; a named message or a hint without one is a failure afterwards.
 //
 // A message is a text that is given to errors.New or fmt.Errorf, or to a function that gives it to them, or that stands in a
 // method Error or in the broker's list of the issuer's refusals. A text without a word of its own, such as "%w: %w", is none.
@@ -90,7 +90,7 @@ func TestErrorsPage(t *testing.T) {
 			delete(gone, m.text)
 			switch {
 			case cell != "" || m.named || all:
-				if cell == "" {
+				if cell == "" && !testworld.Updating() {
 					t.Errorf("%q has no cause and cure: write them in its row", m.text)
 				}
 				rows = append(rows, fmt.Sprintf("| %s | %s |\n", quoted(m.text), cell))
