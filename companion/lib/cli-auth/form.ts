@@ -1,7 +1,7 @@
 // Reading a posted form: its kind, its size, and each parameter at most once.
 
 import { readLimited } from "./read";
-import { BadParameter } from "./request";
+import { BadParameter, single } from "./request";
 import { invalidRequest, OAuthError } from "./respond";
 
 const MAX_FORM = 16 * 1024;
@@ -25,4 +25,11 @@ export async function readForm(request: Request): Promise<URLSearchParams> {
     names.add(name);
   }
   return params;
+}
+
+/** The value of a parameter that must be there, once. */
+export function required(form: URLSearchParams, name: string): string {
+  const value = single(form, name);
+  if (value === "") throw invalidRequest(`${name} is missing`);
+  return value;
 }

@@ -1,12 +1,13 @@
 // Who this server is and where its endpoints are (RFC 8414), and what the company publishes for its people.
 
+import { TOKEN_EXCHANGE } from "./exchange";
 import { json, respond } from "./respond";
 import { readSettings } from "./settings";
 
 /** GET /.well-known/oauth-authorization-server */
 export function metadata(): Promise<Response> {
   return respond(async () => {
-    const { origin, clerk, store } = readSettings();
+    const { origin, clerk, store, ci } = readSettings();
     return json({
       issuer: origin,
       authorization_endpoint: `${origin}/cli-auth`,
@@ -15,7 +16,7 @@ export function metadata(): Promise<Response> {
       jwks_uri: `${clerk}/.well-known/jwks.json`,
       response_types_supported: ["code"],
       response_modes_supported: ["query"],
-      grant_types_supported: ["authorization_code", "refresh_token"],
+      grant_types_supported: ["authorization_code", "refresh_token", ...(ci.length > 0 ? [TOKEN_EXCHANGE] : [])],
       token_endpoint_auth_methods_supported: ["none"],
       revocation_endpoint_auth_methods_supported: ["none"],
       code_challenge_methods_supported: ["S256"],

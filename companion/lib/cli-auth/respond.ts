@@ -1,6 +1,7 @@
 // Answers of the endpoints that the helper calls: JSON, never cached, errors in the shape of RFC 6749 §5.2.
 
 import { ClerkUnavailable } from "./clerk";
+import { IssuerUnavailable } from "./keys";
 import { BadParameter } from "./request";
 import { SettingsError } from "./settings";
 import { StoreError, StoreFull } from "./store";
@@ -48,6 +49,12 @@ export async function respond(handler: () => Promise<Response>): Promise<Respons
 export function toOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
   if (error instanceof BadParameter) return invalidRequest(error.message);
+  if (error instanceof IssuerUnavailable) {
+    console.error(`cli-auth: ${error.message}`);
+    return new OAuthError(503, "temporarily_unavailable", "the token's issuer does not show its keys", {
+      "retry-after": "5",
+    });
+  }
   if (error instanceof ClerkUnavailable || error instanceof StoreError) {
     console.error(`cli-auth: ${error.message}`);
     const wait = error instanceof ClerkUnavailable ? error.retryAfter : error instanceof StoreFull ? 60 : 5;

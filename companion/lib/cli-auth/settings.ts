@@ -1,5 +1,9 @@
 // The settings, read from the environment at each request: an app that is built once runs with any of them.
 
+import { isHttpsOrLoopback } from "./address";
+import { policy } from "./ci";
+import { checkPolicy, type Entry } from "./policy";
+
 /** What the operator set up. A wrong setting is a SettingsError that names the variable and never its value. */
 export type Settings = {
   /** This app's own origin, as browsers and the helper see it. Never taken from a request. */
@@ -16,15 +20,26 @@ export type Settings = {
   backend: { url: string; secretKey: string };
   /** The file that the company publishes for its people. */
   company: object | undefined;
+  /** The policy for CI jobs, with the secret keys of the machines that it names. */
+  ci: Rule[];
+  /** What the policy's validation warns of. */
+  ciWarnings: string[];
 };
+
+/** An entry of the policy, with its machine's secret key. */
+export type Rule = Entry & { secretKey: string };
 
 export class SettingsError extends Error {}
 
-export function readSettings(env: Record<string, string | undefined> = process.env): Settings {
+export function readSettings(
+  env: Record<string, string | undefined> = process.env,
+  entries: unknown = policy,
+): Settings {
   const origin = readOrigin(env.CLI_AUTH_ORIGIN);
+  const clerk = clerkIssuer(origin);
   return {
     origin,
-    clerk: clerkIssuer(origin),
+    clerk,
     secrets: readSecrets(env.CLI_AUTH_SECRET),
     tokenSeconds: readTokenSeconds(env.CLI_AUTH_TOKEN_SECONDS),
     template: readTemplate(env.CLI_AUTH_TEMPLATE),
@@ -34,7 +49,15 @@ export function readSettings(env: Record<string, string | undefined> = process.e
       secretKey: required("CLERK_SECRET_KEY", env.CLERK_SECRET_KEY),
     },
     company: readCompany(env.CLI_AUTH_COMPANY),
+    ...readPolicy(entries, env, origin, clerk),
   };
+}
+
+function readPolicy(entries: unknown, env: Record<string, string | undefined>, origin: string, clerk: string) {
+  const { problems, warnings } = checkPolicy(entries, { env, origin, clerk });
+  if (problems.length > 0) throw new SettingsError(`lib/cli-auth/ci.ts: ${problems.join("; ")}`);
+  const ci = (entries as Entry[]).map((entry): Rule => ({ ...entry, secretKey: env[entry.machine] as string }));
+  return { ci, ciWarnings: warnings };
 }
 
 function required(name: string, value: string | undefined): string {
@@ -50,11 +73,6 @@ function readOrigin(value: string | undefined): string {
     throw new SettingsError(`${name} must be an origin: https://app.example.com, with nothing after it`);
   if (!isHttpsOrLoopback(url)) throw new SettingsError(`${name} must be https, or http on this machine`);
   return origin;
-}
-
-function isHttpsOrLoopback(url: URL): boolean {
-  if (url.protocol === "https:") return true;
-  return url.protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
 }
 
 function readSecrets(value: string | undefined): string[] {

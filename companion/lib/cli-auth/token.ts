@@ -1,7 +1,8 @@
 // The token and revocation endpoints. They are for programs: no cookie is looked at, and the only thing that counts is
-// what the caller holds (a code and its verifier, or a refresh token).
+// what the caller holds (a code and its verifier, a refresh token, or a CI job's token).
 
-import { readForm } from "./form";
+import { exchange, TOKEN_EXCHANGE } from "./exchange";
+import { readForm, required } from "./form";
 import { redeemCode, redeemRefresh, revoke } from "./grant";
 import { type RateLimit, rateLimit } from "./limit";
 import { CLIENT_ID, parseRedirect, single } from "./request";
@@ -19,6 +20,7 @@ export function token(request: Request, limit: RateLimit = rateLimit): Promise<R
     if (grantType === "refresh_token") {
       return json(await redeemRefresh(settings, store, required(form, "refresh_token")));
     }
+    if (grantType === TOKEN_EXCHANGE && settings.ci.length > 0) return json(await exchange(settings, store, form));
     if (grantType !== "authorization_code") {
       throw new OAuthError(400, "unsupported_grant_type", "only authorization_code and refresh_token are granted");
     }
@@ -50,10 +52,4 @@ async function readClientForm(request: Request, endpoint: "token" | "revoke", li
   const form = await readForm(request);
   if (single(form, "client_id") !== CLIENT_ID) throw new OAuthError(401, "invalid_client", "unknown client");
   return form;
-}
-
-function required(form: URLSearchParams, name: string): string {
-  const value = single(form, name);
-  if (value === "") throw invalidRequest(`${name} is missing`);
-  return value;
 }

@@ -1,0 +1,11 @@
+// Which addresses a secret or a key may pass to: https, or this machine.
+
+/** Whether an address is https, or http on this machine. */
+export function isHttpsOrLoopback(url: URL): boolean {
+  return url.protocol === "https:" || isLoopback(url);
+}
+
+/** Whether an address is http on this machine. */
+export function isLoopback(url: URL): boolean {
+  return url.protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+}
