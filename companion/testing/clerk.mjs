@@ -59,6 +59,7 @@ export async function startClerk({ host = standardHost, packages } = {}) {
         issuer: world.issuer,
         publishableKey: world.publishableKey,
         secretKey: world.secretKey,
+        machines: Object.fromEntries([...world.machines].map(([secret, id]) => [id, secret])),
         cookieSuffix: world.cookieSuffix,
         users: Object.fromEntries([...world.users.values()].map(({ id, email }) => [email, id])),
         organizations: Object.fromEntries([...world.organizations.values()].map(({ id, name }) => [name, id])),

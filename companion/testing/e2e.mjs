@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { builtApp } from "./attacks/build.mjs";
 import { startClerk } from "./clerk.mjs";
 import { Profile, startBrowser } from "./e2e/browser.mjs";
 import { unpackPackages } from "./e2e/packages.mjs";
@@ -28,7 +29,7 @@ const limits = { all: 10 * 60_000, scenario: 60_000 };
 
 /** Which build of the companion there is. */
 function buildId() {
-  return readFile(join(companion, ".next", "BUILD_ID"), "utf8").catch(() => undefined);
+  return readFile(join(builtApp, ".next", "BUILD_ID"), "utf8").catch(() => undefined);
 }
 
 async function within(milliseconds, what, promise) {
@@ -112,7 +113,7 @@ class Stage {
     this.app = `http://localhost:${port}`;
     const next = join(companion, "node_modules", "next", "dist", "bin", "next");
     this.appServer = this.children.start(process.execPath, [next, "start", "-p", String(port)], {
-      cwd: companion,
+      cwd: builtApp,
       env: {
         PATH: process.env.PATH,
         HOME: join(this.folder, "server"),

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { decodeProtectedHeader, EncryptJWT, jwtDecrypt } from "jose";
 import { startClerk } from "../clerk.mjs";
 import { onFreePort } from "../port.mjs";
-import { isBuilt, publishableKey } from "./build.mjs";
+import { builtApp, isBuilt, publishableKey } from "./build.mjs";
 
 const companion = join(import.meta.dirname, "..", "..");
 export const secret = "the secret of the attack table and long enough";
@@ -52,7 +52,7 @@ async function startAppAt(at, clerk, settings) {
   };
   for (const name of Object.keys(env)) if (env[name] === undefined) delete env[name];
   const next = join(companion, "node_modules", "next", "dist", "bin", "next");
-  const child = spawn(process.execPath, [next, "start", "-p", String(at)], { cwd: companion, env });
+  const child = spawn(process.execPath, [next, "start", "-p", String(at)], { cwd: builtApp, env });
   let output = "";
   const exit = new Promise((done) => child.once("exit", done));
   await new Promise((done, fail) => {

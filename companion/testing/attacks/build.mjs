@@ -1,14 +1,25 @@
-// Builds the app for the stand-in's publishable key, if the build that is there is older than its source.
+// Builds the app for the stand-in's publishable key, if the build that is there is older than its source. What is built
+// is a copy in .test: its ci.ts takes the policy for CI jobs from the environment, so that one build can have any.
 
 import { spawn } from "node:child_process";
-import { readdir, stat } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const companion = join(import.meta.dirname, "..", "..");
 
+/** The folder that the app is built in, and started from. */
+export const builtApp = join(companion, ".test");
+
 /** Next.js puts this key into the build; everything else is read when the app runs. */
 export const publishableKey = "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ";
+
+const sources = ["app", "lib", "proxy.ts", "next.config.ts", "tsconfig.json", "package.json"];
+
+const policy = `import type { Policy } from "./policy";
+
+export const policy: Policy = JSON.parse(process.env.TEST_CI_POLICY ?? "[]");
+`;
 
 async function newest(path) {
   const entry = await stat(path);
@@ -18,16 +29,32 @@ async function newest(path) {
 }
 
 export async function isBuilt() {
-  const built = await stat(join(companion, ".next", "BUILD_ID")).catch(() => undefined);
-  const source = ["app", "lib", "proxy.ts", "next.config.ts", "package-lock.json", "package.json"];
-  const times = await Promise.all(source.map((name) => newest(join(companion, name))));
+  const built = await stat(join(builtApp, ".next", "BUILD_ID")).catch(() => undefined);
+  const paths = [...sources, "package-lock.json"].map((name) => join(companion, name));
+  const times = await Promise.all([...paths, import.meta.filename].map(newest));
   return built !== undefined && built.mtimeMs > Math.max(...times);
 }
 
+async function copySources() {
+  await mkdir(builtApp, { recursive: true });
+  for (const name of sources) {
+    await rm(join(builtApp, name), { recursive: true, force: true });
+    await cp(join(companion, name), join(builtApp, name), { recursive: true });
+  }
+  await writeFile(join(builtApp, "lib", "cli-auth", "ci.ts"), policy);
+  // The packages are those of the folder above, which then has to be the root.
+  const config = join(builtApp, "next.config.ts");
+  const text = await readFile(config, "utf8");
+  const root = text.replace("root: import.meta.dirname", "root: `${import.meta.dirname}/..`");
+  if (root === text) throw new Error("next.config.ts names no root");
+  await writeFile(config, root);
+}
+
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href && !(await isBuilt())) {
+  await copySources();
   const next = join(companion, "node_modules", "next", "dist", "bin", "next");
   const build = spawn(process.execPath, [next, "build"], {
-    cwd: companion,
+    cwd: builtApp,
     stdio: "inherit",
     env: {
       ...process.env,

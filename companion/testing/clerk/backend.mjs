@@ -213,6 +213,25 @@ export function backendRoutes(world) {
       new RegExp(`^/v1/organizations/${id}$`),
       ({ match }) => ({ json: organizationJson(world.organization(match[1])) }),
     ],
+    [
+      "POST",
+      mintMachineToken,
+      ({ request, body }) => {
+        const machine = machineOf(world, request);
+        const { token_format: format = "opaque", seconds_until_expiration: seconds = 3600, claims = null } = body;
+        if (format !== "opaque" && format !== "jwt")
+          throw new Refusal(400, "form_param_value_invalid", "opaque or jwt", "token_format");
+        if (!(Number.isInteger(seconds) && seconds >= 1 && seconds <= longest))
+          throw new Refusal(400, "form_param_value_invalid", "1 to 315360000", "seconds_until_expiration");
+        if (claims !== null && (typeof claims !== "object" || Array.isArray(claims)))
+          throw new Refusal(400, "form_param_value_invalid", "an object or null", "claims");
+        const opaque = world.opaqueToken("m2m", { subject: machine, seconds, scopes: [machine], claims });
+        const one = opaqueJson(opaque, world.opaque.get(opaque));
+        if (format === "opaque") return { status: 201, json: one };
+        world.opaque.delete(opaque); // a JWT is kept nowhere
+        return { status: 201, json: { ...one, token: world.m2mToken({ seconds, machine, claims: claims ?? {} }) } };
+      },
+    ],
     // Clerk's own server code asks these three without a version, its documentation with one.
     ["POST", /^(?:\/v1)?\/m2m_tokens\/verify$/, judge("m2m", "token").answer],
     ["POST", /^(?:\/v1)?\/api_keys\/verify$/, judge("api_key", "secret").answer],
@@ -220,9 +239,20 @@ export function backendRoutes(world) {
   ];
 }
 
-/** Refuses callers without the secret key. */
+const mintMachineToken = /^(?:\/v1)?\/m2m_tokens$/;
+
+function machineOf(world, request) {
+  return world.machines.get(/^Bearer (ak_[0-9a-f]+)$/.exec(request.headers.authorization ?? "")?.[1]);
+}
+
+/** Refuses callers without the secret key; a machine has a key of its own, for one thing only. */
 export function backendGuard(world) {
-  return ({ request }) => {
+  return ({ request, url }) => {
+    if (mintMachineToken.test(url.pathname)) {
+      if (!machineOf(world, request))
+        throw new Refusal(401, "machine_secret_key_invalid", "the machine's secret key is missing or wrong");
+      return;
+    }
     if (request.headers.authorization !== `Bearer ${world.secretKey}`) {
       throw new Refusal(401, "authentication_invalid", "the secret key is missing or wrong");
     }

@@ -57,6 +57,13 @@ export class World {
     this.publishableKey = `pk_test_${Buffer.from(`${host}$`).toString("base64").replace(/=+$/, "")}`;
     // Some of Clerk's cookies exist a second time under a name that belongs to the instance.
     this.cookieSuffix = createHash("sha1").update(this.publishableKey).digest("base64url").slice(0, 8);
+    // Two machines, by their secret keys.
+    this.machines = new Map(
+      ["mch_2ci0000000000000000000000000", "mch_2deploy0000000000000000000000"].map((id) => [
+        `ak_${randomBytes(24).toString("hex")}`,
+        id,
+      ]),
+    );
     this.secretKey = `sk_test_${randomBytes(24).toString("base64url").replace(/[-_]/g, "x")}`;
     const pair = generateKeyPairSync("rsa", { modulusLength: 2048 });
     this.key = pair.privateKey;

@@ -1,0 +1,118 @@
+// A stand-in for a CI's OIDC issuer, for tests without a network: keys of its own, discovery, a JWK set, and tokens with
+// the claims that GitHub and GitLab put into theirs. It shares no code with the companion.
+import { createHmac, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { createServer } from "node:http";
+
+const base64url = (value) =>
+  Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+
+/** The claims of a job on a branch of the repository acme/shop, as GitHub Actions makes them. */
+export const githubJob = {
+  sub: "repo:acme/shop:environment:production",
+  actor: "ada",
+  actor_id: "1001",
+  base_ref: "",
+  environment: "production",
+  event_name: "push",
+  head_ref: "",
+  job_workflow_ref: "acme/shop/.github/workflows/deploy.yml@refs/heads/main",
+  ref: "refs/heads/main",
+  ref_protected: "true",
+  ref_type: "branch",
+  repository: "acme/shop",
+  repository_id: "123456789",
+  repository_owner: "acme",
+  repository_owner_id: "1234567",
+  repository_visibility: "private",
+  run_attempt: "1",
+  run_id: "9876543210",
+  run_number: "42",
+  runner_environment: "github-hosted",
+  sha: "0123456789abcdef0123456789abcdef01234567",
+  workflow: "deploy",
+};
+
+/** The same as GitLab makes them. */
+export const gitlabJob = {
+  sub: "project_path:acme/shop:ref_type:branch:ref:main",
+  environment_protected: "false",
+  job_id: "302",
+  namespace_id: "72",
+  namespace_path: "acme",
+  pipeline_id: "574",
+  pipeline_source: "push",
+  project_id: "20",
+  project_path: "acme/shop",
+  project_visibility: "private",
+  ref: "main",
+  ref_path: "refs/heads/main",
+  ref_protected: "true",
+  ref_type: "branch",
+  runner_environment: "gitlab-hosted",
+  runner_id: 1,
+  sha: "0123456789abcdef0123456789abcdef01234567",
+  user_email: "ada@acme.dev",
+  user_id: "1",
+  user_login: "ada",
+};
+
+/** A key pair for an algorithm, with its id. */
+export function newKey(alg, kid = randomUUID()) {
+  const pair =
+    alg === "ES256"
+      ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+      : generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return { alg, kid, ...pair, jwk: { ...pair.publicKey.export({ format: "jwk" }), kid, alg, use: "sig" } };
+}
+
+/** A JWS in the compact form. `secret` signs it with HS256; a key of null leaves the signature out. */
+export function signJwt(key, claims, { header = {}, secret } = {}) {
+  const input = `${base64url({ alg: key?.alg ?? "none", kid: key?.kid, typ: "JWT", ...header })}.${base64url(claims)}`;
+  if (secret !== undefined) return `${input}.${createHmac("sha256", secret).update(input).digest("base64url")}`;
+  if (key === null) return `${input}.`;
+  const options =
+    key.alg === "ES256"
+      ? { key: key.privateKey, dsaEncoding: "ieee-p1363" }
+      : key.alg === "PS256"
+        ? { key: key.privateKey, padding: 6, saltLength: 32 }
+        : { key: key.privateKey };
+  return `${input}.${sign("sha256", Buffer.from(input), options).toString("base64url")}`;
+}
+
+/** An issuer on 127.0.0.1. `change` replaces what it answers; `asked` counts the questions by their path. */
+export async function startCiIssuer({ path = "" } = {}) {
+  const keys = [newKey("RS256"), newKey("ES256"), newKey("PS256")];
+  const issuer = { keys, asked: {}, change: {} };
+  const server = createServer((request, response) => {
+    const at = request.url;
+    issuer.asked[at] = (issuer.asked[at] ?? 0) + 1;
+    const answers = {
+      [`${path}/.well-known/openid-configuration`]: () => ({
+        issuer: issuer.url,
+        jwks_uri: `${issuer.url}/jwks`,
+        id_token_signing_alg_values_supported: ["RS256", "ES256", "PS256"],
+      }),
+      [`${path}/jwks`]: () => ({ keys: issuer.keys.map(({ jwk }) => jwk) }),
+    };
+    const name = at.endsWith("/jwks") ? "jwks" : "discovery";
+    const changed = issuer.change[name];
+    if (typeof changed === "function") return changed(response, answers[at]?.());
+    const answer = changed ?? answers[at]?.();
+    if (answer === undefined) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
+  });
+  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
+  issuer.url = `http://127.0.0.1:${server.address().port}${path}`;
+  issuer.close = () => {
+    server.closeAllConnections();
+    return new Promise((done) => server.close(done));
+  };
+  /** A token of a job for `audience`. A claim that is undefined is left out. */
+  issuer.token = (audience, job, changes = {}, { key = issuer.keys[0], ...how } = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const times = { iat: now, nbf: now - 5, exp: now + 300 };
+    return signJwt(key, { iss: issuer.url, aud: audience, jti: randomUUID(), ...times, ...job, ...changes }, how);
+  };
+  return issuer;
+}
