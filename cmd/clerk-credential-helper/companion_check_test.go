@@ -611,6 +611,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{`metadata=response_types_supported=["code","token"]`, false, []string{"metadata: response_types_supported"}, "code token"},
 		{`metadata=response_modes_supported=["fragment"]`, false, []string{"metadata: response_modes_supported"}, "fragment"},
 		{`metadata=grant_types_supported=["authorization_code"]`, false, []string{"metadata: grant_types_supported"}, "authorization_code"},
+		{`metadata=grant_types_supported=["authorization_code","refresh_token","password"]`, false, []string{"metadata: grant_types_supported"}, "password"},
 		{`metadata=token_endpoint_auth_methods_supported=["client_secret_basic"]`, false, []string{"metadata: token_endpoint_auth_methods_supported"}, "client_secret_basic"},
 		{`metadata=revocation_endpoint_auth_methods_supported=[]`, false, []string{"metadata: revocation_endpoint_auth_methods_supported"}, `it is ""`},
 		{`metadata=code_challenge_methods_supported=["S256","plain"]`, false, []string{"metadata: code_challenge_methods_supported"}, "S256 plain"},

@@ -65,6 +65,11 @@ export function newKey(alg, kid = randomUUID()) {
   return { alg, kid, ...pair, jwk: { ...pair.publicKey.export({ format: "jwk" }), kid, alg, use: "sig" } };
 }
 
+/** A key for each algorithm. */
+export function newKeys() {
+  return ["RS256", "ES256", "PS256"].map((alg) => newKey(alg));
+}
+
 /** A JWS in the compact form. `secret` signs it with HS256; a key of null leaves the signature out. */
 export function signJwt(key, claims, { header = {}, secret } = {}) {
   const input = `${base64url({ alg: key?.alg ?? "none", kid: key?.kid, typ: "JWT", ...header })}.${base64url(claims)}`;
@@ -80,8 +85,7 @@ export function signJwt(key, claims, { header = {}, secret } = {}) {
 }
 
 /** An issuer on 127.0.0.1. `change` replaces what it answers; `asked` counts the questions by their path. */
-export async function startCiIssuer({ path = "" } = {}) {
-  const keys = [newKey("RS256"), newKey("ES256"), newKey("PS256")];
+export async function startCiIssuer({ path = "", keys = newKeys() } = {}) {
   const issuer = { keys, asked: {}, change: {} };
   const server = createServer((request, response) => {
     const at = request.url;

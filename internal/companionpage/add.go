@@ -218,7 +218,11 @@ const (
 	Unchanged Writing = "unchanged" // the same text, but perhaps for CRLF line ends
 	Written   Writing = "written"   // a new file
 	Replaced  Writing = "replaced"  // another text was there
+	Kept      Writing = "kept"      // another text was there, in a file that is made to be edited
 )
+
+// edited are the files with a company's own code: the policy for CI jobs, and the rate limit.
+var edited = []string{"lib/cli-auth/ci.ts", "lib/cli-auth/limit.ts"}
 
 // File is a file of the page, to be written into an app.
 type File struct {
@@ -241,6 +245,8 @@ func (app *App) Files() ([]File, error) {
 		case there == nil:
 		case bytes.Equal(bytes.ReplaceAll(there, []byte("\r\n"), []byte("\n")), text): // git on Windows changes line ends
 			d.State = Unchanged
+		case slices.Contains(edited, name):
+			d.State = Kept
 		default:
 			d.State = Replaced
 		}
@@ -264,9 +270,12 @@ func (app *App) Files() ([]File, error) {
 	return drafts, err
 }
 
-// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file, but writes nothing in an app
-// of another user's, who could not change it then: see [platform.CheckPlace].
+// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file, except one that is Kept,
+// and writes nothing in an app of another user's, who could not change it then: see [platform.CheckPlace].
 func (d File) Write() error {
+	if d.State == Kept {
+		return nil
+	}
 	if err := platform.CheckPlace(d.Path); errors.Is(err, platform.ErrForeign) {
 		return err
 	}

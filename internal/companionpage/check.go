@@ -304,7 +304,9 @@ func (p *Probe) metadata(ctx context.Context) bool {
 	}
 	lists("response_types_supported", d.Responses, "code")
 	lists("response_modes_supported", d.Modes, "query")
-	lists("grant_types_supported", d.Grants, "authorization_code", "refresh_token")
+	lists("grant_types_supported", slices.DeleteFunc(slices.Clone(d.Grants), func(grant string) bool {
+		return grant == "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693, where the app has a policy for CI jobs
+	}), "authorization_code", "refresh_token")
 	lists("token_endpoint_auth_methods_supported", d.TokenAuth, "none")
 	lists("revocation_endpoint_auth_methods_supported", d.RevokeAuth, "none")
 	lists("code_challenge_methods_supported", d.Challenges, "S256")

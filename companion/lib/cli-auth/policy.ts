@@ -197,8 +197,8 @@ class Check {
       return this.problem("machine names a variable that Next.js would send to every browser");
     const key = this.place.env[machine];
     if (!key) return this.problem(`the environment variable ${machine} is not set`);
-    if (!/^ak_[\x21-\x7e]{1,500}$/.test(key))
-      this.problem(`the environment variable ${machine} does not hold a machine's secret key (ak_...)`);
+    if (!/^(?!sk_|pk_)[!-~]{16,512}$/.test(key))
+      this.problem(`the environment variable ${machine} does not hold a machine's secret key`);
   }
 
   private claims(claims: unknown) {

@@ -28,7 +28,7 @@ export async function clerkForTests() {
     return response.json();
   };
   const log = async () => (await fetch(`${clerk.ready.control}/log`)).json();
-  return { ...clerk.ready, control, log, close: clerk.close };
+  return { ...clerk.ready, control, log, journal: clerk.journal, close: clerk.close };
 }
 
 /** Starts the built app. Settings that are undefined are left out. */

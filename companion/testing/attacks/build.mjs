@@ -45,7 +45,7 @@ async function copySources() {
   // The packages are those of the folder above, which then has to be the root.
   const config = join(builtApp, "next.config.ts");
   const text = await readFile(config, "utf8");
-  const root = text.replace("root: import.meta.dirname", "root: `${import.meta.dirname}/..`");
+  const root = text.replace("root: import.meta.dirname", 'root: import.meta.dirname.replace(/.test$/, "")');
   if (root === text) throw new Error("next.config.ts names no root");
   await writeFile(config, root);
 }

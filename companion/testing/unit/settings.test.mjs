@@ -28,6 +28,8 @@ test("the defaults", () => {
     store: { kind: "none" },
     backend: { url: "https://api.clerk.com", secretKey: "sk_test_x" },
     company: undefined,
+    ci: [],
+    ciWarnings: [],
   });
 });
 
@@ -118,6 +120,29 @@ test("what may not be set", () => {
       },
     );
   }
+});
+
+test("the policy for CI jobs: it comes with its machines' keys, and none that is wrong comes at all", () => {
+  const entry = {
+    name: "shop",
+    issuer: "https://ci.acme.dev",
+    claims: { sub: "x" },
+    machine: "CI_KEY",
+    seconds: 300,
+  };
+  const env = { ...good, CI_KEY: "ak_0123456789abcdef" };
+  assert.deepEqual(readSettings(env, [entry]).ci, [{ ...entry, secretKey: "ak_0123456789abcdef" }]);
+  assert.throws(
+    () => readSettings({ ...env, CI_KEY: "" }, [entry, { ...entry, name: "other", issuer: "x" }]),
+    (error) => {
+      assert.ok(error instanceof SettingsError);
+      assert.match(
+        error.message,
+        /^lib\/cli-auth\/ci\.ts: entry 1 \(shop\): .*CI_KEY is not set; entry 2 \(other\): issuer/,
+      );
+      return true;
+    },
+  );
 });
 
 test("the issuer of a publishable key", () => {
