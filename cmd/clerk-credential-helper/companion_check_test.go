@@ -565,6 +565,13 @@ func TestCompanionCheckWell(t *testing.T) {
 	if _, out, _ := runHere("companion", "check", f.origin); !strings.Contains(out, "\nnot kept  that codes and refresh tokens work once, and that revoke holds: no store; set CLI_AUTH_STORE\n") {
 		t.Errorf("it is not said in words:\n%s", out)
 	}
+
+	// With a policy for CI jobs the page grants one thing more.
+	const exchange = `metadata=grant_types_supported=["authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:token-exchange"]`
+	f = newFakePage(t, exchange, twoKeys(t))
+	if status, lines, all := f.check(t); status != exitOK || len(checks(lines, companionpage.Fail)) > 0 {
+		t.Errorf("status %d\n%s", status, all)
+	}
 }
 
 // TestCompanionCheckFaults breaks one thing at a time. Exactly the named lines must fail, and every line that there is
