@@ -12,6 +12,8 @@ settings() {
 	# A fork that publishes releases gives these their defaults.
 	releases=${CLERK_HELPER_RELEASES:-}
 	keys=${CLERK_HELPER_RELEASE_KEY:-}
+	required=${CLERK_HELPER_REQUIRE_SIGNATURE:-}
+	[ "$required" != 0 ] || required=
 }
 
 usage() {
@@ -21,7 +23,8 @@ Installs clerk-credential-helper to DIR/bin and DIR/share (default: ~/.local), w
   ./install.sh [--prefix DIR]                 in a checkout: builds, with Go, and installs
   ./install.sh --version VERSION [--prefix DIR]
                                               installs that release, or the latest: outside of a checkout
-                                              this needs no --version
+                                              this needs no --version. The latest one does not replace a newer one
+      --require-signature                     installs a release only if its signature could be checked
   ./install.sh --uninstall [--prefix DIR]     takes the program out of the files of tools (unset --all), offers
                                               to sign out (logout --all), and removes what it installed
       --yes     with --uninstall: does both without asking
@@ -29,7 +32,8 @@ Installs clerk-credential-helper to DIR/bin and DIR/share (default: ~/.local), w
 
 A release is looked for at the address in CLERK_HELPER_RELEASES, which has the layout of GitHub's releases, and its SHA-256
 is compared. CLERK_HELPER_RELEASE_KEY is the key that it must be signed with: minisign's public key, or the fingerprint of an
-OpenPGP key that gpg knows.
+OpenPGP key that gpg knows. Where there is no key, or no program for it, the signature is not checked, and install.sh says so;
+CLERK_HELPER_REQUIRE_SIGNATURE=1 is the same as --require-signature.
 END
 }
 
@@ -54,6 +58,7 @@ main() {
 			;;
 		--prefix=?*) prefix=${1#--prefix=} ;;
 		--version=?*) version=${1#--version=} ;;
+		--require-signature) required=yes ;;
 		--uninstall) action=uninstall ;;
 		-y | --yes) yes=--yes ;;
 		--force) force=yes ;;
@@ -79,8 +84,13 @@ main() {
 	bin=$prefix/bin
 	share=$prefix/share
 	receipt=$share/$program/installed
-	belongs=$(manager)
-	[ -z "$belongs" ] || fail "$bin/$program is of the $belongs package, which upgrades and removes it; nothing was changed"
+	found=
+	[ ! -f "$bin/$program" ] || found=$("$bin/$program" version 2>/dev/null </dev/null) || found=
+	belongs=$(echo "$found" | sed -n 's/^installed by \([a-z]*\): .*/\1/p')
+	case $belongs in
+	deb | rpm | apk | pacman) fail "$bin/$program is of the $belongs package, which upgrades and removes it; nothing was changed" ;;
+	esac
+	installed=$(echo "$found" | sed -n "1s/^$program \([0-9][^ ]*\).*/\1/p")
 	"$action"
 }
 
@@ -100,6 +110,7 @@ install() {
 
 	if [ -z "$version" ] && checkout=$(checkout); then
 		from=checkout
+		[ -z "$required" ] || fail "what is built from a checkout has no signature; --version installs a release; nothing was changed"
 		build
 	else
 		download
@@ -218,6 +229,12 @@ download() {
 	"" | *[!0-9A-Za-z.+-]*) fail "the list of the release's files is not of its form; nothing was changed" ;;
 	esac
 	[ -z "$wanted" ] || [ "$wanted" = "$version" ] || fail "the place of release $wanted has release $version; nothing was changed"
+	# A signature does not say which release is the latest: its place could bring back one that has a known fault.
+	if [ -n "$installed" ] && [ "$(order "$version" "$installed")" != "not older" ]; then
+		words="release $version is older than $installed, which is installed"
+		[ -n "$wanted" ] || fail "$words: --version $version installs it; nothing was changed"
+		echo "$words"
+	fi
 
 	echo "downloading $archive ..."
 	fetch "$releases/download/v$version/$archive" "$work/$archive"
@@ -239,7 +256,7 @@ bytes() {
 
 # signature checks the list of the release's files with each key that is configured, where there is a program for it.
 signature() {
-	[ -n "$keys" ] || echo "no signature is checked: CLERK_HELPER_RELEASE_KEY names no key"
+	[ -n "$keys" ] || unchecked "CLERK_HELPER_RELEASE_KEY names no key"
 	for key in $keys; do
 		case $key in
 		RW*) with=minisign suffix=minisig ;;
@@ -248,7 +265,7 @@ signature() {
 		*) fail "CLERK_HELPER_RELEASE_KEY is not a whole fingerprint of 40 digits" ;;
 		esac
 		if ! command -v "$with" >/dev/null 2>&1; then
-			echo "the signature is not checked: $with is not installed"
+			unchecked "$with is not installed"
 			continue
 		fi
 		fetch "$place/checksums.txt.$suffix" "$work/checksums.txt.$suffix"
@@ -264,6 +281,31 @@ signature() {
 		fi
 		echo "checksums.txt is signed with the key $key"
 	done
+}
+
+# unchecked says that the signature is not checked, and why, or fails if it has to be.
+unchecked() {
+	[ -z "$required" ] || fail "the signature cannot be checked: $1; nothing was changed"
+	echo "the signature was NOT checked: $1"
+}
+
+# order prints "older" if version $1 is older than $2, and otherwise "not older", as semver.org has it. What is not of its form
+# is older.
+order() {
+	printf '%s\n%s\n' "$1" "$2" | awk '
+		{
+			sub(/\+.*/, "")
+			before[NR] = "" # what a version before a release has behind its hyphen
+			if (match($0, /-.*/)) before[NR] = substr($0, RSTART + 1)
+			sub(/-.*/, "")
+			split($0, number, ".")
+			for (i = 1; i <= 3; i++) numbers[NR, i] = number[i] + 0
+		}
+		END {
+			older = before[1] != "" && (before[2] == "" || before[1] < before[2])
+			for (i = 3; i >= 1; i--) if (numbers[1, i] != numbers[2, i]) older = numbers[1, i] < numbers[2, i]
+			print older ? "older" : "not older"
+		}'
 }
 
 # system sets the system and the architecture, as they stand in the names of archives, and the number of that processor.
@@ -298,8 +340,8 @@ fetch() {
 		*GNU*) wget -S --no-verbose --tries=1 --timeout=60 --max-redirect=5 -O "$2" "$1" 2>"$work/error" && got=yes || got= ;;
 		*) wget -S -O "$2" "$1" 2>"$work/error" && got=yes || got= ;;
 		esac
+		! grep -q "validation not implemented" "$work/error" || fail "this wget does not check who answers: install curl; nothing was changed"
 		if [ -n "$got" ]; then
-			! grep -q "validation not implemented" "$work/error" || fail "this wget does not check who answers: install curl; nothing was changed"
 			if [ "$protocols" = "=https" ] && grep -qi '^[[:blank:]]*location:[[:blank:]]*http:' "$work/error"; then
 				fail "$1 leads to an address without TLS; nothing was changed"
 			fi
@@ -411,13 +453,6 @@ confirm() {
 	printf '%s [y/N] ' "$1"
 	read -r answer <"$answers" || return 1
 	case $answer in y | Y | yes | Yes | YES) ;; *) return 1 ;; esac
-}
-
-# manager prints the package manager whose program stands in our place, if there is one.
-manager() {
-	[ -f "$bin/$program" ] || return 0
-	by=$("$bin/$program" version 2>/dev/null </dev/null | sed -n 's/^installed by \([a-z]*\): .*/\1/p')
-	case $by in deb | rpm | apk | pacman) echo "$by" ;; esac
 }
 
 # ours reports whether $1 is a link that this script made.

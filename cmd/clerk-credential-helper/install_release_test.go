@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -128,7 +129,7 @@ type userland struct {
 func userlands(t *testing.T) []userland {
 	t.Helper()
 	testworld.Need(t, "sh")
-	tools := []string{"cat", "chmod", "cp", "cut", "dirname", "grep", "gzip", "head", "id", "ln", "mkdir", "mktemp", "mv", "od", "readlink", "rm", "rmdir", "sed", "sh",
+	tools := []string{"awk", "cat", "chmod", "cp", "cut", "dirname", "grep", "gzip", "head", "id", "ln", "mkdir", "mktemp", "mv", "od", "readlink", "rm", "rmdir", "sed", "sh",
 		"sha256sum", "tar", "tr", "uname"}
 	var all []userland
 	add := func(name string, find func(tool string) (string, error), tools ...string) {
@@ -357,6 +358,12 @@ func TestInstallRelease(t *testing.T) {
 			write(t, filepath.Join(m.home, "other/bin/docker-credential-clerk"), "mine")
 		},
 			[]string{"--prefix=other"}, "is not ours; nothing was changed"},
+		{"a latest release that is older", func(t *testing.T, p *place, _ *machine) { p.release(t, "1.2.1", goodRelease, here) }, nil,
+			"release 1.2.1 is older than 1.2.2, which is installed: --version 1.2.1 installs it; nothing was changed"},
+		{"a required signature, without a key", nil, []string{"--require-signature"}, "the signature cannot be checked: CLERK_HELPER_RELEASE_KEY names no key; nothing was changed"},
+		{"a signature that the environment requires", func(_ *testing.T, _ *place, m *machine) {
+			m.env = append(m.env, "CLERK_HELPER_REQUIRE_SIGNATURE=1")
+		}, nil, "the signature cannot be checked"},
 		{"an unknown option", nil, []string{"--frobnicate"}, "unknown option"},
 		{"a version of no form", nil, []string{"--version", "../1.2.3"}, "this is no version"},
 		{"an option without its value", nil, []string{"--version"}, "needs a value"},
@@ -466,7 +473,8 @@ func testGoodRelease(t *testing.T, u userland, script []byte) {
 	local := filepath.Join(m.home, ".local")
 
 	status, out := m.run(t, script, "--version=v1.2.2")
-	for _, says := range []string{"looking for a release for " + here + " at " + p.url, "no signature is checked", "downloading clerk-credential-helper_1.2.2_" + here + ".tar.gz",
+	for _, says := range []string{"looking for a release for " + here + " at " + p.url,
+		"the signature was NOT checked: CLERK_HELPER_RELEASE_KEY names no key", "downloading clerk-credential-helper_1.2.2_" + here + ".tar.gz",
 		"its SHA-256 is the one in checksums.txt", "installed in " + local + "/bin: clerk-credential-helper 1.2.2", "put that folder in the PATH, for example in ~/.zprofile", "next: "} {
 		if status != 0 || !strings.Contains(out, says) {
 			t.Fatalf("exit status %d, without %q:\n%s", status, says, out)
@@ -532,6 +540,113 @@ func testGoodRelease(t *testing.T, u userland, script []byte) {
 	for line := range strings.Lines(m.everything(t)) {
 		if !strings.Contains(empty, line) && !strings.Contains(line, " drwx") {
 			t.Errorf("left behind: %s", line)
+		}
+	}
+}
+
+// TestInstallOlder: the latest release is not installed over a newer one, which a place could do to bring back a fault; a release
+// that is named is, and install.sh says so.
+func TestInstallOlder(t *testing.T) {
+	testworld.Long(t, "runs install.sh some dozen times")
+	script := installScript(t)
+	older := func(is, was string) string {
+		return "release " + is + " is older than " + was + ", which is installed"
+	}
+	for _, u := range userlands(t) {
+		if u.name == "wget" {
+			continue // versions are compared by the same programs as with curl
+		}
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			for _, row := range []struct {
+				reason, installed, latest string
+				args                      []string
+				status                    int
+				says                      string // or, if it is empty, it says nothing of an older one
+			}{
+				{"older", "1.2.3", "1.2.2", nil, 1, older("1.2.2", "1.2.3") + ": --version 1.2.2 installs it; nothing was changed"},
+				{"older, and called the latest", "1.2.3", "1.2.2", []string{"--version", "latest"}, 1, older("1.2.2", "1.2.3")},
+				{"named", "1.2.3", "1.2.2", []string{"--version", "1.2.2"}, 0, older("1.2.2", "1.2.3") + "\n"},
+				{"older as numbers, and later in the alphabet", "1.10.0", "1.9.9", nil, 1, older("1.9.9", "1.10.0")},
+				{"a newer major version with lower numbers", "1.9.9", "2.0.0", nil, 0, ""},
+				{"newer as numbers", "1.9.9", "1.10.0", nil, 0, ""},
+				{"the same", "1.2.3", "1.2.3", nil, 0, ""},
+				{"what came before the release that is installed", "1.2.3", "1.2.3-rc1", nil, 1, older("1.2.3-rc1", "1.2.3")},
+				{"the release of what came before it", "1.2.3-rc1", "1.2.3", nil, 0, ""},
+				{"an older one of two before a release", "1.2.3-rc2", "1.2.3-rc1", nil, 1, older("1.2.3-rc1", "1.2.3-rc2")},
+				{"a newer one of two before a release", "1.2.3-rc1", "1.2.3-rc2", nil, 0, ""},
+				{"built from a changed checkout of that release", "1.2.3+dirty", "1.2.3", nil, 0, ""},
+				{"built from a checkout of the previous release", "1.2.3-0.20260102030405-0123456789ab", "1.2.3", nil, 0, ""},
+				{"a release of no form, over one", "1.2.3", "devel", nil, 1, older("devel", "1.2.3")},
+				{"a build without a version", "devel", "0.0.1", nil, 0, ""},
+			} {
+				t.Run(row.reason, func(t *testing.T) {
+					p := newPlace(t)
+					p.release(t, row.installed, goodRelease, here)
+					m := newMachine(t, u, "CLERK_HELPER_RELEASES="+p.url)
+					if status, out := m.run(t, script); status != 0 {
+						t.Fatal(out)
+					}
+					p.release(t, row.latest, goodRelease, here)
+					was := m.everything(t)
+					status, out := m.run(t, script, row.args...)
+					if status != row.status || !strings.Contains(out, row.says) || (row.says == "" && strings.Contains(out, "is older than")) {
+						t.Errorf("exit status %d, want %d and %q:\n%s", status, row.status, row.says, out)
+					}
+					if is := m.everything(t); (is == was) != (row.status == 1 || row.installed == row.latest) {
+						t.Errorf("installed now:\n%s", is)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestInstallRedirect: a place with TLS may lead to another one with TLS, and to none without.
+func TestInstallRedirect(t *testing.T) {
+	script := installScript(t)
+	mirror := newPlace(t)
+	mirror.release(t, "1.2.3", goodRelease, here)
+	secure := httptest.NewTLSServer(mirror)
+	t.Cleanup(secure.Close)
+	root := filepath.Join(t.TempDir(), "root.pem")
+	write(t, root, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+	for _, row := range []struct {
+		reason, to string
+		status     int
+		says       map[string]string // of each userland
+	}{
+		{"to TLS", secure.URL, 0, map[string]string{"curl": "installed in ", "wget": "installed in "}},
+		{"to a place without it", strings.TrimSuffix(mirror.url, "/releases"), 1, map[string]string{
+			"curl": "could not be downloaded; nothing was changed", "wget": "leads to an address without TLS; nothing was changed"}},
+	} {
+		p := &place{files: map[string][]byte{}}
+		p.release(t, "1.2.3", goodRelease, here)
+		server := httptest.NewTLSServer(p)
+		t.Cleanup(server.Close)
+		p.fail(func(w http.ResponseWriter, path string, _ []byte) bool {
+			if !strings.HasSuffix(path, ".tar.gz") {
+				return false
+			}
+			w.Header().Set("Location", row.to+path)
+			w.WriteHeader(http.StatusFound)
+			return true
+		})
+		for _, u := range userlands(t) {
+			t.Run(u.name+" "+row.reason, func(t *testing.T) {
+				m := newMachine(t, u, "CLERK_HELPER_RELEASES="+server.URL+"/releases", "CURL_CA_BUNDLE="+root)
+				write(t, filepath.Join(m.home, ".wgetrc"), "ca_certificate = "+root+"\n")
+				want, says := row.status, row.says[u.name]
+				if u.name == "busybox" {
+					want, says = 1, "this wget does not check who answers"
+				}
+				if status, out := m.run(t, script); status != want || !strings.Contains(out, says) {
+					t.Errorf("exit status %d, want %d and %q:\n%s", status, want, says, out)
+				}
+				if _, err := os.Stat(filepath.Join(m.home, ".local")); (err == nil) != (want == 0) {
+					t.Errorf("installed: %v", err == nil)
+				}
+			})
 		}
 	}
 }
@@ -605,6 +720,7 @@ func TestInstallInterrupted(t *testing.T) {
 func TestInstallSignature(t *testing.T) {
 	script := installScript(t)
 	u := userlands(t)[0]
+	required := []string{"--require-signature"}
 	run := func(dir string, command ...string) string {
 		t.Helper()
 		cmd := exec.Command(command[0], command[1:]...)
@@ -646,7 +762,8 @@ func TestInstallSignature(t *testing.T) {
 	for _, kind := range []struct {
 		program, suffix string
 		keys            signer
-	}{{"minisign", "minisig", minisign}, {"gpg", "asc", gpg}} {
+		rival           string // a key for the other program, which is not there
+	}{{"minisign", "minisig", minisign, strings.Repeat("0", 40)}, {"gpg", "asc", gpg, "RWQ"}} {
 		t.Run(kind.program, func(t *testing.T) {
 			testworld.Need(t, kind.program)
 			dir, err := os.MkdirTemp("", "sig") // gpg's agent has a socket there, whose path must be short
@@ -672,16 +789,21 @@ func TestInstallSignature(t *testing.T) {
 				reason, key string
 				with        bool // the program is there
 				signature   []byte
+				args        []string
 				status      int
 				says        string
 			}{
-				{"signed", right, true, signed, 0, "checksums.txt is signed with the key "},
-				{"another key", wrong, true, signed, 1, "nothing was changed"},
-				{"one of two keys is another", right + " " + wrong, true, signed, 1, "nothing was changed"},
-				{"the signature of another file", right, true, ofOther, 1, "nothing was changed"},
-				{"no signature", right, true, nil, 1, "checksums.txt." + kind.suffix + " could not be downloaded"},
-				{"an empty signature", right, true, []byte{}, 1, "nothing was changed"},
-				{"nothing to check it with", right, false, signed, 0, "the signature is not checked: " + kind.program + " is not installed"},
+				{"signed", right, true, signed, nil, 0, "checksums.txt is signed with the key "},
+				{"signed, as is required", right, true, signed, required, 0, "checksums.txt is signed with the key "},
+				{"another key", wrong, true, signed, nil, 1, "nothing was changed"},
+				{"one of two keys is another", right + " " + wrong, true, signed, nil, 1, "nothing was changed"},
+				{"the signature of another file", right, true, ofOther, nil, 1, "nothing was changed"},
+				{"no signature", right, true, nil, nil, 1, "checksums.txt." + kind.suffix + " could not be downloaded"},
+				{"an empty signature", right, true, []byte{}, nil, 1, "nothing was changed"},
+				{"nothing to check it with", right, false, signed, nil, 0, "the signature was NOT checked: " + kind.program + " is not installed"},
+				{"nothing to check it with, and it is required", right, false, signed, required, 1,
+					"the signature cannot be checked: " + kind.program + " is not installed; nothing was changed"},
+				{"one of two required keys cannot be checked", right + " " + kind.rival, true, signed, required, 1, "is not installed; nothing was changed"},
 			} {
 				t.Run(row.reason, func(t *testing.T) {
 					delete(p.files, "latest/download/checksums.txt."+kind.suffix)
@@ -689,7 +811,7 @@ func TestInstallSignature(t *testing.T) {
 						p.files["latest/download/checksums.txt."+kind.suffix] = row.signature
 					}
 					m := newMachine(t, u, "CLERK_HELPER_RELEASES="+p.url, "CLERK_HELPER_RELEASE_KEY="+row.key, "GNUPGHOME="+filepath.Join(dir, "gnupg"))
-					m.replace(t, kind.program, "")
+					m.replace(t, kind.program, "") // and the other one is in no userland
 					if row.with {
 						program, err := exec.LookPath(kind.program)
 						if err != nil {
@@ -699,7 +821,7 @@ func TestInstallSignature(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					status, out := m.run(t, script)
+					status, out := m.run(t, script, row.args...)
 					_, err := os.Stat(filepath.Join(m.home, ".local"))
 					if status != row.status || !strings.Contains(out, row.says) || (err == nil) != (row.status == 0) {
 						t.Errorf("exit status %d, installed: %v, without %q:\n%s", status, err == nil, row.says, out)
