@@ -5,7 +5,9 @@ Installs clerk-credential-helper for this user, with the names by which git, doc
 .DESCRIPTION
 In a checkout it builds the program, with Go. Outside of one, or with -Version, it installs a release from the address in
 CLERK_HELPER_RELEASES, which has the layout of GitHub's releases, and compares its SHA-256. CLERK_HELPER_RELEASE_KEY is the
-public key of minisign that the release must be signed with. It needs no administrator, and changes nothing if anything fails.
+public key of minisign that the release must be signed with. Where there is no key, or no minisign, the signature is not checked,
+and the script says so; with -RequireSignature, or CLERK_HELPER_REQUIRE_SIGNATURE=1, it installs nothing then. The latest release
+does not replace a newer one; -Version does. It needs no administrator, and changes nothing if anything fails.
 
 -Uninstall takes the program out of the files of tools (unset --all), offers to sign out (logout --all), and removes what it
 installed. -Yes does both without asking; -Force does neither.
@@ -25,6 +27,7 @@ installed. -Yes does both without asking; -Force does neither.
 param(
     [string] $Version = '',
     [string] $Prefix = '',
+    [switch] $RequireSignature,
     [switch] $Uninstall,
     [switch] $Yes,
     [switch] $Force
@@ -40,6 +43,7 @@ param(
     # A fork that publishes releases gives these their defaults.
     $releases = "$env:CLERK_HELPER_RELEASES".TrimEnd('/')
     $key = "$env:CLERK_HELPER_RELEASE_KEY"
+    $required = $RequireSignature -or "$env:CLERK_HELPER_REQUIRE_SIGNATURE" -notin '', '0' # iex takes no options
 
     $script = $PSCommandPath # empty for iex
 
@@ -69,13 +73,89 @@ param(
         }
     }
 
-    # Save-File downloads an address to a file.
+    # Test-Address reports whether what comes from an address cannot have been changed on its way: by TLS, or on this machine.
+    function Test-Address([Uri] $address) {
+        $address.Scheme -eq 'https' -or ($address.Scheme -eq 'http' -and $address.IsLoopback)
+    }
+
+    # Save-File downloads an address to a file, of at most 200 MB. It follows redirects itself: Windows PowerShell's
+    # Invoke-WebRequest would also follow one from https to http.
     function Save-File([string] $address, [string] $file) {
         try {
-            Invoke-WebRequest -Uri $address -OutFile $file -UseBasicParsing -MaximumRedirection 5 -TimeoutSec 600
+            $uri = [Uri] $address
+            for ($redirects = 0; $redirects -le 5; $redirects++) {
+                if (-not (Test-Address $uri)) { throw "it leads to $($uri.Scheme)://$($uri.Authority), an address without TLS" }
+                $request = [Net.HttpWebRequest] [Net.WebRequest]::Create($uri)
+                $request.AllowAutoRedirect = $false # then an answer below 400 is no error
+                $request.UserAgent = 'install.ps1'
+                $request.Timeout = 60000
+                $request.ReadWriteTimeout = 60000
+                $response = $request.GetResponse()
+                try {
+                    $status = [int] $response.StatusCode
+                    if ($status -eq 200) {
+                        Save-Body $response $file
+                        return
+                    }
+                    $to = $response.Headers['Location']
+                    if ($status -notin 301, 302, 303, 307, 308 -or -not $to) { throw "the server answered $status" }
+                    $uri = New-Object Uri $uri, $to
+                } finally {
+                    $response.Close()
+                }
+            }
+            throw 'it leads from one address to another, too often'
         } catch {
             throw "$address could not be downloaded ($($_.Exception.Message)); nothing was changed"
         }
+    }
+
+    # Save-Body writes the body of an answer to a file.
+    function Save-Body([Net.HttpWebResponse] $response, [string] $file) {
+        $from = $response.GetResponseStream()
+        $to = [IO.File]::Create($file)
+        try {
+            $part = New-Object byte[] 65536
+            $all = 0
+            while (($n = $from.Read($part, 0, $part.Length)) -gt 0) {
+                $all += $n
+                if ($all -gt 200000000) { throw 'it is too long' }
+                $to.Write($part, 0, $n)
+            }
+        } finally {
+            $to.Close()
+            $from.Close()
+        }
+        if ($response.ContentLength -ge 0 -and $all -ne $response.ContentLength) { throw 'the connection ended early' }
+    }
+
+    # Get-Installed returns the version of the program that is installed, or nothing.
+    function Get-Installed {
+        $own = Join-Path $bin "$program.exe"
+        if (-not (Test-Path -LiteralPath $own)) { return }
+        $words = ''
+        try { $words = & $own version } catch { return } # it does not run
+        if ("$(@($words)[0])" -match "\A$program (\d\S*)") { $Matches[1] }
+    }
+
+    # Test-Older reports whether one version is older than another, as semver.org has it. What is not of its form is older.
+    function Test-Older([string] $one, [string] $other) {
+        $form = '\A(\d{1,9}\.\d{1,9}\.\d{1,9})(?:-([0-9A-Za-z.-]+))?(?:\+.*)?\z'
+        if ($one -notmatch $form) { return $true }
+        $number = [version] $Matches[1]
+        $before = "$($Matches[2])"
+        if ($other -notmatch $form) { return $false }
+        $otherNumber = [version] $Matches[1]
+        $otherBefore = "$($Matches[2])"
+        if ($number -ne $otherNumber) { return $number -lt $otherNumber }
+        if (-not $before -or -not $otherBefore) { return [bool] $before }
+        [string]::CompareOrdinal($before, $otherBefore) -lt 0
+    }
+
+    # Write-Unchecked says that the signature is not checked, and why, or fails if it has to be.
+    function Write-Unchecked([string] $why) {
+        if ($required) { throw "the signature cannot be checked: $why; nothing was changed" }
+        Write-Host "the signature was NOT checked: $why"
     }
 
     # Save-Release downloads a release into a folder, checks and unpacks it, and returns its version.
@@ -84,9 +164,8 @@ param(
             throw 'no place of releases is configured: set CLERK_HELPER_RELEASES to its address, or run this script in a checkout'
         }
         $place = $null
-        $loopback = $false
-        if ([Uri]::TryCreate($releases, [UriKind]::Absolute, [ref] $place)) { $loopback = $place.Scheme -eq 'http' -and $place.IsLoopback }
-        if ($null -eq $place -or ($place.Scheme -ne 'https' -and -not $loopback) -or $place.UserInfo -or $place.Query -or $place.Fragment) {
+        $null = [Uri]::TryCreate($releases, [UriKind]::Absolute, [ref] $place)
+        if ($null -eq $place -or -not (Test-Address $place) -or $place.UserInfo -or $place.Query -or $place.Fragment) {
             throw 'CLERK_HELPER_RELEASES is not an https address without a user, a query or a fragment'
         }
         # Windows PowerShell may begin with TLS 1.0.
@@ -105,11 +184,11 @@ param(
         Save-File "$from/checksums.txt" $list
 
         if (-not $key) {
-            Write-Host 'no signature is checked: CLERK_HELPER_RELEASE_KEY names no key'
+            Write-Unchecked 'CLERK_HELPER_RELEASE_KEY names no key'
         } elseif ($key -notmatch '\ARW[0-9A-Za-z+/=]+\z') {
             throw 'CLERK_HELPER_RELEASE_KEY is not a public key of minisign'
         } elseif (-not (Get-Command minisign -CommandType Application -ErrorAction SilentlyContinue)) {
-            Write-Host 'the signature is not checked: minisign is not installed'
+            Write-Unchecked 'minisign is not installed'
         } else {
             Save-File "$from/checksums.txt.minisig" "$list.minisig"
             if ((Invoke-Program 'minisign' @('-V', '-q', '-P', $key, '-m', $list, '-x', "$list.minisig")) -ne 0) {
@@ -125,6 +204,13 @@ param(
         $null = $found[0] -cmatch $form
         $digest, $archive, $is = $Matches[1], $Matches[2], $Matches[3]
         if ($wanted -and $wanted -cne $is) { throw "the place of release $wanted has release $is; nothing was changed" }
+        # A signature does not say which release is the latest: its place could bring back one that has a known fault.
+        $installed = Get-Installed
+        if ($installed -and (Test-Older $is $installed)) {
+            $words = "release $is is older than $installed, which is installed"
+            if (-not $wanted) { throw "${words}: -Version $is installs it; nothing was changed" }
+            Write-Host $words
+        }
 
         Write-Host "downloading $archive ..."
         $file = Join-Path $work $archive
@@ -171,6 +257,7 @@ param(
                 if (-not (Get-Command go -CommandType Application -ErrorAction SilentlyContinue)) {
                     throw 'Go is needed to build (https://go.dev/dl; the version is in go.mod); -Version installs a release'
                 }
+                if ($required) { throw 'what is built from a checkout has no signature; -Version installs a release; nothing was changed' }
                 Write-Host "building from ${checkout}: a minute the first time ..."
                 $cgo = $env:CGO_ENABLED
                 $env:CGO_ENABLED = '0'
