@@ -138,7 +138,8 @@ param(
         if ("$(@($words)[0])" -match "\A$program (\d\S*)") { $Matches[1] }
     }
 
-    # Test-Older reports whether one version is older than another, as semver.org has it. What is not of its form is older.
+    # Test-Older reports whether one version is older than another, as semver.org has it, but that what follows a hyphen is
+    # compared as text. What is not of its form is older.
     function Test-Older([string] $one, [string] $other) {
         $form = '\A(\d{1,9}\.\d{1,9}\.\d{1,9})(?:-([0-9A-Za-z.-]+))?(?:\+.*)?\z'
         if ($one -notmatch $form) { return $true }

@@ -289,8 +289,8 @@ unchecked() {
 	echo "the signature was NOT checked: $1"
 }
 
-# order prints "older" if version $1 is older than $2, and otherwise "not older", as semver.org has it. What is not of its form
-# is older.
+# order prints "older" if version $1 is older than $2, and otherwise "not older", as semver.org has it, but that what follows a
+# hyphen is compared as text. What is not of its form is older.
 order() {
 	printf '%s\n%s\n' "$1" "$2" | awk '
 		{

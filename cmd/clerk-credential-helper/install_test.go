@@ -121,4 +121,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("a foreign file was touched: %q, %v", text, err)
 	}
 	run(1, "sh", script, "--frobnicate")
+	if out := run(1, "sh", script, "--require-signature"); !strings.Contains(out, "what is built from a checkout has no signature") {
+		t.Errorf("a signature that a checkout cannot have: %s", out)
+	}
 }
