@@ -4,12 +4,23 @@ const { spawn } = require('node:child_process')
 const { existsSync } = require('node:fs')
 const { join } = require('node:path')
 
+function unplugged(place) {
+  try {
+    return join(require.resolve(`${place}/package.json`), '..')
+  } catch {
+    return '' // it is not installed
+  }
+}
+
 module.exports = function run(name) {
   const place = `clerk-credential-helper-${process.platform}-${process.arch}`
   const file = process.platform === 'win32' ? 'clerk-credential-helper.exe' : 'clerk-credential-helper'
   // Below or beside this package, where npm, pnpm and yarn put it. require.resolve would climb to the root of the disk.
   const own = join(__dirname, '..')
-  const program = [join(own, 'node_modules'), join(own, '..')].map((d) => join(d, place, 'bin', file)).find((f) => existsSync(f))
+  const places = [join(own, 'node_modules', place), join(own, '..', place)]
+  // Yarn's Plug'n'Play has no such folders; its require.resolve knows the packages of the project alone.
+  if (process.versions.pnp) places.push(unplugged(place))
+  const program = places.map((d) => join(d, 'bin', file)).find((f) => existsSync(f))
   if (!program) {
     console.error(`clerk-credential-helper: the package ${place} is not installed`)
     console.error('hint: install without --omit=optional; not every system and processor has a package')
