@@ -248,9 +248,14 @@ func (sl slot) planWithout(ctx context.Context, plan Plan, err error) Plan {
 		return plan.refuse(err)
 	}
 	plan = sl.planSignIn(ctx, plan)
-	if plan.Next == NextAsk {
-		plan.Why = err
+	if plan.Next != NextAsk {
+		return plan
 	}
+	if until, why := sl.b.promptPause(ctx, plan.how); why != nil && !errors.Is(err, platform.ErrConfirm) {
+		plan.Until = until
+		return plan.nothing(&SignInError{sl.p.Name, why})
+	}
+	plan.Why = err
 	return plan
 }
 

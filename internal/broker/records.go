@@ -197,15 +197,9 @@ func (r record) errOfCode() error {
 	return errors.New("the issuer's answer could not be used")
 }
 
-// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended. The record is empty if it is
-// missing, unreadable, from the future, or too old.
+// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended, as [Broker.readRecord].
 func (sl slot) readRecord(ctx context.Context, kind string) record {
-	text, err := sl.b.Records.Get(ctx, sl.name(kind))
-	if err != nil {
-		return record{}
-	}
-	r, _ := parseRecord(text, sl.b.Now())
-	return r
+	return sl.b.readRecord(ctx, sl.name(kind))
 }
 
 // noIDToken reports whether the last refresh brought no ID token, though tools get the ID token: only a sign-in brings one.
@@ -233,16 +227,30 @@ func RecordExpired(text string, now time.Time) bool {
 	return !ok
 }
 
-// writeRecord stores a record. An error is also traced, because callers at the end of a sign-in or a refresh ignore it.
 func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
-	r.At = sl.b.Now().UTC()
+	return sl.b.writeRecord(ctx, sl.name(kind), r)
+}
+
+// readRecord reads the record of that name. It is empty if it is missing, unreadable, from the future, or too old.
+func (b *Broker) readRecord(ctx context.Context, name string) record {
+	text, err := b.Records.Get(ctx, name)
+	if err != nil {
+		return record{}
+	}
+	r, _ := parseRecord(text, b.Now())
+	return r
+}
+
+// writeRecord stores a record. An error is also traced, because callers at the end of what it is about ignore it.
+func (b *Broker) writeRecord(ctx context.Context, name string, r record) error {
+	r.At = b.Now().UTC()
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = sl.b.Records.Set(ctx, sl.name(kind), string(text))
+		err = b.Records.Set(ctx, name, string(text))
 	}
 	if err != nil {
 		err = fmt.Errorf("no record can be written for the processes that wait: %w", err)
-		sl.trace("%v", err)
+		b.trace("%s: %v", name, err)
 	}
 	return err
 }
@@ -297,10 +305,17 @@ func (sl slot) notePage(ctx context.Context) error {
 	return writeNote(ctx, sl.b, pageRecord, page{sl.b.Now().UTC(), sl.b.Caller.PID, sl.p.Name})
 }
 
-// CoolDown is the time before which no tool's call asks the person to sign in to the profile, and why. If there is no
-// cool-down, the time is zero and the error nil.
+// CoolDown is the time before which no tool's call asks the person to sign in to the profile, or to unlock the keychain while it
+// is locked, and why. If there is no cool-down, the time is zero and the error nil.
 func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Time, why error) {
-	return b.slot(p).readRecord(ctx, "signin").coolDown(b.Now())
+	sl := b.slot(p)
+	if until, why = sl.readRecord(ctx, "signin").coolDown(b.Now()); why != nil {
+		return until, why
+	}
+	if _, err := sl.read(ctx); errors.Is(err, platform.ErrLocked) && !errors.Is(err, platform.ErrConfirm) {
+		return b.promptPause(ctx, Permission{})
+	}
+	return time.Time{}, nil
 }
 
 // coolDown is the end of the cool-down after a sign-in, and why there is one.

@@ -139,38 +139,27 @@ func (in *signIn) await(ctx context.Context) (release func(), err error) {
 	return release, err
 }
 
-// readUnlocked reads the session, and has the person unlock the keychain if it is locked. That ends as a sign-in does: those
-// who wait share it, and a prompt that was dismissed begins a cool-down.
-func (in *signIn) readUnlocked(ctx context.Context) (Session, error) {
-	s, err := in.read(ctx)
-	if !errors.Is(err, platform.ErrLocked) {
+// readUnlocked reads the session, and has the person unlock the keychain if it is locked. Where the keychain has an access
+// confirmed, a no is about the profile, and ends as that of a sign-in does.
+func (in *signIn) readUnlocked(ctx context.Context) (s Session, err error) {
+	read := func() error {
+		s, err = in.read(ctx)
+		return err
+	}
+	if !errors.Is(read(), platform.ErrLocked) {
 		return s, err
 	}
-	if err := in.told(); err != nil {
+	if err := in.told(in.before); err != nil {
 		return Session{}, err
 	}
-	if err = in.unlockKeychain(ctx); err == nil {
-		if s, err = in.read(ctx); !errors.Is(err, platform.ErrLocked) {
-			return s, err
-		}
-		err = &shutError{err} // of a keychain that asks for each access
-	}
-	if cause := context.Cause(ctx); errors.Is(cause, ErrAbandoned) {
+	err = in.unlocked(ctx, read)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrAbandoned) {
 		err = cause
 	}
-	if code := codeOf(err); code == shut || code == cancelled {
+	if code := codeOf(err); code == cancelled || code == shut && errors.Is(err, platform.ErrConfirm) {
 		in.leaveRecord(ctx, err)
 	}
-	return Session{}, err
-}
-
-// unlockKeychain has the person unlock the keychain. The error is errShut if it is still locked.
-func (in *signIn) unlockKeychain(ctx context.Context) error {
-	err := in.b.Person.Unlock(ctx, in.items()...)
-	if errors.Is(err, platform.ErrLocked) {
-		err = &shutError{err}
-	}
-	return err
+	return s, err
 }
 
 // items are the names of what a keychain keeps for the profile.
@@ -178,12 +167,11 @@ func (in *signIn) items() []string {
 	return []string{KeychainItem(in.p), in.name("mark"), in.name("probe")}
 }
 
-// told returns how the sign-in ended that a tool has waited for, or that began the cool-down; nil if the person may be asked.
-// The cool-down is checked again: its record may not have been on the disk yet when we began.
-func (in *signIn) told() error {
-	before := in.before
+// told returns how the sign-in, or the keychain's prompt, ended that a tool has waited for, or that began the cool-down; nil if
+// the person may be asked. The cool-down is checked again: its record may not have been on the disk yet when we began.
+func (in *signIn) told(before record) error {
 	if before.err() != nil && (before.At.After(in.began) || before.Until.After(in.b.Now()) && !before.mayAskAgain(in.b.Caller, in.how)) {
-		in.trace("the sign-in that was waited for failed: %s", before.Code)
+		in.trace("what was waited for failed: %s", before.Code)
 		return before.err()
 	}
 	return nil
@@ -203,7 +191,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 	case in.last.SignedOut:
 		return Session{}, true, &NeedsSignInError{Profile: in.p.Name, Reason: ErrSignedOut}
 	}
-	if err := in.told(); err != nil {
+	if err := in.told(in.before); err != nil {
 		return Session{}, true, in.failure(err)
 	}
 	plan := Plan{Profile: in.p, Session: in.last, began: in.began}
@@ -224,9 +212,7 @@ func (in *signIn) shared(ctx context.Context, readErr error) (s Session, done bo
 func (in *signIn) ask(ctx context.Context) (Session, error) {
 	err := in.probe(ctx)
 	if errors.Is(err, platform.ErrLocked) { // the session is in another one, or was never there
-		if err = in.unlockKeychain(ctx); err == nil {
-			err = in.probe(ctx)
-		}
+		err = in.unlocked(ctx, func() error { return in.probe(ctx) })
 	}
 	if err != nil {
 		return Session{}, err
@@ -413,10 +399,9 @@ func (in *signIn) leaveRecord(ctx context.Context, err error) {
 	case end.Code == ok:
 		end.Refusals, end.Until = 0, time.Time{}
 		in.b.Records.Delete(ctx, in.name("refresh")) // it was about the previous session
+	case end.Code == shut && !errors.Is(err, platform.ErrConfirm): // its cool-down is the keychain's
 	case slices.Contains([]code{denied, timeout, refused, unfit, otherUser, shut}, end.Code):
-		pause := coolDownFirst << max(0, min(in.before.Refusals, 6))
-		end.Refusals++
-		end.Until = in.b.Now().UTC().Add(min(pause, coolDownMost))
+		end.pauseAfter(in.before, in.b.Now())
 	}
 	if end.pauseFor(err, in.b.Now()); end.Retry.After(end.Until) {
 		end.Until = end.Retry

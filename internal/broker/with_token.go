@@ -86,18 +86,20 @@ func (b *Broker) LoginWithToken(ctx context.Context, p *config.Profile, token st
 	return TokenLogin{s, unchecked}, nil
 }
 
-// unlock has the person unlock the keychain if it is locked and the person may be asked.
+// unlock has the person unlock the keychain if it is locked and the person may be asked. What else is wrong with the session is
+// left to the write.
 func (in *signIn) unlock(ctx context.Context) error {
-	if _, err := in.read(ctx); !errors.Is(err, platform.ErrLocked) {
-		return nil // the write reports what is wrong
+	locked := func() error {
+		if _, err := in.read(ctx); errors.Is(err, platform.ErrLocked) {
+			return err
+		}
+		return nil
+	}
+	if locked() == nil {
+		return nil
 	}
 	if _, err := in.b.Person.MayAsk(in.p); err != nil {
 		return nil
 	}
-	release, err := in.await(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return in.b.Person.Unlock(ctx, in.items()...)
+	return in.unlocked(ctx, locked)
 }
