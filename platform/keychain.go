@@ -52,13 +52,19 @@ type UnseenError struct {
 	Caller    string // who called us by sudo, and has a keychain that root cannot look into; else empty
 	Flatpak   string // the Flatpak in which we run, which is not allowed to talk to the service; else empty
 	Bus       string // the socket of this user's own bus, if it is there and another one was to be used; else empty
+	Err       error  // of looking at the other store, if it is there; else nil
 }
 
 func (e *UnseenError) Error() string {
 	return fmt.Sprintf("nothing is kept in the %s, and %s", e.Store, e.Why)
 }
 
-func (e *UnseenError) Unwrap() error { return ErrNotFound }
+func (e *UnseenError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrNotFound}
+	}
+	return []error{ErrNotFound, e.Err}
+}
 
 // The names and limits of the items. They are part of the frozen item schema: items written by any release are read
 // by every later one.
@@ -223,8 +229,8 @@ func (k *Keychain) Explain(ctx context.Context) string {
 func (k *Keychain) InMemory(ctx context.Context) bool { return k.inMemory != nil && k.inMemory(ctx) }
 
 // Beside returns the store in which items may have been kept while the usual one was not there; nil if there is no such
-// store. Get of a Keychain reads it for an item that the usual store does not have, Set and Delete remove what it has, and
-// nothing is written to it. Its Get returns an [*UnseenError] while the usual store is not there.
+// store. Get of a Keychain reads it for an item that the usual store does not have, and Set and Delete remove what it has. Its Get
+// returns an [*UnseenError] while the usual store is not there. Its Set is for a "signed out" while the usual store is locked.
 func (k *Keychain) Beside() *Keychain { return k.beside }
 
 // LockDir returns the folder for the [Locks] of this store: beside the file for the file store, otherwise [LockDir].

@@ -136,13 +136,22 @@ func (s serviceOrKernel) delete(ctx context.Context, name string) error {
 func hasNone(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoKeyring) }
 
 // besideService is what the kernel's keyring has beside a service.
-type besideService struct{ serviceOrKernel }
+type besideService struct{ both serviceOrKernel }
 
 func (s besideService) get(ctx context.Context, name string) (string, error) {
-	if _, err := s.service.provider(ctx); errors.Is(err, errNoService) && !s.service.start(ctx) {
-		return "", s.service.unseen(err)
+	service := s.both.service
+	if _, err := service.provider(ctx); errors.Is(err, errNoService) && !service.start(ctx) {
+		return "", service.unseen(err)
 	}
-	return s.kernel.get(ctx, name)
+	return s.both.kernel.get(ctx, name)
+}
+
+func (s besideService) set(ctx context.Context, name, secret string) error {
+	return s.both.kernel.set(ctx, name, secret)
+}
+
+func (s besideService) delete(ctx context.Context, name string) error {
+	return s.both.kernel.delete(ctx, name)
 }
 
 // unseen is the error if the kernel's keyring, which stands in for the service, does not have an item. none is why there is

@@ -132,6 +132,15 @@ func TestTwoStoresMustNot(t *testing.T) {
 	if kernel["session"] != "kept before" {
 		t.Errorf("behind a locked service the kernel's keyring was changed: %v", kernel)
 	}
+	if err := k.Beside().SetLabelled(ctx, "session", "label", "signed out"); err != nil || kernel["session"] != "signed out" {
+		t.Errorf("Set beside a locked service: %v, %v", err, kernel)
+	}
+	if got, err := k.Beside().Get(ctx, "session"); err != nil || got != "signed out" {
+		t.Errorf("Get beside a locked service: %q, %v", got, err)
+	}
+	if err := k.Beside().Delete(ctx, "session"); err != nil || len(kernel) != 0 {
+		t.Errorf("Delete beside a locked service: %v, %v", err, kernel)
+	}
 
 	open := startKeyring(t).address
 	k = twoStores(secretService{addresses: open}, closedStore{ErrUnavailable})

@@ -46,11 +46,11 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	}
 	if out.Damaged {
 		fmt.Fprintf(sys.stderr, "signed out of %s; its session was damaged, and is removed: no grant was revoked\n", p.Name)
-		return unseenSession(p, out)
+		return out.LivesOn(p)
 	}
 	if s.Token(p) == "" && s.RefreshToken == "" {
 		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
-		return unseenSession(p, out)
+		return out.LivesOn(p)
 	}
 	place := "this machine"
 	if out.Unseen != nil {
@@ -73,28 +73,8 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	if until := aliveUntil(s); !until.IsZero() {
 		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))
 	}
-	return unseenSession(p, out)
+	return out.LivesOn(p)
 }
-
-// unseenSession is the error of a logout if there are signs of a keychain that could not be looked at.
-func unseenSession(p *config.Profile, out broker.SignOut) error {
-	if out.Unseen == nil || !out.Unseen.Elsewhere {
-		return nil
-	}
-	return &otherSessionError{p.Name, out.Unseen}
-}
-
-// otherSessionError means that a profile was signed out of in one keychain, and that another may have a session.
-type otherSessionError struct {
-	profile string
-	unseen  *platform.UnseenError
-}
-
-func (e *otherSessionError) Error() string {
-	return fmt.Sprintf("another session of profile %q may live on: %s", e.profile, e.unseen.Why)
-}
-
-func (e *otherSessionError) Unwrap() error { return e.unseen }
 
 // revoker names who revokes a grant of p.
 func revoker(p *config.Profile) string {
@@ -155,7 +135,8 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 			return ctx.Err()
 		}
 		out, err := b.Logout(ctx, p)
-		o := signOutcome(p, out, errors.Join(err, unseenSession(p, out)))
+		err = errors.Join(err, out.LivesOn(p))
+		o := signOutcome(p, out, err)
 		_, o.Injected, _ = b.Injected(ctx, p)   // what is wrong with it is no business of a logout
 		if errors.Is(err, platform.ErrLocked) { // one prompt for all
 			b.Person = broker.NoPerson{Reason: err}
@@ -183,6 +164,10 @@ func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
 	s := out.Session
 	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.IsMachine}
 	switch {
+	case err != nil && out.Revoked:
+		o.Outcome, o.Error = "failed", "signed out in the "+out.Unseen.Store+", and "+revoker(p)+" has revoked that grant; "+err.Error()
+	case err != nil && out.RevokeErr != nil:
+		o.Outcome, o.Error = "failed", "signed out in the "+out.Unseen.Store+"; "+revoker(p)+" could not be asked to revoke that grant: "+out.RevokeErr.Error()+"; "+err.Error()
 	case err != nil:
 		o.Outcome, o.Error = "failed", err.Error()
 	case out.Revoked:

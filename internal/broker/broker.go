@@ -36,6 +36,14 @@ type Labeller interface {
 
 var _ Labeller = (*platform.Keychain)(nil)
 
+// describe names a keychain for people, if it has a name.
+func describe(k Keychain) string {
+	if k, ok := k.(interface{ Describe() string }); ok {
+		return k.Describe()
+	}
+	return "keychain"
+}
+
 // setLabelled is Set of an item, with a label if the keychain has such.
 func setLabelled(ctx context.Context, k Keychain, name, label, text string) error {
 	if k, ok := k.(Labeller); ok {
@@ -64,10 +72,8 @@ type Broker struct {
 	Keychain Keychain
 	// Beside is the keychain in which a session may have been kept while Keychain was not there; see
 	// [platform.Keychain.Beside]. May be nil.
-	Beside interface {
-		Get(ctx context.Context, name string) (string, error)
-	}
-	Locks Locker
+	Beside Keychain
+	Locks  Locker
 	// Records keeps how sign-ins and refreshes ended. It is beside the locks.
 	Records Records
 	// SharedStore is set if processes that do not share Locks may use Keychain: in a container, for example.

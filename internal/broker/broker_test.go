@@ -2032,6 +2032,69 @@ func TestBesideUnseen(t *testing.T) {
 	}
 }
 
+// TestBesideLocked: the usual keychain cannot be looked at, so what it has lives on. The session in the other one is ended.
+func TestBesideLocked(t *testing.T) {
+	dismissed := fmt.Errorf("%w: the prompt was dismissed", platform.ErrLocked)
+	for _, row := range []struct {
+		reason  string
+		may     error
+		failure error // of the usual keychain
+		want    string
+	}{
+		{"no person may be asked", errors.New("CI is set"), platform.ErrLocked, "the keychain is locked"},
+		{"the person says no", nil, platform.ErrLocked, "the prompt was dismissed"},
+		{"the service is silent", nil, platform.ErrUnavailable, "no keychain is available"},
+	} {
+		b := newBench(t)
+		other := b.besides()
+		shut := true
+		b.keychain.Hook = func(string, string) error {
+			if shut {
+				return row.failure
+			}
+			return nil
+		}
+		b.person.may = func(*config.Profile) error { return row.may }
+		b.person.unlock = func() error { return dismissed }
+		out, err := b.Logout(t.Context(), b.acme)
+		if err != nil || !out.Revoked || out.Session.Email != "bob@acme.dev" || out.Other.Email != "" {
+			t.Errorf("%s: %+v, %v", row.reason, out, err)
+		}
+		lives := out.LivesOn(b.acme)
+		if !errors.Is(lives, row.failure) || !strings.Contains(lives.Error(), row.want) || !strings.Contains(lives.Error(), "could not be looked at") {
+			t.Errorf("%s: %v", row.reason, lives)
+		}
+		b.wantCalls("revoke other-refresh")
+		var left broker.Session
+		if text, err := other.Get(t.Context(), broker.KeychainItem(b.acme)); err != nil || json.Unmarshal([]byte(text), &left) != nil || !left.SignedOut || left.RefreshToken != "" {
+			t.Errorf("%s: the other keychain has %+v, %v", row.reason, left, err)
+		}
+
+		// There is nothing in the other one now, so nothing is signed out of.
+		if out, err := b.Logout(t.Context(), b.acme); !errors.Is(err, row.failure) || out.Revoked || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: again: %+v, %v", row.reason, out, err)
+		}
+		b.wantCalls("revoke other-refresh")
+		shut = false
+		if s := b.kept(); s.RefreshToken != "kept-refresh" {
+			t.Errorf("%s: the session of the usual keychain is %+v", row.reason, s)
+		}
+	}
+
+	// A Ctrl-C at the prompt ends the logout, before anything is done.
+	b := newBench(t)
+	other := b.besides()
+	b.keychain.Hook = func(string, string) error { return platform.ErrLocked }
+	ctx, cancel := context.WithCancel(t.Context())
+	b.person.unlock = func() error { cancel(); return ctx.Err() }
+	if out, err := b.Logout(ctx, b.acme); !errors.Is(err, context.Canceled) || out.Revoked {
+		t.Errorf("Ctrl-C: %+v, %v", out, err)
+	}
+	if text, err := other.Get(t.Context(), broker.KeychainItem(b.acme)); err != nil || !strings.Contains(text, "other-refresh") {
+		t.Errorf("Ctrl-C: the other keychain has %q, %v", text, err)
+	}
+}
+
 // labelled is a keychain that remembers the label of each item.
 type labelled struct {
 	*testworld.Memory

@@ -238,6 +238,9 @@ func (m machine) forget(ctx context.Context) (SignOut, error) {
 		err = m.b.Keychain.Delete(ctx, m.item())
 	}
 	if err != nil && (!errors.Is(err, platform.ErrNotFound) || elsewhere(err) != nil) {
+		if m.b.Beside != nil { // whose token nothing else would delete
+			m.b.Beside.Delete(ctx, m.item())
+		}
 		return SignOut{}, fmt.Errorf("forgetting the machine's token of profile %q: %w", m.p.Name, err)
 	}
 	return SignOut{Session: s, Damaged: damaged}, nil

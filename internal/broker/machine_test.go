@@ -13,6 +13,8 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -142,6 +144,20 @@ func TestMachineLogout(t *testing.T) {
 	if _, err := b.Logout(t.Context(), b.acme); err == nil {
 		t.Error("it could not be removed, and there was no error")
 	}
+	// Behind a locked keychain the other one's token is deleted, and the logout is none.
+	other := &platformtest.Memory{}
+	b.Broker.Beside, b.Broker.Keychain = other, other
+	b.get("git.acme.dev")
+	b.Broker.Keychain = b.keychain
+	b.keychain.Hook = func(string, string) error { return platform.ErrLocked }
+	if _, err := b.Logout(t.Context(), b.acme); !errors.Is(err, platform.ErrLocked) {
+		t.Errorf("locked: %v", err)
+	}
+	b.Broker.Keychain = other
+	if s, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" {
+		t.Errorf("the other keychain has it still: %+v, %v", s, err)
+	}
+
 	b.MachineKey = machineKey("")
 	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.Token(b.acme) != "" {
 		t.Errorf("without a key: %+v, %v", out, err)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,26 @@ type SignOut struct {
 	Unseen *platform.UnseenError
 }
 
+// LivesOn is the error of a logout if there are signs of a keychain that could not be looked at, else nil. It wraps Unseen.
+func (out SignOut) LivesOn(p *config.Profile) error {
+	if out.Unseen == nil || !out.Unseen.Elsewhere {
+		return nil
+	}
+	return &livesOnError{p.Name, out.Unseen}
+}
+
+// livesOnError means that a profile was signed out of in one keychain, and that another may have a session.
+type livesOnError struct {
+	profile string
+	unseen  *platform.UnseenError
+}
+
+func (e *livesOnError) Error() string {
+	return fmt.Sprintf("another session of profile %q may live on: %s", e.profile, e.unseen.Why)
+}
+
+func (e *livesOnError) Unwrap() error { return e.unseen }
+
 // logoutLimit bounds the request to the issuer. The session is removed before.
 const logoutLimit = 15 * time.Second
 
@@ -34,14 +55,16 @@ const logoutLimit = 15 * time.Second
 // has begun to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh
 // token. For a machine profile it removes the kept token; the key mints another one when a tool asks. Where the session
 // may be in a keychain that could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of,
-// and nothing is changed.
+// and nothing is changed. A keychain that is locked, and stays so, keeps no session of [Broker.Beside] alive: see
+// [SignOut.LivesOn].
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
 		return b.machine(p).forget(ctx)
 	}
 	sl := b.slot(p)
-	if err := (&signIn{slot: sl}).unlock(ctx); err != nil {
-		return SignOut{}, err
+	asked := (&signIn{slot: sl}).unlock(ctx)
+	if asked != nil && !errors.Is(asked, platform.ErrLocked) {
+		return SignOut{}, asked
 	}
 	defer sl.tellWaiting()()
 	release, err := sl.lock(ctx, nil)
@@ -54,25 +77,39 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	if unseen, ok := errors.AsType[*platform.UnseenError](err); ok {
 		return SignOut{}, fmt.Errorf("profile %q: %w", p.Name, unseen)
 	}
-	if err != nil && !errors.Is(err, errNoSession) {
+	out := SignOut{Session: s, Damaged: errors.Is(err, ErrDamaged)}
+	errors.As(besideErr, &out.Unseen)
+	var item *ItemError
+	switch {
+	case err == nil, errors.Is(err, errNoSession):
+	case errors.As(err, &item), ctx.Err() != nil:
 		return SignOut{}, err
+	default: // of the usual keychain, which only the other one can be signed out without
+		if err = cmp.Or(errors.Unwrap(err), err); errors.Is(err, platform.ErrLocked) { // without a prefix of ours
+			err = cmp.Or(asked, err)
+		}
+		err = fmt.Errorf("the %s could not be looked at: %w", describe(b.Keychain), err)
+		if besideErr != nil || !other.alive() {
+			return SignOut{}, fmt.Errorf("profile %q: %w", p.Name, err)
+		}
+		out.Session, out.Unseen = other, &platform.UnseenError{Store: describe(b.Beside), Why: err.Error(), Elsewhere: true, Err: err}
+		beside := *b
+		beside.Keychain = b.Beside
+		sl = beside.slot(p)
 	}
 	gone := newSession(p, clerk.Tokens{})
 	gone.SignedOut = true
-	damaged := errors.Is(err, ErrDamaged)
 	if err := sl.writeOrDelete(context.WithoutCancel(ctx), gone); err != nil {
 		return SignOut{}, err
 	}
-	out := SignOut{Session: s, Damaged: damaged}
-	errors.As(besideErr, &out.Unseen)
-	if other.alive() && !other.same(s) {
+	if other.alive() && !other.same(out.Session) {
 		out.Other = other
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutLimit)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(revokeLimit, cancel) })()
 	var failed []error
-	for _, token := range []string{s.RefreshToken, out.Other.RefreshToken} {
+	for _, token := range []string{out.Session.RefreshToken, out.Other.RefreshToken} {
 		if token == "" {
 			continue
 		}

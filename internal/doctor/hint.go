@@ -224,6 +224,8 @@ func mintRemedy(err *broker.MintError) string {
 func reach(unseen *platform.UnseenError) string {
 	const only = "CLERK_HELPER_STORE=kernel, if no other keychain is in use"
 	switch {
+	case unseen.Err != nil:
+		return hintTo(false, unseen.Err)
 	case unseen.Caller != "":
 		return "run it without sudo, in a session of the user whose keychain it is"
 	case unseen.Flatpak != "":
