@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 // TestMacKeychainContract needs the login keychain: the library cannot choose another one.
@@ -14,6 +14,6 @@ func TestMacKeychainContract(t *testing.T) {
 	if os.Getenv("CI") != "true" {
 		t.Skip("it would write to this user's login keychain; runs with CI=true")
 	}
-	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "keychain", "") })
-	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 }

@@ -5,20 +5,20 @@ import (
 	"syscall"
 	"testing"
 
-	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 func TestSecretServiceContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", platform.StartKeyring(t))
-	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "auto", "") })
-	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "auto", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 }
 
 func TestKeePassXCContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", platform.StartKeePassXC(t))
-	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "keychain", "") })
-	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 	k := openKeychain(t, "keychain", "")
 	for _, label := range []string{"", "Clerk sign-in: acme", "Clerk sign-in: acme (signed out)"} {
 		if err := k.SetLabelled(t.Context(), "labelled", label, "with "+label); err != nil {
@@ -40,7 +40,7 @@ func TestAskingContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("DBUS_SESSION_BUS_ADDRESS", start(t))
-			testworld.TestKeychain(t, func() testworld.Keychain {
+			platformtest.TestKeychain(t, func() platformtest.Keychain {
 				k := openKeychain(t, "keychain", "")
 				if err := k.Unlock(t.Context(), nil, contractItems...); err != nil {
 					t.Fatal(err)
@@ -62,7 +62,7 @@ func TestKernelKeyringContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	for _, choice := range []string{"kernel", "auto"} {
 		t.Run(choice, func(t *testing.T) {
-			testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, choice, "") })
+			platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, choice, "") })
 		})
 	}
 	if os.Geteuid() == 0 {

@@ -7,25 +7,25 @@ import (
 	"testing"
 	"time"
 
-	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 func TestFileContract(t *testing.T) {
 	dir := filepath.Join(platform.TempDir(t), "state")
-	testworld.TestKeychain(t, func() testworld.Keychain {
+	platformtest.TestKeychain(t, func() platformtest.Keychain {
 		k := openKeychain(t, "file", dir)
 		if runtime.GOOS == "windows" {
 			return paced{k}
 		}
 		return k
 	})
-	testworld.TestLargest(t, openKeychain(t, "file", dir))
+	platformtest.TestLargest(t, openKeychain(t, "file", dir))
 }
 
 // paced is a keychain whose readers pause. Windows replaces no file that another process has open, and three readers
 // that never pause leave it open for good.
-type paced struct{ testworld.Keychain }
+type paced struct{ platformtest.Keychain }
 
 func (p paced) Get(ctx context.Context, name string) (string, error) {
 	time.Sleep(10 * time.Millisecond)

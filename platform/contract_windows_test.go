@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 // needCredentialManager skips where the tests would write among a person's own credentials: there is no way to open
@@ -22,15 +22,15 @@ func needCredentialManager(t *testing.T) {
 
 func TestCredentialManagerContract(t *testing.T) {
 	needCredentialManager(t)
-	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "keychain", "") })
-	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 }
 
 // TestPartsContract runs the store's logic over one in memory that holds Windows' limit.
 func TestPartsContract(t *testing.T) {
 	k := platform.NewPartsKeychain(t)
-	testworld.TestKeychain(t, func() testworld.Keychain { return k })
-	testworld.TestLargest(t, k)
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return k })
+	platformtest.TestLargest(t, k)
 }
 
 // TestCredentialManagerCrowd has fifty readers of a token set of three parts while one writer replaces it.

@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 func TestKWalletContract(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", testworld.StartKeyring(t, "KWallet").Address)
-	testworld.TestKeychain(t, func() testworld.Keychain { return openKeychain(t, "keychain", "") })
-	testworld.TestLargest(t, openKeychain(t, "keychain", ""))
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return openKeychain(t, "keychain", "") })
+	platformtest.TestLargest(t, openKeychain(t, "keychain", ""))
 }

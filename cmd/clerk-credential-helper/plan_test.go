@@ -19,8 +19,8 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/sandbox"
-	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -32,8 +32,8 @@ type planned struct {
 	p        *config.Profile
 	env      map[string]string
 	clerk    *sandbox.Server
-	keychain testworld.Memory
-	records  testworld.Memory
+	keychain platformtest.Memory
+	records  platformtest.Memory
 	user     *willingUser
 	now      time.Time
 }
@@ -103,7 +103,7 @@ func newPlanned(t *testing.T, s *sandbox.Server, issuer, profile string) *planne
 	return b
 }
 
-func (b *planned) set(store *testworld.Memory, name string, v any) {
+func (b *planned) set(store *platformtest.Memory, name string, v any) {
 	b.t.Helper()
 	text, ok := v.(string)
 	if !ok {

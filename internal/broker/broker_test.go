@@ -24,6 +24,7 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -171,8 +172,8 @@ type bench struct {
 	*broker.Broker
 	t        *testing.T
 	acme     *config.Profile
-	keychain *testworld.Memory
-	records  testworld.Memory
+	keychain *platformtest.Memory
+	records  platformtest.Memory
 	issuer   *issuer
 	person   *person
 	now      time.Time
@@ -187,7 +188,7 @@ issuer = "https://clerk.acme.dev"
 client_id = "client"
 hosts = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 `)
-	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &testworld.Memory{}, person: &person{}, now: start}
+	b := &bench{t: t, acme: cfg.Profiles[0], keychain: &platformtest.Memory{}, person: &person{}, now: start}
 	b.issuer = &issuer{
 		signIn: func() (clerk.Tokens, error) { return b.tokens("signed-in"), nil },
 		refresh: func(old clerk.Tokens) (clerk.Tokens, error) {
@@ -982,7 +983,7 @@ func TestLockedKeychain(t *testing.T) {
 
 // confirming is a keychain that asks for each access, once the person has been asked by Unlock.
 type confirming struct {
-	*testworld.Memory
+	*platformtest.Memory
 	asks  []string // the items that it may ask for
 	asked bool
 	yes   bool
@@ -1953,9 +1954,9 @@ func TestIDTokenProfile(t *testing.T) {
 }
 
 // besides gives a bench a second keychain, and puts a session of another sign-in into it.
-func (b *bench) besides() *testworld.Memory {
+func (b *bench) besides() *platformtest.Memory {
 	b.t.Helper()
-	other := &testworld.Memory{}
+	other := &platformtest.Memory{}
 	b.Beside = other
 	b.have(time.Hour)
 	s := b.kept()
@@ -2097,7 +2098,7 @@ func TestBesideLocked(t *testing.T) {
 
 // labelled is a keychain that remembers the label of each item.
 type labelled struct {
-	*testworld.Memory
+	*platformtest.Memory
 	labels map[string]string
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -27,7 +27,7 @@ hosts = ["git.acme.dev", "registry.acme.dev"]
 		return
 	}
 	ctx, acme := context.Background(), cfg.Profile("acme")
-	var keychain, records testworld.Memory
+	var keychain, records platformtest.Memory
 	b := &broker.Broker{
 		Config:   cfg,
 		Keychain: &keychain,

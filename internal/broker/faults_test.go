@@ -28,6 +28,7 @@ import (
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -38,8 +39,8 @@ type ring struct {
 	t         *testing.T
 	p         *config.Profile
 	clerk     *sandbox.Server
-	keychain  *testworld.Memory
-	records   *testworld.Memory
+	keychain  *platformtest.Memory
+	records   *platformtest.Memory
 	skew      time.Duration // of this machine's clock
 	transport *silence
 	client    *clerk.Client
@@ -63,7 +64,7 @@ func newRing(t *testing.T, s *sandbox.Server, issuer, more string) *ring {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	r := &ring{t: t, clerk: s, keychain: &testworld.Memory{}, records: &testworld.Memory{}, transport: &silence{RoundTripper: transport}}
+	r := &ring{t: t, clerk: s, keychain: &platformtest.Memory{}, records: &platformtest.Memory{}, transport: &silence{RoundTripper: transport}}
 	cfg := parse(t, fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\"]\n%s", issuer, more))
 	r.p = cfg.Profiles[0]
 	now := func() time.Time { return time.Now().Add(r.skew + r.since2000) }

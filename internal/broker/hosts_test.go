@@ -17,7 +17,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 
 	"golang.org/x/net/idna"
@@ -157,7 +157,7 @@ type hosts struct {
 func newHosts(t testing.TB) *hosts {
 	t.Helper()
 	h := &hosts{recorded: map[string]*place{}, answered: map[string]int{}}
-	h.Broker = &broker.Broker{Config: parseProfiles(t, hostile), Keychain: &testworld.Memory{}}
+	h.Broker = &broker.Broker{Config: parseProfiles(t, hostile), Keychain: &platformtest.Memory{}}
 	file, err := os.Open(filepath.Join("testdata", "whatwg.jsonl"))
 	if err != nil {
 		t.Fatal(err)

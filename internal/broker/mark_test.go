@@ -18,7 +18,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 	"clerk-credential-helper/protocol"
 )
 
@@ -205,7 +205,7 @@ type sides struct {
 type oneSide struct {
 	*sides
 	locks   memoryLocks
-	records testworld.Memory
+	records platformtest.Memory
 }
 
 // newSides are n sides whose session has expired. It is called in a bubble of synctest.

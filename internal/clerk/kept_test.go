@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 // TestKeptMetadata: metadata is asked for once a day, and what is kept is used for as long as the issuer returns none.
 func TestKeptMetadata(t *testing.T) {
 	for _, row := range []struct {
 		reason string
-		spoil  func(*testworld.Memory, string) // of what is kept
+		spoil  func(*platformtest.Memory, string) // of what is kept
 		age    time.Duration
 		faults sandbox.Faults
 		asked  int
@@ -36,7 +36,7 @@ func TestKeptMetadata(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			r := newRun(t)
-			kept := &testworld.Memory{}
+			kept := &platformtest.Memory{}
 			r.Documents = kept
 			issuer, p := newSandbox(t, r, sandbox.Options{})
 			if err := r.signIn(t, p); err != nil {
@@ -67,8 +67,8 @@ func TestKeptMetadata(t *testing.T) {
 }
 
 // replace changes what is kept; with two empty texts it is removed.
-func replace(old, other string) func(*testworld.Memory, string) {
-	return func(kept *testworld.Memory, name string) {
+func replace(old, other string) func(*platformtest.Memory, string) {
+	return func(kept *platformtest.Memory, name string) {
 		ctx := context.Background()
 		text, err := kept.Get(ctx, name)
 		if err != nil || !strings.Contains(text, old) {

@@ -1,8 +1,8 @@
 // Package testworld is for the tests of several packages.
 //
 // A test's folder comes in; a [World] goes out: a stand-in for Clerk, servers that accept its tokens, and a home that is
-// configured for them. The package also has the commands and conditions of scripts, checks for installed programs, golden
-// files, the contract that every keychain keeps, and a keychain in memory. Nothing that ships may import it.
+// configured for them. The package also has the commands and conditions of scripts, checks for installed programs, and
+// golden files. Nothing that ships may import it.
 package testworld
 
 import (

@@ -1,4 +1,7 @@
-package testworld
+// Package platformtest holds the contract that every keychain keeps, as a test that each one runs, and a keychain in
+// memory for the tests of others. Secrets come in and go out; it never touches a store of the system by itself, and
+// the program does not import it.
+package platformtest
 
 import (
 	"context"

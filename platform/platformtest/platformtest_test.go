@@ -1,17 +1,17 @@
-package testworld_test
+package platformtest_test
 
 import (
 	"context"
 	"errors"
 	"testing"
 
-	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform/platformtest"
 )
 
 func TestMemory(t *testing.T) {
-	var m testworld.Memory
-	testworld.TestKeychain(t, func() testworld.Keychain { return &m })
-	t.Run("largest", func(t *testing.T) { testworld.TestLargest(t, &m) })
+	var m platformtest.Memory
+	platformtest.TestKeychain(t, func() platformtest.Keychain { return &m })
+	t.Run("largest", func(t *testing.T) { platformtest.TestLargest(t, &m) })
 	if names := m.Names(); len(names) != 0 {
 		t.Errorf("the contract left items behind: %q", names)
 	}
@@ -20,7 +20,7 @@ func TestMemory(t *testing.T) {
 func TestMemoryHook(t *testing.T) {
 	refusal := errors.New("refused")
 	var asked []string
-	m := testworld.Memory{}
+	m := platformtest.Memory{}
 	if err := m.Set(context.Background(), "item", "before"); err != nil {
 		t.Fatal(err)
 	}
