@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"clerk-credential-helper/internal/testworld"
 	"io"
 	"os"
 	"os/exec"
@@ -25,8 +26,8 @@ func (b *sessionBus) startProxy(t testing.TB) string {
 	t.Cleanup(func() { read.Close() }) // which ends the proxy
 	path := filepath.Join(dir, "bus")
 	cmd := exec.Command("xdg-dbus-proxy", "--fd=3", b.address, path, "--filter", "--talk="+secretsName)
-	cmd.ExtraFiles, cmd.Env = []*os.File{write}, b.env
-	start(t, cmd)
+	cmd.ExtraFiles, cmd.Env = []*os.File{write}, b.Env
+	testworld.Background(t, cmd)
 	write.Close()
 	if _, err := io.ReadFull(read, make([]byte, 1)); err != nil {
 		t.Fatalf("xdg-dbus-proxy does not come up: %v", err)

@@ -1,16 +1,13 @@
 package platform
 
 import (
+	"clerk-credential-helper/internal/testworld"
 	"context"
 	"errors"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/godbus/dbus/v5"
 )
 
 // keePassXC is KeePassXC as the Secret Service of a bus of its own, on an invisible display.
@@ -39,33 +36,13 @@ func startKeePassXC(t testing.TB, off ...string) *keePassXC {
 	if testing.Short() {
 		t.Skip("-short: starts KeePassXC")
 	}
-	need(t, "keepassxc", "keepassxc-cli", "Xvfb")
-	b := startBus(t)
-	dir := t.TempDir()
-	database, config := filepath.Join(dir, "database.kdbx"), filepath.Join(dir, "keepassxc.ini")
-	make := exec.Command("keepassxc-cli", "import", "-p", "testdata/keepassxc.xml", database)
-	make.Stdin, make.Env = strings.NewReader("password\npassword\n"), b.env
-	if out, err := make.CombinedOutput(); err != nil {
-		t.Fatalf("keepassxc-cli import: %v: %s", err, out)
-	}
-	settings, err := os.ReadFile("testdata/keepassxc.ini") // it writes to its settings
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range off {
-		settings = append(settings, name+"=false\n"...)
-	}
-	write(t, config, string(settings), 0o600)
-
-	cmd := exec.Command("keepassxc", "--config", config, "--localconfig", filepath.Join(dir, "local.ini"))
-	k := &keePassXC{b, startDisplay(t).display}
-	cmd.Env = append(b.env, "DISPLAY="+k.display)
-	start(t, cmd)
-	b.openKeePassXC(t, database)
+	display, _ := testworld.StartDisplay(t)
+	k := &keePassXC{startBusWith(t, "", "DISPLAY="+display), display}
+	k.StartKeePassXC(t, off...)
 
 	// It says by nothing else that its database is open.
 	ready := func() error {
-		c, err := secretService{addresses: b.address}.connect(t.Context(), nil)
+		c, err := secretService{addresses: k.address}.connect(t.Context(), nil)
 		if err != nil {
 			return err
 		}
@@ -73,7 +50,8 @@ func startKeePassXC(t testing.TB, off ...string) *keePassXC {
 		return c.usable(t.Context())
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for err = ready(); err != nil && time.Now().Before(deadline); err = ready() {
+	err := ready()
+	for ; err != nil && time.Now().Before(deadline); err = ready() {
 		time.Sleep(50 * time.Millisecond)
 	}
 	if err != nil {
@@ -94,7 +72,7 @@ func (k *keePassXC) windows(t testing.TB, title string) int {
 
 func (k *keePassXC) xdotool(args ...string) (string, error) {
 	cmd := exec.Command("xdotool", args...)
-	cmd.Env = append(k.env, "DISPLAY="+k.display)
+	cmd.Env = k.Env
 	out, err := cmd.Output()
 	return string(out), err
 }
@@ -125,22 +103,5 @@ func (k *keePassXC) press(t testing.TB, title, keys string, after time.Duration)
 	return func() int {
 		cancel()
 		return <-done
-	}
-}
-
-// openKeePassXC has KeePassXC open a database. KeePassXC 2.7.10 of Debian 13 crashes where it is given one with --pw-stdin.
-func (b *sessionBus) openKeePassXC(t testing.TB, database string) {
-	t.Helper()
-	const name = "org.keepassxc.KeePassXC.MainWindow"
-	open := func() error {
-		return b.conn.Object(name, "/keepassxc").Call(name+".openDatabase", dbus.FlagNoAutoStart, database, "password").Err
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	err := open()
-	for ; err != nil && time.Now().Before(deadline); err = open() {
-		time.Sleep(50 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatalf("KeePassXC did not come up: %v", err)
 	}
 }

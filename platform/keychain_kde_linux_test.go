@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,15 +66,9 @@ func TestKeyringLabel(t *testing.T) {
 // kdeBus starts a bus that can start a program under a name, and not under that of the API.
 func kdeBus(t *testing.T, name, program string) *sessionBus {
 	t.Helper()
-	config, err := os.ReadFile("testdata/bus.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "kde.service"), fmt.Sprintf("[D-BUS Service]\nName=%s\nExec=%s\n", name, program), 0o600)
-	with := strings.Replace(string(config), "</busconfig>", "<servicedir>"+dir+"</servicedir></busconfig>", 1)
-	write(t, filepath.Join(dir, "bus.conf"), with, 0o600)
-	return startBusWith(t, filepath.Join(dir, "bus.conf"))
+	return startBusWith(t, "<servicedir>"+dir+"</servicedir>")
 }
 
 // TestStartKDE: the service of KDE is started by its own name before a session goes to the kernel's keyring.

@@ -1,7 +1,7 @@
 package platform
 
 import (
-	"bufio"
+	"clerk-credential-helper/internal/testworld"
 	"context"
 	"errors"
 	"fmt"
@@ -226,10 +226,6 @@ func TestSecretServiceActivation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: it waits for a limit")
 	}
-	config, err := os.ReadFile("testdata/bus.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, row := range []struct{ reason, program string }{
 		{"it is not installed", "/nonexistent/program"},
 		{"it ends with an error", "/bin/false"},
@@ -241,9 +237,7 @@ func TestSecretServiceActivation(t *testing.T) {
 			dir := t.TempDir()
 			service := "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=" + row.program + "\n"
 			write(t, filepath.Join(dir, "secrets.service"), service, 0o600)
-			with := strings.Replace(string(config), "</busconfig>", "<servicedir>"+dir+"</servicedir></busconfig>", 1)
-			write(t, filepath.Join(dir, "bus.conf"), with, 0o600)
-			s := startBusWith(t, filepath.Join(dir, "bus.conf"))
+			s := startBusWith(t, "<servicedir>"+dir+"</servicedir>")
 			wantAll(t, chooseNative("auto", secretService{addresses: s.address}), "missing", ErrUnavailable)
 		})
 	}
@@ -361,44 +355,23 @@ func TestNativeKeychainAddress(t *testing.T) {
 
 // sessionBus is a private session bus.
 type sessionBus struct {
+	testworld.Bus
 	address string
 	conn    *dbus.Conn // the test's own
-	env     []string
 }
 
 func (b *sessionBus) secrets(path dbus.ObjectPath) dbus.BusObject {
 	return b.conn.Object(secretsName, path)
 }
 
-func startBus(t testing.TB) *sessionBus { return startBusWith(t, "testdata/bus.conf") }
+func startBus(t testing.TB) *sessionBus { return startBusWith(t, "") }
 
-// startBusWith starts a bus whose services, if it can start some, get these variables.
-func startBusWith(t testing.TB, config string, env ...string) *sessionBus {
+// startBusWith starts a bus with more in its configuration, whose services, if it can start some, get these variables.
+func startBusWith(t testing.TB, more string, env ...string) *sessionBus {
 	t.Helper()
-	need(t, "dbus-daemon")
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "bus") // 0700, and short enough for a socket, which t.TempDir is not
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	b := &sessionBus{env: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + home + "/data",
-	}}
-	b.env = append(b.env, env...)
-	cmd := exec.Command("dbus-daemon", "--nofork", "--config-file="+config, "--address=unix:dir="+run, "--print-address=1")
-	cmd.Env = b.env
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, cmd)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("dbus-daemon printed no address: %v", err)
-	}
-	b.address = strings.TrimSpace(line)
-	b.env = append(b.env, "DBUS_SESSION_BUS_ADDRESS="+b.address)
+	b := &sessionBus{Bus: testworld.StartBus(t, more, env...)}
+	b.address = b.Address
+	var err error
 	if b.conn, err = dbus.Connect(b.address); err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +392,6 @@ func startKeyring(t testing.TB) *sessionBus {
 // startKeyring runs a gnome-keyring-daemon on the bus, without a default keyring if there is no password.
 func (b *sessionBus) startKeyring(t testing.TB, password string) *os.Process {
 	t.Helper()
-	need(t, "gnome-keyring-daemon")
 	changes := make(chan *dbus.Signal, 16)
 	b.conn.Signal(changes)
 	err := b.conn.AddMatchSignal(dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
@@ -427,13 +399,7 @@ func (b *sessionBus) startKeyring(t testing.TB, password string) *os.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("gnome-keyring-daemon", "--foreground", "--components=secrets")
-	if password != "" {
-		cmd.Args = append(cmd.Args, "--unlock")
-		cmd.Stdin = strings.NewReader(password)
-	}
-	cmd.Env = b.env
-	start(t, cmd)
+	daemon := b.StartGNOMEKeyring(t, password)
 	timeout := time.After(20 * time.Second)
 	for owned := false; !owned; {
 		select {
@@ -446,19 +412,7 @@ func (b *sessionBus) startKeyring(t testing.TB, password string) *os.Process {
 	if err := b.secrets("/").Call("org.freedesktop.DBus.Peer.Ping", dbus.FlagNoAutoStart).Err; err != nil {
 		t.Fatal(err)
 	}
-	return cmd.Process
-}
-
-// start runs a program until the end of the test.
-func start(t testing.TB, cmd *exec.Cmd) {
-	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
+	return daemon
 }
 
 func keychainOn(address string) *Keychain {

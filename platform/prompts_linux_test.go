@@ -1,12 +1,11 @@
 package platform
 
 import (
-	"bufio"
 	"bytes"
+	"clerk-credential-helper/internal/testworld"
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,33 +18,24 @@ func TestPrompts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: starts desktop programs")
 	}
-	config, err := os.ReadFile("testdata/bus.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, row := range []struct {
 		name         string
-		services     bool // whether the bus starts services, as on a desktop
-		start        func(t *testing.T, b *sessionBus, display string)
+		bus          string // more of its configuration
+		start        func(t testing.TB, b *sessionBus)
 		create, open []string // the keys for the password of a new keyring, and of a locked one
 	}{
-		{"gnome-keyring", true, func(t *testing.T, b *sessionBus, _ string) {
-			need(t, "gnome-keyring-daemon")
-			waitForService(t, b) // the bus starts it, and gcr-prompter, which has the windows
+		{"gnome-keyring", "<standard_session_servicedirs/>", func(t testing.TB, b *sessionBus) {
+			need(t, "gnome-keyring-daemon") // the bus starts it, and gcr-prompter, which has the windows
 		}, []string{"type password", "key Tab", "type password", "key Return"}, []string{"type password", "key Return"}},
-		{"KWallet", false, startKWallet, // the first page has a choice of encryptions, with GnuPG's chosen
+		{"KWallet", "", func(t testing.TB, b *sessionBus) { b.StartKWallet(t, false) }, // the first page has a choice of encryptions, with GnuPG's chosen
 			[]string{"mousemove 300 208 click 1", "key Return", "type password", "key Tab", "type password", "key Return"}, []string{"type password", "key Return"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			need(t, "xdotool")
 			p := startDisplay(t)
-			file := "testdata/bus.conf"
-			if row.services {
-				file = filepath.Join(t.TempDir(), "bus.conf")
-				write(t, file, strings.Replace(string(config), "</busconfig>", "<standard_session_servicedirs/></busconfig>", 1), 0o600)
-			}
-			b := startBusWith(t, file, "DISPLAY="+p.display)
-			row.start(t, b, p.display)
+			b := startBusWith(t, row.bus, "DISPLAY="+p.display)
+			row.start(t, b)
+			waitForService(t, b)
 			k := keychainOn(b.address)
 			unlock := func(want error, keys ...string) {
 				t.Helper()
@@ -95,20 +85,74 @@ func TestPrompts(t *testing.T) {
 	}
 }
 
-// startKWallet runs the program of KWallet that provides the Secret Service: beside ksecretd, kwalletd6 provides something else.
-func startKWallet(t *testing.T, b *sessionBus, display string) {
-	t.Helper()
-	program := "ksecretd"
-	if _, err := exec.LookPath(program); err != nil {
-		program = "kwalletd6"
+// TestKWalletAtLogin: the wallet that KWallet's PAM module opens at the login is locked to the API until a client has called a
+// prompt. KWallet shows no window for that, unless its setting says so, which a client of the API cannot see. So a call that may not
+// ask does not.
+func TestKWalletAtLogin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: starts desktop programs")
 	}
-	if _, err := exec.LookPath(program); err != nil { // as on Debian 12; .ci/desktops has it
-		t.Skip(err)
+	for _, row := range []struct {
+		setting string
+		keys    []string // of the user, in the window; nil for none
+		want    error
+	}{
+		{"Prompt on Open=false", nil, nil}, // as it comes
+		{"Prompt on Open=true", []string{"key Escape"}, ErrLocked},
+	} {
+		t.Run(row.setting, func(t *testing.T) {
+			need(t, "xdotool")
+			p := startDisplay(t)
+			b := startBusWith(t, "", "DISPLAY="+p.display)
+			b.StartKWallet(t, true, row.setting)
+			waitForService(t, b)
+			k := keychainOn(b.address)
+			wallet := "/org/freedesktop/secrets/collection/kdewallet"
+			for limit := time.Now().Add(silenceBound); ; time.Sleep(20 * time.Millisecond) {
+				if _, err := k.Get(t.Context(), "item"); errors.Is(err, ErrLocked) && !errors.Is(err, ErrNoKeyring) {
+					break // PAM's password has come, and the wallet is made
+				} else if time.Now().After(limit) {
+					t.Fatalf("no wallet is made: %v", err)
+				}
+			}
+			var unlocked []dbus.ObjectPath
+			var prompt dbus.ObjectPath
+			objects := []dbus.ObjectPath{dbus.ObjectPath(wallet)}
+			if err := b.secrets(secretsPath).Call(secretsAPI+"Service.Unlock", 0, objects).Store(&unlocked, &prompt); err != nil {
+				t.Fatal(err)
+			}
+			if len(unlocked) != 0 || prompt == "/" {
+				t.Errorf("Unlock, without its prompt, has unlocked %q; the prompt is %q", unlocked, prompt)
+			}
+			wantAll(t, k, "item", ErrLocked)
+			p.wantNoWindow(t)
+
+			end := make(chan error)
+			go func() { end <- k.Unlock(t.Context(), nil) }()
+			if row.keys != nil {
+				p.answer(t, row.keys...)
+			}
+			select {
+			case err := <-end:
+				if !errors.Is(err, row.want) {
+					t.Errorf("Unlock: %v, want %v", err, row.want)
+				}
+			case <-time.After(silenceBound):
+				t.Fatal("Unlock: no end")
+			}
+			p.wantNoWindow(t)
+			if row.want != nil {
+				wantAll(t, k, "item", row.want)
+				return
+			}
+			if err := k.Set(t.Context(), "item", "secret"); err != nil {
+				t.Errorf("Set: %v", err)
+			}
+			if got, err := keychainOn(b.address).Get(t.Context(), "item"); err != nil || got != "secret" {
+				t.Errorf("Get: %q, %v", got, err)
+			}
+		})
 	}
-	cmd := exec.Command(program)
-	cmd.Env = append(b.env, "DISPLAY="+display)
-	start(t, cmd)
-	waitForService(t, b)
 }
 
 func waitForService(t *testing.T, b *sessionBus) {
@@ -129,22 +173,10 @@ type person struct {
 	screen  string // a file with what it shows
 }
 
-// startDisplay starts an invisible display.
 func startDisplay(t testing.TB) person {
 	t.Helper()
-	need(t, "Xvfb")
-	dir := t.TempDir()
-	screen := exec.Command("Xvfb", "-displayfd", "1", "-fbdir", dir, "-screen", "0", "800x600x24", "-nolisten", "tcp")
-	out, err := screen.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, screen)
-	number, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("Xvfb printed no display: %v", err)
-	}
-	return person{":" + strings.TrimSpace(number), filepath.Join(dir, "Xvfb_screen0")}
+	display, screen := testworld.StartDisplay(t)
+	return person{display, screen}
 }
 
 // look waits until something is shown that has not changed for 400 ms, as a program may still be drawing its window.

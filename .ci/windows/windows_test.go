@@ -25,6 +25,7 @@ import (
 
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -45,7 +46,9 @@ func TestScripts(t *testing.T) {
 	for _, name := range shared {
 		files = append(files, filepath.Join("..", "..", "cmd", "clerk-credential-helper", "testdata", "script", name+".txtar"))
 	}
-	commands := testworld.Commands()
+	commands := testworld.Commands(func(ctx context.Context, dir, name string) (func(), error) {
+		return platform.Locks{Dir: dir}.Lock(ctx, name)
+	})
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": registry, "status": status, "gone": gone, "empty": empty})
 	testscript.Run(t, testscript.Params{Files: files, RequireExplicitExec: true, RequireUniqueNames: true, Setup: setup, Condition: condition, Cmds: commands})
 }

@@ -27,7 +27,7 @@ func TestNewcomer(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "newcomer"),
 		RequireExplicitExec: true,
 		Condition:           testworld.Condition(t),
-		Cmds:                testworld.Commands(),
+		Cmds:                testworld.Commands(lockIn),
 		Setup: func(env *testscript.Env) error {
 			browser, err := exec.LookPath(demo.Browser)
 			if err != nil {

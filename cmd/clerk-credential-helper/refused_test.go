@@ -298,7 +298,7 @@ func (c refusedClient) measure(t *testing.T, state string) string {
 	}
 	for run := 1; run <= runs && ended == ""; run++ {
 		out, err := call(c.run)
-		if err := testworld.Settle(t.Context(), home); err != nil {
+		if err := testworld.Settle(t.Context(), home, lockIn); err != nil {
 			t.Error(err)
 		}
 		n := server.since()

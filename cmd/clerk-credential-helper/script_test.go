@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -49,8 +51,13 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               furnish,
 		Condition:           testworld.Condition(t),
-		Cmds:                testworld.Commands(),
+		Cmds:                testworld.Commands(lockIn),
 	})
+}
+
+// lockIn is a [testworld.Lock].
+func lockIn(ctx context.Context, dir, name string) (release func(), err error) {
+	return platform.Locks{Dir: dir}.Lock(ctx, name)
 }
 
 func furnish(env *testscript.Env) error {

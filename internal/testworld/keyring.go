@@ -3,11 +3,13 @@ package testworld
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,8 @@ var Keyrings = []string{"gnome-keyring", "KWallet", "KeePassXC"}
 // comesUp is how long a keyring may take until it is open; the usual time is 1 s.
 const comesUp = 30 * time.Second
 
-const sessionBus = `<busconfig>
+// busConfig is a session bus for anyone. It starts no service unless more is in it.
+const busConfig = `<busconfig>
   <type>session</type>
   <listen>unix:tmpdir=/tmp</listen>
   <auth>EXTERNAL</auth>
@@ -30,8 +33,64 @@ const sessionBus = `<busconfig>
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
   </policy>
+  %s
 </busconfig>
 `
+
+// Bus is a session bus of its own, with a home of its own, until the end of a test. It is for Linux.
+type Bus struct {
+	Address string
+	Env     []string // of the programs on it
+	run     string   // their home, short enough for the name of a socket
+}
+
+// StartBus starts a bus. more goes into its configuration. The variables are also those of the services that it starts.
+func StartBus(t testing.TB, more string, env ...string) Bus {
+	t.Helper()
+	needInPath(t, "dbus-daemon")
+	run, err := os.MkdirTemp("", "bus") // 0700, and short, which t.TempDir is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	config := filepath.Join(run, "bus.conf")
+	Write(t, config, fmt.Sprintf(busConfig, more))
+	b := Bus{run: run}
+	b.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + run, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + run + "/data"}, env...)
+	b.Address = firstLine(t, b.command("dbus-daemon", "--nofork", "--config-file="+config, "--address=unix:dir="+run, "--print-address=1"))
+	b.Env = append(b.Env, "DBUS_SESSION_BUS_ADDRESS="+b.Address)
+	return b
+}
+
+func (b Bus) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = slices.Clip(b.Env)
+	return cmd
+}
+
+// firstLine starts a program in the background, and returns the first line that it prints.
+func firstLine(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	Background(t, cmd)
+	line, err := bufio.NewReader(io.LimitReader(out, 4096)).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s prints no line: %v", cmd.Args[0], err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// StartDisplay starts an invisible display of 800x600 pixels, and returns its name and the file with what it shows.
+func StartDisplay(t testing.TB) (name, screen string) {
+	t.Helper()
+	needInPath(t, "Xvfb")
+	dir := t.TempDir()
+	number := firstLine(t, exec.Command("Xvfb", "-displayfd", "1", "-fbdir", dir, "-screen", "0", "800x600x24", "-nolisten", "tcp"))
+	return ":" + number, filepath.Join(dir, "Xvfb_screen0")
+}
 
 // Keyring is a keyring on a bus of its own.
 type Keyring struct {
@@ -42,47 +101,43 @@ type Keyring struct {
 // the end of the test. It is for Linux, and needs no display.
 func StartKeyring(t testing.TB, name string) Keyring {
 	t.Helper()
-	needInPath(t, "dbus-daemon")
-	run, err := os.MkdirTemp("", "bus") // 0700, and short enough for a socket, which t.TempDir is not
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	config := filepath.Join(run, "bus.conf")
-	Write(t, config, sessionBus)
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + run, "XDG_RUNTIME_DIR=" + run, "XDG_DATA_HOME=" + run + "/data", "QT_QPA_PLATFORM=offscreen",
-	}
-	bus := exec.Command("dbus-daemon", "--nofork", "--config-file="+config, "--address=unix:dir="+run, "--print-address=1")
-	bus.Env = env
-	out, err := bus.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	background(t, bus)
-	line, err := bufio.NewReader(io.LimitReader(out, 4096)).ReadString('\n')
-	if err != nil {
-		t.Fatalf("dbus-daemon printed no address: %v", err)
-	}
-	address := strings.TrimSpace(line)
-	env = append(env, "DBUS_SESSION_BUS_ADDRESS="+address)
-
+	b := StartBus(t, "", "QT_QPA_PLATFORM=offscreen")
 	switch name {
 	case "gnome-keyring":
-		needInPath(t, "gnome-keyring-daemon")
-		cmd := exec.Command("gnome-keyring-daemon", "--foreground", "--components=secrets", "--unlock")
-		cmd.Env, cmd.Stdin = env, strings.NewReader("password")
-		background(t, cmd)
+		b.StartGNOMEKeyring(t, "password")
 	case "KWallet":
-		startKWallet(t, run, env)
+		b.StartKWallet(t, true)
 	case "KeePassXC":
-		startKeePassXC(t, address, run, env)
+		b.StartKeePassXC(t, "ConfirmAccessItem", "ConfirmDeleteItem")
 	default:
 		t.Fatalf("no keyring is called %q", name)
 	}
+	open(t, b.Address, name)
+	return Keyring{b.Address}
+}
 
-	open(t, address, name)
-	return Keyring{address}
+// StartConfirmingKeePassXC runs KeePassXC as it comes, which has the person confirm each access, on a display of that name.
+func StartConfirmingKeePassXC(t testing.TB) (k Keyring, display string) {
+	t.Helper()
+	display, _ = StartDisplay(t)
+	b := StartBus(t, "", "DISPLAY="+display)
+	b.StartKeePassXC(t)
+	open(t, b.Address, "KeePassXC")
+	return Keyring{b.Address}, display
+}
+
+// StartGNOMEKeyring runs a gnome-keyring-daemon on the bus, with an open default keyring of that password, or without any if it
+// is empty.
+func (b Bus) StartGNOMEKeyring(t testing.TB, password string) *os.Process {
+	t.Helper()
+	needInPath(t, "gnome-keyring-daemon")
+	cmd := b.command("gnome-keyring-daemon", "--foreground", "--components=secrets")
+	if password != "" {
+		cmd.Args = append(cmd.Args, "--unlock")
+		cmd.Stdin = strings.NewReader(password)
+	}
+	Background(t, cmd)
+	return cmd.Process
 }
 
 // PID returns the process that provides the Secret Service.
@@ -138,21 +193,26 @@ func open(t testing.TB, address, name string) {
 	}
 }
 
-// startKWallet starts the program of KWallet that provides the Secret Service, as its PAM module does at the login of a user:
-// it gives it the hash of the password, with which the wallet is made, and the environment.
-func startKWallet(t testing.TB, run string, env []string) {
+// StartKWallet runs the program of KWallet that provides the Secret Service: beside ksecretd, kwalletd6 provides something else.
+// With login it is started as its PAM module does it at the login of a user, with the hash of the password, with which it makes
+// and opens a wallet, and the environment; otherwise it has none. The settings are further lines of kwalletrc's group Wallet.
+func (b Bus) StartKWallet(t testing.TB, login bool, settings ...string) {
 	t.Helper()
-	program := "ksecretd" // beside it, kwalletd6 provides something else
+	program := "ksecretd"
 	if _, err := exec.LookPath(program); err != nil {
 		program = "kwalletd6"
 		needInPath(t, program)
 	}
-	Write(t, filepath.Join(run, ".config", "kwalletrc"), "[Wallet]\nFirst Use=false\nPrompt on Open=false\nClose When Idle=false\n")
+	if !login {
+		Background(t, b.command(program))
+		return
+	}
+	Write(t, filepath.Join(b.run, ".config", "kwalletrc"), "[Wallet]\nFirst Use=false\nClose When Idle=false\n"+strings.Join(settings, "\n"))
 	hash, toHash, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("unix", filepath.Join(run, "environment"))
+	listener, err := net.Listen("unix", filepath.Join(b.run, "environment"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +221,9 @@ func startKWallet(t testing.TB, run string, env []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--pam-login", "3", "4")
-	cmd.Env, cmd.ExtraFiles = append(env, "PAM_KWALLET5_LOGIN=1"), []*os.File{hash, environment}
-	background(t, cmd)
+	cmd := b.command(program, "--pam-login", "3", "4")
+	cmd.Env, cmd.ExtraFiles = append(cmd.Env, "PAM_KWALLET5_LOGIN=1"), []*os.File{hash, environment}
+	Background(t, cmd)
 	hash.Close()
 	environment.Close()
 	const hashSize = 56 // PBKDF2_SHA512_KEYSIZE
@@ -176,7 +236,7 @@ func startKWallet(t testing.TB, run string, env []string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, strings.Join(env, "\n")+"\n"); err != nil {
+	if _, err := io.WriteString(conn, strings.Join(b.Env, "\n")+"\n"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -191,8 +251,6 @@ AutoSaveOnExit=false
 CheckForUpdates=false
 [FdoSecrets]
 Enabled=true
-ConfirmAccessItem=false
-ConfirmDeleteItem=false
 `
 
 // An empty database whose root group is the one that the Secret Service shows.
@@ -205,22 +263,25 @@ const keePassDatabase = `<?xml version="1.0" encoding="UTF-8"?>
 </KeePassFile>
 `
 
-// startKeePassXC starts KeePassXC with an empty, open database. It confirms no access.
-func startKeePassXC(t testing.TB, address, run string, env []string) {
+// StartKeePassXC runs KeePassXC on the bus, with an empty database that it is opening. The settings named are switched off; it
+// comes with all of them on.
+func (b Bus) StartKeePassXC(t testing.TB, off ...string) {
 	t.Helper()
 	needInPath(t, "keepassxc", "keepassxc-cli")
-	settings, text, database := filepath.Join(run, "keepassxc.ini"), filepath.Join(run, "database.xml"), filepath.Join(run, "database.kdbx")
-	Write(t, settings, keePassSettings)
+	settings, text, database := filepath.Join(b.run, "keepassxc.ini"), filepath.Join(b.run, "database.xml"), filepath.Join(b.run, "database.kdbx")
+	with := keePassSettings
+	for _, name := range off {
+		with += name + "=false\n"
+	}
+	Write(t, settings, with)
 	Write(t, text, keePassDatabase)
-	convert := exec.Command("keepassxc-cli", "import", "-p", text, database)
-	convert.Stdin, convert.Env = strings.NewReader("password\npassword\n"), env
+	convert := b.command("keepassxc-cli", "import", "-p", text, database)
+	convert.Stdin = strings.NewReader("password\npassword\n")
 	if out, err := convert.CombinedOutput(); err != nil {
 		t.Fatalf("keepassxc-cli import: %v: %s", err, out)
 	}
-	cmd := exec.Command("keepassxc", "--config", settings, "--localconfig", filepath.Join(run, "local.ini"))
-	cmd.Env = env
-	background(t, cmd)
-	openKeePassXC(t, address, database)
+	Background(t, b.command("keepassxc", "--config", settings, "--localconfig", filepath.Join(b.run, "local.ini")))
+	openKeePassXC(t, b.Address, database)
 }
 
 // openKeePassXC waits until KeePassXC is on the bus of that address, and has it open a database with the password "password".
@@ -244,8 +305,8 @@ func openKeePassXC(t testing.TB, address, database string) {
 	}
 }
 
-// background runs a program until the end of the test.
-func background(t testing.TB, cmd *exec.Cmd) {
+// Background runs a program until the end of the test.
+func Background(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

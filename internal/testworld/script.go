@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/sandbox"
-	"clerk-credential-helper/platform"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -45,10 +44,10 @@ func Setup(env *testscript.Env, browser string) (*World, map[string]string, erro
 func worldOf(ts *testscript.TestScript) *World { return ts.Value(worldKey{}).(*World) }
 
 // Commands returns the commands for scripts that Setup has prepared. The comment at each function is its reference.
-func Commands() map[string]func(*testscript.TestScript, bool, []string) {
+func Commands(lock Lock) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"need":      needPrograms,
-		"asked":     checkRequests,
+		"asked":     func(ts *testscript.TestScript, neg bool, args []string) { checkRequests(ts, neg, args, lock) },
 		"age":       ageSession,
 		"fault":     setFaults,
 		"issuer":    secondIssuer,
@@ -125,7 +124,7 @@ func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // asked nothing | KIND N ...: since the last "asked", Clerk got exactly these requests, and none of other kinds.
-func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
+func checkRequests(ts *testscript.TestScript, neg bool, args []string, lock Lock) {
 	if neg {
 		ts.Fatalf("asked has no negative form: say what was asked")
 	}
@@ -140,7 +139,7 @@ func checkRequests(ts *testscript.TestScript, neg bool, args []string) {
 		want[args[i]] = n
 	}
 	if n := want["token:refresh_token"]; n > 0 {
-		refreshed(ts, n)
+		refreshed(ts, n, lock)
 	}
 	// A sign-in or a refresh may fetch discovery and keys as often as it needs to; an answer from the keychain must not.
 	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
@@ -162,7 +161,7 @@ const stateFolder = ".local/state/clerk-credential-helper"
 
 // refreshed waits until Clerk has got n requests for a refresh since the last "asked", and no process is refreshing any more:
 // a caller with a valid token waits for two seconds only.
-func refreshed(ts *testscript.TestScript, n int) {
+func refreshed(ts *testscript.TestScript, n int, lock Lock) {
 	const kind = "token:refresh_token"
 	w := worldOf(ts)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -170,17 +169,21 @@ func refreshed(ts *testscript.TestScript, n int) {
 	for w.Clerk.Count(kind)-w.told[kind] < n && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
-	ts.Check(Settle(ctx, ts.Getenv("HOME")))
+	ts.Check(Settle(ctx, ts.Getenv("HOME"), lock))
 }
 
+// Lock takes the lock of that name in a folder, as platform.Locks does, which this package cannot import: platform's own tests use
+// it.
+type Lock func(ctx context.Context, dir, name string) (release func(), err error)
+
 // Settle waits until no process of the home refreshes a session any more.
-func Settle(ctx context.Context, home string) error {
+func Settle(ctx context.Context, home string, lock Lock) error {
 	files, err := filepath.Glob(filepath.Join(home, stateFolder, "locks", "session-*.lock"))
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		release, err := platform.Locks{Dir: filepath.Dir(file)}.Lock(ctx, strings.TrimSuffix(filepath.Base(file), ".lock"))
+		release, err := lock(ctx, filepath.Dir(file), strings.TrimSuffix(filepath.Base(file), ".lock"))
 		if err != nil {
 			return err
 		}

@@ -17,14 +17,9 @@ import (
 // TestConfirm: with KeePassXC as it comes, which has the person confirm each access, one window is enough for a call.
 func TestConfirm(t *testing.T) {
 	testworld.Long(t, "starts KeePassXC")
-	var display string
-	s := keePassXC(true, func(name string) { display = name })
-	testworld.Need(t, append(s.needs, "dbus-daemon", "xdotool")...)
-	w, err := newServiceWorld(t.Context(), programsFor(t), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.close)
+	testworld.Need(t, "xdotool")
+	keyring, display := testworld.StartConfirmingKeePassXC(t)
+	w := worldOn(t, keyring)
 
 	// call runs the program while the person presses the key in each window that asks for an access.
 	call := func(what, key string, windows int, c task) reply {

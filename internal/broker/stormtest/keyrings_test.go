@@ -49,6 +49,7 @@ func worldOn(t *testing.T, keyring testworld.Keyring) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.bus = keyring.Address
 	w.ends = append(w.ends, w.removeLocks)
 	t.Cleanup(w.close)
 	err = until(t.Context(), "the keyring is up", func() bool {

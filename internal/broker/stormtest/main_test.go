@@ -90,15 +90,10 @@ func TestStormsOnKeyring(t *testing.T) {
 // TestSides: a store that is shared by processes that do not share the locks' folder, as by a Flatpak and the desktop.
 func TestSides(t *testing.T) {
 	testworld.Long(t, "storms, of many processes")
-	for name, s := range map[string]service{"gnome-keyring": gnomeKeyring, "KeePassXC": keePassXC(false, func(string) {})} {
+	for _, name := range []string{"gnome-keyring", "KeePassXC"} {
 		t.Run(name, func(t *testing.T) {
-			testworld.Need(t, append(s.needs, "dbus-daemon", "bwrap", "xdg-dbus-proxy")...)
-			w, err := newServiceWorld(t.Context(), programsFor(t), s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(w.close)
-			r, err := stormSides(t.Context(), w, 20, 6)
+			testworld.Need(t, "bwrap", "xdg-dbus-proxy")
+			r, err := stormSides(t.Context(), worldOn(t, testworld.StartKeyring(t, name)), 20, 6)
 			t.Log(r)
 			if err != nil {
 				t.Error(err)
