@@ -45,6 +45,20 @@ func TestKeePassXCConfirms(t *testing.T) {
 		}
 	})
 
+	t.Run("through a sandbox's proxy", func(t *testing.T) {
+		stop := x.press(t, accessWindow, "Return", 0)
+		k := keychainOn(x.startProxy(t))
+		if err := k.Unlock(t.Context(), nil, "item"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Get(t.Context(), "item"); err != nil || got != "secret" {
+			t.Errorf("Get: %q, %v", got, err)
+		}
+		if n := stop(); n != 1 {
+			t.Errorf("%d windows, want 1", n)
+		}
+	})
+
 	t.Run("one window for all that a process does", func(t *testing.T) {
 		if err := open().Set(t.Context(), "item-2", "secret"); err != nil {
 			t.Fatal(err)
@@ -136,9 +150,14 @@ func (b *sessionBus) items(t *testing.T) int {
 	return len(open) + len(locked)
 }
 
-// TestKeePassXCLocked: as it comes, KeePassXC also shows its own window to a search, if its database is locked.
+// TestKeePassXCLocked: KeePassXC also shows its own window to a search, if its database is locked.
 func TestKeePassXCLocked(t *testing.T) {
-	x := startKeePassXC(t)
+	t.Run("as it comes", func(t *testing.T) { keePassXCLocked(t) })
+	t.Run("nothing confirmed", func(t *testing.T) { keePassXCLocked(t, "ConfirmAccessItem", "ConfirmDeleteItem") })
+}
+
+func keePassXCLocked(t *testing.T, off ...string) {
+	x := startKeePassXC(t, off...)
 	k := keychainOn(x.address)
 	x.lock(t)
 	wantAll(t, k, "item", ErrLocked)
@@ -150,7 +169,15 @@ func TestKeePassXCLocked(t *testing.T) {
 		t.Errorf("Probe: %v", err)
 	}
 
-	stop := x.press(t, unlockWindow, "p a s s w o r d Return", 0)
+	stop := x.press(t, unlockWindow, "Escape", 0)
+	if err := k.Unlock(t.Context(), nil, "item"); !errors.Is(err, ErrLocked) || errors.Is(err, ErrConfirm) {
+		t.Errorf("Unlock, and the person says no: %v", err)
+	}
+	if stop() == 0 {
+		t.Error("no window was shown")
+	}
+
+	stop = x.press(t, unlockWindow, "p a s s w o r d Return", 0)
 	if err := k.Unlock(t.Context(), nil, "item"); err != nil {
 		t.Fatalf("Unlock: %v", err)
 	}
