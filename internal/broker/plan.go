@@ -251,7 +251,7 @@ func (sl slot) planWithout(ctx context.Context, plan Plan, err error) Plan {
 	if plan.Next != NextAsk {
 		return plan
 	}
-	if until, why := sl.b.promptPause(ctx, plan.how); why != nil && !errors.Is(err, platform.ErrConfirm) {
+	if until, why := promptPause(ctx, sl.b, plan.how); why != nil && !errors.Is(err, platform.ErrConfirm) {
 		plan.Until = until
 		return plan.nothing(&SignInError{sl.p.Name, why})
 	}

@@ -27,14 +27,14 @@ func (in *signIn) unlocked(ctx context.Context, use func() error) error {
 	if err = use(); !errors.Is(err, platform.ErrLocked) { // another process has had it unlocked
 		return err
 	}
-	before := in.b.readRecord(ctx, promptName)
+	before := readRecord(ctx, in.b, promptName)
 	if in.onDemand && !errors.Is(err, platform.ErrConfirm) {
 		if err := in.told(before); err != nil {
 			return err
 		}
 	}
 	now := record{Code: asking, By: in.b.Caller.Name, Refusals: before.Refusals, Until: before.Until}
-	if err := in.b.writeRecord(ctx, promptName, now); err != nil && in.onDemand { // each who waits would show it again
+	if err := writeRecord(ctx, in.b, promptName, now); err != nil && in.onDemand { // each who waits would show it again
 		return err
 	}
 	if err = in.b.Person.Unlock(ctx, in.items()...); err == nil {
@@ -47,7 +47,7 @@ func (in *signIn) unlocked(ctx context.Context, use func() error) error {
 		end := ended(&shutError{err})
 		end.CallerPID = in.b.Caller.PID
 		end.pauseAfter(before, in.b.Now())
-		in.b.writeRecord(ctx, promptName, end)
+		writeRecord(ctx, in.b, promptName, end)
 	default:
 		in.b.Records.Delete(ctx, promptName)
 	}
@@ -75,8 +75,8 @@ func (in *signIn) awaitPrompt(ctx context.Context) (release func(), err error) {
 
 // promptPause is the time before which no tool's call has the person unlock the keychain, and why; the error is nil if there is no
 // cool-down. how is how the person may be asked.
-func (b *Broker) promptPause(ctx context.Context, how Permission) (until time.Time, why error) {
-	before := b.readRecord(ctx, promptName)
+func promptPause(ctx context.Context, b *Broker, how Permission) (until time.Time, why error) {
+	before := readRecord(ctx, b, promptName)
 	if before.mayAskAgain(b.Caller, how) {
 		return time.Time{}, nil
 	}

@@ -44,8 +44,8 @@ hosts = ["git.globex.dev"]
 	return b, globex
 }
 
-// TestPromptTwoProfiles: the keychain's prompt is one for all profiles. Those who wait share how it ended.
-func TestPromptTwoProfiles(t *testing.T) {
+// TestPromptShared: the keychain's prompt is one for all profiles. Those who wait share how it ended.
+func TestPromptShared(t *testing.T) {
 	for _, row := range []struct {
 		reason string
 		answer error

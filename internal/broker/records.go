@@ -197,9 +197,9 @@ func (r record) errOfCode() error {
 	return errors.New("the issuer's answer could not be used")
 }
 
-// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended, as [Broker.readRecord].
+// readRecord reads how the last sign-in ("signin") or refresh ("refresh") of the profile ended.
 func (sl slot) readRecord(ctx context.Context, kind string) record {
-	return sl.b.readRecord(ctx, sl.name(kind))
+	return readRecord(ctx, sl.b, sl.name(kind))
 }
 
 // noIDToken reports whether the last refresh brought no ID token, though tools get the ID token: only a sign-in brings one.
@@ -228,11 +228,11 @@ func RecordExpired(text string, now time.Time) bool {
 }
 
 func (sl slot) writeRecord(ctx context.Context, kind string, r record) error {
-	return sl.b.writeRecord(ctx, sl.name(kind), r)
+	return writeRecord(ctx, sl.b, sl.name(kind), r)
 }
 
 // readRecord reads the record of that name. It is empty if it is missing, unreadable, from the future, or too old.
-func (b *Broker) readRecord(ctx context.Context, name string) record {
+func readRecord(ctx context.Context, b *Broker, name string) record {
 	text, err := b.Records.Get(ctx, name)
 	if err != nil {
 		return record{}
@@ -242,7 +242,7 @@ func (b *Broker) readRecord(ctx context.Context, name string) record {
 }
 
 // writeRecord stores a record. An error is also traced, because callers at the end of what it is about ignore it.
-func (b *Broker) writeRecord(ctx context.Context, name string, r record) error {
+func writeRecord(ctx context.Context, b *Broker, name string, r record) error {
 	r.At = b.Now().UTC()
 	text, err := json.Marshal(r)
 	if err == nil {
@@ -313,7 +313,7 @@ func (b *Broker) CoolDown(ctx context.Context, p *config.Profile) (until time.Ti
 		return until, why
 	}
 	if _, err := sl.read(ctx); errors.Is(err, platform.ErrLocked) && !errors.Is(err, platform.ErrConfirm) {
-		return b.promptPause(ctx, Permission{})
+		return promptPause(ctx, b, Permission{})
 	}
 	return time.Time{}, nil
 }
