@@ -20,8 +20,8 @@ type Person interface {
 	Confirm(ctx context.Context, p *config.Profile, t clerk.Tokens, lastSubject string) error
 	// SayWaiting tells the person, after 3 s, that we wait for the sign-in of another process, which asks for that tool.
 	SayWaiting(p *config.Profile, tool string)
-	// Unlock asks the person to unlock the keychain, and has a keychain that asks for each access ask for the items. The
-	// sign-in lock is held.
+	// Unlock asks the person to unlock the keychain, and has a keychain that asks for each access ask for the items. The lock of
+	// the keychain's prompt is held.
 	Unlock(ctx context.Context, items ...string) error
 }
 

@@ -55,8 +55,8 @@ const logoutLimit = 15 * time.Second
 // has begun to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh
 // token. For a machine profile it removes the kept token; the key mints another one when a tool asks. Where the session
 // may be in a keychain that could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of,
-// and nothing is changed. A keychain that is locked, and stays so, keeps no session of [Broker.Beside] alive: see
-// [SignOut.LivesOn].
+// and nothing is changed. While the keychain is locked, a session in [Broker.Beside] is ended all the same; see
+// [SignOut.LivesOn]. Without one, the error says why the keychain could not be looked at.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
 		return b.machine(p).forget(ctx)
@@ -84,7 +84,7 @@ func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error)
 	case err == nil, errors.Is(err, errNoSession):
 	case errors.As(err, &item), ctx.Err() != nil:
 		return SignOut{}, err
-	default: // of the usual keychain, which only the other one can be signed out without
+	default: // the usual keychain cannot be looked at, but the other one may have a session
 		if err = cmp.Or(errors.Unwrap(err), err); errors.Is(err, platform.ErrLocked) { // without a prefix of ours
 			err = cmp.Or(asked, err)
 		}
