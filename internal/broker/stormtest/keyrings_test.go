@@ -124,8 +124,10 @@ func service(t *testing.T, bus testworld.Bus) (secrets dbus.BusObject, keyring d
 	}
 	t.Cleanup(func() { conn.Close() })
 	secrets = conn.Object("org.freedesktop.secrets", "/org/freedesktop/secrets")
-	if err := secrets.Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&keyring); err != nil {
-		t.Fatal(err)
+	for range 2 { // gnome-keyring's first answer on a connection may be "/", where there is a keyring
+		if err := secrets.Call("org.freedesktop.Secret.Service.ReadAlias", 0, "default").Store(&keyring); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return secrets, keyring
 }
