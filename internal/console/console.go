@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -130,10 +131,21 @@ func (c *Console) Prompt(ctx context.Context, question string) (string, error) {
 			return strings.TrimSpace(r.line), nil
 		}
 		fmt.Fprintln(c.Err)
-		return "", errors.New("no answer came")
+		return "", noAnswer(ctx)
 	case <-ctx.Done():
 		fmt.Fprintln(c.Err)
 		return "", WhyEnded(ctx)
+	}
+}
+
+// noAnswer returns why a read of the terminal brought no line: the end of the input, or Ctrl-C, at which the console of Windows
+// ends a read before the signal comes.
+func noAnswer(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return WhyEnded(ctx)
+	case <-time.After(100 * time.Millisecond):
+		return errors.New("no answer came")
 	}
 }
 

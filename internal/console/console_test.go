@@ -2,12 +2,30 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
 )
+
+// TestNoAnswer: a read that Ctrl-C has ended is cancelled, though the signal comes later.
+func TestNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if err := noAnswer(ctx); !errors.Is(err, ErrCancelled) {
+			t.Errorf("Ctrl-C is %v", err)
+		}
+		if err := noAnswer(t.Context()); err == nil || errors.Is(err, ErrCancelled) {
+			t.Errorf("the end of the input is %v", err)
+		}
+	})
+}
 
 // TestJSONIsPrintable: facts as JSON are read at terminals too, and hold what issuers, servers and tools have said.
 func TestJSONIsPrintable(t *testing.T) {
