@@ -23,7 +23,6 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 	"clerk-credential-helper/platform"
 
@@ -132,7 +131,7 @@ func environ(ts *testscript.TestScript) []string {
 // registry NAME starts a registry without TLS, as clients expect one on 127.0.0.1, adds it to the script's profile, and to
 // docker's configuration, and sets $NAME to its host.
 func registry(ts *testscript.TestScript, neg bool, args []string) {
-	server := httptest.NewServer(ts.Value(worldKey{}).(*testworld.World).Clerk.Registry(sandbox.RegistryBasic))
+	server := httptest.NewServer(newPushed(ts.Value(worldKey{}).(*testworld.World).Clerk))
 	ts.Defer(server.Close)
 	host := server.Listener.Addr().String()
 	for name, edit := range map[string][2]string{
@@ -200,11 +199,17 @@ func tempDir(t *testing.T) string {
 // newHome returns the environment of a home that is set up for a world of its own.
 func newHome(t *testing.T) (home string, env []string) {
 	t.Helper()
+	_, home, env = newWorld(t)
+	return home, env
+}
+
+func newWorld(t *testing.T) (w *testworld.World, home string, env []string) {
+	t.Helper()
 	browser, err := exec.LookPath("clerk-demo-browser")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, vars, err := testworld.New(tempDir(t), browser, t.Cleanup)
+	w, vars, err := testworld.New(tempDir(t), browser, t.Cleanup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +219,7 @@ func newHome(t *testing.T) (home string, env []string) {
 	for name, value := range vars {
 		env = append(env, name+"="+value)
 	}
-	return vars["HOME"], env
+	return w, vars["HOME"], env
 }
 
 // run runs a program and returns both of its streams.
