@@ -102,7 +102,7 @@ func AdminsFile() string {
 	folder := filepath.Dir(MachineConfig())
 	return `look at what it says; then, in an administrator's prompt: icacls "` + folder + `" /setowner "` + administrators + `" /T, and icacls "` +
 		folder + `" /inheritance:r /grant:r "` + administrators + `:(OI)(CI)F" "` + system + `:(OI)(CI)F" "` + users + `:(OI)(CI)RX", and icacls "` +
-		folder + `\*" /reset`
+		folder + `\*" /reset; no user can take the place of a policy in ` + policyKey + ` (docs/windows.md)`
 }
 
 func FolderVariables() []string { return nil }

@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 	commands := testworld.Commands(func(ctx context.Context, dir, name string) (func(), error) {
 		return platform.Locks{Dir: dir}.Lock(ctx, name)
 	})
-	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": registry, "status": status, "gone": gone, "empty": empty})
+	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": serveRegistry, "status": status, "gone": gone, "empty": empty})
 	testscript.Run(t, testscript.Params{Files: files, RequireExplicitExec: true, RequireUniqueNames: true, Setup: setup, Condition: condition, Cmds: commands})
 }
 
@@ -130,7 +130,7 @@ func environ(ts *testscript.TestScript) []string {
 
 // registry NAME starts a registry without TLS, as clients expect one on 127.0.0.1, adds it to the script's profile, and to
 // docker's configuration, and sets $NAME to its host.
-func registry(ts *testscript.TestScript, neg bool, args []string) {
+func serveRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(newPushed(ts.Value(worldKey{}).(*testworld.World).Clerk))
 	ts.Defer(server.Close)
 	host := server.Listener.Addr().String()

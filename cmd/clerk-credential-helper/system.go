@@ -31,7 +31,9 @@ func (sys *system) config() (*config.Config, error) { return sys.configFrom(plat
 // configFrom is config with another way to read a file.
 func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error)) (*config.Config, error) {
 	named, err := config.PathVariable(sys.getenv, "CLERK_HELPER_CONFIG")
-	if err != nil {
+	at, settings, unread := platform.MachinePolicy()
+	policy, wrong := config.ParsePolicy(at, settings)
+	if err := cmp.Or(err, unread, wrong); err != nil {
 		return nil, &config.Error{Err: err}
 	}
 	machine := platform.MachineConfig()
@@ -43,7 +45,7 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	case homeless == nil: // a service without a home has no file there
 		files = append(files, user)
 	}
-	var sources []*config.Config
+	sources := []*config.Config{{Policy: policy}}
 	for _, file := range files {
 		data, err := read(file, configLimit)
 		if errors.Is(err, fs.ErrNotExist) && file != named {
@@ -63,17 +65,16 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 		if err != nil {
 			return nil, &config.Error{Err: err}
 		}
-		if c.Policy != nil && file != machine {
+		if file == machine {
+			c.Policy = policy.Replacing(c.Policy)
+		} else if c.Policy != nil {
 			return nil, &config.Error{Err: fmt.Errorf("%s: only %s has a [policy]", c.Policy.At, machine)}
 		}
 		sources = append(sources, c)
 	}
-	env, err := config.FromEnvironment(sys.getenv)
-	if err != nil {
-		return nil, &config.Error{Err: err}
-	}
+	env, wrong := config.FromEnvironment(sys.getenv)
 	merged, err := config.Merge(append(sources, env)...)
-	if err != nil {
+	if err := cmp.Or(wrong, err); err != nil {
 		return nil, &config.Error{Err: err}
 	}
 	if err := cmp.Or(merged.Policy.CheckVersion(programVersion()), overrideMinTTL(sys.getenv, merged)); err != nil {

@@ -135,7 +135,7 @@ func (r *reader) table(path []part) error {
 	}
 	if path[0].name == policyTable && r.policy == nil {
 		at := r.at(path[0].offset)
-		r.policy = &Policy{At: r.file + ":" + strconv.Itoa(at.line), Profiles: "any", LegacyPage: true, WithToken: true}
+		r.policy = newPolicy(r.file + ":" + strconv.Itoa(at.line))
 	}
 	if len(path) == 1 {
 		return nil

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +17,12 @@ const (
 )
 
 // Policy is what an administrator has decided for all users of a machine. It is the table [policy] of the machine's file, and
-// of no other. The methods may be called on nil, which is no policy: all is allowed.
+// of no other, or that of [ParsePolicy]. The methods may be called on nil, which is no policy: all is allowed.
 type Policy struct {
-	// At is where it was read: FILE:LINE.
+	// At is where it was read: FILE:LINE, or a key of Windows' registry.
 	At string
+	// InPlaceOf is the At of the policy that this one replaces; empty for none.
+	InPlaceOf string
 	// Stores are the values of CLERK_HELPER_STORE that are allowed; nil for all.
 	Stores []string
 	// Sources are where tokens may come from; nil for all.
@@ -37,7 +40,7 @@ type Policy struct {
 
 // PolicyError is what a policy forbids.
 type PolicyError struct {
-	At   string // FILE:LINE of the policy
+	At   string // of the policy
 	What string
 }
 
@@ -47,6 +50,54 @@ func (e *PolicyError) Error() string {
 
 func policyKeys() []string {
 	return []string{"stores", "sources", "profiles", "hosts", "legacy_page", "with_token", "minimum_version"}
+}
+
+func newPolicy(at string) *Policy {
+	return &Policy{At: at, Profiles: "any", LegacyPage: true, WithToken: true}
+}
+
+// ParsePolicy returns the policy that is at a key of Windows' registry, whose values have the names and the meaning of the keys of
+// [policy]: a string for a text, []string for a list, and a uint32 of 0 or 1 for false or true. As in a file, an unknown name is
+// an error, and so is a value of another type. Errors begin with the key. Without settings the result is nil.
+func ParsePolicy(at string, settings map[string]any) (*Policy, error) {
+	if len(settings) == 0 {
+		return nil, nil
+	}
+	p := newPolicy(at)
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if !slices.Contains(policyKeys(), name) {
+			return nil, fmt.Errorf("%s: unknown value %.40q%s", at, name, didYouMean(name, policyKeys()))
+		}
+		v := value{at: position{file: at}}
+		switch setting := settings[name].(type) {
+		case string:
+			v.kind, v.text = text, setting
+		case []string:
+			v.kind = list
+			for _, it := range setting {
+				v.list = append(v.list, item{it, v.at})
+			}
+		case uint32:
+			if setting <= 1 {
+				v.kind, v.text = flag, strconv.FormatBool(setting == 1)
+			}
+		}
+		if err := p.set(name, v); err != nil {
+			return nil, fmt.Errorf("%w; a list is a REG_MULTI_SZ, true or false a REG_DWORD of 1 or 0", err)
+		}
+	}
+	return p, nil
+}
+
+// Replacing returns the policy that holds where the machine's file has another one: p, as a whole, or the file's if p is nil.
+func (p *Policy) Replacing(file *Policy) *Policy {
+	if p == nil {
+		return file
+	}
+	if file != nil {
+		p.InPlaceOf = file.At
+	}
+	return p
 }
 
 // set stores one setting, which is one of policyKeys.
@@ -237,5 +288,6 @@ func (p *Policy) String() string {
 	add("no legacy_page", !p.LegacyPage)
 	add("no login --with-token", !p.WithToken)
 	add("version "+p.MinimumVersion+" or later", p.MinimumVersion != "")
+	add("it is in place of the one at "+p.InPlaceOf, p.InPlaceOf != "")
 	return strings.Join(parts, "; ")
 }

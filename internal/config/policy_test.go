@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -154,6 +155,117 @@ func TestPolicyWrong(t *testing.T) {
 	for _, text := range []string{"policy = {stores = [\"file\"]}", "policy.stores = [\"file\"]"} {
 		if c := mustParse(t, "p", text); c.Policy == nil || c.Policy.Stores == nil || c.Policy.At != "p:1" || !c.Policy.WithToken {
 			t.Errorf("%s: %+v", text, c.Policy)
+		}
+	}
+}
+
+// TestParsePolicy: the values of a registry are as strict as the keys of a file.
+func TestParsePolicy(t *testing.T) {
+	const at = `HKLM\SOFTWARE\Policies\X`
+	all := map[string]any{
+		"stores": []string{"keychain"}, "sources": []string{"session", "machine"}, "profiles": "fixed", "hosts": []string{"*.acme.dev", "git.other.dev"},
+		"legacy_page": uint32(0), "with_token": uint32(1), "minimum_version": "1.2.0",
+	}
+	got, err := ParsePolicy(at, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := mustParse(t, "p", `[policy]
+		stores = ["keychain"]
+		sources = ["session", "machine"]
+		profiles = "fixed"
+		hosts = ["*.acme.dev", "git.other.dev"]
+		legacy_page = false
+		with_token = true
+		minimum_version = "1.2.0"`).Policy
+	file.At = at
+	if !reflect.DeepEqual(got, file) {
+		t.Errorf("%+v, and of a file %+v", got, file)
+	}
+	if len(all) != len(policyKeys()) {
+		t.Errorf("%d of %d keys are tried", len(all), len(policyKeys()))
+	}
+	if p, err := ParsePolicy(at, nil); p != nil || err != nil {
+		t.Errorf("no values: %v, %v", p, err)
+	}
+	for _, row := range []struct {
+		reason, name string
+		value        any
+		want         string
+	}{
+		{"an unknown name", "store", []string{"file"}, `unknown value "store": did you mean "stores"?`},
+		{"another case", "Stores", []string{"file"}, `unknown value "Stores": did you mean "stores"?`},
+		{"the value without a name", "", "x", `unknown value ""`},
+		{"a word that is none", "stores", []string{"keyring"}, `stores: want a list of some of`},
+		{"an empty list", "stores", []string{}, `stores: want a list`},
+		{"a text for a list", "hosts", "*.acme.dev", "hosts: want a list of hosts"},
+		{"a list for a text", "profiles", []string{"fixed"}, `profiles: want one of`},
+		{"a number for a text", "profiles", uint32(1), `profiles: want one of`},
+		{"a text for a number", "with_token", "false", "with_token: want true or false"},
+		{"a number that is neither", "with_token", uint32(2), "with_token: want true or false"},
+		{"a type that is not read", "with_token", true, "with_token: want true or false"},
+		{"a host that is none", "hosts", []string{"*"}, `hosts: "*"`},
+		{"a version that is none", "minimum_version", "1", `"1" is not a version`},
+	} {
+		_, err := ParsePolicy(at, map[string]any{"profiles": "any", row.name: row.value})
+		if err == nil || !strings.HasPrefix(err.Error(), at+": ") || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, want %q", row.reason, err, row.want)
+		}
+	}
+}
+
+// TestPolicyReplacing: the policy of a registry holds as a whole, and says so, and the profiles of the machine's file stay the
+// machine's.
+func TestPolicyReplacing(t *testing.T) {
+	const acme = "\n[profiles.acme]\nissuer = \"https://clerk.acme.dev\"\nclient_id = \"x\"\nhosts = [\"git.acme.dev\"]\n"
+	merge := func(settings map[string]any, machine, user string) (*Config, error) {
+		policy, err := ParsePolicy("registry", settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources := []*Config{{Policy: policy}}
+		if machine != "" {
+			c := mustParse(t, "machine", machine)
+			c.Policy = policy.Replacing(c.Policy)
+			sources = append(sources, c)
+		}
+		return Merge(append(sources, mustParse(t, "user", user))...)
+	}
+	only := map[string]any{"profiles": "machine", "with_token": uint32(0)}
+	for _, row := range []struct {
+		reason                string
+		settings              map[string]any
+		machine, user         string
+		at, inPlaceOf, refuse string
+	}{
+		{"none at all", nil, "", acme, "", "", ""},
+		{"the file's", nil, "[policy]\nstores = [\"file\"]" + acme, "", "machine:1", "", ""},
+		{"the registry's, and the machine's profiles", only, acme, "", "registry", "", ""},
+		{"both", only, "[policy]\nstores = [\"file\"]" + acme, "", "registry", "machine:1", ""},
+		{"a user's profile beside the machine's file", only, acme, strings.ReplaceAll(acme, "acme", "other"), "", "", `profile "other"`},
+		{"a user's profile where there is no file of the machine's, or it is passed over", only, "", acme, "", "", `profile "acme"`},
+		{"a reserved host, likewise", map[string]any{"hosts": []string{"*.acme.dev"}}, "", acme, "", "", `the host "git.acme.dev"`},
+	} {
+		c, err := merge(row.settings, row.machine, row.user)
+		if row.refuse != "" {
+			if forbidden, ok := errors.AsType[*PolicyError](err); !ok || !strings.Contains(err.Error(), row.refuse) || forbidden.At != "registry" {
+				t.Errorf("%s: %v", row.reason, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", row.reason, err)
+			continue
+		}
+		var at, inPlaceOf string
+		if p := c.Policy; p != nil {
+			at, inPlaceOf = p.At, p.InPlaceOf
+		}
+		if at != row.at || inPlaceOf != row.inPlaceOf {
+			t.Errorf("%s: at %q, in place of %q", row.reason, at, inPlaceOf)
+		}
+		if row.inPlaceOf != "" && (c.Policy.Stores != nil || !strings.Contains(c.Policy.String(), "in place of the one at machine:1")) {
+			t.Errorf("%s: %v", row.reason, c.Policy)
 		}
 	}
 }
