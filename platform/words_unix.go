@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"strings"
 )
 
 const (
@@ -92,6 +93,10 @@ func IntoPath(folder string) string {
 
 // AdminsFile returns what an administrator does so that only administrators can change the machine's configuration.
 func AdminsFile() string { return "" }
+
+// SetVariables returns the lines that set environment variables for what is typed next, each given as NAME=VALUE, whose value has
+// neither blanks nor what a shell reads otherwise. They are indented by two blanks. On Windows there is one for each shell.
+func SetVariables(assignments ...string) string { return "  export " + strings.Join(assignments, " ") }
 
 // FolderVariables are the variables that name folders of ours and are passed over if they are not absolute paths.
 func FolderVariables() []string {

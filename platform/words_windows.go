@@ -3,6 +3,7 @@ package platform
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/windows"
 )
@@ -103,6 +104,16 @@ func AdminsFile() string {
 	return `look at what it says; then, in an administrator's prompt: icacls "` + folder + `" /setowner "` + administrators + `" /T, and icacls "` +
 		folder + `" /inheritance:r /grant:r "` + administrators + `:(OI)(CI)F" "` + system + `:(OI)(CI)F" "` + users + `:(OI)(CI)RX", and icacls "` +
 		folder + `\*" /reset; no user can take the place of a policy in ` + policyKey + ` (docs/windows.md)`
+}
+
+func SetVariables(assignments ...string) string {
+	var cmd, powershell []string
+	for _, a := range assignments {
+		name, value, _ := strings.Cut(a, "=")
+		cmd = append(cmd, `set "`+a+`"`) // a blank before & would be a part of the value
+		powershell = append(powershell, "$env:"+name+"='"+value+"'")
+	}
+	return "  " + strings.Join(cmd, "& ") + "\n\nin PowerShell:\n\n  " + strings.Join(powershell, "; ")
 }
 
 func FolderVariables() []string { return nil }

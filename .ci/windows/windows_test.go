@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 	commands := testworld.Commands(func(ctx context.Context, dir, name string) (func(), error) {
 		return platform.Locks{Dir: dir}.Lock(ctx, name)
 	})
-	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": serveRegistry, "status": status, "gone": gone, "empty": empty})
+	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": serveRegistry, "status": status, "gone": gone, "empty": empty, "follow": follow})
 	testscript.Run(t, testscript.Params{Files: files, RequireExplicitExec: true, RequireUniqueNames: true, Setup: setup, Condition: condition, Cmds: commands})
 }
 
@@ -115,6 +115,19 @@ func empty(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for _, entry := range found {
 		ts.Fatalf("%s is left in %s", entry.Name(), args[0])
+	}
+}
+
+// follow FILE: cmd runs the commands that a message has, which are the lines that begin with two blanks.
+func follow(ts *testscript.TestScript, neg bool, args []string) {
+	commands := regexp.MustCompile(`(?m)^  (\S.*?)\r?$`).FindAllStringSubmatch(ts.ReadFile(args[0]), -1)
+	if len(commands) == 0 {
+		ts.Fatalf("%s has no commands", args[0])
+	}
+	file := ts.MkAbs("follow.cmd")
+	for _, command := range commands {
+		ts.Check(os.WriteFile(file, []byte("@"+command[1]+"\r\n"), 0o600))
+		ts.Check(ts.Exec("cmd", "/c", file))
 	}
 }
 
@@ -343,12 +356,16 @@ func TestSandbox(t *testing.T) {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	r := bufio.NewReader(out)
-	line, err := r.ReadString('\n')
-	issuer := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`).FindString(line)
-	if issuer == "" {
-		t.Fatalf("it printed %q, %v", line, err)
+	var printed strings.Builder
+	for !strings.Contains(printed.String(), "/me") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("it printed %q, %v", printed.String(), err)
+		}
+		printed.WriteString(line)
 	}
 	go io.Copy(io.Discard, r)
+	issuer := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`).FindString(printed.String())
 	res, err := http.Get(issuer + "/.well-known/openid-configuration")
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %v", res, err)
@@ -356,11 +373,21 @@ func TestSandbox(t *testing.T) {
 	res.Body.Close()
 	empty := filepath.Join(home, "empty.toml")
 	testworld.Write(t, empty, "")
-	env = append(env, "CLERK_HELPER_CONFIG="+empty, "CLERK_HELPER_ISSUER="+issuer, "CLERK_HELPER_CLIENT_ID=sandbox-client", "CLERK_HELPER_HOSTS=git.acme.dev")
-	if out, err := run(t, env, "clerk-credential-helper", "login"); err != nil || !strings.Contains(out, "signed in to") {
-		t.Fatalf("login: %v\n%s", err, out)
+	env = append(env, "CLERK_HELPER_CONFIG="+empty)
+	lines := regexp.MustCompile(`(?m)^  (set ".*")\r?$`).FindAllStringSubmatch(printed.String(), -1)
+	if len(lines) != 2 { // for a person, and for a machine
+		t.Fatalf("%d lines for cmd in\n%s", len(lines), printed.String())
 	}
-	if out, err := run(t, env, "clerk-credential-helper", "get", "git.acme.dev"); err != nil || !strings.Contains(out, `"Secret":"ey`) {
-		t.Errorf("get: %v\n%s", err, out)
+	host := regexp.MustCompile(`"CLERK_HELPER_HOSTS=(.*?)"`).FindStringSubmatch(lines[0][1])[1]
+	command := filepath.Join(home, "lines.cmd")
+	for i, then := range []string{"login", "token"} {
+		testworld.Write(t, command, "@"+lines[i][1]+"\r\n@clerk-credential-helper "+then+"\r\n@clerk-credential-helper get "+host+"\r\n")
+		if out, err := run(t, env, "cmd", "/c", command); err != nil || !strings.Contains(out, `"Secret":"ey`) {
+			t.Errorf("%v: %v\n%s", lines[i][1], err, out)
+		}
+		powershell := "  $env:" + strings.NewReplacer(`set "`, "", `"& `, "'; $env:", "=", "='", `"`, "'").Replace(lines[i][1])
+		if !strings.Contains(printed.String(), powershell+"\n") {
+			t.Errorf("PowerShell would read something else than %s", powershell)
+		}
 	}
 }

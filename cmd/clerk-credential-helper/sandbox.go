@@ -8,6 +8,7 @@ import (
 
 	"clerk-credential-helper/internal/demo"
 	"clerk-credential-helper/internal/sandbox"
+	"clerk-credential-helper/platform"
 )
 
 type sandboxCommand struct {
@@ -25,11 +26,7 @@ func (c sandboxCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	defer stop()
-	port := 0
-	if c.Port > 0 {
-		port = c.Port + 1
-	}
-	host, hasGit, stopServers, err := s.ListenServers(ctx, port)
+	host, hasGit, stopServers, err := s.ListenServers(ctx, c.Port+min(c.Port, 1)) // the next one, or still 0
 	if err != nil {
 		return err
 	}
@@ -54,11 +51,11 @@ or in the configuration file:
 
 or without a file:
 
-  export CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_CLIENT_ID=%[2]s CLERK_HELPER_HOSTS=%[3]s
+%[7]s
 
 or for a build machine, whose tokens are minted without a sign-in:
 
-  export CLERK_API_URL=%[1]s CLERK_MACHINE_SECRET_KEY=%[4]s CLERK_HELPER_ISSUER=%[1]s CLERK_HELPER_HOSTS=%[3]s
+%[4]s
 
 Then, for instance:
 
@@ -67,7 +64,8 @@ Then, for instance:
   clerk-credential-helper setup docker
   docker pull %[3]s/demo/hello
   clerk-credential-helper token %[3]s --format header | curl -H @- http://%[3]s/me
-`, issuer, sandbox.ClientID, host, sandbox.MachineKey, clone, strings.TrimPrefix(issuer, "http://"))
+`, issuer, sandbox.ClientID, host, platform.SetVariables("CLERK_API_URL="+issuer, "CLERK_MACHINE_SECRET_KEY="+sandbox.MachineKey, "CLERK_HELPER_ISSUER="+issuer, "CLERK_HELPER_HOSTS="+host),
+		clone, strings.TrimPrefix(issuer, "http://"), platform.SetVariables("CLERK_HELPER_ISSUER="+issuer, "CLERK_HELPER_CLIENT_ID="+sandbox.ClientID, "CLERK_HELPER_HOSTS="+host))
 	<-ctx.Done()
 	return nil
 }
