@@ -381,6 +381,7 @@ func TestConsoleEnds(t *testing.T) {
 		{"a closed window, paste", []string{"--no-browser"}, "press Enter", func(_ *testing.T, c *console, _ int) { c.close() }, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			home, env := newHome(t)
 			temp := tempDir(t)
 			env = append(env, waitingBrowser(t), "TERM=xterm", "TEMP="+temp, "TMP="+temp)
@@ -434,6 +435,7 @@ func TestConsoleRefresh(t *testing.T) {
 		"a closed window": func(_ *testing.T, c *console, _ int) { c.close() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w, home, env := newWorld(t)
 			if out, err := run(t, env, "clerk-credential-helper", "login"); err != nil {
 				t.Fatalf("%v\n%s", err, out)
