@@ -38,15 +38,19 @@ func Remove(path string) error {
 	return err
 }
 
-// patiently retries, for 2 s at most, what fails because another process has a file open or is replacing it. Between two
-// readers the file is free for a moment only.
+// patiently retries, for 2 s, what fails because another process has a file open or is replacing it. Between two readers the file
+// is free for a moment only. On a machine so loaded that there were few tries in that time it goes on, for 20 s at most.
 func patiently(call func() error) error {
+	const enough = 100 // tries
 	wait := time.Millisecond
-	for begun := time.Now(); ; wait = min(2*wait, 8*time.Millisecond) {
+	begun := time.Now()
+	for tries := 1; ; tries++ {
 		err := call()
-		if err == nil || !isBusy(err) || time.Since(begun) > 2*time.Second {
+		took := time.Since(begun)
+		if err == nil || !isBusy(err) || took > 2*time.Second && tries >= enough || took > 20*time.Second {
 			return err
 		}
 		time.Sleep(wait)
+		wait = min(2*wait, 8*time.Millisecond)
 	}
 }
