@@ -456,7 +456,7 @@ func TestConsoleRefresh(t *testing.T) {
 			ends(t, p)
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			if err := testworld.Settle(ctx, home); err != nil {
+			if err := testworld.Settle(ctx, home, lock); err != nil {
 				t.Fatal(err)
 			}
 			out, err := run(t, env, "clerk-credential-helper", "token")

@@ -37,6 +37,11 @@ var shared = []string{"companion-check", "completion", "git-bearer-only", "last-
 const limit = time.Minute
 
 // TestScripts runs the shared scripts, and those that are for Windows only.
+// lock takes a lock of the program's.
+func lock(ctx context.Context, dir, name string) (release func(), err error) {
+	return platform.Locks{Dir: dir}.Lock(ctx, name)
+}
+
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("script", "*.txtar"))
 	if err != nil || len(files) == 0 {
@@ -45,9 +50,7 @@ func TestScripts(t *testing.T) {
 	for _, name := range shared {
 		files = append(files, filepath.Join("..", "..", "cmd", "clerk-credential-helper", "testdata", "script", name+".txtar"))
 	}
-	commands := testworld.Commands(func(ctx context.Context, dir, name string) (func(), error) {
-		return platform.Locks{Dir: dir}.Lock(ctx, name)
-	})
+	commands := testworld.Commands(lock)
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){"storm": storm, "registry": serveRegistry, "status": status, "gone": gone, "empty": empty, "follow": follow})
 	testscript.Run(t, testscript.Params{Files: files, RequireExplicitExec: true, RequireUniqueNames: true, Setup: setup, Condition: condition, Cmds: commands})
 }
