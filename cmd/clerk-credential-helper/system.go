@@ -121,7 +121,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	locks := locksOf(keychain)
+	locks := keychain.Locks()
 	trace := sys.tracer()
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {
@@ -135,9 +135,9 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Config:       cfg,
 		Keychain:     keychain,
 		Locks:        locks,
-		Records:      records{locks},
+		Records:      locks.Records(),
 		SharedStore:  keychain.Shared(),
-		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, records{locks}) },
+		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, locks.Records()) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
 		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
