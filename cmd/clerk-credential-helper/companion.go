@@ -133,7 +133,7 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		}
 	}
 	if c.JSON {
-		if err := sys.console().JSON(probe.Lines()); err != nil {
+		if err := sys.console().JSON(probe.Report()); err != nil {
 			return err
 		}
 	}

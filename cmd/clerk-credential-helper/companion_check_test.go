@@ -497,7 +497,8 @@ func (f *fakePage) revoke(w http.ResponseWriter, r *http.Request) {
 func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []companionpage.Line, all string) {
 	t.Helper()
 	status, out, words := runHere(append([]string{"companion", "check", f.origin, "--json"}, args...)...)
-	if err := json.Unmarshal([]byte(out), &lines); err != nil {
+	var report companionpage.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		t.Fatalf("%v: %s%s", err, out, words)
 	}
 	f.mu.Lock()
@@ -515,7 +516,7 @@ func (f *fakePage) check(t *testing.T, args ...string) (status int, lines []comp
 	if strings.Contains(out+words, "eyJ") {
 		t.Error("a token is printed")
 	}
-	return status, lines, out + words
+	return status, report.Checks, out + words
 }
 
 func checks(lines []companionpage.Line, o companionpage.State) (names []string) {

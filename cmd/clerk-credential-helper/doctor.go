@@ -39,7 +39,7 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 		fixable += len(f.Offers)
 	}
 	if c.JSON {
-		if err := sys.console().JSON(findings); err != nil {
+		if err := sys.console().JSON(doctor.NewReport(findings)); err != nil {
 			return err
 		}
 	} else {

@@ -296,11 +296,11 @@ func TestDoctorBroken(t *testing.T) {
 			if want := map[doctor.State]int{doctor.Doubt: exitOK, doctor.Failing: exitFailed}[tt.state]; status != want {
 				t.Errorf("exit status %d, not %d\n%s%s", status, want, out, words)
 			}
-			var found []doctor.Finding
-			if err := json.Unmarshal([]byte(out), &found); err != nil {
+			var report doctor.Report
+			if err := json.Unmarshal([]byte(out), &report); err != nil || report.State != tt.state {
 				t.Fatal(err)
 			}
-			for _, f := range found {
+			for _, f := range report.Checks {
 				if f.State == tt.state && strings.Contains(f.Detail, tt.detail) && strings.Contains(f.Remedy, tt.remedy) {
 					if strings.Contains(out+words, "secret@") || strings.Contains(out+words, "sk_live") {
 						t.Errorf("a secret is shown: %s%s", out, words)

@@ -121,7 +121,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	if c.JSON {
-		return sys.console().JSON(e)
+		return sys.console().JSON(e.document())
 	}
 	e.print(sys.stdout)
 	return nil

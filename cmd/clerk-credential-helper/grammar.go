@@ -122,8 +122,12 @@ func people(sys *system) int {
 		return exitFailed // the reader of our output has enough, as head(1) does
 	}
 	if err != nil {
-		sys.console().Warn(err, sys.advice(err))
-		return exitStatus(ctx, err)
+		hint, status := sys.advice(err), exitStatus(ctx, err)
+		if sys.documents == 0 && wantsJSON(parsed) {
+			sys.console().JSON(console.Failure{State: console.StateFailed, Error: console.FailureError{Message: err.Error(), Hint: hint, ExitStatus: status}})
+		}
+		sys.console().Warn(err, hint)
+		return status
 	}
 	return exitOK
 }

@@ -44,7 +44,7 @@ func remember(getenv func(string) string, tool, host string, reply protocol.Repl
 	if reply.Err == nil || errors.As(reply.Err, &insecure) && insecure.Scheme == "" {
 		return
 	}
-	f := failure{Tool: tool, At: time.Now().UTC(), Host: clipText(host, 300), Error: clipText(reply.Err.Error(), failureLimit), Hint: clipText(reply.Hint, failureLimit)}
+	f := failure{Tool: tool, At: console.Seconds(time.Now()), Host: clipText(host, 300), Error: clipText(reply.Err.Error(), failureLimit), Hint: clipText(reply.Hint, failureLimit)}
 	var foreign *protocol.VerbatimError
 	if errors.As(reply.Err, &foreign) {
 		f.Error = "docker's fallback helper failed; its words are its own"
@@ -100,7 +100,7 @@ func (c lastErrorCommand) Run(ctx context.Context, sys *system) error {
 	}
 	slices.SortStableFunc(all, func(a, b failure) int { return b.At.Compare(a.At) })
 	if c.JSON {
-		return sys.console().JSON(all)
+		return sys.console().JSON(lastErrorReport{all})
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(sys.stdout, "no tool has failed")

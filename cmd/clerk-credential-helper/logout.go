@@ -150,7 +150,7 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 		all = append(all, o)
 	}
 	if c.JSON {
-		if err := sys.console().JSON(all); err != nil {
+		if err := sys.console().JSON(newLogoutReport(all)); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,8 @@ type system struct {
 	tokens   environmentTokens
 	signals  signals
 	policy   *config.Policy // of the configuration that was read last
+
+	documents int // of JSON that were printed
 }
 
 // Exit statuses of our own commands; a wire has its own.
@@ -82,7 +84,7 @@ func run(sys *system) int {
 
 // console is what a command for people says and asks through.
 func (sys *system) console() *console.Console {
-	return &console.Console{In: sys.stdin, Out: sys.stdout, Err: sys.stderr, Getenv: sys.getenv}
+	return &console.Console{In: sys.stdin, Out: sys.stdout, Err: sys.stderr, Getenv: sys.getenv, Documents: &sys.documents}
 }
 
 // name is the one we were called by, without folder and ".exe".

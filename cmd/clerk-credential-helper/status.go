@@ -100,7 +100,7 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		all = append(all, st)
 	}
 	if c.JSON {
-		if err := sys.console().JSON(all); err != nil {
+		if err := sys.console().JSON(newStatusReport(all)); err != nil {
 			return err
 		}
 	} else {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clerk-credential-helper/internal/console"
 )
 
 // TestStatusClock: a sign-in that failed because of a wrong clock was not refused.
@@ -21,11 +23,12 @@ func TestStatusClock(t *testing.T) {
 			t.Errorf("%v\n%s%s", command, out, words)
 		}
 	}
-	var all []profileStatus
+	var report statusReport
 	_, out, _ := runHere("status", "--json")
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Profiles) != 1 || report.State != console.StateWarning {
 		t.Fatal(err, out)
 	}
+	all := report.Profiles
 	if all[0].LastSignIn == "" || strings.Contains(all[0].LastSignIn, "refused") || !all[0].AskedAgain.After(time.Now()) {
 		t.Errorf("%+v", all[0])
 	}

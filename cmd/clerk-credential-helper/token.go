@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"clerk-credential-helper/internal/console"
 )
 
 type tokenCommand struct {
@@ -28,10 +30,10 @@ func (c tokenCommand) Run(ctx context.Context, sys *system) error {
 	case "json":
 		return sys.console().JSON(struct {
 			Profile string    `json:"profile"`
-			Account string    `json:"account"`
+			Account string    `json:"account,omitempty"`
 			Token   string    `json:"token"`
-			Expires time.Time `json:"expires"`
-		}{p.Name, s.Account(), token, s.ExpiresAt})
+			Expires time.Time `json:"expires,omitzero"`
+		}{p.Name, s.Account(), token, console.Seconds(s.ExpiresAt)})
 	}
 	_, err = fmt.Fprintln(sys.stdout, token)
 	return err

@@ -33,7 +33,23 @@ const (
 	NotTold State = "not told" // not visible from here
 )
 
-// Line is the result of one check. "companion check --json" prints an array of them.
+// Report is the document that "companion check --json" prints.
+type Report struct {
+	State  string `json:"state"` // console.StateFailed if a line fails, otherwise console.StateOK
+	Page   string `json:"page"`  // the origin that was probed
+	Checks []Line `json:"checks"`
+}
+
+// Report makes the document of the lines so far.
+func (p *Probe) Report() Report {
+	r := Report{State: console.StateOK, Page: p.origin, Checks: append([]Line{}, p.Lines()...)}
+	if slices.ContainsFunc(r.Checks, func(l Line) bool { return l.State == Fail }) {
+		r.State = console.StateFailed
+	}
+	return r
+}
+
+// Line is the result of one check.
 type Line struct {
 	State State  `json:"outcome"`
 	Check string `json:"check"`          // the property, such as "metadata: issuer"

@@ -8,14 +8,11 @@ package console
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -26,12 +23,14 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// Console is the streams and the environment of a command that a person has typed. All fields are required.
+// Console is the streams and the environment of a command that a person has typed. All fields are required but Documents.
 type Console struct {
 	In     io.Reader           // for answers; only an *os.File can be a terminal
 	Out    io.Writer           // for results
 	Err    io.Writer           // for messages and questions
 	Getenv func(string) string // for TERM, NO_COLOR and the locale
+	// Documents counts what JSON has printed. May be nil.
+	Documents *int
 }
 
 // Show prints a result to Out, as it is: the caller escapes foreign text.
@@ -39,40 +38,6 @@ func (c *Console) Show(text string) { fmt.Fprint(c.Out, text) }
 
 // Escape makes foreign text harmless for a terminal; see [protocol.Escape].
 func Escape(s string) string { return protocol.Escape(s) }
-
-// JSON prints a value to Out, indented by two blanks. Characters that are not printable are escaped, as \u and four digits,
-// because a terminal may show the text.
-func (c *Console) JSON(v any) error {
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	_, err := c.Out.Write(escapeJSON(text.Bytes()))
-	return err
-}
-
-// escapeJSON escapes what is not printable in a JSON text. It stands in strings only, but for the ends of lines.
-func escapeJSON(text []byte) []byte {
-	if !bytes.ContainsFunc(text, unprintable) {
-		return text
-	}
-	var escaped []byte
-	for _, r := range string(text) {
-		if !unprintable(r) {
-			escaped = utf8.AppendRune(escaped, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) { // RFC 8259 §7
-			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
-		}
-	}
-	return escaped
-}
-
-func unprintable(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }
 
 // IsTerminal reports whether a stream is a terminal.
 func IsTerminal(stream any) bool {

@@ -27,12 +27,15 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Finding is the result of one check. "doctor --json" prints an array of them.
+// Finding is the result of one check.
 type Finding struct {
-	Check  string `json:"check"` // what was checked, such as "store" or "session of acme"
-	State  State  `json:"state"`
-	Detail string `json:"detail"`           // may contain foreign text: Print escapes it
-	Remedy string `json:"remedy,omitempty"` // empty only if State is Fine
+	ID      string `json:"id"`                // what was checked, such as "store"; never changes
+	Profile string `json:"profile,omitempty"` // of a check that is made for each
+	Tool    string `json:"tool,omitempty"`    // of the check "tool"
+	Check   string `json:"check"`             // for people, such as "session of acme"
+	State   State  `json:"state"`
+	Detail  string `json:"detail"`           // may contain foreign text: Print escapes it
+	Remedy  string `json:"remedy,omitempty"` // empty only if State is Fine
 	// Offers describes the repairs that Fix offers, usually as commands.
 	Offers  []string `json:"repairs,omitempty"`
 	repairs []repair
@@ -40,12 +43,6 @@ type Finding struct {
 
 // State is the outcome of a check.
 type State string
-
-const (
-	Fine    State = "ok"
-	Doubt   State = "warning" // tools work, or it was configured so; the user should know
-	Failing State = "failed"
-)
 
 const (
 	// Limit is the time for the requests to one issuer, or for one run of git.
@@ -57,12 +54,14 @@ const (
 // doctor collects findings.
 type doctor struct {
 	env      Env
-	another  error // why what is found here is another user's; nil if it is ours
+	another  error  // why what is found here is another user's; nil if it is ours
+	profile  string // whose issuer and session are looked at
+	tool     string // whose file is looked at
 	findings []Finding
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
-	d.findings = append(d.findings, Finding{Check: check, State: Fine, Detail: fmt.Sprintf(format, args...)})
+	d.add(check, Fine, fmt.Sprintf(format, args...), "", nil)
 }
 
 func (d *doctor) warn(check, detail, remedy string, repairs ...repair) {
@@ -77,7 +76,15 @@ func (d *doctor) add(check string, how State, detail, remedy string, repairs []r
 	if d.another != nil {
 		repairs = nil
 	}
-	f := Finding{Check: check, State: how, Detail: detail, Remedy: remedy, repairs: repairs}
+	f := Finding{ID: check, Profile: d.profile, Check: check, State: how, Detail: detail, Remedy: remedy, repairs: repairs}
+	switch {
+	case check == "machine":
+		f.Check += " " + d.profile
+	case d.profile != "" && (check == "issuer" || check == "keys" || check == "session"):
+		f.Check += " of " + d.profile
+	case d.tool != "":
+		f.ID, f.Tool, f.Check = check, d.tool, d.tool
+	}
 	for _, r := range repairs {
 		f.Offers = append(f.Offers, r.what)
 	}
@@ -94,9 +101,11 @@ func Run(ctx context.Context, env Env) []Finding {
 	d.files()
 	d.variables(ctx, cfg)
 	for _, p := range cfg.Profiles {
+		d.profile = p.Name
 		d.issuer(ctx, p)
 		d.session(ctx, cfg, p)
 	}
+	d.profile = ""
 	if !d.unattended(cfg) {
 		d.listener()
 		d.browser()
@@ -323,7 +332,7 @@ func (d *doctor) variables(ctx context.Context, cfg *config.Config) {
 
 // issuer makes the requests to a profile's issuer, or page, that a sign-in makes first.
 func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
-	check := "issuer of " + p.Name
+	const check = "issuer"
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
 	client, err := d.env.Client(p)
@@ -351,10 +360,10 @@ func (d *doctor) issuer(ctx context.Context, p *config.Profile) {
 		d.ok("clock", "within %v of the issuer's", skewSome)
 	}
 	if err != nil {
-		d.fail("keys of "+p.Name, err.Error(), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
+		d.fail("keys", err.Error(), "no sign-in can be verified without them: try again later, or ask the issuer's administrator")
 		return
 	}
-	d.ok("keys of "+p.Name, "%d", keys)
+	d.ok("keys", "%d", keys)
 }
 
 // unusable returns why no sign-in to p is possible, and the remedy.
@@ -408,7 +417,7 @@ func (t *datedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // only if none is kept, and it is kept for the tools. With a token of the environment no key is needed.
 func (d *doctor) machine(ctx context.Context, cfg *config.Config, p *config.Profile) {
 	const remedy = "set it to the secret key of the machine (ak_...), from Clerk's dashboard"
-	check := "machine " + p.Name
+	const check = "machine"
 	b, err := d.env.Broker(cfg)
 	if err != nil {
 		return // the store's finding says why
@@ -465,7 +474,7 @@ func (d *doctor) session(ctx context.Context, cfg *config.Config, p *config.Prof
 		d.machine(ctx, cfg, p)
 		return
 	}
-	check := "session of " + p.Name
+	const check = "session"
 	b, err := d.env.Broker(cfg)
 	if err != nil {
 		return
@@ -673,22 +682,25 @@ func BelowMinTTL(p *config.Profile, s broker.Session) string {
 // otherTools checks the files of the tools that setup knows, except for git and docker, which have checks of their own. It
 // adds no finding for a tool that is not set up.
 func (d *doctor) otherTools() {
+	const check = "tool"
+	defer func() { d.tool = "" }()
 	for _, tool := range toolconfig.Tools() {
 		if tool.Offered {
 			continue
 		}
+		d.tool = tool.Name
 		file, ours, err := tool.Inspect(d.env.Tools)
 		switch {
 		case err != nil:
-			d.warn(tool.Name, fmt.Sprintf("%s: %v", file, err), "correct that line: "+tool.Name+" cannot read it either")
+			d.warn(check, fmt.Sprintf("%s: %v", file, err), "correct that line: "+tool.Name+" cannot read it either")
 		case !ours:
 		case !tool.Writes():
-			d.warn(tool.Name, file+" has lines of an earlier release, with which a repository's file can send the token anywhere",
+			d.warn(check, file+" has lines of an earlier release, with which a repository's file can send the token anywhere",
 				"clerk-credential-helper setup "+tool.Name+" takes them out, and says what to run instead")
 		case tool.Calls != "" && !d.inPath(tool.Calls):
-			d.fail(tool.Name, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), d.install(tool.Calls))
+			d.fail(check, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), d.install(tool.Calls))
 		default:
-			d.ok(tool.Name, "set up in %s", file)
+			d.ok(check, "set up in %s", file)
 		}
 	}
 }

@@ -21,7 +21,6 @@ import (
 
 // Build is what this program is, for those who are asked for help. "version --json" prints one.
 type Build struct {
-	Schema   int    `json:"schema"`             // 1
 	Version  string `json:"version"`            // without a "v"; "devel" if it is not known
 	Commit   string `json:"commit,omitempty"`   // in full
 	Date     string `json:"date,omitempty"`     // of the commit (RFC 3339)
@@ -39,7 +38,7 @@ type Build struct {
 // ReadBuild completes what the linker was given, all of which may be empty, by what the go command has recorded in the
 // program. path is that of the program, and may be empty.
 func ReadBuild(version, commit, date, path string) Build {
-	b := Build{Schema: 1, Version: version, Commit: commit, Date: date, Platform: platform.System(), Go: runtime.Version(), Path: path,
+	b := Build{Version: version, Commit: commit, Date: date, Platform: platform.System(), Go: runtime.Version(), Path: path,
 		Installed: cmp.Or(installer(path), "unknown")}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		settings := map[string]string{}
