@@ -121,7 +121,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	locks := keychain.Locks()
+	locks := broker.LocksOf(keychain)
 	trace := sys.tracer()
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {

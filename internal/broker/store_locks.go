@@ -1,21 +1,23 @@
-package platform
+package broker
 
 import (
 	"context"
 	"fmt"
 	"path/filepath"
 	"sync"
+
+	"clerk-credential-helper/platform"
 )
 
-// StoreLocks are the [Locks] of a keychain, with the records beside them. Their folder is looked for when the first is needed:
-// a live token needs none, and the search may ask the user database. The errors of all methods are those of [Locks], of a file
-// store, and of the search.
+// StoreLocks are the locks of a keychain of this machine, a [Locker], with the records beside them. Their folder is looked for
+// when the first is needed: a live token needs none, and the search may ask the user database. The errors of all methods are
+// those of platform.Locks, of a file store, and of the search.
 type StoreLocks struct {
 	dir func() (string, error)
 }
 
-// Locks returns the locks of everything in the store. It looks for nothing yet.
-func (k *Keychain) Locks() StoreLocks {
+// LocksOf returns the locks of everything in a keychain. It looks for nothing yet.
+func LocksOf(k *platform.Keychain) StoreLocks {
 	return StoreLocks{sync.OnceValues(func() (string, error) {
 		dir, err := k.LockDir()
 		if err != nil {
@@ -25,40 +27,40 @@ func (k *Keychain) Locks() StoreLocks {
 	})}
 }
 
-// Lock is [Locks.Lock].
+// Lock is [platform.Locks.Lock].
 func (l StoreLocks) Lock(ctx context.Context, name string) (release func(), err error) {
 	dir, err := l.dir()
 	if err != nil {
 		return nil, err
 	}
-	return Locks{Dir: dir}.Lock(ctx, name)
+	return platform.Locks{Dir: dir}.Lock(ctx, name)
 }
 
-// TryLock is [Locks.TryLock].
+// TryLock is [platform.Locks.TryLock].
 func (l StoreLocks) TryLock(name string) (release func(), ok bool, err error) {
 	dir, err := l.dir()
 	if err != nil {
 		return nil, false, err
 	}
-	return Locks{Dir: dir}.TryLock(name)
+	return platform.Locks{Dir: dir}.TryLock(name)
 }
 
-// StoreRecords are small texts by name, in files in a folder beside the locks of a store: how sign-ins and refreshes ended. No
-// secret is in them; see [OpenRecords].
+// StoreRecords are [Records] in files in a folder beside the locks of a store: how sign-ins and refreshes ended. No
+// secret is in them; see [platform.OpenRecords].
 type StoreRecords struct{ locks StoreLocks }
 
 // Records returns the records beside the locks.
 func (l StoreLocks) Records() StoreRecords { return StoreRecords{l} }
 
-func (r StoreRecords) open() (*Keychain, error) {
+func (r StoreRecords) open() (*platform.Keychain, error) {
 	dir, err := r.locks.dir()
 	if err != nil {
 		return nil, err
 	}
-	return OpenRecords(filepath.Join(dir, "outcomes")), nil
+	return platform.OpenRecords(filepath.Join(dir, "outcomes")), nil
 }
 
-// Get is [Keychain.Get].
+// Get is [platform.Keychain.Get].
 func (r StoreRecords) Get(ctx context.Context, name string) (string, error) {
 	k, err := r.open()
 	if err != nil {
@@ -67,7 +69,7 @@ func (r StoreRecords) Get(ctx context.Context, name string) (string, error) {
 	return k.Get(ctx, name)
 }
 
-// Set is [Keychain.Set].
+// Set is [platform.Keychain.Set].
 func (r StoreRecords) Set(ctx context.Context, name, text string) error {
 	k, err := r.open()
 	if err != nil {
@@ -76,7 +78,7 @@ func (r StoreRecords) Set(ctx context.Context, name, text string) error {
 	return k.Set(ctx, name, text)
 }
 
-// Delete is [Keychain.Delete].
+// Delete is [platform.Keychain.Delete].
 func (r StoreRecords) Delete(ctx context.Context, name string) error {
 	k, err := r.open()
 	if err != nil {
