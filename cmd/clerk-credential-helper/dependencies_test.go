@@ -65,7 +65,7 @@ func TestDependencies(t *testing.T) {
 			continue
 		}
 		name := strings.TrimPrefix(m.Path, "github.com/")
-		for _, major := range []string{"/v2", "/v3", "/v4", "/v5"} {
+		for _, major := range []string{"/v2", "/v3", "/v4", "/v5", "/v6"} {
 			name = strings.TrimSuffix(name, major)
 		}
 		name += " " + strings.TrimPrefix(m.Version, "v")

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/doctor"
 
@@ -68,5 +69,5 @@ func newLogoutReport(all []signedOut) logoutReport {
 
 // lastErrorReport is the document of last-error, the newest first.
 type lastErrorReport struct {
-	Errors []failure `json:"errors"`
+	Errors []broker.Failure `json:"errors"`
 }

@@ -28,13 +28,16 @@ func (c tokenCommand) Run(ctx context.Context, sys *system) error {
 	case "header":
 		token = "Authorization: Bearer " + token
 	case "json":
-		return sys.console().JSON(struct {
-			Profile string    `json:"profile"`
-			Account string    `json:"account,omitempty"`
-			Token   string    `json:"token"`
-			Expires time.Time `json:"expires,omitzero"`
-		}{p.Name, s.Account(), token, console.Seconds(s.ExpiresAt)})
+		return sys.console().JSON(tokenDocument{p.Name, s.Account(), token, console.Seconds(s.ExpiresAt)})
 	}
 	_, err = fmt.Fprintln(sys.stdout, token)
 	return err
+}
+
+// tokenDocument is the document of token. Without a known end of the token it has none.
+type tokenDocument struct {
+	Profile string    `json:"profile"`
+	Account string    `json:"account,omitempty"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires,omitzero"`
 }

@@ -19,14 +19,14 @@ func checks() []Finding {
 	return []Finding{
 		quiet("user", "what is looked at is this user's own"),
 		skipped("configuration", "it was not read"),
-		skipped("policy", "there is none"),
+		skipped("policy", "there is none, or the configuration cannot be used"),
 		skipped("store", "it was not looked at"),
 		skipped("locks", "the store is switched off, or does not work"),
 		quiet("files", "all are closed to others"),
 		quiet("environment", "no variable is wrong"),
 		skipped("proxy", "none is set"),
 		skipped("injected", "the environment brings no token"),
-		skipped("issuer", "there is no profile"),
+		skipped("issuer", "there is no profile, or the configuration cannot be used"),
 		skipped("clock", "no issuer has said what time it is"),
 		skipped("keys", "no issuer has answered"),
 		skipped("session", "there is no profile for people, or the store does not work"),
@@ -37,6 +37,7 @@ func checks() []Finding {
 		skipped("git", "it is not used, or there is no profile"),
 		skipped("docker", "it is not used, or there is no profile"),
 		skipped("tool", "no other tool is set up"),
+		quiet("history", "it can be written"),
 	}
 }
 
