@@ -151,6 +151,25 @@ func ReadTrusted(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// AppendPrivate is AppendFile for a plain file in a folder of its own, which it makes with mode 0700 if it is missing. Both must
+// be this user's and closed to others.
+func AppendPrivate(path string) (*os.File, error) {
+	if err := makePrivateDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	f, err := openNoFollow(path, appends|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrivateFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// ReplaceFile renames a file to a path in the same folder, and replaces what is there.
+func ReplaceFile(from, to string) error { return replaceFile(from, to) }
+
 // AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at
 // path is not followed, and what belongs to another user than this one and root is refused, or would be in such a
 // user's place (see [CheckPlace]): the error is then [ErrForeign]. A named pipe without a reader is an error; it is not

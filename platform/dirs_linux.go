@@ -49,3 +49,9 @@ func lockDir() (string, error) {
 	}
 	return filepath.Join(home, ".local/state", appName, "locks"), nil
 }
+
+// parentName reads the name that the kernel has for a process, of 15 bytes at most.
+func parentName() string {
+	name, _ := os.ReadFile("/proc/" + strconv.Itoa(os.Getppid()) + "/comm")
+	return strings.TrimSuffix(string(name), "\n")
+}

@@ -32,3 +32,7 @@ func CalledName(path string) string {
 	}
 	return name
 }
+
+// ParentName returns the name of the program that has started this one, as the system has it: foreign text, and often cut. It
+// is empty where the system does not say, and on Windows.
+func ParentName() string { return parentName() }

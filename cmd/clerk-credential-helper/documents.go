@@ -67,6 +67,12 @@ func newLogoutReport(all []signedOut) logoutReport {
 	return r
 }
 
+// historyReport is the document of history, the oldest first.
+type historyReport struct {
+	Kept    bool           `json:"kept"`
+	Entries []broker.Entry `json:"entries"`
+}
+
 // lastErrorReport is the document of last-error, the newest first.
 type lastErrorReport struct {
 	Errors []broker.Failure `json:"errors"`

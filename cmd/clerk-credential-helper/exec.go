@@ -71,7 +71,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		}
 		return &exitError{notFound}
 	}
-	p, s, err := sys.liveSession(ctx, c.Profile, c.MinTTL, false)
+	p, s, err := sys.liveSession(ctx, "exec", c.Profile, c.MinTTL, false)
 	if err != nil {
 		return err
 	}
@@ -161,8 +161,8 @@ func runChild(sys *system, cmd *exec.Cmd) error {
 }
 
 // liveSession returns a session whose token may be shown. The command line's time takes precedence over min_ttl. If the
-// issuer gives a shorter one, the person is told.
-func (sys *system) liveSession(ctx context.Context, target string, wanted time.Duration, fresh bool) (*config.Profile, broker.Session, error) {
+// issuer gives a shorter one, the person is told. The command is for the history.
+func (sys *system) liveSession(ctx context.Context, command, target string, wanted time.Duration, fresh bool) (*config.Profile, broker.Session, error) {
 	b, p, err := sys.openProfile(target)
 	if err != nil {
 		return nil, broker.Session{}, err
@@ -174,7 +174,7 @@ func (sys *system) liveSession(ctx context.Context, target string, wanted time.D
 	if fresh {
 		plan = b.PlanFresh(ctx, p)
 	}
-	s, err := b.Execute(ctx, plan)
+	s, err := b.Hand(ctx, plan, command, "")
 	if err != nil {
 		return nil, broker.Session{}, err
 	}

@@ -39,6 +39,7 @@ type commands struct {
 	Exec       execCommand       `cmd:"" help:"Run a command with a token, in a variable or a file."`
 	Companion  companionCommand  `cmd:"" help:"Write the companion page into a web app, or probe one that is deployed."`
 	LastError  lastErrorCommand  `cmd:"" help:"Show the last error of each tool."`
+	History    historyCommand    `cmd:"" help:"Show which tools got tokens, for which hosts."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 	Man        manCommand        `cmd:"" help:"Print a manual page, for man -l."`
 	Docs       docs.Command      `cmd:"" help:"Print the documentation: docs list, docs show NAME."`

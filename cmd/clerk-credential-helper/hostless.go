@@ -46,7 +46,8 @@ func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Re
 		for _, h := range p.Hosts {
 			// Of two profiles for one host the first is meant where no user name chooses.
 			if h.Exact() && cfg.Match("https", h.String())[0] == p {
-				tokens[h.String()] = broker.Credential(p, plan.Session, "")
+				s, _ := b.Hand(ctx, plan, "go", h.String())
+				tokens[h.String()] = broker.Credential(p, s, "")
 			}
 		}
 	}

@@ -162,7 +162,7 @@ func (c setupCommand) company(ctx context.Context, sys *system) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	client, err := sys.client(&config.Profile{}, sys.tracer())
+	client, err := sys.client(&config.Profile{}, sys.console().Tracer(sys.getenv("CLERK_HELPER_TRACE")))
 	if err != nil {
 		return err
 	}

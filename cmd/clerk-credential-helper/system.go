@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -122,7 +121,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		return nil, err
 	}
 	locks := broker.LocksOf(keychain)
-	trace := sys.tracer()
+	trace := sys.console().Tracer(sys.getenv("CLERK_HELPER_TRACE"))
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {
 		fallback = sys.fallback(cfg.DockerFallback).answer
@@ -146,6 +145,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Person:       localUser{sys, keychain, sys.caller},
 		Caller:       broker.Caller{Name: sys.caller, PID: os.Getppid()},
 		Tell:         sys.tell,
+		History:      sys.history(cfg),
 		Trace:        trace,
 	}
 	if beside := keychain.Beside(); beside != nil {
@@ -170,40 +170,6 @@ func (sys *system) keychain() (*platform.Keychain, error) {
 		return nil, &config.Error{Err: fmt.Errorf("CLERK_HELPER_STORE: %w", err)}
 	}
 	return k, nil
-}
-
-// tracer writes decisions to standard error (CLERK_HELPER_TRACE=1) or to the end of a file. Nil when not asked for. A
-// relative name, such as "true", would make or change a file in the folder where a tool runs.
-func (sys *system) tracer() func(string, ...any) {
-	var w io.Writer
-	switch to := sys.getenv("CLERK_HELPER_TRACE"); to {
-	case "", "0":
-		return nil
-	case "1":
-		w = sys.stderr
-	default:
-		if !filepath.IsAbs(to) {
-			protocol.WriteMessage(sys.stderr, fmt.Errorf("CLERK_HELPER_TRACE is %q: write 1, 0 or the absolute path of a file", to), "")
-			return nil
-		}
-		f, err := platform.AppendFile(to)
-		if err != nil {
-			protocol.WriteMessage(sys.stderr, fmt.Errorf("opening the trace: %w", err), "")
-			return nil
-		}
-		w = wholeLines{f} // ends with the process
-	}
-	return func(format string, args ...any) {
-		line := protocol.Escape(fmt.Sprintf(format, args...))
-		fmt.Fprintf(w, "%s clerk-credential-helper[%d] %s\n", time.Now().UTC().Format("15:04:05.000"), os.Getpid(), line)
-	}
-}
-
-// wholeLines are the trace's, which many processes write at once.
-type wholeLines struct{ file *os.File }
-
-func (w wholeLines) Write(line []byte) (int, error) {
-	return len(line), platform.AppendWhole(w.file, line)
 }
 
 // transport trusts what the profile trusts, and the roots that the crypto/x509 package finds by itself.

@@ -17,7 +17,7 @@ type tokenCommand struct {
 
 // Run prints a live token and nothing else. If it takes a person and none may be asked, the exit status is 4.
 func (c tokenCommand) Run(ctx context.Context, sys *system) error {
-	p, s, err := sys.liveSession(ctx, c.Target, c.MinTTL, c.Fresh)
+	p, s, err := sys.liveSession(ctx, "token", c.Target, c.MinTTL, c.Fresh)
 	if err != nil {
 		return err
 	}

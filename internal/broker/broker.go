@@ -3,8 +3,8 @@
 //
 // A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
 // The session of a profile is one item of the keychain, read without a lock and written only under one. The package
-// decides, and what it is given acts: it never opens a socket, a browser or a file of its own, and it hands a token only to
-// the hosts that the configuration names.
+// decides, and what it is given acts: it never opens a socket or a browser, its only files are the history and the last
+// failures, and it hands a token only to the hosts that the configuration names.
 package broker
 
 import (
@@ -97,6 +97,8 @@ type Broker struct {
 	// Tell is told what the user should know while they wait, once it is 2 s. It may be called from another goroutine. May be
 	// nil.
 	Tell func(text string)
+	// History is told of each token that a tool got, or was refused. It must return at once. May be nil.
+	History func(Entry)
 	// Trace is told of every decision, never of a secret. May be nil.
 	Trace func(format string, args ...any)
 }
@@ -210,7 +212,7 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 	if d.Profile == nil {
 		return d.notOurs(ctx)
 	}
-	s, err := d.broker.Execute(ctx, d.plan)
+	s, err := d.broker.Hand(ctx, d.plan, d.req.Tool, d.req.Host)
 	renewed := err == nil && d.plan.rejected && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
 	if sl := d.broker.slot(d.Profile); renewed {
 		sl.noteRenewal(ctx, d.req)

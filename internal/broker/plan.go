@@ -261,40 +261,54 @@ func (sl slot) planWithout(ctx context.Context, plan Plan, err error) Plan {
 
 // Execute carries out a plan. It returns the errors of Token.
 func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
+	s, _, err := b.execute(ctx, plan)
+	return s, err
+}
+
+// execute is Execute, and says where the token came from.
+func (b *Broker) execute(ctx context.Context, plan Plan) (s Session, gave string, err error) {
 	p := plan.Profile
 	switch plan.Next {
 	case NextAnswer:
 		if plan.Source == SourceKeychain || plan.Source == SourceMachine {
 			b.trace("profile %s: token from the keychain, %s", p.Name, plan.Session.goodUntil())
+			return plan.Session, GaveKeychain, nil
 		}
-		return plan.Session, nil
+		return plan.Session, GaveEnvironment, nil
 	case NextMint:
-		return b.machine(p).mint(ctx, plan)
+		gave = GaveMinted
+		s, err = b.machine(p).mint(ctx, plan)
 	case NextAsk:
 		if plan.Why != nil {
 			b.trace("profile %s: the keychain is locked", p.Name)
 		} else {
 			b.trace("profile %s: no session", p.Name)
 		}
+		gave = GaveSignedIn
 		in := signIn{slot: b.slot(p), began: plan.began, how: plan.how, onDemand: true}
-		return in.run(ctx)
+		s, err = in.run(ctx)
 	case NextRefresh:
-		s, err := refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.rejected, perhaps: plan.perhaps}.run(ctx)
+		gave = GaveRefreshed
+		s, err = refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.rejected, perhaps: plan.perhaps}.run(ctx)
 		switch {
 		case isOver(err):
 			if errors.Is(err, clerk.ErrNoIDToken) {
 				plan.over = clerk.ErrNoIDToken
 			}
-			return b.Execute(ctx, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
+			return b.execute(ctx, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
 		case errors.Is(err, platform.ErrLocked):
-			return b.Execute(ctx, b.slot(p).planWithout(ctx, plan, err))
+			return b.execute(ctx, b.slot(p).planWithout(ctx, plan, err))
 		}
-		return s, err
+	default:
+		if !plan.Until.IsZero() {
+			b.trace("profile %s: paused until %s", p.Name, plan.Until.Format(time.RFC3339))
+		}
+		return Session{}, GaveNone, plan.Why
 	}
-	if !plan.Until.IsZero() {
-		b.trace("profile %s: paused until %s", p.Name, plan.Until.Format(time.RFC3339))
+	if s.ReceivedAt.Equal(plan.Session.ReceivedAt) || gave == GaveSignedIn && s.ReceivedAt.Before(plan.began) { // it was there before
+		gave = GaveKeychain
 	}
-	return Session{}, plan.Why
+	return s, gave, err
 }
 
 // isOver reports whether an error of a refresh means that only a sign-in helps.

@@ -66,7 +66,13 @@ type Config struct {
 	DockerFallback string
 	// Policy is the machine's; nil for none.
 	Policy *Policy
+	// History says whether a history is kept; nil for the default. See KeepsHistory.
+	History   *bool
+	historyAt position
 }
+
+// KeepsHistory reports whether a history is kept of which tool got which profile's token.
+func (c *Config) KeepsHistory() bool { return c.History == nil || *c.History }
 
 // Profile returns the profile of that name, or nil.
 func (c *Config) Profile(name string) *Profile {
@@ -85,7 +91,7 @@ func (c *Config) Only(name string) *Config {
 	if p == nil {
 		return nil
 	}
-	return &Config{Profiles: []*Profile{p}, all: c.All(), Policy: c.Policy}
+	return &Config{Profiles: []*Profile{p}, all: c.All(), Policy: c.Policy, History: c.History}
 }
 
 // All returns the profiles, with those that Only has left out.
@@ -220,6 +226,15 @@ func Merge(sources ...*Config) (*Config, error) {
 		own := source.Policy != nil
 		if own {
 			merged.Policy, fixed = source.Policy, source.Profiles
+			if source.Policy.History != nil {
+				merged.History = source.Policy.History
+			}
+		}
+		if source.History != nil {
+			if err := merged.Policy.checkHistory(source); err != nil {
+				return nil, err
+			}
+			merged.History = source.History
 		}
 		for _, p := range source.Profiles {
 			if policy := merged.Policy; policy != nil && p.LegacyPage != "" && !policy.LegacyPage {

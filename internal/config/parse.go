@@ -36,7 +36,7 @@ func Parse(file string, data []byte) (*Config, error) {
 		}
 		return nil, err
 	}
-	c := &Config{DockerFallback: r.dockerFallback, Policy: r.policy}
+	c := &Config{DockerFallback: r.dockerFallback, Policy: r.policy, History: r.history, historyAt: r.historyAt}
 	for _, d := range r.drafts {
 		if err := d.complete(); err != nil {
 			return nil, err
@@ -78,6 +78,8 @@ type reader struct {
 
 	dockerFallback string
 	policy         *Policy
+	history        *bool
+	historyAt      position
 
 	// The last result of at. Positions are needed only in the order of the file, so at counts on from there.
 	offset, line, lineStart int
@@ -133,6 +135,9 @@ func (r *reader) table(path []part) error {
 	if err := r.stray(path[0]); err != nil {
 		return err
 	}
+	if path[0].name == historyKey {
+		return fmt.Errorf("%s: history is true or false, and no table", r.at(path[0].offset))
+	}
 	if path[0].name == policyTable && r.policy == nil {
 		at := r.at(path[0].offset)
 		r.policy = newPolicy(r.file + ":" + strconv.Itoa(at.line))
@@ -150,21 +155,23 @@ func (r *reader) table(path []part) error {
 	return err
 }
 
-// The tables at the top that are not about profiles.
+// The names at the top that are not about profiles.
 const (
 	dockerTable = "docker"
 	policyTable = "policy"
+	historyKey  = "history"
 )
 
 // stray returns an error for a name at the top that is no table of ours.
 func (r *reader) stray(p part) error {
-	if p.name == "profiles" || p.name == dockerTable || p.name == policyTable {
+	top := []string{"profiles", dockerTable, policyTable, historyKey}
+	if slices.Contains(top, p.name) {
 		return nil
 	}
 	if slices.Contains(keys(), p.name) {
 		return fmt.Errorf("%s: %s stands outside of a profile: write it below [profiles.NAME]", r.at(p.offset), p.name)
 	}
-	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, []string{"profiles", dockerTable, policyTable}))
+	return fmt.Errorf("%s: unknown key %.40q%s", r.at(p.offset), p.name, didYouMean(p.name, top))
 }
 
 // assign stores one value in the profile that its path names. An inline table is another spelling of paths.
@@ -177,6 +184,14 @@ func (r *reader) assign(path []part, v *unstable.Node) error {
 	}
 	if path[0].name == policyTable && len(path) > 1 {
 		return r.assignPolicy(path, v)
+	}
+	if path[0].name == historyKey && len(path) == 1 && v.Kind != unstable.InlineTable {
+		value := r.value(path[0], v)
+		r.history, r.historyAt = new(bool), value.at
+		if err := value.flag(r.history); err != nil {
+			return fmt.Errorf("%s: history: %w", value.at, err)
+		}
+		return nil
 	}
 	if len(path) < 3 {
 		last := path[len(path)-1]

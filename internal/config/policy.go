@@ -34,6 +34,8 @@ type Policy struct {
 	Hosts []Host
 	// LegacyPage and WithToken allow the page of the original kind, and login --with-token.
 	LegacyPage, WithToken bool
+	// History has a history kept, or not kept; nil if others decide it.
+	History *bool
 	// MinimumVersion of this program, such as "1.2.0"; empty for any.
 	MinimumVersion string
 }
@@ -49,7 +51,7 @@ func (e *PolicyError) Error() string {
 }
 
 func policyKeys() []string {
-	return []string{"stores", "sources", "profiles", "hosts", "legacy_page", "with_token", "minimum_version"}
+	return []string{"stores", "sources", "profiles", "hosts", "legacy_page", "with_token", "history", "minimum_version"}
 }
 
 func newPolicy(at string) *Policy {
@@ -127,6 +129,9 @@ func (p *Policy) set(key string, v value) error {
 		err = v.flag(&p.LegacyPage)
 	case "with_token":
 		err = v.flag(&p.WithToken)
+	case "history":
+		p.History = new(bool)
+		err = v.flag(p.History)
 	case "minimum_version":
 		err = parseText(v, &p.MinimumVersion, func(text string) (string, error) {
 			if _, ok := version(text); !ok {
@@ -221,6 +226,14 @@ func (p *Policy) CheckVersion(program string) error {
 	return p.forbids("version %s of this program, which is older than %s", program, p.MinimumVersion)
 }
 
+// checkHistory reports why another source, or its own file, may not say whether a history is kept.
+func (p *Policy) checkHistory(other *Config) error {
+	if p == nil || p.History == nil || *p.History == *other.History {
+		return nil
+	}
+	return p.forbids("%s: history = %t", other.historyAt, *other.History)
+}
+
 // check reports what a profile of another source than the policy's does that is forbidden. fixed are the policy's own profiles.
 func (p *Policy) check(other *Profile, fixed []*Profile) error {
 	switch {
@@ -287,6 +300,8 @@ func (p *Policy) String() string {
 	add("only the machine's profiles name "+strings.Join(hosts, ", "), hosts != nil)
 	add("no legacy_page", !p.LegacyPage)
 	add("no login --with-token", !p.WithToken)
+	add("no history", p.History != nil && !*p.History)
+	add("a history", p.History != nil && *p.History)
 	add("version "+p.MinimumVersion+" or later", p.MinimumVersion != "")
 	add("it is in place of the one at "+p.InPlaceOf, p.InPlaceOf != "")
 	return strings.Join(parts, "; ")
