@@ -51,6 +51,9 @@ const dockerHelper = "github.com/docker/docker-credential-helpers/secretservice/
 // tokenBytes is the length of the other programs' tokens: that of an access token of Clerk's.
 const tokenBytes = 900
 
+// withoutHistory is a configuration that differs from the usual one in that alone.
+const withoutHistory = "without-history.toml"
+
 // warmUp is the number of first rounds that do not count.
 const warmUp = 10
 
@@ -66,6 +69,7 @@ type program struct {
 	argv       []string
 	stdin      string
 	wants      string // a part of its answer; empty if it has none
+	env        []string
 
 	wall, cpu []time.Duration
 }
@@ -114,7 +118,7 @@ func run(ctx context.Context, out io.Writer, rounds int) error {
 func (p *program) measure(ctx context.Context, env []string, count bool) error {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
-	cmd.Env = env
+	cmd.Env = slices.Concat(env, p.env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(p.stdin), &stdout, &stderr
 	began := time.Now()
 	err := cmd.Run()
@@ -174,6 +178,8 @@ func (w *world) build(ctx context.Context) ([]*program, error) {
 		{name: "a Go program that does nothing", argv: []string{path("empty")}},
 		{name: "the floor: `.ci/bench/testdata/floor`", role: roleFloor, argv: []string{path("floor"), "bench", "item"}, wants: token},
 		{name: "`git-credential-clerk get`", argv: []string{path("git-credential-clerk"), "get"}, stdin: gitRequest, wants: "\npassword=ey"},
+		{name: "`git-credential-clerk get`, without a history", argv: []string{path("git-credential-clerk"), "get"}, stdin: gitRequest, wants: "\npassword=ey",
+			env: []string{"CLERK_HELPER_CONFIG=" + path(withoutHistory)}},
 		{name: "`docker-credential-clerk get`", argv: []string{path("docker-credential-clerk"), "get"}, stdin: dockerRequest, wants: `"Secret":"ey`},
 		{name: "`git-credential-clerk get`, a host of no profile", argv: []string{path("git-credential-clerk"), "get"}, stdin: foreign},
 		{name: "`secret-tool lookup`", argv: []string{"secret-tool", "lookup", "bench", "item"}, wants: token},
@@ -317,6 +323,9 @@ func (w *world) seed(ctx context.Context, programs []*program) error {
 	}
 	config := fmt.Sprintf("[profiles.acme]\nissuer = %q\nclient_id = \"sandbox-client\"\nhosts = [\"git.acme.dev\", \"*.pkg.acme.dev\"]\n", issuer)
 	if err := os.WriteFile(filepath.Join(folder, "config.toml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, withoutHistory), []byte("history = false\n\n"+config), 0o600); err != nil {
 		return err
 	}
 	if _, err := command(ctx, w.env, "", helper, "login"); err != nil {

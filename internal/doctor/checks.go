@@ -114,6 +114,7 @@ func Run(ctx context.Context, env Env) []Finding {
 	d.git(ctx, cfg)
 	d.docker(cfg)
 	d.otherTools()
+	d.history(cfg)
 	return d.findings
 }
 
@@ -702,6 +703,20 @@ func (d *doctor) otherTools() {
 		default:
 			d.ok(check, "set up in %s", file)
 		}
+	}
+}
+
+// history checks that an entry could be written. What is lost is a tool's entry and never its token.
+func (d *doctor) history(cfg *config.Config) {
+	if d.another != nil || len(cfg.Profiles) == 0 || !cfg.KeepsHistory() {
+		return
+	}
+	folder, err := platform.StateDir(d.env.Tools.Getenv)
+	if err == nil {
+		err = broker.HistoryIn(folder).Check()
+	}
+	if err != nil {
+		d.warn("history", "no entry can be written, and tools get tokens all the same: "+err.Error(), d.storeRemedy(err)+"; or write history = false at the top of the configuration")
 	}
 }
 

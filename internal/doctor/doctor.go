@@ -2,7 +2,7 @@
 //
 // The parts that the program would use come in, as [Env]; a [Finding] for each check goes out, with its remedy and with
 // the repairs that [Fix] offers. A check asks the user nothing, prints no token and changes nothing, except that it stores a
-// probe in the keychain and deletes it. A repair is made only with the user's consent, and none deletes a session.
+// probe in the keychain and deletes it, and makes the file of the history if that is missing. A repair is made only with the user's consent, and none deletes a session.
 // [CheckToken], for status --check, may also refresh a session, as a tool's call does.
 package doctor
 

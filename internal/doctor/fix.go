@@ -154,7 +154,7 @@ func (d *doctor) closeConfigurations() []repair {
 func (d *doctor) keptFolders() []string {
 	var folders []string
 	if state, err := platform.StateDir(d.env.Tools.Getenv); err == nil {
-		folders = append(folders, state, filepath.Join(state, "failures"))
+		folders = append(folders, state, filepath.Join(state, "failures"), filepath.Join(state, "history"))
 	}
 	if keychain, err := d.env.Keychain(); err == nil {
 		if locks, err := keychain.LockDir(); err == nil {
@@ -207,7 +207,7 @@ func (d *doctor) folder(folder string) {
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
 		name := e.Name()
-		item, lock := strings.HasSuffix(name, ".json"), strings.HasSuffix(name, ".lock")
+		item, lock := strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".jsonl"), strings.HasSuffix(name, ".lock")
 		temporary := strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
 		switch {
 		case lock && !usableLock(path):

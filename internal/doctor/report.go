@@ -37,7 +37,7 @@ func checks() []Finding {
 		skipped("git", "it is not used, or there is no profile"),
 		skipped("docker", "it is not used, or there is no profile"),
 		skipped("tool", "no other tool is set up"),
-		quiet("history", "it can be written"),
+		quiet("history", "an entry can be written, or none is kept"),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -111,6 +112,11 @@ func letLoose(t *testing.T, w *world, s storm) {
 	if err != nil {
 		t.Error(err)
 	}
+	outcomes, err := w.history()
+	t.Logf("history: %v", outcomes)
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNotHeldUp(t *testing.T) {
@@ -182,6 +188,25 @@ func TestTorn(t *testing.T) {
 	}
 	if _, _, err := w.session(t.Context()); err == nil {
 		t.Error("a torn record was not seen")
+	}
+	if _, err := w.run(t.Context(), w.get("CLERK_HELPER_INTERACTIVE=never")); err != nil { // its outcome is not looked at
+		t.Fatal(err)
+	}
+	if _, err := w.history(); err != nil {
+		t.Error(err)
+	}
+	file := filepath.Join(w.dir, "home/.local/state/clerk-credential-helper/history/history.jsonl")
+	if whole, err := os.ReadFile(file); err != nil {
+		t.Error(err)
+	} else {
+		for _, torn := range [][]byte{whole[:len(whole)-2], append(whole[:len(whole):len(whole)], whole...), append([]byte("{}"), whole...)} {
+			if err := os.WriteFile(file, torn, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.history(); err == nil {
+				t.Errorf("a history with the lines %q was not seen", torn)
+			}
+		}
 	}
 	if _, _, err := w.right([]reply{{out: "password=a\n"}, {out: "password=b\n"}}); err == nil {
 		t.Error("two different answers were not seen")

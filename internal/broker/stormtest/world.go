@@ -87,6 +87,7 @@ type world struct {
 	bus      string // the address of the Secret Service's; empty if the store is another one
 	ends     []func()
 	phase    int // how many files of STORM_BROWSERS there are
+	gets     int // started processes that ask for the token of a profile's host
 }
 
 func newWorld(p *programs) (*world, error) { return furnish(p, "file", nil) }
@@ -200,6 +201,9 @@ func (w *world) start(ctx context.Context, t task) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
 	p.cmd.WaitDelay = time.Second // what outlives a killed process holds its streams
 	platform.OwnSession(p.cmd)
+	if t.program == w.git && t.args[0] == "get" && strings.Contains(t.stdin, "host="+host+"\n") {
+		w.gets++
+	}
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -280,6 +284,34 @@ func (w *world) together(ctx context.Context, tasks []task) ([]reply, error) {
 		replies[i], errs[i] = p.wait()
 	}
 	return replies, errors.Join(append(failed, errs...)...)
+}
+
+// history checks that there is a whole line for each get, and nothing else. It counts the lines by outcome.
+func (w *world) history() (outcomes map[string]int, err error) {
+	folder := filepath.Join(w.dir, "home", ".local", "state", "clerk-credential-helper", "history")
+	text, err := os.ReadFile(filepath.Join(folder, "history.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(filepath.Join(folder, "history.jsonl"))
+	if err == nil && info.Mode().Perm() != 0o600 {
+		err = fmt.Errorf("the history has the mode %v", info.Mode())
+	}
+	outcomes = map[string]int{}
+	lines := strings.SplitAfter(string(text), "\n")
+	if n := len(lines) - 1; n != w.gets || lines[n] != "" {
+		err = errors.Join(err, fmt.Errorf("the history has %d lines and ends with %q; there were %d gets", n, lines[n], w.gets))
+	}
+	for _, line := range lines[:len(lines)-1] {
+		d := json.NewDecoder(strings.NewReader(line))
+		d.DisallowUnknownFields()
+		var e broker.Entry
+		if failed := d.Decode(&e); failed != nil || e.Tool != "git" || e.Profile != "acme" || e.Host != host || (e.Token == "") != (e.Outcome == broker.GaveNone) {
+			err = errors.Join(err, fmt.Errorf("the history has the line %q: %v", line, failed))
+		}
+		outcomes[e.Outcome]++
+	}
+	return outcomes, err
 }
 
 // session is the session of the profile acme; ok is false if there is none.
