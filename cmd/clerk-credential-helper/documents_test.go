@@ -188,6 +188,7 @@ func TestDocuments(t *testing.T) {
 				{"doctor", tt.doctor, []string{"doctor", "--json"}},
 				{"last-error", "", []string{"last-error", "--json"}},
 				{"version", "", []string{"version", "--json"}},
+				{"history", "", []string{"history", "--json", "--since", "24h"}},
 				{"token", tt.token, []string{"token", "--format", "json"}},
 				{"logout", tt.loggedOut, []string{"logout", "--all", "--json"}},
 			} {
@@ -251,7 +252,7 @@ func TestSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	kinds := map[string]any{"failure": console.Failure{}, "doctor": doctor.Report{}, "status": statusReport{}, "explain": explanation{}, "logout": logoutReport{},
-		"last-error": lastErrorReport{}, "companion-check": companionpage.Report{}, "version": doctor.Build{}, "token": tokenDocument{}}
+		"last-error": lastErrorReport{}, "companion-check": companionpage.Report{}, "version": doctor.Build{}, "token": tokenDocument{}, "history": historyReport{}}
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "schemas", "*.schema.json"))
 	if err != nil || len(files) != len(kinds) {
 		t.Errorf("%d schemas, not %d, %v", len(files), len(kinds), err)

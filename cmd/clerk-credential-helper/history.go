@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,10 +26,7 @@ type historyCommand struct {
 
 // Run shows which tools got tokens, the oldest first.
 func (c historyCommand) Run(_ context.Context, sys *system) error {
-	cfg, err := sys.config()
-	if err != nil && !errors.Is(err, config.ErrNone) {
-		return err
-	}
+	cfg, unusable := sys.config() // without one no tool gets a token
 	since := time.Time{}
 	if c.Since > 0 {
 		since = time.Now().Add(-c.Since)
@@ -43,11 +39,11 @@ func (c historyCommand) Run(_ context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	r := historyReport{cfg == nil || cfg.KeepsHistory(), entries}
+	r := historyReport{unusable == nil && cfg.KeepsHistory(), entries}
 	if c.JSON {
 		return sys.console().JSON(r)
 	}
-	if !r.Kept {
+	if unusable == nil && !r.Kept {
 		fmt.Fprintln(sys.stdout, "no history is kept: the configuration, or its policy, says so")
 	}
 	for _, e := range entries {
