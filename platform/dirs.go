@@ -61,11 +61,13 @@ func PassOver(err error) bool {
 	return (errors.Is(err, ErrForeign) || errors.Is(err, ErrWritable)) && anyUsersPlace()
 }
 
-// MachinePolicy returns what an administrator has decided in the registry of Windows, where no user can put anything in its
-// place: the values at the key SOFTWARE\Policies\Clerk Credential Helper of HKEY_LOCAL_MACHINE, at most 64 of at most 64 KiB,
-// each a string (REG_SZ), []string (REG_MULTI_SZ) or uint32 (REG_DWORD). at names the key. There are none on other systems.
+// MachinePolicy returns what an administrator has decided where no user can put anything in its place. at names it. In the
+// registry of Windows it is the values at the key SOFTWARE\Policies\Clerk Credential Helper of HKEY_LOCAL_MACHINE, at most 64 of
+// at most 64 KiB, each a string (REG_SZ), []string (REG_MULTI_SZ) or uint32 (REG_DWORD). On macOS it is the managed preferences
+// of the domain clerk-credential-helper, a property list that ReadTrusted accepts: values are as in a JSON object. There are none
+// on other systems.
 //
-// A key that cannot be read, or has more or others, is an error.
+// What cannot be read is an error, and a key with more or others.
 func MachinePolicy() (at string, settings map[string]any, err error) { return machinePolicy() }
 
 // UserConfig returns the path of the user's configuration file: clerk-credential-helper/config.toml below

@@ -107,8 +107,6 @@ func toolHome(_ string, getenv func(string) string) Home { return Home{"HOME", g
 
 func anyUsersPlace() bool { return false }
 
-func machinePolicy() (at string, settings map[string]any, err error) { return "", nil, nil }
-
 func isBusy(error) bool { return false }
 
 func commandContext(ctx context.Context, program string, args []string) (*exec.Cmd, error) {

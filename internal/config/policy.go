@@ -58,9 +58,10 @@ func newPolicy(at string) *Policy {
 	return &Policy{At: at, Profiles: "any", LegacyPage: true, WithToken: true}
 }
 
-// ParsePolicy returns the policy that is at a key of Windows' registry, whose values have the names and the meaning of the keys of
-// [policy]: a string for a text, []string for a list, and a uint32 of 0 or 1 for false or true. As in a file, an unknown name is
-// an error, and so is a value of another type. Errors begin with the key. Without settings the result is nil.
+// ParsePolicy returns the policy that is at a key of Windows' registry, or in a property list of macOS, whose values have the names
+// and the meaning of the keys of [policy]: a string for a text, []string or an []any of strings for a list, and a bool or a uint32
+// of 0 or 1 for false or true. As in a file, an unknown name is an error, and so is a value of another type. Errors begin with
+// the place. Without settings the result is nil.
 func ParsePolicy(at string, settings map[string]any) (*Policy, error) {
 	if len(settings) == 0 {
 		return nil, nil
@@ -79,13 +80,29 @@ func ParsePolicy(at string, settings map[string]any) (*Policy, error) {
 			for _, it := range setting {
 				v.list = append(v.list, item{it, v.at})
 			}
+		case []any:
+			v.kind = list
+			for _, it := range setting {
+				text, ok := it.(string)
+				if !ok {
+					v.kind, v.list = other, nil
+					break
+				}
+				v.list = append(v.list, item{text, v.at})
+			}
+		case bool:
+			v.kind, v.text = flag, strconv.FormatBool(setting)
 		case uint32:
 			if setting <= 1 {
 				v.kind, v.text = flag, strconv.FormatBool(setting == 1)
 			}
 		}
 		if err := p.set(name, v); err != nil {
-			return nil, fmt.Errorf("%w; a list is a REG_MULTI_SZ, true or false a REG_DWORD of 1 or 0", err)
+			form := "a list is a REG_MULTI_SZ, true or false a REG_DWORD of 1 or 0"
+			if strings.HasSuffix(at, ".plist") {
+				form = "a list is an array of strings, true or false a boolean"
+			}
+			return nil, fmt.Errorf("%w; %s", err, form)
 		}
 	}
 	return p, nil

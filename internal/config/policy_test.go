@@ -164,7 +164,7 @@ func TestParsePolicy(t *testing.T) {
 	const at = `HKLM\SOFTWARE\Policies\X`
 	all := map[string]any{
 		"stores": []string{"keychain"}, "sources": []string{"session", "machine"}, "profiles": "fixed", "hosts": []string{"*.acme.dev", "git.other.dev"},
-		"legacy_page": uint32(0), "with_token": uint32(1), "minimum_version": "1.2.0",
+		"legacy_page": uint32(0), "with_token": uint32(1), "history": uint32(0), "minimum_version": "1.2.0",
 	}
 	got, err := ParsePolicy(at, all)
 	if err != nil {
@@ -177,6 +177,7 @@ func TestParsePolicy(t *testing.T) {
 		hosts = ["*.acme.dev", "git.other.dev"]
 		legacy_page = false
 		with_token = true
+		history = false
 		minimum_version = "1.2.0"`).Policy
 	file.At = at
 	if !reflect.DeepEqual(got, file) {
@@ -203,7 +204,7 @@ func TestParsePolicy(t *testing.T) {
 		{"a number for a text", "profiles", uint32(1), `profiles: want one of`},
 		{"a text for a number", "with_token", "false", "with_token: want true or false"},
 		{"a number that is neither", "with_token", uint32(2), "with_token: want true or false"},
-		{"a type that is not read", "with_token", true, "with_token: want true or false"},
+		{"a type that is not read", "with_token", 1.0, "with_token: want true or false"},
 		{"a host that is none", "hosts", []string{"*"}, `hosts: "*"`},
 		{"a version that is none", "minimum_version", "1", `"1" is not a version`},
 	} {

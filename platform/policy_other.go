@@ -1,0 +1,5 @@
+//go:build unix && !darwin
+
+package platform
+
+func machinePolicy() (at string, settings map[string]any, err error) { return "", nil, nil }
