@@ -174,7 +174,7 @@ func (sys *system) liveSession(ctx context.Context, command, target string, want
 	if fresh {
 		plan = b.PlanFresh(ctx, p)
 	}
-	s, err := b.Hand(ctx, plan, command, "")
+	s, err := broker.Hand(ctx, b, plan, command, "")
 	if err != nil {
 		return nil, broker.Session{}, err
 	}

@@ -79,7 +79,9 @@ func TestHistory(t *testing.T) {
 			gitAsks, git, []string{"git git.acme.dev environment"}},
 		{"a command of ours", login, "", []string{self, "token"}, []string{"token  keychain"}},
 		{"another one", login, "", []string{self, "exec", "--env", "X", "--", "true"}, []string{"exec  keychain"}},
-		{"the user refuses", func(_ *testing.T, w *world, _ string) { w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true }) },
+		{"the user refuses", func(_ *testing.T, w *world, _ string) {
+			w.Clerk.SetFaults(func(f *sandbox.Faults) { f.DenyConsent = true })
+		},
 			gitAsks, git, []string{"git git.acme.dev refused"}},
 		{"nobody may be asked", func(t *testing.T, _ *world, _ string) { t.Setenv("CLERK_HELPER_INTERACTIVE", "never") },
 			dockerAsk, docker, []string{"docker registry.acme.dev refused"}},

@@ -212,7 +212,7 @@ func (d *Decision) get(ctx context.Context) protocol.Reply {
 	if d.Profile == nil {
 		return d.notOurs(ctx)
 	}
-	s, err := d.broker.Hand(ctx, d.plan, d.req.Tool, d.req.Host)
+	s, err := Hand(ctx, d.broker, d.plan, d.req.Tool, d.req.Host)
 	renewed := err == nil && d.plan.rejected && !s.ReceivedAt.Equal(d.plan.Session.ReceivedAt)
 	if sl := d.broker.slot(d.Profile); renewed {
 		sl.noteRenewal(ctx, d.req)

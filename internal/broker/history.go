@@ -158,8 +158,8 @@ func (h History) Read(since time.Time) ([]Entry, error) {
 
 // Hand carries out a plan, as Execute does, for a tool that asks for a host, and has the history say so. The host is empty if
 // the tool has named the profile instead.
-func (b *Broker) Hand(ctx context.Context, plan Plan, tool, host string) (Session, error) {
-	s, gave, err := b.execute(ctx, plan)
+func Hand(ctx context.Context, b *Broker, plan Plan, tool, host string) (Session, error) {
+	s, gave, err := execute(ctx, b, plan)
 	if b.History == nil {
 		return s, err
 	}

@@ -261,12 +261,12 @@ func (sl slot) planWithout(ctx context.Context, plan Plan, err error) Plan {
 
 // Execute carries out a plan. It returns the errors of Token.
 func (b *Broker) Execute(ctx context.Context, plan Plan) (Session, error) {
-	s, _, err := b.execute(ctx, plan)
+	s, _, err := execute(ctx, b, plan)
 	return s, err
 }
 
 // execute is Execute, and says where the token came from.
-func (b *Broker) execute(ctx context.Context, plan Plan) (s Session, gave string, err error) {
+func execute(ctx context.Context, b *Broker, plan Plan) (s Session, gave string, err error) {
 	p := plan.Profile
 	switch plan.Next {
 	case NextAnswer:
@@ -295,9 +295,9 @@ func (b *Broker) execute(ctx context.Context, plan Plan) (s Session, gave string
 			if errors.Is(err, clerk.ErrNoIDToken) {
 				plan.over = clerk.ErrNoIDToken
 			}
-			return b.execute(ctx, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
+			return execute(ctx, b, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
 		case errors.Is(err, platform.ErrLocked):
-			return b.execute(ctx, b.slot(p).planWithout(ctx, plan, err))
+			return execute(ctx, b, b.slot(p).planWithout(ctx, plan, err))
 		}
 	default:
 		if !plan.Until.IsZero() {

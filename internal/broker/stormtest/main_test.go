@@ -112,7 +112,7 @@ func letLoose(t *testing.T, w *world, s storm) {
 	if err != nil {
 		t.Error(err)
 	}
-	outcomes, err := w.history()
+	outcomes, err := history(w)
 	t.Logf("history: %v", outcomes)
 	if err != nil {
 		t.Error(err)
@@ -192,7 +192,7 @@ func TestTorn(t *testing.T) {
 	if _, err := w.run(t.Context(), w.get("CLERK_HELPER_INTERACTIVE=never")); err != nil { // its outcome is not looked at
 		t.Fatal(err)
 	}
-	if _, err := w.history(); err != nil {
+	if _, err := history(w); err != nil {
 		t.Error(err)
 	}
 	file := filepath.Join(w.dir, "home/.local/state/clerk-credential-helper/history/history.jsonl")
@@ -203,7 +203,7 @@ func TestTorn(t *testing.T) {
 			if err := os.WriteFile(file, torn, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.history(); err == nil {
+			if _, err := history(w); err == nil {
 				t.Errorf("a history with the lines %q was not seen", torn)
 			}
 		}

@@ -287,7 +287,7 @@ func (w *world) together(ctx context.Context, tasks []task) ([]reply, error) {
 }
 
 // history checks that there is a whole line for each get, and nothing else. It counts the lines by outcome.
-func (w *world) history() (outcomes map[string]int, err error) {
+func history(w *world) (outcomes map[string]int, err error) {
 	folder := filepath.Join(w.dir, "home", ".local", "state", "clerk-credential-helper", "history")
 	text, err := os.ReadFile(filepath.Join(folder, "history.jsonl"))
 	if err != nil {
