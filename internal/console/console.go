@@ -15,8 +15,6 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
