@@ -5,7 +5,6 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/console"
-	"clerk-credential-helper/internal/doctor"
 
 	"github.com/alecthomas/kong"
 )
@@ -18,34 +17,6 @@ func wantsJSON(parsed *kong.Context) bool {
 		value := parsed.FlagValue(f)
 		return f.Name == "json" && value == true || f.Name == "format" && value == "json"
 	})
-}
-
-// statusReport is the document of status. Its state is the worst of the profiles'.
-type statusReport struct {
-	State    string          `json:"state"`
-	Profiles []profileStatus `json:"profiles"`
-}
-
-func newStatusReport(all []profileStatus) statusReport {
-	r := statusReport{console.StateOK, all}
-	for i := range all {
-		s := &all[i]
-		s.Expires, s.AskedAgain = console.Seconds(s.Expires), console.Seconds(s.AskedAgain)
-		switch {
-		case s.Error != "", s.Check == doctor.TokenRefused, s.Check == doctor.TokenUnchecked, s.Check == doctor.TokenUnknown:
-			r.State = console.StateFailed
-		case r.State == console.StateFailed, s.Injected != "":
-		case s.State != "signed in" && s.State != "machine", s.Warning != "", s.LastRefresh != "", s.LastSignIn != "", s.Check == doctor.TokenNeedsSignIn:
-			r.State = console.StateWarning
-		}
-	}
-	return r
-}
-
-// document is what is printed: its times have whole seconds.
-func (e explanation) document() explanation {
-	e.Expires, e.CoolDown, e.RefreshAfter = console.Seconds(e.Expires), console.Seconds(e.CoolDown), console.Seconds(e.RefreshAfter)
-	return e
 }
 
 // logoutReport is the document of logout --all. It failed if a session is still here.

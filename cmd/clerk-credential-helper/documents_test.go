@@ -251,7 +251,7 @@ func TestSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := map[string]any{"failure": console.Failure{}, "doctor": doctor.Report{}, "status": statusReport{}, "explain": explanation{}, "logout": logoutReport{},
+	kinds := map[string]any{"failure": console.Failure{}, "doctor": doctor.Report{}, "status": doctor.StatusReport{}, "explain": doctor.Explanation{}, "logout": logoutReport{},
 		"last-error": lastErrorReport{}, "companion-check": companionpage.Report{}, "version": doctor.Build{}, "token": tokenDocument{}, "history": historyReport{}}
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "schemas", "*.schema.json"))
 	if err != nil || len(files) != len(kinds) {

@@ -9,14 +9,15 @@ import (
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/sandbox"
 )
 
 // explainJSON is what "explain --json" says.
-func explainJSON(t *testing.T, address string) explanation {
+func explainJSON(t *testing.T, address string) doctor.Explanation {
 	t.Helper()
 	status, out, words := runHere("explain", "--json", address)
-	var e explanation
+	var e doctor.Explanation
 	if err := json.Unmarshal([]byte(out), &e); err != nil || status != exitOK {
 		t.Fatalf("explain %q: status %d, %v\n%s%s", address, status, err, out, words)
 	}

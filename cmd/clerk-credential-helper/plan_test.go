@@ -18,6 +18,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/platform/platformtest"
@@ -373,25 +374,25 @@ func TestExplainIsWhatHappens(t *testing.T) {
 }
 
 // explain is what "explain --json" says of a tool's request.
-func (b *planned) explain(req protocol.Request) explanation {
+func (b *planned) explain(req protocol.Request) doctor.Explanation {
 	b.t.Helper()
 	x := explainer{sys: b.sys, cfg: b.Config, broker: b.Broker, made: map[wanted]explained{}}
 	e, err := x.explain(b.t.Context(), wanted{scheme: req.Scheme, host: req.Host, user: req.Username})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	text, err := json.Marshal(e.explanation)
+	text, err := json.Marshal(e.Explanation)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var said explanation
+	var said doctor.Explanation
 	if err := json.Unmarshal(text, &said); err != nil {
 		b.t.Fatal(err)
 	}
 	if said.Next != e.Next {
 		b.t.Errorf("%s in JSON: %s", e.Next, text)
 	}
-	return e.explanation
+	return e.Explanation
 }
 
 // TestExplainNext is what a person reads where the next thing alone does not say all.
@@ -418,7 +419,7 @@ func TestExplainNext(t *testing.T) {
 		b := newPlanned(t, s, server.URL, "")
 		row.begin(b)
 		var out strings.Builder
-		b.explain(protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"}).print(&out)
+		b.explain(protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"}).Print(&out)
 		var lines []string
 		for line := range strings.SplitSeq(strings.ReplaceAll(out.String(), "\n"+strings.Repeat(" ", console.FactIndent), " "), "\n") {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"clerk-credential-helper/internal/doctor"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestStatusClock(t *testing.T) {
 			t.Errorf("%v\n%s%s", command, out, words)
 		}
 	}
-	var report statusReport
+	var report doctor.StatusReport
 	_, out, _ := runHere("status", "--json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Profiles) != 1 || report.State != console.StateWarning {
 		t.Fatal(err, out)

@@ -1,0 +1,266 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/platform"
+)
+
+// Explanation is what would happen if a tool asked now.
+type Explanation struct {
+	Asked     string `json:"asked"`
+	Host      string `json:"host"`
+	User      string `json:"user,omitempty"`    // in the address; git, pip and uv ask for it
+	Profile   string `json:"profile,omitempty"` // none for a host of no profile
+	DefinedIn string `json:"defined_in,omitempty"`
+	Rule      string `json:"rule,omitempty"` // the pattern that names the host
+	RuleAt    string `json:"rule_at,omitempty"`
+
+	Source   string `json:"source,omitempty"` // a variable, "keychain", "machine" or "none"
+	StoredIn string `json:"stored_in,omitempty"`
+	// MachineKey is the variable that brings the key of the source "machine".
+	MachineKey string    `json:"machine_key,omitempty"`
+	UnusedKey  string    `json:"unused_key,omitempty"` // that a machine's key is set beside a profile for people
+	Account    string    `json:"account,omitempty"`
+	Token      string    `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
+	Kind       string    `json:"token_kind,omitempty"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Fallback   string    `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
+	// Next is what would happen first.
+	Next broker.Next `json:"next"`
+	// Why is the reason if the person would not be asked, nothing could be answered, or a refresh is put off.
+	Why string `json:"why,omitempty"`
+	// Hint is what helps, with the command for it.
+	Hint string `json:"hint,omitempty"`
+	// GitPause is why git gets no token although other tools do.
+	GitPause string `json:"git_pause,omitempty"`
+	// CoolDown is when tools ask again, where a sign-in that came to nothing is the reason; Why says what it was.
+	CoolDown time.Time `json:"cool_down,omitzero"`
+	// RefreshAfter is when the token is refreshed at the earliest, after a refresh that has failed.
+	RefreshAfter time.Time `json:"refresh_after,omitzero"`
+
+	Answers []ToolAnswer `json:"answers"`
+
+	ByEmail  bool `json:"-"` // the user is the account's e-mail, not the profile's user name
+	Password bool `json:"-"` // the address holds one
+
+	left time.Duration // until Expires
+	how  broker.Permission
+	// lastSignIn is why the last one came to nothing, for as long as that counts.
+	lastSignIn string
+	live       bool // there is a token that has not expired
+}
+
+// ToolAnswer is what a tool would read, with TOKEN in the token's place.
+type ToolAnswer struct {
+	Tool   string `json:"tool"`
+	Output string `json:"output"`
+	Status int    `json:"status"`
+	// HandedTo is the program that would be asked in our place; where there is one, output and status are its own.
+	HandedTo string `json:"handed_to,omitempty"`
+}
+
+// WhyNot says why none of the profiles that name the host is the user's.
+func (e *Explanation) WhyNot(named []*config.Profile) {
+	var theirs []string
+	for _, p := range named {
+		theirs = append(theirs, strconv.Quote(p.Username))
+	}
+	whose := "the profile's " + theirs[0]
+	if len(theirs) > 1 {
+		whose = "one of the profiles' " + strings.Join(theirs, ", ")
+	}
+	e.Why = fmt.Sprintf("the user %q is not %s, nor the e-mail of who is signed in", e.User, whose)
+	e.Hint = "leave the user out of the address, or name the profile's: " + named[0].Username + "@" + e.Host
+}
+
+// Match fills in which profile names the host, and where.
+func (e *Explanation) Match(p *config.Profile, scheme, host string) {
+	e.Profile, e.DefinedIn = p.Name, p.Source
+	for _, h := range p.Hosts {
+		if h.Match(scheme, host) && (e.Rule == "" || h.Exact()) {
+			e.Rule, e.RuleAt = h.String(), h.At()
+		}
+	}
+}
+
+// Plan fills in what the broker plans. The error is why the user may not be asked, if that has changed meanwhile.
+func (e *Explanation) Plan(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, plan broker.Plan) error {
+	p := plan.Profile
+	e.Source, e.StoredIn, e.Next, e.UnusedKey = plan.Source, "the environment", plan.Next, plan.UnusedKey
+	switch plan.Source {
+	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
+		e.StoredIn = keychain.Explain(ctx)
+		if _, used, _ := broker.ReadBeside(ctx, b, p); used && plan.Source == broker.SourceKeychain {
+			e.StoredIn = keptBeside(ctx, keychain)
+		}
+	}
+	if plan.Source == broker.SourceMachine {
+		e.MachineKey = cmp.Or(b.MachineKeyVariable(p), config.MachineKey)
+	}
+	s := plan.Session
+	if token := s.Token(p); token != "" {
+		sum := sha256.Sum256([]byte(token))
+		e.Token, e.Kind, e.Expires = hex.EncodeToString(sum[:6]), s.Kind, s.ExpiresAt
+		e.left, e.live = s.Left(b.Now()), s.Live(p, b.Now())
+	}
+	e.Account = s.Account()
+	var needs *broker.NeedsSignInError
+	var failed *broker.SignInError
+	switch {
+	case errors.As(plan.Why, &needs):
+		e.Why = needs.Reason.Error()
+	case errors.As(plan.Why, &failed):
+		e.Why, e.CoolDown = failed.Err.Error(), plan.Until
+		e.lastSignIn = e.Why
+	case plan.Next == broker.NextAsk && plan.Why == nil:
+		var err error
+		if e.how, err = b.Person.MayAsk(p); err != nil {
+			return err
+		}
+		if e.CoolDown, err = b.CoolDown(ctx, p); err != nil {
+			e.lastSignIn = err.Error()
+		}
+	case plan.Next == broker.NextRefuse:
+		e.Why = plan.Why.Error()
+	case plan.Why != nil:
+		e.Why, e.RefreshAfter = plan.Why.Error(), plan.Until
+	}
+	return nil
+}
+
+// Print prints an explanation for people.
+func (e Explanation) Print(w io.Writer) {
+	fmt.Fprintln(w, console.Escape(e.Asked))
+	switch {
+	case e.Profile == "" && e.Why != "":
+		console.Fact(w, "profile", "none: "+e.Why)
+	case e.Profile == "":
+		console.Fact(w, "profile", fmt.Sprintf("none names %s: it gets no token and starts no sign-in", e.Host))
+		if e.Fallback != "" {
+			console.Fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
+		}
+	default:
+		console.Fact(w, "profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
+	}
+	if e.User != "" && e.Profile != "" {
+		whose := "the profile's"
+		switch {
+		case e.Source == "": // no profile's: Why has the reason
+			whose = "not of a profile here"
+		case e.ByEmail:
+			whose = "the account's e-mail"
+		}
+		console.Fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
+	}
+	if e.Password {
+		console.Fact(w, "password", "there is one in the address: tools that find it there send it, and ask no helper")
+	}
+	switch e.Source {
+	case "":
+	case "none":
+		console.Fact(w, "source", "none: no session is kept in: "+e.StoredIn)
+	case "keychain":
+		console.Fact(w, "source", "the session in: "+e.StoredIn)
+	case "machine":
+		console.Fact(w, "source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
+	default:
+		console.Fact(w, "source", e.Source+" in the environment, which takes precedence over every session")
+	}
+	if e.UnusedKey != "" {
+		console.Fact(w, "key", e.UnusedKey)
+	}
+	if e.Account != "" {
+		console.Fact(w, "account", e.Account)
+	}
+	if e.Token != "" {
+		text := fmt.Sprintf("sha256:%s..., %s", e.Token, e.Kind)
+		switch {
+		case e.Expires.IsZero():
+			text += ", its end is not known"
+		case e.live:
+			text += fmt.Sprintf(", good for %s, until %s", console.Life(e.left), e.Expires.Local().Format(time.DateTime))
+		default:
+			text += ", expired at " + e.Expires.Local().Format(time.DateTime)
+		}
+		console.Fact(w, "token", text)
+	}
+	if e.Profile != "" {
+		console.Fact(w, "next", e.next())
+	}
+	if e.GitPause != "" {
+		console.Fact(w, "git", e.GitPause)
+	}
+	if !e.RefreshAfter.IsZero() {
+		console.Fact(w, "pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))
+	}
+	if !e.CoolDown.IsZero() {
+		console.Fact(w, "pause", CameToNothing(e.lastSignIn)+"; "+AskedAgain(e.CoolDown))
+	}
+	if e.Hint != "" {
+		console.Fact(w, "hint", e.Hint)
+	}
+	fmt.Fprintln(w, "\n  what each tool would read:")
+	for _, a := range e.Answers {
+		text := strings.ReplaceAll(strings.TrimSpace(a.Output), "\n", " ; ")
+		switch {
+		case a.HandedTo != "":
+			text = "what the next " + a.HandedTo + " in the PATH answers, if there is one"
+		case text == "":
+			text = "nothing"
+		}
+		if a.Status != 0 && a.HandedTo == "" {
+			text += fmt.Sprintf(" (exit status %d)", a.Status)
+		}
+		text = console.Escape(text)
+		if most := console.Width - console.FactIndent; len(text) > most {
+			text = strings.ToValidUTF8(text[:most-3], "") + "..."
+		}
+		fmt.Fprintf(w, "  %-*s %s\n", console.FactIndent-3, a.Tool, text)
+	}
+}
+
+// next is what happens first, for people.
+func (e Explanation) next() string {
+	switch e.Next {
+	case broker.NextAnswer:
+		return "answered as it is; no network and no sign-in"
+	case broker.NextRefresh:
+		text := "refreshed at the issuer first; no sign-in"
+		if e.live {
+			text += "; if that fails, answered as it is"
+		}
+		if e.Why != "" {
+			text += "; the last one failed: " + e.Why
+		}
+		return text
+	case broker.NextAsk:
+		if e.Why != "" {
+			return "the keychain asks you first: " + e.Why
+		}
+		return "you are asked to sign in: " + Asked(e.how)
+	case broker.NextMint:
+		return "a new token is minted first; no sign-in"
+	case broker.NextRefuse:
+		return "refused: " + e.Why
+	}
+	return "not answered: " + e.Why
+}
+
+// Document is what --json prints: its times have whole seconds.
+func (e Explanation) Document() Explanation {
+	e.Expires, e.CoolDown, e.RefreshAfter = console.Seconds(e.Expires), console.Seconds(e.CoolDown), console.Seconds(e.RefreshAfter)
+	return e
+}
