@@ -81,13 +81,13 @@ func (t *Terminal) ReadLines(ctx context.Context, take func(line string, tooLong
 	return t.readLines(ctx, take)
 }
 
-// Width returns the number of columns, 80 if it is unknown.
-func (t *Terminal) Width() int {
-	width, _, err := term.GetSize(int(t.f.Fd()))
-	if err != nil || width < 1 {
-		return 80
+// Size returns the number of columns and rows, 80 and 24 if they are unknown.
+func (t *Terminal) Size() (columns, rows int) {
+	columns, rows, err := term.GetSize(int(t.f.Fd()))
+	if err != nil || columns < 1 || rows < 1 {
+		return 80, 24
 	}
-	return width
+	return columns, rows
 }
 
 // Graphical reports whether this user has a graphical session on this machine: on Linux and other systems DISPLAY or

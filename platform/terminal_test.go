@@ -18,7 +18,8 @@ func playOnTerminal() error {
 		_, err := os.Stdout.WriteString("no terminal\n")
 		return err
 	}
-	_, err = fmt.Fprintf(tty, "foreground=%v width=%d\n", tty.Foreground(), tty.Width())
+	columns, _ := tty.Size()
+	_, err = fmt.Fprintf(tty, "foreground=%v width=%d\n", tty.Foreground(), columns)
 	return errors.Join(err, tty.Close())
 }
 

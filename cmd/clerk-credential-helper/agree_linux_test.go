@@ -25,7 +25,7 @@ func TestAgree(t *testing.T) {
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			p := sitDown(t, 200, row.change)
-			cmd := p.run("sh", "-c", "clerk-credential-helper explain git.acme.dev; echo ---; clerk-credential-helper doctor; true")
+			cmd := p.run("sh", "-c", "clerk-credential-helper explain git.acme.dev; echo ---; clerk-credential-helper doctor --verbose; true")
 			p.end(cmd, 0)
 			words := func(text string) string { return strings.Join(strings.Fields(text), " ") }
 			explain, doctor, _ := strings.Cut(p.seenText(), "---")

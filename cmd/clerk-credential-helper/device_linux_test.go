@@ -111,19 +111,22 @@ func TestDeviceQR(t *testing.T) {
 	for _, row := range []struct {
 		reason  string
 		columns uint16
+		rows    uint16
 		env     map[string]string
 		qr      bool
 		colour  bool
 	}{
-		{"wide, with colours", 100, map[string]string{"TERM": "xterm-256color"}, true, true},
-		{"wide, without", 100, map[string]string{"TERM": "xterm-256color", "NO_COLOR": "1"}, true, false},
-		{"narrow", 36, map[string]string{"TERM": "xterm-256color"}, false, true},
-		{"a dumb terminal", 100, map[string]string{"TERM": "dumb"}, false, false},
-		{"a locale without such characters", 100, map[string]string{"TERM": "xterm", "LANG": "C"}, false, true},
-		{"a locale with them", 100, map[string]string{"TERM": "xterm", "LANG": "de_DE.UTF-8"}, true, true},
+		{"wide, with colours", 100, 50, map[string]string{"TERM": "xterm-256color"}, true, true},
+		{"wide, without", 100, 50, map[string]string{"TERM": "xterm-256color", "NO_COLOR": "1"}, true, false},
+		{"narrow", 36, 50, map[string]string{"TERM": "xterm-256color"}, false, true},
+		{"low: it would scroll the code away", 100, 24, map[string]string{"TERM": "xterm-256color"}, false, true},
+		{"a dumb terminal", 100, 50, map[string]string{"TERM": "dumb"}, false, false},
+		{"a locale without such characters", 100, 50, map[string]string{"TERM": "xterm", "LANG": "C"}, false, true},
+		{"a locale with them", 100, 50, map[string]string{"TERM": "xterm", "LANG": "de_DE.UTF-8"}, true, true},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
 			p, clerk := sitDownWithDevice(t, row.columns, row.env)
+			p.resize(row.columns, row.rows)
 			clerk.SetFaults(func(f *sandbox.Faults) { f.DeviceExpired = true })
 			cmd := p.run("clerk-credential-helper", "login")
 			p.end(cmd, exitFailed)
@@ -142,6 +145,23 @@ func TestDeviceQR(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDeviceCodeStays: on a terminal of 24 rows the code, where to enter it, and how long it is good are on the screen.
+func TestDeviceCodeStays(t *testing.T) {
+	p, _ := sitDownWithDevice(t, 80, map[string]string{"TERM": "xterm"})
+	p.resize(80, 24)
+	cmd := p.run("clerk-credential-helper", "login")
+	address := p.see(`(http://127\.0\.0\.1:\d+/device\?user_code=\S+)\s[\s\S]*Waiting until`)[1]
+	lines := strings.Split(strings.TrimRight(p.screen(), "\n"), "\n")
+	last := strings.Join(lines[max(0, len(lines)-23):], "\n")
+	for _, want := range []string{address, `/device\n`, `[B-Z]{4}-[B-Z]{4}`, "Waiting until"} {
+		if !matches(want, last) && !strings.Contains(last, want) {
+			t.Errorf("%q is not among the last rows\n%s", want, last)
+		}
+	}
+	approve(t, address, "allow")
+	p.end(cmd, exitOK)
 }
 
 // TestDeviceWithoutTerminal: "ssh host clerk-credential-helper login" shows the code on standard error. A tool's get

@@ -11,10 +11,11 @@ import (
 )
 
 type doctorCommand struct {
-	JSON   bool `help:"Print JSON."`
-	Fix    bool `help:"Fix what can be fixed safely, asking before each change."`
-	Yes    bool `short:"y" help:"With --fix: do not ask."`
-	DryRun bool `help:"With --fix: show the fixes and make none."`
+	JSON    bool `help:"Print JSON."`
+	Verbose bool `help:"Also show what is as it should be."`
+	Fix     bool `help:"Fix what can be fixed safely, asking before each change."`
+	Yes     bool `short:"y" help:"With --fix: do not ask."`
+	DryRun  bool `help:"With --fix: show the fixes and make none."`
 }
 
 // Run looks at everything that a token's way depends on. Its one change is a probe that it puts into the keychain and
@@ -31,27 +32,22 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 			return err
 		}
 	}
-	failed, fixable := 0, 0
+	if !c.JSON {
+		if doctor.Print(sys.console(), findings, c.Verbose) {
+			return &exitError{exitFailed}
+		}
+		return nil
+	}
+	failed := 0
 	for _, f := range findings {
 		if f.State == doctor.Failing {
 			failed++
 		}
-		fixable += len(f.Offers)
 	}
-	if c.JSON {
-		if err := sys.console().JSON(doctor.NewReport(findings)); err != nil {
-			return err
-		}
-	} else {
-		doctor.Print(sys.stdout, findings)
-		if fixable > 0 && !c.Fix {
-			fmt.Fprintln(sys.stdout, "\nsome of it can be fixed: clerk-credential-helper doctor --fix")
-		}
+	if err := sys.console().JSON(doctor.NewReport(findings)); err != nil || failed == 0 {
+		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d checks failed", failed, len(findings))
-	}
-	return nil
+	return fmt.Errorf("%d of %d checks failed", failed, len(findings))
 }
 
 // doctorEnv is what of this process the doctor looks at.

@@ -58,14 +58,14 @@ func wellSetUp(t *testing.T) (w *world, home string) {
 
 func TestDoctorWell(t *testing.T) {
 	wellSetUp(t)
-	status, out, words := runHere("doctor")
+	status, out, words := runHere("doctor", "--verbose")
 	if status != exitOK || strings.Contains(out, "FAILED") || strings.Contains(out, "warning") {
 		t.Errorf("status %d\n%s%s", status, out, words)
 	}
 	if status, _, words := runHere("login"); status != exitOK {
 		t.Fatal(words)
 	}
-	if status, out, words := runHere("doctor"); status != exitOK || !strings.Contains(out, "ada@acme.dev") {
+	if status, out, words := runHere("doctor", "--verbose"); status != exitOK || !strings.Contains(out, "ada@acme.dev") {
 		t.Errorf("signed in: status %d\n%s%s", status, out, words)
 	}
 }
@@ -76,7 +76,7 @@ func TestDoctorOtherTools(t *testing.T) {
 	if status, _, words := runHere("setup", "cargo", "--yes"); status != exitOK {
 		t.Fatal(words)
 	}
-	_, out, _ := runHere("doctor")
+	_, out, _ := runHere("doctor", "--verbose")
 	flat := strings.Join(strings.Fields(out), " ")
 	if !strings.Contains(flat, "cargo: set up in ") || strings.Contains(flat, "bazel") || strings.Contains(flat, "npm") {
 		t.Errorf("doctor says\n%s", out)

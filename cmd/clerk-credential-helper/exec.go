@@ -19,7 +19,6 @@ import (
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 type execCommand struct {
@@ -180,7 +179,7 @@ func (sys *system) liveSession(ctx context.Context, command, target string, want
 	}
 	sayDone(sys, p, s)
 	if left := s.Left(b.Now()); wanted > 0 && !s.Endless(p) && left < wanted {
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
+		sys.console().Warn(fmt.Errorf("the token is good for %s, not for %s", console.Life(left), console.Life(wanted)), "the issuer decides how long a token lives")
 	}
 	mask(sys.getenv, sys.stderr, s.Token(p))
 	return p, s, nil

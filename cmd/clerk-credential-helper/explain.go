@@ -16,8 +16,9 @@ import (
 )
 
 type explainCommand struct {
-	URL  string `arg:"" help:"What a tool would ask for, such as https://git.acme.dev/team/repo."`
-	JSON bool   `help:"Print JSON."`
+	URL   string `arg:"" help:"What a tool would ask for, such as https://git.acme.dev/team/repo."`
+	Tools bool   `help:"Also show what each tool would read, with TOKEN in the token's place."`
+	JSON  bool   `help:"Print JSON."`
 }
 
 // Run says what a tool would get and why. It reads the configuration and the keychain; it asks neither the network nor a
@@ -65,7 +66,7 @@ func (c explainCommand) Run(ctx context.Context, sys *system) error {
 	if c.JSON {
 		return sys.console().JSON(e.Document())
 	}
-	e.Print(sys.stdout)
+	e.Print(sys.console(), c.Tools)
 	return nil
 }
 

@@ -169,7 +169,7 @@ func TestExplainUser(t *testing.T) {
 		wants, not      []string // in what a person reads
 	}{
 		{"the profile's, as pip has it", "https://clerk@git.acme.dev/pypi/simple/", "answer", "",
-			[]string{"acme, by the host git.acme.dev", `user "clerk", the profile's`, "pip, uv TOKEN"}, []string{"none names"}},
+			[]string{"acme, by the host git.acme.dev", `user "clerk", the profile's`, "pip, uv TOKEN"}, []string{"no profile names"}},
 		{"without a scheme", "clerk@git.acme.dev", "answer", "", []string{`user "clerk"`}, nil},
 		{"the e-mail of who is signed in", "https://ada%40acme.dev@git.acme.dev", "answer", "",
 			[]string{`user "ada@acme.dev", the account's e-mail`, "git username=ada@acme.dev"}, nil},
@@ -180,18 +180,18 @@ func TestExplainUser(t *testing.T) {
 			[]string{"acme, by the host git.acme.dev", `user "bob", not of a profile here`, `the user "bob" is not the profile's "clerk"`, "hint"}, []string{"token ", "TOKEN ;"}},
 		{"another's e-mail", "https://eve%40acme.dev@git.acme.dev", "nothing", `the user "eve@acme.dev" is not`, nil, nil},
 		{"the profile's in other letters", "https://Clerk@git.acme.dev", "nothing", `the user "Clerk" is not`, nil, nil},
-		{"a user of a foreign host", "https://clerk:hunter2@ghcr.io", "nothing", "", []string{"none names ghcr.io:"}, []string{"hunter2"}},
-		{"our host as a user", "https://git.acme.dev@evil.dev", "nothing", "", []string{"none names evil.dev:"}, []string{"TOKEN"}},
-		{"our host after two", "https://clerk@evil.dev@git.acme.dev", "nothing", "", []string{"none names evil.dev@git.acme.dev:"}, []string{"TOKEN"}},
-		{"our host in the path", "https://evil.dev/@git.acme.dev", "nothing", "", []string{"none names evil.dev:"}, []string{"TOKEN"}},
-		{"an @ in the path", "https://git.acme.dev:5000/@scope/x", "nothing", "", []string{"none names git.acme.dev:5000:"}, nil},
-		{"an @ in the path of a number", "https://[::1]/@scope/x", "nothing", "", []string{"none names [::1]:"}, nil},
+		{"a user of a foreign host", "https://clerk:hunter2@ghcr.io", "nothing", "", []string{"ghcr.io gets no token: no profile"}, []string{"hunter2"}},
+		{"our host as a user", "https://git.acme.dev@evil.dev", "nothing", "", []string{"evil.dev gets no token: no profile"}, []string{"TOKEN"}},
+		{"our host after two", "https://clerk@evil.dev@git.acme.dev", "nothing", "", []string{"evil.dev@git.acme.dev gets no token: no profile"}, []string{"TOKEN"}},
+		{"our host in the path", "https://evil.dev/@git.acme.dev", "nothing", "", []string{"evil.dev gets no token: no profile"}, []string{"TOKEN"}},
+		{"an @ in the path", "https://git.acme.dev:5000/@scope/x", "nothing", "", []string{"git.acme.dev:5000 gets no token: no profile"}, nil},
+		{"an @ in the path of a number", "https://[::1]/@scope/x", "nothing", "", []string{"[::1] gets no token: no profile"}, nil},
 	} {
 		e := explainJSON(t, row.address)
 		if string(e.Next) != row.next || !strings.HasPrefix(e.Why, row.why) || row.why == "" && e.Why != "" {
 			t.Errorf("%s: next is %q because %q, want %q because %q", row.reason, e.Next, e.Why, row.next, row.why)
 		}
-		_, out, words := runHere("explain", row.address)
+		_, out, words := runHere("explain", "--tools", row.address)
 		_, inJSON, _ := runHere("explain", "--json", row.address)
 		text := strings.Join(strings.Fields(out), " ")
 		for _, want := range row.wants {
@@ -231,7 +231,7 @@ func TestExplainWithoutConfiguration(t *testing.T) {
 	if e.Next != "nothing" || e.Why != "no profile is configured" || e.Hint != "run: clerk-credential-helper setup" {
 		t.Errorf("%+v", e)
 	}
-	_, out, _ := runHere("explain", "https://git.acme.dev")
+	_, out, _ := runHere("explain", "--tools", "https://git.acme.dev")
 	for _, want := range []string{"no profile is configured", "run: clerk-credential-helper setup", "git nothing"} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 			t.Errorf("%q is missing in\n%s", want, out)

@@ -96,7 +96,7 @@ func people(sys *system) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
 	if err != nil {
-		protocol.WriteMessage(sys.stderr, err, "")
+		sys.console().Warn(err, "")
 		return exitFailed
 	}
 	args := spelled(sys.args[1:])
@@ -111,7 +111,7 @@ func people(sys *system) int {
 		for word := range strings.SplitSeq(err.Error(), " ") { // which may be an argument
 			words = append(words, protocol.Shown(word))
 		}
-		protocol.WriteMessage(sys.stderr, errors.New(strings.Join(words, " ")), "clerk-credential-helper --help lists the commands")
+		sys.console().Warn(errors.New(strings.Join(words, " ")), "clerk-credential-helper --help lists the commands")
 		return exitUsage
 	}
 	err = parsed.Run()

@@ -254,7 +254,7 @@ func TestOtherUsers(t *testing.T) {
 	t.Setenv("CLERK_HELPER_CONFIG", filepath.Join(store, "config.toml"))
 	contains("root's store, which its group may write", as(ada, "", self, "doctor"), "store may be written by others (mode 0775)", "have its administrator look at it", "!chmod go-w")
 	chmod(t, store, 0o775|fs.ModeSticky)
-	contains("as Nix has it", as(ada, "", self, "doctor"), "ok configuration: acme")
+	contains("as Nix has it", as(ada, "", self, "doctor", "--verbose"), "ok configuration: acme")
 	t.Setenv("CLERK_HELPER_CONFIG", "")
 
 	// A user of no database, without a session of the system.

@@ -56,7 +56,7 @@ func (u localUser) MayAsk(p *config.Profile) (broker.Permission, error) {
 
 func (u localUser) Unlock(ctx context.Context, items ...string) error {
 	return u.keychain.Unlock(ctx, func() {
-		protocol.WriteMessage(u.stderr, errors.New("the keychain asks in a window"), "")
+		u.console().Warn(errors.New("the keychain asks in a window"), "")
 	}, items...)
 }
 
@@ -195,12 +195,14 @@ func (u localUser) inviteDevice(ctx context.Context, s *console.Screen, p *confi
 	if s.Terminal == nil && !u.options.login {
 		return fmt.Errorf("%w: %w, and no terminal to show a code on", clerk.ErrOtherFlow, platform.ErrNoBrowser)
 	}
-	s.Say("Signing in to %s. Open this page in a browser on any device:\n\n  %s\n", p.Name, protocol.Escape(i.VerifyURL))
-	s.Say("and enter the code\n\n  %s\n", s.Bold(protocol.Escape(i.UserCode)))
+	text := fmt.Sprintf("Signing in to %s. ", p.Name)
 	if i.CompleteURL != "" {
-		s.Say("This address has the code in it:\n\n  %s\n", protocol.Escape(i.CompleteURL))
+		text += fmt.Sprintf("This address has the code in it:\n\n  %s\n\nOr o", protocol.Escape(i.CompleteURL))
+	} else {
+		text += "O"
 	}
-	s.DrawQR(i.CompleteURL) // last, so that a small window shows it whole
+	s.SayBelowQR(i.CompleteURL, fmt.Sprintf("%spen this page in a browser on any device:\n\n  %s\n\nand enter the code\n\n  %s\n",
+		text, protocol.Escape(i.VerifyURL), s.Bold(protocol.Escape(i.UserCode))))
 	stop := s.Wait(ctx, i.Until)
 	defer stop()
 	<-ctx.Done()

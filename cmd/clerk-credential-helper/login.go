@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -16,7 +15,6 @@ import (
 	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 type loginCommand struct {
@@ -61,31 +59,31 @@ func (c loginCommand) Run(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(sys.stderr, "signed in to %s as %s; the token is good for %s\n",
-		p.Name, protocol.Escape(s.Account()), console.Life(s.Left(b.Now())))
+	sys.console().Tell(fmt.Sprintf("signed in to %s as %s; the token is good for %s",
+		p.Name, s.Account(), console.Life(s.Left(b.Now()))))
 	sayWhere(ctx, sys)
 	if s.RefreshToken == "" && p.LegacyPage == "" {
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
+		sys.console().Warn(fmt.Errorf("no refresh token came: a new sign-in is needed after that"),
 			"allow the scope offline_access to the OAuth application in Clerk's dashboard")
 	}
 	if s.BelowMinTTL(p) {
-		protocol.WriteMessage(sys.stderr, errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
+		sys.console().Warn(errors.New(doctor.BelowMinTTL(p, s)), "lower min_ttl, or have the issuer give a longer life")
 	}
-	warnInjected(ctx, sys.stderr, b, p)
+	warnInjected(ctx, sys, b, p)
 	return nil
 }
 
 // sayWhere says where a session went that a reboot deletes.
 func sayWhere(ctx context.Context, sys *system) {
 	if keychain, err := sys.keychain(); err == nil && keychain.InMemory(ctx) {
-		fmt.Fprintf(sys.stderr, "the session is kept in the %s\n", keychain.Explain(ctx))
+		sys.console().Tell(fmt.Sprintf("the session is kept in the %s", keychain.Explain(ctx)))
 	}
 }
 
 // warnInjected warns that a sign-in changes nothing while the environment brings a token.
-func warnInjected(ctx context.Context, stderr io.Writer, b *broker.Broker, p *config.Profile) {
+func warnInjected(ctx context.Context, sys *system, b *broker.Broker, p *config.Profile) {
 	if _, source, err := b.Injected(ctx, p); err == nil && source != "" {
-		protocol.WriteMessage(stderr, fmt.Errorf("tools get the token in %s, which takes precedence over the session", source), "unset "+source)
+		sys.console().Warn(fmt.Errorf("tools get the token in %s, which takes precedence over the session", source), "unset "+source)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 type logoutCommand struct {
@@ -41,37 +40,37 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 	}
 	s := out.Session
 	if p.IsMachine {
-		fmt.Fprintf(sys.stderr, "%s is a machine's: the token that was kept is gone, and the machine's secret key mints another for the next tool\n", p.Name)
+		sys.console().Tell(fmt.Sprintf("%s is a machine's: the token that was kept is gone, and the machine's secret key mints another for the next tool", p.Name))
 		return nil
 	}
 	if out.Damaged {
-		fmt.Fprintf(sys.stderr, "signed out of %s; its session was damaged, and is removed: no grant was revoked\n", p.Name)
+		sys.console().Tell(fmt.Sprintf("signed out of %s; its session was damaged, and is removed: no grant was revoked", p.Name))
 		return out.LivesOn(p)
 	}
 	if s.Token(p) == "" && s.RefreshToken == "" {
-		fmt.Fprintf(sys.stderr, "not signed in to %s\n", p.Name)
+		sys.console().Tell(fmt.Sprintf("not signed in to %s", p.Name))
 		return out.LivesOn(p)
 	}
 	place := "this machine"
 	if out.Unseen != nil {
 		place = "the " + out.Unseen.Store
 	}
-	fmt.Fprintf(sys.stderr, "signed out of %s%s; the session is gone from %s\n", p.Name, protocol.Escape(inBrackets(s.Account())), place)
+	sys.console().Tell(fmt.Sprintf("signed out of %s%s; the session is gone from %s", p.Name, inBrackets(s.Account()), place))
 	if other := out.Other; other.Token(p) != "" || other.RefreshToken != "" {
-		fmt.Fprintf(sys.stderr, "another session of %s%s was kept in the kernel keyring, and is gone too\n", p.Name, protocol.Escape(inBrackets(other.Account())))
+		sys.console().Tell(fmt.Sprintf("another session of %s%s was kept in the kernel keyring, and is gone too", p.Name, inBrackets(other.Account())))
 	}
 	switch {
 	case out.Revoked:
-		fmt.Fprintln(sys.stderr, revoker(p)+" has revoked the refresh token")
+		sys.console().Tell(revoker(p) + " has revoked the refresh token")
 	case errors.Is(out.RevokeErr, clerk.ErrNoStore):
-		protocol.WriteMessage(sys.stderr, errors.New("the refresh token was not revoked: "+out.RevokeErr.Error()), "sign out in the web app at "+p.Issuer)
+		sys.console().Warn(errors.New("the refresh token was not revoked: "+out.RevokeErr.Error()), "sign out in the web app at "+p.Issuer)
 	case out.RevokeErr != nil:
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
+		sys.console().Warn(fmt.Errorf("%s could not be asked to revoke the refresh token: %w", revoker(p), out.RevokeErr), "")
 	case s.Given:
-		fmt.Fprintln(sys.stderr, "the token was given by login --with-token and was not revoked: anyone who has it can use it")
+		sys.console().Tell("the token was given by login --with-token and was not revoked: anyone who has it can use it")
 	}
 	if until := aliveUntil(s); !until.IsZero() {
-		fmt.Fprintf(sys.stderr, "the last token is a JWT, which cannot be revoked: servers accept it until %s\n", until.Local().Format(time.DateTime))
+		sys.console().Tell(fmt.Sprintf("the last token is a JWT, which cannot be revoked: servers accept it until %s", until.Local().Format(time.DateTime)))
 	}
 	return out.LivesOn(p)
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 // handedOver is set in the environment of a program that is asked in our place, so that two of us never ask each other.
@@ -24,7 +23,7 @@ func (c call) handOver(ctx context.Context, sys *system) int {
 	}
 	cmd, err := platform.CommandContext(ctx, program, sys.args[1:]...) // it may ask a person: only Ctrl-C is its limit
 	if err != nil {
-		protocol.WriteMessage(sys.stderr, err, "")
+		sys.console().Warn(err, "")
 		return exitFailed
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
@@ -37,7 +36,7 @@ func (c call) handOver(ctx context.Context, sys *system) int {
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
 		return exit.ExitCode()
 	}
-	protocol.WriteMessage(sys.stderr, err, "")
+	sys.console().Warn(err, "")
 	return exitFailed
 }
 

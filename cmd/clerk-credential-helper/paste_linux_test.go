@@ -104,6 +104,14 @@ func sitDown(t *testing.T, columns uint16, change map[string]string) *person {
 	return p
 }
 
+// resize gives the terminal another size.
+func (p *person) resize(columns, rows uint16) {
+	p.Helper()
+	if err := unix.IoctlSetWinsize(int(p.keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
+		p.Fatal(err)
+	}
+}
+
 func (p *person) termios() unix.Termios {
 	p.Helper()
 	mode, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
@@ -562,9 +570,41 @@ func (p *person) browser() {
 // TestExplainAtTerminal: git ends where it would ask for a password, and explain says so.
 func TestExplainAtTerminal(t *testing.T) {
 	p := sitDown(t, 100, map[string]string{"CLERK_HELPER_INTERACTIVE": "never"})
-	cmd := p.run("clerk-credential-helper", "explain", "https://git.acme.dev")
+	cmd := p.run("clerk-credential-helper", "explain", "--tools", "https://git.acme.dev")
 	p.see("git        quit=1")
 	p.end(cmd, exitOK)
+}
+
+// TestWidthAtTerminal: what people read follows the width of their terminal, also below a git that shows our messages, and has
+// signs and colours; in a pipe, it is what it always is.
+func TestWidthAtTerminal(t *testing.T) {
+	testworld.Need(t, "git")
+	for columns, most := range map[uint16]int{40: 60, 60: 60, 80: 80, 120: 100} {
+		p := sitDown(t, columns, map[string]string{"CLERK_HELPER_INTERACTIVE": "never", "TERM": "xterm", "GIT_TERMINAL_PROMPT": "0"})
+		p.end(p.run("git", "ls-remote", "https://"+hostOf(p.env, "GIT")+"/hello.git"), 128)
+		p.end(p.run("clerk-credential-helper", "doctor"), exitOK)
+		p.end(p.run("sh", "-c", "clerk-credential-helper doctor | cat > doctor"), 0)
+		p.drain()
+		text := p.seenText()
+		for _, want := range []string{"\x1b[32m✓ ok\x1b[0m", "\x1b[33m! warning\x1b[0m", "needs a sign-in", "\nhint: "} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%d columns: %q is not in\n%s", columns, want, text)
+			}
+		}
+		longest := 0
+		for line := range strings.SplitSeq(regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(text, ""), "\r\n") {
+			if strings.Contains(line, "clerk") && !strings.HasPrefix(line, "fatal:") && len(strings.Fields(line)) > 2 {
+				longest = max(longest, len([]rune(line)))
+			}
+		}
+		if longest > most || longest < most-20 {
+			t.Errorf("%d columns: the longest line has %d, not about %d\n%s", columns, longest, most, text)
+		}
+		piped, err := os.ReadFile(filepath.Join(p.dir, "doctor"))
+		if err != nil || strings.ContainsAny(string(piped), "\x1b✓✗") || !strings.Contains(string(piped), "  ok         configuration") {
+			t.Errorf("the pipe has %q, %v", piped, err)
+		}
+	}
 }
 
 // TestBrowserAtTerminal: the person sees the address and how long it waits, and what they type is nothing to anybody;
@@ -604,7 +644,7 @@ func TestLegacyPageAtTerminal(t *testing.T) {
 	p.see(`the token stands(?s).*Is that your account\? \[y/N\] $`)
 	p.typeIn("n\r")
 	p.end(cmd, exitFailed)
-	if !strings.Contains(p.screen(), "the account for yours") {
+	if !matches(`you did not take the\s+account for yours`, p.screen()) {
 		t.Errorf("the terminal shows\n%s", p.screen())
 	}
 }

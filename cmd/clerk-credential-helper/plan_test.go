@@ -419,7 +419,7 @@ func TestExplainNext(t *testing.T) {
 		b := newPlanned(t, s, server.URL, "")
 		row.begin(b)
 		var out strings.Builder
-		b.explain(protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"}).Print(&out)
+		b.explain(protocol.Request{Verb: protocol.Get, Scheme: "https", Host: "git.acme.dev"}).Print(&console.Console{Out: &out, Getenv: func(string) string { return "" }}, false)
 		var lines []string
 		for line := range strings.SplitSeq(strings.ReplaceAll(out.String(), "\n"+strings.Repeat(" ", console.FactIndent), " "), "\n") {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))

@@ -9,6 +9,7 @@ import (
 
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/doctor"
 	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/protocol"
@@ -20,7 +21,7 @@ func serve(sys *system, c call) int {
 	talk, again := c.wire.(protocol.Conversation)
 	if again {
 		if err := talk.Hello(sys.stdout); err != nil {
-			protocol.WriteMessage(sys.stderr, err, "")
+			sys.console().Warn(err, "")
 			return exitFailed
 		}
 	}
@@ -48,9 +49,9 @@ func serve(sys *system, c call) int {
 			reply.Hint = cmp.Or(reply.Hint, sys.advice(reply.Err))
 			remember(sys.getenv, c.who, req.Shown(), reply)
 		}
-		status, err := c.wire.WriteReply(sys.stdout, sys.stderr, req, reply)
+		status, err := c.wire.WriteReply(sys.stdout, console.Folded(sys.stderr), req, reply)
 		if err != nil {
-			protocol.WriteMessage(sys.stderr, err, "")
+			sys.console().Warn(err, "")
 		}
 		if !again || c.err != nil {
 			return status
@@ -65,7 +66,7 @@ func answer(ctx context.Context, sys *system, t tool, req protocol.Request) prot
 	}
 	cfg, err := sys.config()
 	if homeless, ok := errors.AsType[*config.NoHomeError](err); ok && req.Verb == protocol.Get && req.Profile == "" { // no host can be ours
-		protocol.WriteMessage(sys.stderr, homeless, sys.advice(homeless))
+		sys.console().Warn(homeless, sys.advice(homeless))
 		if t.id != protocol.DockerTool { // which also has what it kept for other hosts
 			return protocol.Reply{}
 		}

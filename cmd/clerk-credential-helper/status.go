@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,20 +57,19 @@ func (c statusCommand) Run(ctx context.Context, sys *system) error {
 		}
 		all = append(all, st)
 	}
-	if c.JSON {
-		if err := sys.console().JSON(doctor.NewStatusReport(all)); err != nil {
-			return err
-		}
-	} else {
-		for i, s := range all {
-			if i > 0 {
-				fmt.Fprintln(sys.stdout)
-			}
-			s.Print(sys.stdout)
-		}
-	}
 	if c.Check {
 		failed = append(failed, doctor.CheckError(all))
 	}
-	return errors.Join(failed...)
+	if c.JSON {
+		return cmp.Or(sys.console().JSON(doctor.NewStatusReport(all)), errors.Join(failed...))
+	}
+	for _, s := range all {
+		s.Print(sys.stdout)
+		fmt.Fprintln(sys.stdout)
+	}
+	err = errors.Join(failed...)
+	if err == nil { // otherwise it is the last word
+		doctor.PrintVerdict(sys.console(), all)
+	}
+	return err
 }

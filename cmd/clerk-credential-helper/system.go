@@ -93,7 +93,7 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 // warnOnce prints a message on standard error, once in a process.
 func (sys *system) warnOnce(err error, hint string) {
 	if _, before := sys.told.LoadOrStore(err.Error(), true); !before {
-		protocol.WriteMessage(sys.stderr, err, hint)
+		sys.console().Warn(err, hint)
 	}
 }
 

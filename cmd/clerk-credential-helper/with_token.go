@@ -12,7 +12,6 @@ import (
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
-	"clerk-credential-helper/protocol"
 )
 
 // keepGiven is "login --with-token": it keeps a token that the person has already, as a session that cannot be refreshed. It
@@ -37,16 +36,16 @@ func (c loginCommand) keepGiven(ctx context.Context, sys *system, b *broker.Brok
 	if !s.Endless(p) {
 		end = "the token is good for " + console.Life(s.Left(b.Now()))
 	}
-	fmt.Fprintf(sys.stderr, "signed in to %s%s; %s, and cannot be refreshed\n", p.Name, protocol.Escape(as), end)
+	sys.console().Tell(fmt.Sprintf("signed in to %s%s; %s, and cannot be refreshed", p.Name, as, end))
 	sayWhere(ctx, sys)
 	switch {
 	case given.Unchecked == nil:
 	case errors.Is(given.Unchecked, clerk.ErrNotTold):
-		fmt.Fprintln(sys.stderr, "could not check whose token this is: "+given.Unchecked.Error())
+		sys.console().Tell("could not check whose token this is: " + given.Unchecked.Error())
 	default:
-		protocol.WriteMessage(sys.stderr, fmt.Errorf("could not check whose token this is: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
+		sys.console().Warn(fmt.Errorf("could not check whose token this is: %w", given.Unchecked), "later: clerk-credential-helper status --check "+p.Name)
 	}
-	warnInjected(ctx, sys.stderr, b, p)
+	warnInjected(ctx, sys, b, p)
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Console struct {
 	In     io.Reader           // for answers; only an *os.File can be a terminal
 	Out    io.Writer           // for results
 	Err    io.Writer           // for messages and questions
-	Getenv func(string) string // for TERM, NO_COLOR and the locale
+	Getenv func(string) string // for TERM, NO_COLOR, CLICOLOR and the locale
 	// Documents counts what JSON has printed. May be nil.
 	Documents *int
 }
@@ -118,7 +118,7 @@ func (c *Console) Tell(texts ...string) {
 	for _, text := range texts {
 		text = protocol.Escape(text)
 		if IsTerminal(c.Err) && !strings.HasPrefix(text, " ") {
-			text = folded(text)
+			text = folded(text, Columns(c.Err))
 		}
 		fmt.Fprintln(c.Err, text)
 	}

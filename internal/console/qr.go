@@ -2,6 +2,7 @@ package console
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"rsc.io/qr"
 )
@@ -9,15 +10,36 @@ import (
 // quietZone is the margin that a scanner needs around a QR code, in modules (ISO/IEC 18004).
 const quietZone = 4
 
-// DrawQR draws an address as a QR code, two rows of modules a line. It draws nothing if there is no terminal, or one that is
-// too narrow, is dumb or has no UTF-8. Without colour only the light modules are drawn, since most terminals are dark.
-func (s *Screen) DrawQR(address string) {
-	if address == "" || s.Terminal == nil || !s.redraws || !utf8Terminal(s.getenv) {
+// SayBelowQR prints lines as Say does, below an address as a QR code if there is room for the code, the lines and the one of
+// Wait: what is last on a screen is never scrolled away.
+func (s *Screen) SayBelowQR(address, text string) {
+	if s.Terminal == nil || !s.redraws || !utf8Terminal(s.getenv) {
+		s.Say("%s", text)
 		return
 	}
+	columns, rows := s.Terminal.Size()
+	text = foldLines(text, readable(columns))
+	s.print(s.drawQR(address, columns, rows-shownRows(text, columns)-1) + text)
+}
+
+// shownRows is how many rows of a terminal a text takes.
+func shownRows(text string, columns int) int {
+	rows := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		rows += max(1, (utf8.RuneCountInString(line)+columns-1)/columns)
+	}
+	return rows
+}
+
+// drawQR draws an address as a QR code, two rows of modules a line, or nothing if it does not fit so many columns and rows.
+// Without colour only the light modules are drawn, since most terminals are dark.
+func (s *Screen) drawQR(address string, columns, rows int) string {
+	if address == "" {
+		return ""
+	}
 	code, err := qr.Encode(address, qr.L)
-	if err != nil || code.Size+2*quietZone > s.Terminal.Width() {
-		return
+	if size := code.Size + 2*quietZone; err != nil || size > columns || (size+1)/2 > rows {
+		return ""
 	}
 	light := func(x, y int) bool {
 		inside := x >= 0 && y >= 0 && x < code.Size && y < code.Size
@@ -46,7 +68,7 @@ func (s *Screen) DrawQR(address string) {
 		}
 		b.WriteByte('\n')
 	}
-	s.print(b.String())
+	return b.String()
 }
 
 // utf8Terminal reports whether the locale is a UTF-8 one (POSIX, section 8.2), or none is set: a container often has none,

@@ -21,7 +21,7 @@ func (m *roff) line(format string, args ...any) {
 
 // text writes a paragraph of plain text, folded and escaped.
 func (m *roff) text(words string) {
-	for line := range strings.SplitSeq(fold("", "", roffText(words)), "\n") {
+	for line := range strings.SplitSeq(fold("", "", roffText(words), Width), "\n") {
 		m.verbatim(line)
 	}
 }

@@ -40,7 +40,7 @@ func (c *Console) OpenScreen() *Screen {
 	}
 	s.Terminal = t
 	s.redraws = c.Getenv("TERM") != "dumb"
-	s.colour = s.redraws && c.Getenv("TERM") != "" && c.Getenv("NO_COLOR") == "" && t.EscapeSequences()
+	s.colour = styleOf(true, c.Getenv, t.EscapeSequences).colour
 	return s
 }
 
@@ -66,13 +66,13 @@ func (s *Screen) Say(format string, args ...any) {
 		s.print(text)
 		return
 	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		if !strings.HasPrefix(line, " ") {
-			lines[i] = folded(line)
-		}
-	}
-	s.print(strings.Join(lines, "\n"))
+	s.print(foldLines(text, s.columns()))
+}
+
+// columns is how long a line may be.
+func (s *Screen) columns() int {
+	columns, _ := s.Terminal.Size()
+	return readable(columns)
 }
 
 func (s *Screen) print(text string) {
@@ -107,7 +107,8 @@ func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
 		}
 		left := max(0, time.Until(until).Round(time.Second))
 		line := fmt.Sprintf("%s  %d:%02d", text, int(left.Minutes()), int(left.Seconds())%60)
-		line = line[:min(len(line), s.Terminal.Width()-1)]
+		columns, _ := s.Terminal.Size()
+		line = line[:min(len(line), columns-1)]
 		s.wipe()
 		fmt.Fprint(s.Terminal, line)
 		s.pending = len(line)

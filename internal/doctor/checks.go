@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -116,22 +115,6 @@ func Run(ctx context.Context, env Env) []Finding {
 	d.otherTools()
 	d.history(cfg)
 	return d.findings
-}
-
-// tell prints a finding without its remedy.
-func (f Finding) tell(w io.Writer) {
-	mark := map[State]string{Fine: "ok", Doubt: "warning", Failing: "FAILED"}[f.State]
-	console.Fact(w, mark, f.Check+": "+f.Detail)
-}
-
-// Print prints findings for people, each with its remedy, in lines of console.Width columns.
-func Print(w io.Writer, findings []Finding) {
-	for _, f := range findings {
-		f.tell(w)
-		if f.Remedy != "" {
-			console.Fact(w, "", "-> "+f.Remedy)
-		}
-	}
 }
 
 // user checks that what is looked at is this user's own. Otherwise nothing is repaired: root would only take files away from

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -141,19 +140,19 @@ func (e *Explanation) Plan(ctx context.Context, b *broker.Broker, keychain *plat
 	return nil
 }
 
-// Print prints an explanation for people.
-func (e Explanation) Print(w io.Writer) {
-	fmt.Fprintln(w, console.Escape(e.Asked))
-	switch {
-	case e.Profile == "" && e.Why != "":
-		console.Fact(w, "profile", "none: "+e.Why)
-	case e.Profile == "":
-		console.Fact(w, "profile", fmt.Sprintf("none names %s: it gets no token and starts no sign-in", e.Host))
-		if e.Fallback != "" {
-			console.Fact(w, "fallback", "docker hears what "+e.Fallback+" answers")
-		}
-	default:
-		console.Fact(w, "profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
+// Print prints an explanation for people: the answer, what it follows from, and with tools what each tool would read.
+func (e Explanation) Print(c *console.Console, tools bool) {
+	w := c.Out
+	fact := func(name, text string) { console.Fact(w, name, text) }
+	c.Verdict(e.answer())
+	fmt.Fprintln(w)
+	if e.Asked != e.Host {
+		fact("asked", e.Asked)
+	}
+	if e.Profile != "" {
+		fact("profile", fmt.Sprintf("%s, by the host %s (%s)", e.Profile, e.Rule, e.RuleAt))
+	} else if e.Fallback != "" {
+		fact("fallback", "docker hears what "+e.Fallback+" answers")
 	}
 	if e.User != "" && e.Profile != "" {
 		whose := "the profile's"
@@ -163,54 +162,49 @@ func (e Explanation) Print(w io.Writer) {
 		case e.ByEmail:
 			whose = "the account's e-mail"
 		}
-		console.Fact(w, "user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
+		fact("user", fmt.Sprintf("%q, %s; only git, pip and uv ask for a user, and most others get nothing for an address that names one", e.User, whose))
 	}
 	if e.Password {
-		console.Fact(w, "password", "there is one in the address: tools that find it there send it, and ask no helper")
+		fact("password", "there is one in the address: tools that find it there send it, and ask no helper")
 	}
 	switch e.Source {
 	case "":
 	case "none":
-		console.Fact(w, "source", "none: no session is kept in: "+e.StoredIn)
+		fact("source", "none: no session is kept in: "+e.StoredIn)
 	case "keychain":
-		console.Fact(w, "source", "the session in: "+e.StoredIn)
+		fact("source", "the session in: "+e.StoredIn)
 	case "machine":
-		console.Fact(w, "source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
+		fact("source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
 	default:
-		console.Fact(w, "source", e.Source+" in the environment, which takes precedence over every session")
+		fact("source", e.Source+" in the environment, which takes precedence over every session")
 	}
 	if e.UnusedKey != "" {
-		console.Fact(w, "key", e.UnusedKey)
+		fact("key", e.UnusedKey)
 	}
 	if e.Account != "" {
-		console.Fact(w, "account", e.Account)
+		fact("account", e.Account)
 	}
 	if e.Token != "" {
-		text := fmt.Sprintf("sha256:%s..., %s", e.Token, e.Kind)
-		switch {
-		case e.Expires.IsZero():
-			text += ", its end is not known"
-		case e.live:
-			text += fmt.Sprintf(", good for %s, until %s", console.Life(e.left), e.Expires.Local().Format(time.DateTime))
-		default:
-			text += ", expired at " + e.Expires.Local().Format(time.DateTime)
-		}
-		console.Fact(w, "token", text)
+		fact("token", fmt.Sprintf("sha256:%s..., %s, %s", e.Token, e.Kind, e.until()))
 	}
-	if e.Profile != "" {
-		console.Fact(w, "next", e.next())
+	if next := e.next(); next != "" {
+		fact("next", next)
 	}
 	if e.GitPause != "" {
-		console.Fact(w, "git", e.GitPause)
+		fact("git", e.GitPause)
 	}
 	if !e.RefreshAfter.IsZero() {
-		console.Fact(w, "pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))
+		fact("pause", fmt.Sprintf("the last refresh failed (%s); not before %s", e.Why, e.RefreshAfter.Local().Format(time.TimeOnly)))
 	}
 	if !e.CoolDown.IsZero() {
-		console.Fact(w, "pause", CameToNothing(e.lastSignIn)+"; "+AskedAgain(e.CoolDown))
+		fact("pause", CameToNothing(e.lastSignIn)+"; "+AskedAgain(e.CoolDown))
 	}
 	if e.Hint != "" {
-		console.Fact(w, "hint", e.Hint)
+		fact("hint", e.Hint)
+	}
+	if !tools {
+		fmt.Fprintln(w, "\n  --tools shows what each tool would read")
+		return
 	}
 	fmt.Fprintln(w, "\n  what each tool would read:")
 	for _, a := range e.Answers {
@@ -225,14 +219,47 @@ func (e Explanation) Print(w io.Writer) {
 			text += fmt.Sprintf(" (exit status %d)", a.Status)
 		}
 		text = console.Escape(text)
-		if most := console.Width - console.FactIndent; len(text) > most {
+		if most := console.Columns(w) - console.FactIndent; len(text) > most {
 			text = strings.ToValidUTF8(text[:most-3], "") + "..."
 		}
 		fmt.Fprintf(w, "  %-*s %s\n", console.FactIndent-3, a.Tool, text)
 	}
 }
 
-// next is what happens first, for people.
+// answer is who gets what for the host, until when, and why.
+func (e Explanation) answer() (console.Outcome, string) {
+	token := "a token"
+	if e.Account != "" {
+		token = "the token of " + e.Account
+	}
+	by := " by profile " + e.Profile
+	switch e.Next {
+	case broker.NextAnswer:
+		return console.Good, e.Host + " gets " + token + by + ", " + e.until()
+	case broker.NextRefresh:
+		return console.Good, e.Host + " gets " + token + by + ", refreshed first"
+	case broker.NextMint:
+		return console.Good, e.Host + " gets a token of the machine" + by + ", minted first"
+	case broker.NextAsk:
+		return console.Doubtful, e.Host + " gets a token" + by + " after a sign-in"
+	case broker.NextRefuse:
+		return console.Bad, e.Host + " gets no token: " + e.Why
+	}
+	return console.Doubtful, e.Host + " gets no token: " + cmp.Or(e.Why, "no profile names it, and no sign-in starts")
+}
+
+// until is how long the token is good.
+func (e Explanation) until() string {
+	switch {
+	case e.Expires.IsZero():
+		return "its end is not known"
+	case e.live:
+		return fmt.Sprintf("good for %s, until %s", console.Life(e.left), e.Expires.Local().Format(time.DateTime))
+	}
+	return "expired at " + e.Expires.Local().Format(time.DateTime)
+}
+
+// next is what happens first, for people; empty if nothing does.
 func (e Explanation) next() string {
 	switch e.Next {
 	case broker.NextAnswer:
@@ -253,10 +280,8 @@ func (e Explanation) next() string {
 		return "you are asked to sign in: " + Asked(e.how)
 	case broker.NextMint:
 		return "a new token is minted first; no sign-in"
-	case broker.NextRefuse:
-		return "refused: " + e.Why
 	}
-	return "not answered: " + e.Why
+	return ""
 }
 
 // Document is what --json prints: its times have whole seconds.

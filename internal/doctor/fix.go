@@ -54,7 +54,7 @@ func (x Fix) Make(ctx context.Context, env Env, findings []Finding) ([]Finding, 
 				}
 				offered[r.what] = true
 				if !told { // the user must know what a repair is for
-					f.tell(x.Console.Err)
+					f.tell(x.Console, x.Console.Err)
 					told = true
 				}
 				if err := x.repair(ctx, r); err != nil {

@@ -190,6 +190,41 @@ func (s ProfileStatus) Print(w io.Writer) {
 	}
 }
 
+// PrintVerdict prints what all profiles together can do for tools.
+func PrintVerdict(c *console.Console, all []ProfileStatus) {
+	var ready, missing, broken []string
+	for _, s := range all {
+		switch {
+		case s.Error != "":
+			broken = append(broken, s.Profile)
+		case s.State == "signed in" || s.State == "machine" || s.Injected != "":
+			ready = append(ready, s.Profile)
+		default:
+			missing = append(missing, s.Profile)
+		}
+	}
+	outcome := console.Good
+	var words []string
+	if ready != nil {
+		words = append(words, "tools get tokens from "+strings.Join(ready, ", "))
+	}
+	switch len(missing) {
+	case 0:
+	case 1:
+		words = append(words, missing[0]+" needs a sign-in: clerk-credential-helper login "+missing[0])
+	default:
+		words = append(words, strings.Join(missing, ", ")+" need a sign-in: clerk-credential-helper login NAME")
+	}
+	if missing != nil {
+		outcome = console.Doubtful
+	}
+	if broken != nil {
+		outcome = console.Bad
+		words = append(words, "no token from "+strings.Join(broken, ", ")+", by the error above")
+	}
+	c.Verdict(outcome, strings.Join(words, "; "))
+}
+
 func (s ProfileStatus) token() string {
 	token := "none"
 	if s.State == "machine" && s.Injected == "" && s.Expires.IsZero() && !s.endless {
