@@ -49,18 +49,25 @@ type commands struct {
 	Version    versionCommand    `cmd:"" help:"Print the version, and how it was installed."`
 
 	// The verbs of the wires never reach kong (see toolCall); they stand here for --help.
-	Get   toolCommand `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
-	Store toolCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
-	Erase toolCommand `cmd:"" group:"For tools:" help:"Record that a server refused the token."`
-	List  toolCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
+	Get   toolCommand   `cmd:"" group:"For tools:" help:"Answer git or docker on standard input, or: get URL."`
+	Store streamCommand `cmd:"" group:"For tools:" help:"Accept what git or docker stores back."`
+	Erase streamCommand `cmd:"" group:"For tools:" help:"Record that a server refused the token."`
+	List  streamCommand `cmd:"" group:"For tools:" help:"List the hosts that can be answered without a sign-in."`
 }
 
-// toolCommand stands for a verb of a wire in the help text.
+// toolCommand stands for get in the help text.
 type toolCommand struct {
-	URL      string `arg:"" optional:"" help:"For get: the URL or host to answer for, instead of standard input."`
-	Protocol string `enum:"git,docker," default:"" help:"Which wire to speak; told from standard input if not given."`
-	Format   string `enum:"json,token" default:"json" help:"For get URL: docker's JSON, or the bare token."`
+	URL    string `arg:"" optional:"" help:"The URL or host to answer for, instead of standard input."`
+	Format string `enum:"json,token" default:"json" help:"For a URL: docker's JSON, or the bare token."`
+	streamCommand
 }
+
+// streamCommand stands for the other verbs of a wire.
+type streamCommand struct {
+	Protocol string `enum:"git,docker," default:"" help:"Which wire to speak; told from standard input if not given."`
+}
+
+func (streamCommand) Run() error { return toolCommand{}.Run() }
 
 func (toolCommand) Run() error {
 	return errors.New("a verb of a wire reached the command line for people")
@@ -94,6 +101,7 @@ func people(sys *system) int {
 		kong.BindTo(sys.stdout, (*io.Writer)(nil)),
 		kong.Bind(sys),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Help(console.HelpPrinter(wantsAll(sys.args[1:]))),
 	)...)
 	if err != nil {
 		sys.console().Warn(err, "")
@@ -107,11 +115,15 @@ func people(sys *system) int {
 		return status
 	}
 	if err != nil {
+		at := (*kong.Context)(nil)
+		if refused, ok := errors.AsType[*kong.ParseError](err); ok {
+			at = refused.Context
+		}
 		var words []string
 		for word := range strings.SplitSeq(err.Error(), " ") { // which may be an argument
 			words = append(words, protocol.Shown(word))
 		}
-		sys.console().Warn(errors.New(strings.Join(words, " ")), "clerk-credential-helper --help lists the commands")
+		sys.console().Warn(errors.New(strings.Join(words, " ")), console.WhereHelpIs(at))
 		return exitUsage
 	}
 	err = parsed.Run()
@@ -124,6 +136,9 @@ func people(sys *system) int {
 	}
 	if err != nil {
 		hint, status := sys.advice(err), exitStatus(ctx, err)
+		if _, ok := errors.AsType[*usageError](err); ok && hint == "" {
+			hint = console.WhereHelpIs(parsed)
+		}
 		if sys.documents == 0 && wantsJSON(parsed) {
 			sys.console().JSON(console.Failure{State: console.StateFailed, Error: console.FailureError{Message: err.Error(), Hint: hint, ExitStatus: status}})
 		}
@@ -162,13 +177,20 @@ func spelled(args []string) []string {
 	if len(args) == 0 {
 		return []string{"--help"}
 	}
-	switch args[0] {
-	case "help":
+	switch {
+	case wantsAll(args):
+		return []string{"--help"}
+	case args[0] == "help":
 		return append(slices.Clone(args[1:]), "--help")
-	case "--version", "-v":
+	case args[0] == "--version", args[0] == "-v":
 		return append([]string{"version"}, args[1:]...)
 	}
 	return args
+}
+
+// wantsAll reports whether a person asks for the help of all commands.
+func wantsAll(args []string) bool {
+	return len(args) == 2 && (args[0] == "help" || args[0] == "--help") && args[1] == "--all"
 }
 
 // advice is the hint for a person, who may have the doctor look at a configuration, and at folders.

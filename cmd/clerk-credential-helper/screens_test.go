@@ -72,6 +72,8 @@ hosts     = ["git.acme.dev", "registry.acme.dev:5000", "*.pkg.acme.dev"]
 		testworld.Golden(t, filepath.Join("testdata", "stdout", name+".txt"), screen)
 	}
 	show("help", exitOK, "--help")
+	show("help-all", exitOK, "help", "--all")
+	show("help-exec", exitOK, "exec", "--help")
 	show("help-setup", exitOK, "setup", "--help")
 	show("status-new", exitOK, "status")
 	show("setup-git", exitOK, "setup", "git", "--yes")

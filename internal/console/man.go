@@ -113,6 +113,13 @@ func (m *manPage) command(node *kong.Node, before string) {
 		}
 		m.item(tag, help)
 	}
+	if examples := Examples(name); examples != nil {
+		m.line(".PP\n.nf")
+		for _, line := range examples {
+			m.line("%s", roffBold(line))
+		}
+		m.line(".fi")
+	}
 	for _, child := range node.Children {
 		if !child.Hidden {
 			m.command(child, name)
