@@ -21,7 +21,7 @@ type companionCommand struct {
 }
 
 type companionAddCommand struct {
-	Dir    string `arg:"" help:"The folder of the app, the one with package.json."`
+	Dir    string `arg:"" complete:"folders" help:"The folder of the app, the one with package.json."`
 	Origin string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
 	Force  bool   `help:"Also replace files that are there and differ."`
 	DryRun bool   `help:"Name the files and write none."`

@@ -37,14 +37,12 @@ func (c completeCommand) Run(k *kong.Context, sys *system) error {
 	if c.Next {
 		words = append(words, "")
 	}
-	for _, word := range console.Complete(k.Model, words, sys.argumentValues) {
-		fmt.Fprintln(sys.stdout, word)
-	}
-	return nil
+	_, err := fmt.Fprint(sys.stdout, console.Complete(k.Model, words, sys.argumentValues).Lines())
+	return err
 }
 
 // argumentValues returns what the configuration has for an argument or a flag of that name. A pattern is no URL.
-func (sys *system) argumentValues(name string) []string {
+func (sys *system) argumentValues(name string) []console.Candidate {
 	profiles, urls, hosts := strings.Contains(name, "profile"), strings.Contains(name, "url"), name == "host"
 	if !profiles && !urls && !hosts {
 		return nil
@@ -53,14 +51,14 @@ func (sys *system) argumentValues(name string) []string {
 	if err != nil {
 		return nil
 	}
-	var all []string
+	var all []console.Candidate
 	for _, p := range cfg.Profiles {
 		if profiles {
-			all = append(all, p.Name)
+			all = append(all, console.Candidate{Word: p.Name, Help: "profile, " + p.Issuer})
 		}
 		for _, h := range p.Hosts {
 			if hosts || urls && h.Exact() {
-				all = append(all, h.String())
+				all = append(all, console.Candidate{Word: h.String(), Help: "host of profile " + p.Name})
 			}
 		}
 	}

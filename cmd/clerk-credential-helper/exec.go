@@ -28,7 +28,7 @@ type execCommand struct {
 	NPM     bool          `name:"npm" help:"The command runs npm, pnpm, yarn or bun: give these the token for the profile's hosts alone. Needed only if it is not one of them itself."`
 	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
 	KeepEnv bool          `help:"Leave in the command's environment the tokens and keys that are for this program alone, for a command that runs it, as git does."`
-	Command []string      `arg:"" passthrough:"" name:"command" help:"What to run, after --."`
+	Command []string      `arg:"" complete:"command" passthrough:"" name:"command" help:"What to run, after --."`
 }
 
 // exitError carries an exit status and no message: the child's own, or one already explained.

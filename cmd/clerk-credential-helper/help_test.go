@@ -24,7 +24,9 @@ func TestExamples(t *testing.T) {
 		for _, example := range examples {
 			_, rest, ok := strings.Cut(example, "clerk-credential-helper")
 			words := strings.Fields(rest)
-			if end := slices.IndexFunc(words, func(word string) bool { return word == "|" || word == ">" || strings.HasSuffix(word, ")") || strings.HasSuffix(word, "'") }); end >= 0 {
+			if end := slices.IndexFunc(words, func(word string) bool {
+				return word == "|" || word == ">" || strings.HasSuffix(word, ")") || strings.HasSuffix(word, "'")
+			}); end >= 0 {
 				words = append(words[:end:end], strings.TrimRight(words[end], "|>)'"))
 			}
 			words = slices.DeleteFunc(words, func(word string) bool { return word == "" })

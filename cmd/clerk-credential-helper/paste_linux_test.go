@@ -138,11 +138,17 @@ func (p *person) run(name string, args ...string) *exec.Cmd {
 // see waits until the terminal shows what is looked for.
 func (p *person) see(pattern string) []string {
 	p.Helper()
+	return p.seeAfter(0, pattern)
+}
+
+// seeAfter is see for what is shown behind so many bytes.
+func (p *person) seeAfter(before int, pattern string) []string {
+	p.Helper()
 	re := regexp.MustCompile(pattern)
 	limit := time.After(2 * time.Minute)
 	for {
 		p.mu.Lock()
-		text, grew := p.seen.String(), p.grew
+		text, grew := p.seen.String()[before:], p.grew
 		p.mu.Unlock()
 		if found := re.FindStringSubmatch(text); found != nil {
 			return found
