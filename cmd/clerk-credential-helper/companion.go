@@ -11,6 +11,7 @@ import (
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/companionpage"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/protocol"
 )
 
@@ -104,14 +105,17 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	probe := companionpage.NewProbe(origin, userAgent(), transport)
+	progress, stop := sys.progress()
+	progress.Now("asking " + origin)
 	if !c.JSON {
 		probe.Tell = func(line companionpage.Line) {
 			if ctx.Err() == nil {
-				fmt.Fprintln(sys.stdout, line)
+				progress.Above(func() { fmt.Fprintln(sys.stdout, line) })
 			}
 		}
 	}
 	there, err := probe.Run(ctx)
+	stop()
 	if err != nil {
 		return err
 	}
@@ -128,8 +132,11 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 	}
 	bad := 0
 	for _, line := range probe.Lines() {
-		if line.State == companionpage.Fail {
-			bad++
+		if line.State != companionpage.Fail {
+			continue
+		}
+		if bad++; !c.JSON && len(probe.Lines()) > 20 { // it may have left the screen
+			console.Paragraph(sys.stdout, line.String())
 		}
 	}
 	if c.JSON {

@@ -7,6 +7,7 @@ import (
 
 	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
+	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/internal/doctor"
 )
 
@@ -24,7 +25,11 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 	if (c.Yes || c.DryRun) && !c.Fix {
 		return &usageError{errors.New("--yes and --dry-run go with --fix")}
 	}
-	findings := doctor.Run(ctx, sys.doctorEnv())
+	progress, stop := sys.progress()
+	env := sys.doctorEnv()
+	env.Doing = progress.Now
+	findings := doctor.Run(ctx, env)
+	stop()
 	if c.Fix {
 		var err error
 		fix := doctor.Fix{Yes: c.Yes, DryRun: c.DryRun, Console: sys.console()}
@@ -48,6 +53,13 @@ func (c doctorCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	return fmt.Errorf("%d of %d checks failed", failed, len(findings))
+}
+
+// progress shows at the terminal what a command waits for, until stop is called.
+func (sys *system) progress() (p *console.Progress, stop func()) {
+	p = sys.console().Progress()
+	sys.screen.Store(p.Screen)
+	return p, func() { sys.screen.Store(nil); p.Stop() }
 }
 
 // doctorEnv is what of this process the doctor looks at.

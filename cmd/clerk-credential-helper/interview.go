@@ -166,7 +166,10 @@ func (c setupCommand) company(ctx context.Context, sys *system) error {
 	if err != nil {
 		return err
 	}
+	progress, stop := sys.progress()
+	progress.Now("asking " + origin)
 	text, from, err := client.CompanyFile(ctx, origin)
+	stop()
 	if refused, ok := errors.AsType[*clerk.ResponseError](err); ok {
 		err = fmt.Errorf("%s publishes nothing for its people: %w", origin, refused)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -613,6 +614,36 @@ func TestWidthAtTerminal(t *testing.T) {
 				t.Errorf("the pipe has %q, %v", piped, err)
 			}
 		})
+	}
+}
+
+// TestProgressAtTerminal: who waits for more than a second reads what for, on a line that goes away; in a pipe there is none.
+func TestProgressAtTerminal(t *testing.T) {
+	silent, err := net.Listen("tcp4", "127.0.0.1:0") // it takes calls, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	p := sitDown(t, 100, map[string]string{"TERM": "xterm"})
+	rewrite(t, filepath.Join(hostOf(p.env, "HOME"), ".config/clerk-credential-helper/config.toml"), hostOf(p.env, "ISSUER"), "http://"+silent.Addr().String())
+	for command, what := range map[string]string{"doctor": "checking", "companion check http://" + silent.Addr().String(): "asking", "setup " + silent.Addr().String(): "asking"} {
+		cmd := p.run("clerk-credential-helper", strings.Fields(command)...)
+		p.see(what + ` http://127\.0\.0\.1:\d+ \.\.\. \ds`)
+		p.typeIn("\x03")
+		_ = cmd.Wait() // with the status of a command that was interrupted, or of a doctor whose checks failed
+		p.drain()
+		if matches(` \.\.\. \ds`, p.screen()) {
+			t.Errorf("%s: the line stays on\n%s", command, p.screen())
+		}
+		p.mu.Lock()
+		p.seen.Reset()
+		p.mu.Unlock()
+	}
+	cmd := p.run("sh", "-c", "clerk-credential-helper doctor 2> words")
+	p.see("checks failed")
+	p.end(cmd, exitFailed)
+	if words, err := os.ReadFile(filepath.Join(p.dir, "words")); err != nil || matches(`checking`, string(words)+p.screen()) {
+		t.Errorf("standard error has %q, %v, and the terminal\n%s", words, err, p.screen())
 	}
 }
 

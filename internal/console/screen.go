@@ -98,6 +98,15 @@ func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
 		s.Say("%s", text)
 		return func() {}
 	}
+	return s.redraw(ctx, func() string {
+		left := max(0, time.Until(until).Round(time.Second))
+		return fmt.Sprintf("%s  %d:%02d", text, int(left.Minutes()), int(left.Seconds())%60)
+	})
+}
+
+// redraw shows a line, at once and each second anew, until ctx ends or stop is called, which clears it. It needs a terminal
+// that can overwrite a line.
+func (s *Screen) redraw(ctx context.Context, text func() string) (stop func()) {
 	draw := func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -105,12 +114,11 @@ func (s *Screen) Wait(ctx context.Context, until time.Time) (stop func()) {
 			s.pending = 0 // the terminal is a shell's now
 			return
 		}
-		left := max(0, time.Until(until).Round(time.Second))
-		line := fmt.Sprintf("%s  %d:%02d", text, int(left.Minutes()), int(left.Seconds())%60)
 		columns, _ := s.Terminal.Size()
+		line := []rune(text())
 		line = line[:min(len(line), columns-1)]
 		s.wipe()
-		fmt.Fprint(s.Terminal, line)
+		fmt.Fprint(s.Terminal, string(line))
 		s.pending = len(line)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -96,12 +96,15 @@ func Run(ctx context.Context, env Env) []Finding {
 	d := &doctor{env: env, another: platform.ForAnother(env.Tools.Getenv)}
 	d.user()
 	cfg := d.configuration()
+	d.doing("the keychain")
 	d.store(ctx)
 	d.files()
 	d.variables(ctx, cfg)
 	for _, p := range cfg.Profiles {
 		d.profile = p.Name
+		d.doing(p.Issuer)
 		d.issuer(ctx, p)
+		d.doing("the session of " + p.Name)
 		d.session(ctx, cfg, p)
 	}
 	d.profile = ""
@@ -110,11 +113,19 @@ func Run(ctx context.Context, env Env) []Finding {
 		d.browser()
 	}
 	d.program()
+	d.doing("git's configuration")
 	d.git(ctx, cfg)
 	d.docker(cfg)
 	d.otherTools()
 	d.history(cfg)
 	return d.findings
+}
+
+// doing tells what is checked now.
+func (d *doctor) doing(what string) {
+	if d.env.Doing != nil {
+		d.env.Doing("checking " + what)
+	}
 }
 
 // user checks that what is looked at is this user's own. Otherwise nothing is repaired: root would only take files away from

@@ -14,7 +14,7 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// Env is what is checked: the parts that the program itself would use. All fields are required. The functions are called
+// Env is what is checked: the parts that the program itself would use. All fields but Doing are required. The functions are called
 // again for each check, so that a repair shows; an error of theirs is a finding.
 type Env struct {
 	Config   func() (*config.Config, error) // an error that is config.ErrNone means that there is no profile
@@ -23,5 +23,6 @@ type Env struct {
 	Client   func(*config.Profile) (*clerk.Client, error)
 	Where    func() platform.Surroundings
 	Tools    toolconfig.Env
-	Version  string // of this program
+	Version  string            // of this program
+	Doing    func(what string) // told what is checked now, if it may take time
 }
