@@ -235,6 +235,9 @@ func (e Explanation) answer() (console.Outcome, string) {
 	by := " by profile " + e.Profile
 	switch e.Next {
 	case broker.NextAnswer:
+		if e.GitPause != "" {
+			return console.Doubtful, e.Host + " gets " + token + by + ", " + e.until() + "; git gets none"
+		}
 		return console.Good, e.Host + " gets " + token + by + ", " + e.until()
 	case broker.NextRefresh:
 		return console.Good, e.Host + " gets " + token + by + ", refreshed first"
@@ -244,6 +247,9 @@ func (e Explanation) answer() (console.Outcome, string) {
 		return console.Doubtful, e.Host + " gets a token" + by + " after a sign-in"
 	case broker.NextRefuse:
 		return console.Bad, e.Host + " gets no token: " + e.Why
+	}
+	if strings.Contains(e.Why, " gets no token: ") {
+		return console.Doubtful, e.Why
 	}
 	return console.Doubtful, e.Host + " gets no token: " + cmp.Or(e.Why, "no profile names it, and no sign-in starts")
 }
