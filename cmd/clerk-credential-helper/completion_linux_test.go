@@ -74,7 +74,7 @@ hosts = ["git.acme.dev", "registry.acme.dev:5000"]
 				return p.seen.Len()
 			}
 			for _, row := range []struct{ reason, typed, want string }{
-				{"a command", "doc", "doctor"},
+				{"a command", "doct", "doctor"},
 				{"a command below another", "companion c", "companion check"},
 				{"what help is about", "help compan", "help companion"},
 				{"a flag", "doctor --verb", "doctor --verbose"},
