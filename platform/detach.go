@@ -43,13 +43,13 @@ func startAlone(cmd *exec.Cmd) error {
 func OwnSession(cmd *exec.Cmd) { cmd.SysProcAttr = detached() }
 
 // WithoutSecrets is an environment without the tokens and keys that are for us alone, for the programs of others: those whose
-// names begin with CLERK_HELPER_TOKEN or CLERK_MACHINE_SECRET_KEY, in any case, since Windows takes them in any.
+// names begin with CLERK_HELPER_TOKEN, CLERK_HELPER_CI_TOKEN or CLERK_MACHINE_SECRET_KEY, in any case, since Windows takes them in any.
 func WithoutSecrets(env []string) []string {
 	var kept []string
 	for _, pair := range env {
 		name, _, _ := strings.Cut(pair, "=")
 		name = strings.ToUpper(name)
-		if !strings.HasPrefix(name, "CLERK_HELPER_TOKEN") && !strings.HasPrefix(name, "CLERK_MACHINE_SECRET_KEY") {
+		if !strings.HasPrefix(name, "CLERK_HELPER_TOKEN") && !strings.HasPrefix(name, "CLERK_HELPER_CI_TOKEN") && !strings.HasPrefix(name, "CLERK_MACHINE_SECRET_KEY") {
 			kept = append(kept, pair)
 		}
 	}

@@ -60,11 +60,11 @@ func TestCI(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := recipes(string(text))
-	if len(all) != 8 {
-		t.Fatalf("%d recipes, not 8", len(all))
+	if len(all) != 10 {
+		t.Fatalf("%d recipes, not 10", len(all))
 	}
-	for _, r := range all {
-		name := r.heading
+	for i, r := range all {
+		name := fmt.Sprintf("%s %d", r.heading, i)
 		if strings.Contains(r.script, "/run/secrets") {
 			name += ", in the image"
 		}
@@ -74,9 +74,14 @@ func TestCI(t *testing.T) {
 					testworld.Need(t, program)
 				}
 			}
-			log, w := runRecipe(t, r.script)
-			if n := w.Clerk.Count("/v1/m2m_tokens"); n != 1 {
-				t.Errorf("%d tokens were minted, not one", n)
+			job := "" // with a stored key
+			if r.heading == "Without a stored secret" {
+				job = []string{"GitHub Actions", "GitLab"}[i]
+			}
+			log, w := runRecipe(t, r.script, job)
+			minted, exchanged := w.Clerk.Count("/v1/m2m_tokens"), w.Clerk.Count(testworld.Exchanged)
+			if minted+exchanged != 1 || (minted == 1) != (job == "") {
+				t.Errorf("%d tokens were minted and %d exchanged, not one", minted, exchanged)
 			}
 			issued := w.Clerk.Issued()
 			if len(issued) == 0 {
@@ -93,8 +98,9 @@ func TestCI(t *testing.T) {
 	}
 }
 
-// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test.
-func runRecipe(t *testing.T, script string) (log string, w *world) {
+// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test. It is a job of a CI that
+// signs tokens for its jobs, or, without a job, one with a stored key.
+func runRecipe(t *testing.T, script, job string) (log string, w *world) {
 	t.Helper()
 	dir := t.TempDir()
 	w, vars, err := newWorld(dir, t.Cleanup)
@@ -120,6 +126,23 @@ func runRecipe(t *testing.T, script string) (log string, w *world) {
 		"PATH":                     bin + ":" + os.Getenv("PATH"),
 	} {
 		t.Setenv(name, value)
+	}
+	if job != "" {
+		t.Setenv("CLERK_HELPER_ISSUER", "")
+		t.Setenv("CLERK_MACHINE_SECRET_KEY", "")
+		app := w.WebApp(true, t.Cleanup)
+		t.Setenv("CLERK_HELPER_COMPANION", app)
+		ci := w.CI("acme/app", t.Cleanup)
+		if job == "GitLab" {
+			token, err := w.JobToken(app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ci = map[string]string{"CLERK_HELPER_CI_TOKEN": token}
+		}
+		for name, value := range ci {
+			t.Setenv(name, value)
+		}
 	}
 	secret := filepath.Join(dir, "secret")
 	if strings.Contains(script, "/run/secrets") {

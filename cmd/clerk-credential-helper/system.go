@@ -76,7 +76,7 @@ func (sys *system) configFrom(read func(file string, limit int64) ([]byte, error
 	if err := cmp.Or(wrong, err); err != nil {
 		return nil, &config.Error{Err: err}
 	}
-	if err := cmp.Or(merged.Policy.CheckVersion(programVersion()), overrideMinTTL(sys.getenv, merged)); err != nil {
+	if err := cmp.Or(merged.Policy.CheckVersion(programVersion()), overrideMinTTL(sys.getenv, merged), merged.EnterJob(sys.getenv)); err != nil {
 		return nil, &config.Error{Err: err}
 	}
 	sys.policy = merged.Policy
@@ -139,7 +139,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, locks.Records()) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
-		MachineKey:   func(p *config.Profile) (string, string, error) { return cfg.MachineKeyOf(p, sys.getenv) },
+		MachineKey:   sys.machineKey(cfg),
 		SpawnRefresh: spawn,
 		Fallback:     fallback,
 		Person:       localUser{sys, keychain, sys.caller},
@@ -203,6 +203,10 @@ func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk
 	if err != nil {
 		return nil, err
 	}
+	job, err := p.JobOf(sys.getenv)
+	if err != nil {
+		return nil, err
+	}
 	return &clerk.Client{
 		Transport: transport,
 		UserAgent: userAgent(),
@@ -212,6 +216,8 @@ func (sys *system) client(p *config.Profile, trace func(string, ...any)) (*clerk
 		Timeout:   sys.options.timeout,
 		Account:   sys.options.account,
 		Backend:   strings.TrimSuffix(sys.getenv("CLERK_API_URL"), "/"),
+		Job:       job,
+		Agent:     askAgent,
 		Tell:      sys.tell,
 		Trace:     trace,
 	}, nil

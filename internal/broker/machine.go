@@ -20,6 +20,9 @@ var ErrNoMachineKey = errors.New("no machine secret key")
 
 // machineSignIn is the error of a sign-in to a machine profile.
 func machineSignIn(p *config.Profile) error {
+	if p.InJob != "" {
+		return fmt.Errorf("profile %q is used by a job of %s, to which no user signs in: write ci = \"off\" in the profile to sign in here", p.Name, p.InJob)
+	}
 	return fmt.Errorf("profile %q is a machine's: its tokens come from a machine secret key, and no user signs in to it", p.Name)
 }
 
@@ -44,16 +47,46 @@ func (b *Broker) machine(p *config.Profile) machine {
 	return m
 }
 
+// source is where the token comes from, in the words of a plan and of the policy.
+func (m machine) source() string {
+	if m.p.InJob != "" {
+		return SourceExchange
+	}
+	return SourceMachine
+}
+
 // item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's token,
-// and on the form of token. The key cannot be computed from it.
+// and on the form of token. The key cannot be computed from it. All CI jobs share one item, because each has a credential of
+// its own and a runner has thousands of them; the token names its job.
 func (m machine) item() string {
+	if m.p.InJob != "" {
+		sum := sha256.Sum256([]byte("exchange\x00" + m.p.Issuer))
+		return "machine-" + hex.EncodeToString(sum[:16])
+	}
 	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.key))
 	return "machine-" + hex.EncodeToString(sum[:16])
 }
 
+// job is a hash of the credential of a CI job, from which it cannot be computed; empty for a machine.
+func (m machine) job() string {
+	if m.p.InJob == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("job\x00" + m.key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// record is the name of the record of a failure. The failure of one job says nothing of another.
+func (m machine) record() string {
+	if m.p.InJob == "" {
+		return m.item()
+	}
+	return "exchange-" + m.job()
+}
+
 // plan plans for a machine profile.
 func (m machine) plan(ctx context.Context) Plan {
-	plan := Plan{Profile: m.p, Source: SourceMachine}
+	plan := Plan{Profile: m.p, Source: m.source()}
 	if m.err != nil {
 		return plan.refuse(m.err)
 	}
@@ -74,6 +107,10 @@ func (m machine) plan(ctx context.Context) Plan {
 
 func (m machine) checkKey() error {
 	switch form := checkForm(m.key); {
+	case m.p.InJob != "" && form != nil:
+		return fmt.Errorf("profile %q: %s of %s %w", m.p.Name, m.variable, m.p.InJob, form)
+	case m.p.InJob != "":
+		return nil
 	case m.key == "":
 		return fmt.Errorf("profile %q: %w: %s is empty or not set (a fork's pull request gets no secrets)", m.p.Name, ErrNoMachineKey, config.MachineKey)
 	case strings.HasPrefix(m.key, "sk_"):
@@ -98,10 +135,14 @@ func isToken(key string) bool {
 type MintError struct {
 	Profile  string
 	Variable string // which brings the key
+	Job      string // the CI whose job's token was to be exchanged; empty for a key
 	Err      error
 }
 
 func (e *MintError) Error() string {
+	if e.Job != "" {
+		return fmt.Sprintf("exchanging the token of %s for profile %q: %v", e.Job, e.Profile, e.Err)
+	}
 	if e.Refused() {
 		return fmt.Sprintf("getting a machine's token for profile %q: Clerk refuses the key in %s: %v", e.Profile, e.Variable, e.Err)
 	}
@@ -110,9 +151,13 @@ func (e *MintError) Error() string {
 
 func (e *MintError) Unwrap() error { return e.Err }
 
-// Refused reports whether Clerk does not accept the key (RFC 9110 §15.5.2, §15.5.4).
+// Refused reports whether Clerk does not accept the key (RFC 9110 §15.5.2, §15.5.4), or the companion page does not accept the
+// job's token (RFC 6749 §5.2).
 func (e *MintError) Refused() bool {
 	refusal := Refusal(e.Err)
+	if e.Job != "" {
+		return refusal != nil && refusal.Code == "invalid_grant"
+	}
 	return refusal != nil && (refusal.Status == 401 || refusal.Status == 403)
 }
 
@@ -149,9 +194,10 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
 			return s, nil
 		}
-		return Session{}, &MintError{m.p.Name, m.variable, mintErr}
+		return Session{}, &MintError{m.p.Name, m.variable, m.p.InJob, mintErr}
 	}
 	fresh := newSession(m.p, t)
+	fresh.Job = m.job()
 	if err == nil && s.Token(m.p) == "" {
 		fresh.Rejected = s.Rejected // a token that lived to its end sets the count back
 	}
@@ -165,7 +211,7 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 
 // failedSince is why another process got no token, nil if none has failed since then.
 func (m machine) failedSince(ctx context.Context, began time.Time) error {
-	text, err := m.b.Records.Get(ctx, m.item())
+	text, err := m.b.Records.Get(ctx, m.record())
 	if err != nil {
 		return nil
 	}
@@ -184,7 +230,7 @@ func (m machine) leaveRecord(ctx context.Context, err error) {
 	end.At = m.b.Now().UTC()
 	text, err := json.Marshal(end)
 	if err == nil {
-		err = m.b.Records.Set(ctx, m.item(), string(text))
+		err = m.b.Records.Set(ctx, m.record(), string(text))
 	}
 	if err != nil {
 		m.b.trace("profile %s: the others do not hear why there is no machine's token: %v", m.p.Name, err)
@@ -294,7 +340,9 @@ func (m machine) read(ctx context.Context) (Session, error) {
 	switch err := json.Unmarshal([]byte(text), &s); {
 	case (err != nil || s.Version != recordVersion) && itemVersion(text) <= recordVersion:
 		return Session{}, ErrDamaged
-	case err != nil, s.Version != recordVersion, clerk.CheckIssuer(m.p, s.AccessToken) != nil:
+	case m.job() != s.Job:
+		return Session{}, platform.ErrNotFound
+	case err != nil, s.Version != recordVersion, (!m.p.Companion || m.p.Instance != "") && clerk.CheckIssuer(m.p, s.AccessToken) != nil:
 		return Session{}, ErrUnreadable
 	}
 	return s, nil

@@ -115,6 +115,39 @@ func TestMachineFailureIsShared(t *testing.T) {
 	}
 }
 
+// TestJobsAreApart: two jobs share the item, and neither gets the other's token or hears of its failure.
+func TestJobsAreApart(t *testing.T) {
+	b := newBench(t)
+	b.acme.IsMachine, b.acme.InJob, b.acme.Companion = true, "GitHub Actions", true
+	minted, failure := 0, error(nil)
+	b.issuer.mint = func() (clerk.Tokens, error) {
+		minted++
+		return clerk.Tokens{AccessToken: fmt.Sprintf("token-%d", minted), Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, failure
+	}
+	in := func(job, want string, times int) {
+		t.Helper()
+		b.MachineKey = machineKey(job)
+		reply := b.get("git.acme.dev")
+		if reply.Credential.Token != want || minted != times {
+			t.Errorf("job %s got %q, %v after %d exchanges; want %q after %d", job, reply.Credential.Token, reply.Err, minted, want, times)
+		}
+		if plan := b.Plan(t.Context(), b.acme); plan.Source != broker.SourceExchange {
+			t.Errorf("source %q", plan.Source)
+		}
+	}
+	in("one", "token-1", 1)
+	in("one", "token-1", 1)
+	in("two", "token-2", 2)
+	in("one", "token-3", 3)
+	failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
+	in("two", "", 4)
+	in("one", "token-3", 4)
+	b.Config.Policy = &config.Policy{At: "p:1", Sources: []string{config.SourceMachine}}
+	if reply := b.get("git.acme.dev"); reply.Err == nil || !strings.Contains(reply.Err.Error(), "a token from the exchange: the policy of this machine does not allow it") {
+		t.Errorf("a policy without the source: %+v", reply)
+	}
+}
+
 // TestMachineLogout: the kept token is removed. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)

@@ -18,7 +18,7 @@ type Next string
 const (
 	NextAnswer  Next = "answer"  // the token is handed out as it is
 	NextRefresh Next = "refresh" // the issuer is asked for a new one
-	NextMint    Next = "mint"    // Clerk is asked for a machine's token
+	NextMint    Next = "mint"    // Clerk is asked for a machine's token, or a companion page for a CI job's
 	NextAsk     Next = "ask"     // the person is asked to sign in, or to unlock the keychain
 	NextNothing Next = "nothing" // a sign-in is needed, and the person may not be asked
 	NextRefuse  Next = "refuse"  // there is an error that a sign-in would not fix
@@ -28,7 +28,8 @@ const (
 const (
 	SourceNone     = "none"
 	SourceKeychain = "keychain"
-	SourceMachine  = "machine" // minted with the machine's secret key
+	SourceMachine  = "machine"  // minted with the machine's secret key
+	SourceExchange = "exchange" // exchanged by the companion page for the token of a CI job
 )
 
 // Plan is what happens when a token of a profile is asked for now.
@@ -60,6 +61,9 @@ type Plan struct {
 	askers askers
 }
 
+// Minted reports whether the token is one that is asked for again and again, with a machine's key or for a CI job.
+func (p Plan) Minted() bool { return p.Source == SourceMachine || p.Source == SourceExchange }
+
 // Quick reports whether Execute needs no network, no person and no lock.
 func (p Plan) Quick() bool {
 	return p.Next == NextAnswer || p.Next == NextNothing || p.Next == NextRefuse
@@ -83,10 +87,11 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		plan.Next = NextAnswer
 		return plan
 	case p.IsMachine:
-		if err := b.Config.Policy.CheckSource(config.SourceMachine); err != nil {
+		m := b.machine(p)
+		if err := b.Config.Policy.CheckSource(m.source()); err != nil {
 			return plan.refuse(err)
 		}
-		return b.machine(p).plan(ctx)
+		return m.plan(ctx)
 	}
 	if err := b.Config.Policy.CheckSource(config.SourceSession); err != nil {
 		return plan.refuse(err)
@@ -167,7 +172,7 @@ func (b *Broker) PlanFresh(ctx context.Context, p *config.Profile) Plan {
 func (sl slot) another(ctx context.Context, plan Plan) (Plan, error) {
 	p := plan.Profile
 	switch {
-	case plan.Source == SourceMachine:
+	case plan.Minted():
 		plan.Next = NextMint
 	case plan.Source != SourceKeychain:
 		return plan, &InjectedError{plan.Source, errors.New("cannot be replaced by another one")}
@@ -270,7 +275,7 @@ func execute(ctx context.Context, b *Broker, plan Plan) (s Session, gave string,
 	p := plan.Profile
 	switch plan.Next {
 	case NextAnswer:
-		if plan.Source == SourceKeychain || plan.Source == SourceMachine {
+		if plan.Source == SourceKeychain || plan.Minted() {
 			b.trace("profile %s: token from the keychain, %s", p.Name, plan.Session.goodUntil())
 			return plan.Session, GaveKeychain, nil
 		}

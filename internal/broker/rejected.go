@@ -196,7 +196,7 @@ func whose(p *config.Profile, s Session, source string) string {
 func (sl slot) paused(ctx context.Context, plan Plan, req protocol.Request) error {
 	p, s, source := plan.Profile, plan.Session, ""
 	all := s.RejectedBy
-	if plan.Source != SourceKeychain && plan.Source != SourceMachine {
+	if plan.Source != SourceKeychain && !plan.Minted() {
 		source, all = plan.Source, sl.readInjectedRejections(ctx)
 	}
 	r := all.of(hostName(req), sl.b.Now())

@@ -44,6 +44,9 @@ type Session struct {
 	// Given is set for a token that a person has handed to us (login --with-token). It belongs to no grant of ours.
 	Given bool `json:"given,omitempty"`
 
+	// Job is a hash of the credential of the CI job that the token was exchanged for.
+	Job string `json:"job,omitempty"`
+
 	// Rejected is how many of a machine's tokens servers have refused in a row.
 	Rejected int `json:"rejected,omitempty"`
 
@@ -288,6 +291,8 @@ func (sl slot) write(ctx context.Context, s Session) error {
 func label(p *config.Profile, s Session) string {
 	kind, who := "sign-in", s.Account()
 	switch {
+	case p.InJob != "":
+		kind = "token of a CI job"
 	case p.IsMachine:
 		kind = "machine token"
 	case s.SignedOut:

@@ -79,6 +79,10 @@ type Client struct {
 	Account string
 	Sleep   func(context.Context, time.Duration) error // between two requests; nil means a real one
 	Backend string                                     // Clerk's Backend API, for Mint; empty means https://api.clerk.com
+	// Job is the CI job whose token Mint exchanges for a profile in one; may be nil otherwise. Agent asks the agent of a CI,
+	// a program, for a token with an audience; may be nil.
+	Job   *config.Job
+	Agent func(ctx context.Context, program, audience string) (string, error)
 	// Documents keeps the metadata of issuers for other processes, so that Refresh and Revoke work while an issuer does not
 	// return it. Nothing in it is secret. If nil, nothing is kept.
 	Documents Documents

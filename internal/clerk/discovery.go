@@ -30,6 +30,7 @@ type metadata struct {
 	Keys             string   `json:"jwks_uri"`
 	ChallengeMethods []string `json:"code_challenge_methods_supported"`
 	Prompts          []string `json:"prompt_values_supported"`
+	Grants           []string `json:"grant_types_supported"`
 	// Algorithms are those of the signatures of ID tokens.
 	Algorithms []string `json:"id_token_signing_alg_values_supported"`
 	// Pushed is set if the issuer takes no authorization request that was not pushed before (RFC 9126 §5).

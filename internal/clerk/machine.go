@@ -25,8 +25,18 @@ const (
 // /v1/m2m_tokens of the Backend API at c.Backend, which must be https or loopback. Clerk charges for each token, so callers
 // should store it. The instance cannot be read from a key, but from a JWT: one of another issuer is an error.
 //
-// Errors: a *ResponseError, or an error of the network; they never contain the key.
+// For a profile in a CI job the companion page exchanges the token of c.Job instead; secretKey is the job's credential.
+//
+// Errors: ErrNoExchange, a *ResponseError, or an error of the network; they never contain the key.
 func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) (Tokens, error) {
+	if p.InJob != "" {
+		if c.Job == nil {
+			return Tokens{}, errors.New("there is no CI job")
+		}
+		job := *c.Job
+		job.Credential = secretKey
+		return jobExchange{c, p, job}.run(ctx)
+	}
 	backend := cmp.Or(c.Backend, backendURL)
 	u, err := url.Parse(backend)
 	if err != nil || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {

@@ -53,6 +53,13 @@ type Profile struct {
 	IsMachine bool
 	// MachineToken is the form of such tokens: "jwt" or "opaque".
 	MachineToken string
+	// CI is "auto" or "off": whether the companion page is asked to exchange the token of a CI job (see JobOf).
+	CI string
+	// CIToken is the name of the variable with a job's token, for a CI whose jobs choose it; empty if none is named.
+	CIToken string
+	// InJob is the CI whose job this process belongs to, if tokens are exchanged for its. IsMachine is then set, and the
+	// job's credential takes the place of the machine's key. See [Config.EnterJob].
+	InJob string
 	// Source is where the profile was defined, for messages: "FILE:LINE" or "environment".
 	Source string
 }

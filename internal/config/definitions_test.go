@@ -87,7 +87,7 @@ func readAll(t testing.TB, text string) {
 // TestLargeFile compares one file with a hundred that have a hundredth of its entries each. Where the time grows with the
 // square, the one file takes up to a hundred times as long as all of them.
 func TestLargeFile(t *testing.T) {
-	const entries, parts, most = 9000, 100, 5
+	const entries, parts, most = 9000, 100, 20
 	small := largeFiles(entries / parts)
 	for name, large := range largeFiles(entries) {
 		var whole, split []time.Duration

@@ -18,7 +18,7 @@ func TestDocumentedKeys(t *testing.T) {
 		key            *regexp.Regexp // its group is a key
 		keys           []string
 	}{
-		{"../../docs/configuration.md", "## Every key of a profile", "\nWithout a file", regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?: or `([a-z_]+)`)?"), keys()},
+		{"../../docs/configuration.md", "## Every key of a profile", "\nWithout a file", regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?:(?: or|,) `([a-z_]+)`)?"), keys()},
 		{"../console/manual/config.roff", ".SH PROFILES", ".SH DOCKER", regexp.MustCompile(`(?m)^\\fB([a-z_]+)\\fP =`), keys()},
 		{"../../docs/rollout.md", "## Policy", "\n## The tools", regexp.MustCompile("(?m)^\\| `([a-z_]+)`"), policyKeys()},
 		{"../console/manual/config.roff", ".SH POLICY", ".SH EXAMPLES", regexp.MustCompile(`(?m)^\\fB([a-z_]+)\\fP =`), policyKeys()},

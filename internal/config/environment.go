@@ -62,9 +62,17 @@ func inVariable(profile string) string { return strings.ReplaceAll(strings.ToUpp
 // MachineKeyOf returns the secret key for a machine profile, and its variable: the one with the profile's name, else
 // CLERK_MACHINE_SECRET_KEY. A key does not say whose it is, so one without a name is for the profile that
 // CLERK_HELPER_PROFILE names, or for all machine profiles if they have one issuer; otherwise it is an [*Error]. Both are
-// empty if there is no key. A profile for people has no key; the variable is then one that is set and used by no profile.
+// empty if there is no key. A profile for people has no key; the variable is then one that is set and used by no profile. For
+// one of a CI job it is the job's credential.
 func (c *Config) MachineKeyOf(p *Profile, getenv func(string) string) (key, variable string, err error) {
 	own := MachineKeyVariable(p.Name)
+	if p.InJob != "" {
+		job, err := p.JobOf(getenv)
+		if job == nil || err != nil {
+			return "", "", err
+		}
+		return job.Credential, job.Variable, nil
+	}
 	if !p.IsMachine {
 		return "", c.unusedKey(p, getenv), nil
 	}
@@ -78,7 +86,7 @@ func (c *Config) MachineKeyOf(p *Profile, getenv func(string) string) (key, vari
 	var names []string
 	several := false
 	for _, other := range c.All() {
-		if other.IsMachine {
+		if other.IsMachine && other.InJob == "" {
 			names = append(names, other.Name)
 			several = several || other.Issuer != p.Issuer
 		}
@@ -97,7 +105,7 @@ func (c *Config) unusedKey(p *Profile, getenv func(string) string) string {
 	switch own := MachineKeyVariable(p.Name); {
 	case !isBlank(getenv(own)):
 		return own
-	case isBlank(getenv(MachineKey)), slices.ContainsFunc(c.All(), func(p *Profile) bool { return p.IsMachine }):
+	case isBlank(getenv(MachineKey)), slices.ContainsFunc(c.All(), func(p *Profile) bool { return p.IsMachine && p.InJob == "" }):
 		return ""
 	}
 	return MachineKey
@@ -130,8 +138,8 @@ func (c *Config) TokenOf(p *Profile, getenv func(string) string) (variable strin
 
 // FromEnvironment returns a configuration with one profile, made from variables, for machines without a file:
 //
-//	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY
-//	CLERK_HELPER_CLIENT_ID    or, for a machine, CLERK_MACHINE_SECRET_KEY or CLERK_HELPER_TOKEN, also with the profile's
+//	CLERK_HELPER_ISSUER or CLERK_HELPER_PUBLISHABLE_KEY, or CLERK_HELPER_COMPANION
+//	CLERK_HELPER_CLIENT_ID    not with CLERK_HELPER_COMPANION; or, for a machine, CLERK_MACHINE_SECRET_KEY or CLERK_HELPER_TOKEN, also with the profile's
 //	                          name behind it, or CLERK_HELPER_TOKEN_FILE
 //	CLERK_HELPER_HOSTS        separated by commas, spaces or line ends
 //
@@ -142,14 +150,14 @@ func (c *Config) TokenOf(p *Profile, getenv func(string) string) (variable strin
 func FromEnvironment(getenv func(string) string) (*Config, error) {
 	const prefix = "CLERK_HELPER_"
 	get := func(name string) string { return strings.TrimSpace(getenv(prefix + name)) }
-	if get("ISSUER") == "" && get("PUBLISHABLE_KEY") == "" {
+	if get("ISSUER") == "" && get("PUBLISHABLE_KEY") == "" && get("COMPANION") == "" {
 		return nil, nil
 	}
 	d, err := newDraft(cmp.Or(get("PROFILE"), "default"), position{file: prefix + "PROFILE"}, "environment")
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "username", "git_auth",
+	for _, key := range []string{"issuer", "publishable_key", "companion", "client_id", "hosts", "scopes", "username", "git_auth",
 		"interactive", "min_ttl", "ca_file"} {
 		name := strings.ToUpper(key)
 		raw := get(name)
@@ -171,7 +179,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		}
 	}
 	// With a machine's key or a token and no client, no user can sign in.
-	d.IsMachine = !d.given["client_id"] && slices.ContainsFunc([]string{MachineKey, MachineKeyVariable(d.Name), tokenName, tokenFile, TokenVariable(d.Name)},
+	d.IsMachine = !d.given["client_id"] && !d.given["companion"] && slices.ContainsFunc([]string{MachineKey, MachineKeyVariable(d.Name), tokenName, tokenFile, TokenVariable(d.Name)},
 		func(variable string) bool { return !isBlank(getenv(variable)) })
 	if d.IsMachine {
 		d.MachineToken = "jwt"
@@ -179,6 +187,10 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	switch {
 	case !d.given["hosts"]:
 		return nil, errors.New(prefix + "HOSTS is not set: a profile from the environment needs it")
+	case d.given["companion"]:
+		if err := d.completePage(); err != nil {
+			return nil, fmt.Errorf("%sCOMPANION: %w", prefix, err)
+		}
 	case !d.given["client_id"] && !d.IsMachine:
 		return nil, errors.New("neither " + MachineKey + " nor " + tokenName + " is set (a fork's pull request gets no secrets); for people set " + prefix + "CLIENT_ID")
 	}

@@ -56,7 +56,7 @@ func TestParse(t *testing.T) {
 	machine.ClientID, machine.IsMachine, machine.MachineToken = "", true, "opaque"
 
 	companion := defaults("acme", "c.toml:1")
-	companion.Issuer, companion.ClientID, companion.Companion, companion.Scopes = "https://app.acme.dev:8443", "clerk-credential-helper", true, nil
+	companion.Issuer, companion.ClientID, companion.Companion, companion.Scopes, companion.CI = "https://app.acme.dev:8443", "clerk-credential-helper", true, nil, "auto"
 	pinned := *companion
 	pinned.Instance = "https://clerk.acme.dev"
 	legacy := defaults("acme", "c.toml:1")

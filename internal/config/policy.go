@@ -13,6 +13,7 @@ import (
 const (
 	SourceEnvironment = "environment" // CLERK_HELPER_TOKEN and the like
 	SourceMachine     = "machine"     // minted with a machine's secret key
+	SourceExchange    = "exchange"    // for the token of a CI job
 	SourceSession     = "session"     // of a person who has signed in
 )
 
@@ -127,7 +128,7 @@ func (p *Policy) set(key string, v value) error {
 	case "stores":
 		p.Stores, at, err = v.words("keychain", "kernel", "file", "none")
 	case "sources":
-		p.Sources, at, err = v.words(SourceEnvironment, SourceMachine, SourceSession)
+		p.Sources, at, err = v.words(SourceEnvironment, SourceExchange, SourceMachine, SourceSession)
 	case "profiles":
 		err = v.oneOf(&p.Profiles, "any", "fixed", "machine")
 	case "hosts":

@@ -139,7 +139,7 @@ func TestPolicyWrong(t *testing.T) {
 		{"[policy]\nstores = [\"keyring\"]", `p:2:11: stores: want a list of some of "keychain", "kernel", "file", "none"`},
 		{"[policy]\nstores = []", `p:2:1: stores: want a list`},
 		{"[policy]\nstores = \"file\"", `stores: want a list`},
-		{"[policy]\nsources = [\"sign-in\"]", `p:2:12: sources: want a list of some of "environment", "machine", "session"`},
+		{"[policy]\nsources = [\"sign-in\"]", `p:2:12: sources: want a list of some of "environment", "exchange", "machine", "session"`},
 		{"[policy]\nprofiles = true", `profiles: want one of "any", "fixed", "machine"`},
 		{"[policy]\nhosts = [\"*\"]", `p:2:10: hosts: "*"`},
 		{"[policy]\nlegacy_page = \"no\"", `legacy_page: want true or false`},

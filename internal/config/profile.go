@@ -96,7 +96,8 @@ func checkProfileName(name string) error {
 // keys returns the settings of a profile.
 func keys() []string {
 	return []string{"issuer", "publishable_key", "client_id", "hosts", "scopes", "token", "username", "git_auth",
-		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token", "companion", "legacy_page"}
+		"docker_identity_token", "interactive", "min_ttl", "ca_file", "machine", "machine_token", "companion", "legacy_page",
+		"ci", "ci_token"}
 }
 
 // set stores one setting, which is one of keys. Its error begins with the position and the key.
@@ -130,6 +131,10 @@ func (d *draft) set(key string, v value) error {
 		err = parseText(v, &d.companion, ParseCompanion)
 	case "legacy_page":
 		err = parseText(v, &d.LegacyPage, parsePage)
+	case "ci":
+		err = v.oneOf(&d.CI, "auto", "off")
+	case "ci_token":
+		err = parseText(v, &d.CIToken, parseVariable)
 	case "interactive":
 		err = v.oneOf(&d.Interactive, "auto", "always", "never")
 	case "min_ttl":
@@ -171,6 +176,14 @@ func (d *draft) complete() error {
 	case d.Token == "id" && !slices.Contains(d.Scopes, "openid"):
 		return fail("token is \"id\" but the scopes lack \"openid\": add it")
 	}
+	for _, key := range []string{"ci", "ci_token"} {
+		if d.given[key] && !d.given["companion"] {
+			return fail("%s has a meaning only with companion, which exchanges the tokens of CI jobs: remove it", key)
+		}
+	}
+	if d.CI == "off" && d.CIToken != "" {
+		return fail("ci is \"off\", and ci_token names a variable: keep one")
+	}
 	if !d.given["hosts"] {
 		return fail("hosts is missing: name the hosts that may have the token")
 	}
@@ -210,6 +223,9 @@ func (d *draft) completePage() error {
 		return nil
 	}
 	d.Companion, d.ClientID = true, CompanionClient
+	if !d.given["ci"] {
+		d.CI = "auto"
+	}
 	d.Issuer, d.Instance = d.companion, d.Issuer
 	return nil
 }
@@ -421,7 +437,7 @@ func didYouMean(key string, known []string) string {
 		if len(key) >= len(k)+bestDistance { // the distance is at least the difference
 			continue
 		}
-		if d := distance(key, k); d < bestDistance {
+		if d := distance(key, k); d < min(bestDistance, len(k), len(key)) { // they have a letter in common
 			best, bestDistance = k, d
 		}
 	}

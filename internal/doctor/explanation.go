@@ -27,9 +27,9 @@ type Explanation struct {
 	Rule      string `json:"rule,omitempty"` // the pattern that names the host
 	RuleAt    string `json:"rule_at,omitempty"`
 
-	Source   string `json:"source,omitempty"` // a variable, "keychain", "machine" or "none"
+	Source   string `json:"source,omitempty"` // a variable, "keychain", "exchange", "machine" or "none"
 	StoredIn string `json:"stored_in,omitempty"`
-	// MachineKey is the variable that brings the key of the source "machine".
+	// MachineKey is the variable that brings the key of the source "machine", or a job's credential of "exchange".
 	MachineKey string    `json:"machine_key,omitempty"`
 	UnusedKey  string    `json:"unused_key,omitempty"` // that a machine's key is set beside a profile for people
 	Account    string    `json:"account,omitempty"`
@@ -59,7 +59,8 @@ type Explanation struct {
 	how  broker.Permission
 	// lastSignIn is why the last one came to nothing, for as long as that counts.
 	lastSignIn string
-	live       bool // there is a token that has not expired
+	job        string // the CI of the source "exchange"
+	live       bool   // there is a token that has not expired
 }
 
 // ToolAnswer is what a tool would read, with TOKEN in the token's place.
@@ -100,14 +101,14 @@ func (e *Explanation) Plan(ctx context.Context, b *broker.Broker, keychain *plat
 	p := plan.Profile
 	e.Source, e.StoredIn, e.Next, e.UnusedKey = plan.Source, "the environment", plan.Next, plan.UnusedKey
 	switch plan.Source {
-	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine:
+	case broker.SourceNone, broker.SourceKeychain, broker.SourceMachine, broker.SourceExchange:
 		e.StoredIn = keychain.Explain(ctx)
 		if _, used, _ := broker.ReadBeside(ctx, b, p); used && plan.Source == broker.SourceKeychain {
 			e.StoredIn = keptBeside(ctx, keychain)
 		}
 	}
-	if plan.Source == broker.SourceMachine {
-		e.MachineKey = cmp.Or(b.MachineKeyVariable(p), config.MachineKey)
+	if plan.Minted() {
+		e.MachineKey, e.job = cmp.Or(b.MachineKeyVariable(p), config.MachineKey), p.InJob
 	}
 	s := plan.Session
 	if token := s.Token(p); token != "" {
@@ -173,6 +174,8 @@ func (e Explanation) Print(c *console.Console, tools bool) {
 		fact("source", "none: no session is kept in: "+e.StoredIn)
 	case "keychain":
 		fact("source", "the session in: "+e.StoredIn)
+	case "exchange":
+		fact("source", "exchanged for the token of "+e.job+", kept in: "+e.StoredIn)
 	case "machine":
 		fact("source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
 	default:

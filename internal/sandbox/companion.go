@@ -33,6 +33,8 @@ type Companion struct {
 	ended   bool
 	codes   map[string]*companionCode
 	refresh map[string]*refresh
+	ci      *CI            // whose jobs' tokens are exchanged; nil for none
+	trusted map[string]any // the claims that they must have
 }
 
 // companionCode is a code of a companion page.
@@ -75,7 +77,12 @@ func (c *Companion) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(f.DiscoveryStatus)
 		return
 	}
-	issuer := c.server.currentIssuer()
+	issuer, grants := c.server.currentIssuer(), []string{"authorization_code", "refresh_token"}
+	c.mu.Lock()
+	if c.ci != nil {
+		grants = append(grants, grantExchange)
+	}
+	c.mu.Unlock()
 	d := map[string]any{
 		"issuer":                                         c.origin,
 		"authorization_endpoint":                         c.origin + "/cli-auth",
@@ -83,7 +90,7 @@ func (c *Companion) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 		"revocation_endpoint":                            c.origin + "/api/cli-auth/revoke",
 		"jwks_uri":                                       issuer + "/.well-known/jwks.json",
 		"response_types_supported":                       []string{"code"},
-		"grant_types_supported":                          []string{"authorization_code", "refresh_token"},
+		"grant_types_supported":                          grants,
 		"token_endpoint_auth_methods_supported":          []string{"none"},
 		"code_challenge_methods_supported":               []string{"S256"},
 		"authorization_response_iss_parameter_supported": true,
@@ -150,6 +157,15 @@ func (c *Companion) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if form.Get("grant_type") == grantExchange {
+		answer, err := c.exchange(form)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+		return
+	}
 	g, err := c.redeem(form)
 	if err != nil {
 		writeError(w, err)

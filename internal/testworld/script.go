@@ -57,6 +57,7 @@ func Commands(lock Lock) map[string]func(*testscript.TestScript, bool, []string)
 		"expand":    expandFiles,
 		"companion": startWebApp,
 		"picture":   checkPicture,
+		"ci":        startCI,
 		"web":       signOutOfWebApp,
 	}
 }
@@ -123,6 +124,9 @@ func needPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// Exchanged is the kind of a request for a token in exchange for a CI job's.
+const Exchanged = "token:urn:ietf:params:oauth:grant-type:token-exchange"
+
 // asked nothing | KIND N ...: since the last "asked", Clerk got exactly these requests, and none of other kinds.
 func checkRequests(ts *testscript.TestScript, neg bool, args []string, lock Lock) {
 	if neg {
@@ -142,8 +146,8 @@ func checkRequests(ts *testscript.TestScript, neg bool, args []string, lock Lock
 		refreshed(ts, n, lock)
 	}
 	// A sign-in or a refresh may fetch discovery and keys as often as it needs to; an answer from the keychain must not.
-	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0
-	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens"} {
+	free := want["authorize"] > 0 || want["/cli-auth"] > 0 || want["/original/cli-auth"] > 0 || want["/api/cli-auth/revoke"] > 0 || want["token:refresh_token"] > 0 || want["revoke"] > 0 || want[Exchanged] > 0
+	for _, kind := range []string{"authorize", "/cli-auth", "/original/cli-auth", "token:authorization_code", "token:refresh_token", "revoke", "/api/cli-auth/revoke", "userinfo", "discovery", "jwks", "/v1/m2m_tokens", Exchanged} {
 		n := w.Clerk.Count(kind)
 		got := n - w.told[kind]
 		w.told[kind] = n
@@ -320,6 +324,13 @@ func gitServer(ts *testscript.TestScript, neg bool, args []string) {
 // companion NAME [nostore] starts a web app with a companion page and sets $NAME to its origin.
 func startWebApp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], worldOf(ts).WebApp(len(args) == 1, ts.Defer))
+}
+
+// ci REPOSITORY makes the script a job of that repository in a CI whose tokens the web app exchanges if it is acme/app.
+func startCI(ts *testscript.TestScript, neg bool, args []string) {
+	for name, value := range worldOf(ts).CI(args[0], ts.Defer) {
+		ts.Setenv(name, value)
+	}
 }
 
 // web signed-out: the person signs out of the web app.

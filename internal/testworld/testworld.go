@@ -29,6 +29,7 @@ import (
 type World struct {
 	Clerk        *sandbox.Server
 	page         *sandbox.Companion
+	ci           *sandbox.CI
 	told         map[string]int // what "asked" has counted so far
 	certificate  tls.Certificate
 	repositories string // the folder of the repositories that git servers serve
@@ -175,6 +176,21 @@ func (w *World) WebApp(store bool, atEnd func(func())) string {
 	atEnd(server.Close)
 	return origin
 }
+
+// CI starts a stand-in for a CI with a job of repository, whose tokens the web app exchanges if it is acme/app. It returns the
+// job's own variables.
+func (w *World) CI(repository string, atEnd func(func())) map[string]string {
+	server := httptest.NewUnstartedServer(nil)
+	w.ci = w.Clerk.CI("http://"+server.Listener.Addr().String(), map[string]any{"repository": repository, "sub": "repo:" + repository + ":ref:refs/heads/main"})
+	server.Config.Handler = w.ci
+	server.Start()
+	atEnd(server.Close)
+	w.page.Trust(w.ci, map[string]any{"repository": "acme/app"})
+	return map[string]string{"CI": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": w.ci.RequestURL(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": w.ci.RequestToken}
+}
+
+// JobToken is a token of the job that CI has started, for an audience.
+func (w *World) JobToken(audience string) (string, error) { return w.ci.Token(audience) }
 
 // Toolchains returns variables that tell launchers in the PATH (rustup, pyenv) where the programs are that they launch:
 // otherwise they would look in the home that a script has.

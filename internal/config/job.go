@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// JobToken is the variable for the token of a CI job that no other rule finds, and JobTokenFile names a file that has one.
+const (
+	JobToken     = "CLERK_HELPER_CI_TOKEN"
+	JobTokenFile = "CLERK_HELPER_CI_TOKEN_FILE"
+)
+
+// Job is a CI job, for which its CI signs a token of its own (an ID token of OpenID Connect). A companion page exchanges that
+// token for one of Clerk's where its policy allows it (RFC 8693).
+type Job struct {
+	// CI is its name, for messages, such as "GitHub Actions".
+	CI string
+	// Variable is the one that brings Credential.
+	Variable string
+	// Credential is the job's token. With Address it is what that token is asked for with. It is secret.
+	Credential string
+	// Address is where the job's token is asked for; empty if it is there already.
+	Address string
+	// Program is the absolute path of the agent that asks for the job's token; empty if there is none.
+	Program string
+}
+
+// JobOf returns the CI job that this process belongs to, nil if there is none, or none that p uses: that is a profile with a
+// companion page. The variable that p names comes first, then CLERK_HELPER_CI_TOKEN and CLERK_HELPER_CI_TOKEN_FILE, then what
+// GitHub Actions, CircleCI, Bitbucket Pipelines, Azure Pipelines and Buildkite set. An empty variable counts as not set.
+//
+// The Credential of a file is its path: the caller reads it.
+func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
+	if !p.Companion || p.CI == "off" {
+		return nil, nil
+	}
+	get := func(name string) string { return strings.TrimSpace(getenv(name)) }
+	if p.CIToken != "" && get(p.CIToken) != "" {
+		return &Job{CI: "the CI", Variable: p.CIToken, Credential: get(p.CIToken)}, nil
+	}
+	switch token, file := get(JobToken), get(JobTokenFile); {
+	case token != "" && file != "":
+		return nil, &Error{errors.New(JobToken + " and " + JobTokenFile + " are both set: keep one")}
+	case token != "":
+		return &Job{CI: "the CI", Variable: JobToken, Credential: token}, nil
+	case file != "":
+		path, err := PathVariable(get, JobTokenFile)
+		if err != nil {
+			return nil, &Error{err}
+		}
+		return &Job{CI: "the CI", Variable: JobTokenFile, Credential: path}, nil
+	}
+	agent := ""
+	if folder := get("BUILDKITE_BIN_PATH"); filepath.IsAbs(folder) { // another one could be in a clone
+		agent = filepath.Join(folder, "buildkite-agent")
+	}
+	// docs.github.com, "OpenID Connect reference"; circleci.com/docs, "Using OpenID Connect tokens in jobs";
+	// support.atlassian.com, "Integrate Pipelines with resource servers using OIDC"; learn.microsoft.com, "Oidctoken - Create";
+	// buildkite.com/docs, "buildkite-agent oidc".
+	for _, job := range []Job{
+		{CI: "GitHub Actions", Variable: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Address: get("ACTIONS_ID_TOKEN_REQUEST_URL")},
+		{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2"},
+		{CI: "Bitbucket Pipelines", Variable: "BITBUCKET_STEP_OIDC_TOKEN"},
+		{CI: "Azure Pipelines", Variable: "SYSTEM_ACCESSTOKEN", Address: get("SYSTEM_OIDCREQUESTURI")},
+		{CI: "Buildkite", Variable: "BUILDKITE_AGENT_ACCESS_TOKEN", Program: agent},
+	} {
+
+		job.Credential = get(job.Variable)
+		asks := job.CI == "GitHub Actions" || job.CI == "Azure Pipelines"
+		if job.Credential == "" || asks && job.Address == "" || job.CI == "Buildkite" && job.Program == "" {
+			continue
+		}
+		return &job, nil
+	}
+	return nil, nil
+}
+
+// EnterJob makes machine profiles of those for which a token of the CI job can be exchanged, if the process belongs to one: no
+// user signs in there.
+func (c *Config) EnterJob(getenv func(string) string) error {
+	for _, p := range c.All() {
+		job, err := p.JobOf(getenv)
+		if err != nil {
+			return err
+		}
+		if job != nil {
+			p.InJob, p.IsMachine = job.CI, true
+		}
+	}
+	return nil
+}
+
+// parseVariable parses the name of a variable with a job's token. None of ours can be it: what they hold must not be sent.
+func parseVariable(name string) (string, error) {
+	if len(name) > 64 || name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" || name[0] >= '0' && name[0] <= '9' {
+		return "", fmt.Errorf("%.70q is not a variable: write its name alone, in capital letters, such as \"CLERK_ID_TOKEN\"", name)
+	}
+	if strings.HasPrefix(name, "CLERK_HELPER_") || strings.HasPrefix(name, MachineKey) || name == "CLERK_SECRET_KEY" {
+		return "", fmt.Errorf("%q is a variable of another meaning: give the job's token a name of its own", name)
+	}
+	return name, nil
+}
