@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed *.md tools/*.md *.schema.json
+//go:embed *.md tools/*.md *.schema.json schemas/*.schema.json
 var files embed.FS
 
 // ErrNoPage is wrapped by the error about a name that no page has.
@@ -53,7 +53,7 @@ type Page struct {
 // Pages are all pages, sorted by name.
 func Pages() []Page {
 	var pages []Page
-	for _, pattern := range []string{"*", "tools/*"} {
+	for _, pattern := range []string{"*", "tools/*", "schemas/*"} {
 		names, _ := fs.Glob(files, pattern) // the patterns are well-formed
 		for _, name := range names {
 			if text, err := files.ReadFile(name); err == nil { // not the folder

@@ -40,6 +40,7 @@ var left = map[string]string{
 	"internal/sandbox":          "the stand-in for Clerk",
 	"internal/demo":             "what runs the stand-in",
 	"internal/testworld":        "for tests alone",
+	"platform/platformtest":     "for tests alone",
 	"internal/broker/stormtest": "for tests alone",
 }
 

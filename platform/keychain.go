@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 )
@@ -59,12 +60,7 @@ func (e *UnseenError) Error() string {
 	return fmt.Sprintf("nothing is kept in the %s, and %s", e.Store, e.Why)
 }
 
-func (e *UnseenError) Unwrap() []error {
-	if e.Err == nil {
-		return []error{ErrNotFound}
-	}
-	return []error{ErrNotFound, e.Err}
-}
+func (e *UnseenError) Unwrap() []error { return []error{ErrNotFound, e.Err} }
 
 // The names and limits of the items. They are part of the frozen item schema: items written by any release are read
 // by every later one.
@@ -257,3 +253,14 @@ func (noStore) set(context.Context, string, string) error {
 }
 
 func (noStore) delete(context.Context, string) error { return ErrNotFound }
+
+// Shared reports whether processes that do not share the store's [Keychain.LockDir] may use it. On Linux a Flatpak has the
+// Secret Service of the session, and a container or a chroot of the same user namespace has the kernel's keyring, but each has
+// another /run/user/UID.
+func (k *Keychain) Shared() bool {
+	switch k.store.(type) {
+	case fileStore, noStore:
+		return false
+	}
+	return runtime.GOOS == "linux"
+}

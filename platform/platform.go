@@ -4,7 +4,7 @@
 //
 // Names, secrets, paths and one loopback URL come in; secrets, files, locks and answers about this machine go out. Each
 // part has its exported functions and their documentation in one file (keychain.go, lock.go, dirs.go, browser.go,
-// terminal.go, detach.go, reader.go, peer.go and so on); the files of an operating system supply only unexported bodies.
+// terminal.go, detach.go, reader.go and so on); the files of an operating system supply only unexported bodies.
 //
 // The package never talks to the network, never looks into a secret or a configuration file, never decides whether a
 // person may be asked, and never puts a secret into an error, an argument list or a child's environment. It is internal

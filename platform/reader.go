@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"net/netip"
 	"os"
 )
 
@@ -15,3 +16,11 @@ func ReaderGone(ctx context.Context, f *os.File) bool {
 	}
 	return readerGone(ctx, f, info.Mode()&os.ModeNamedPipe != 0)
 }
+
+// OwnPeer reports whether a connection over loopback, of which client is the other end, belongs to this user or to root,
+// who may forward a port. Argument lists are public on many systems, so any user of the machine can use an address that
+// is in one; this tells the users apart. certain is false on systems other than Linux, which do not say whose a connection
+// is: own is then true.
+//
+// On Linux, a connection that is closed already, and one that is not among those of our network namespace, is not own.
+func OwnPeer(server, client netip.AddrPort) (own, certain bool) { return ownPeer(server, client) }

@@ -12,9 +12,9 @@ import (
 )
 
 // machineKey returns the key of a machine's profile, or the credential of the CI job that one is used in.
-func (sys *system) machineKey(cfg *config.Config) func(*config.Profile) (key, variable string, err error) {
+func machineKey(cfg *config.Config, getenv func(string) string) func(*config.Profile) (key, variable string, err error) {
 	return func(p *config.Profile) (key, variable string, err error) {
-		key, variable, err = cfg.MachineKeyOf(p, sys.getenv)
+		key, variable, err = cfg.MachineKeyOf(p, getenv)
 		if variable == config.JobTokenFile && err == nil { // each time: Kubernetes replaces it before it ends
 			if key, err = readToken(key); err != nil {
 				err = &config.Error{Err: fmt.Errorf("%s: %w", variable, err)}

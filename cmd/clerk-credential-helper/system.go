@@ -120,7 +120,7 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	locks := broker.LocksOf(keychain)
+	locks := locksOf(keychain)
 	trace := sys.console().Tracer(sys.getenv("CLERK_HELPER_TRACE"))
 	var fallback func(context.Context, protocol.Request) protocol.Reply
 	if cfg.DockerFallback != "" {
@@ -134,12 +134,12 @@ func (sys *system) broker(cfg *config.Config) (*broker.Broker, error) {
 		Config:       cfg,
 		Keychain:     keychain,
 		Locks:        locks,
-		Records:      locks.Records(),
+		Records:      locks.records(),
 		SharedStore:  keychain.Shared(),
-		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, locks.Records()) },
+		Issuer:       func(p *config.Profile) (broker.Issuer, error) { return sys.issuer(p, trace, locks.records()) },
 		Now:          time.Now,
 		Injected:     sys.tokens.of(sys.getenv, cfg),
-		MachineKey:   sys.machineKey(cfg),
+		MachineKey:   machineKey(cfg, sys.getenv),
 		SpawnRefresh: spawn,
 		Fallback:     fallback,
 		Person:       localUser{sys, keychain, sys.caller},

@@ -55,7 +55,7 @@ func CheckInjected(p *config.Profile, token string, now time.Time) (Session, err
 	case strings.HasPrefix(token, "pk_"):
 		return Session{}, errors.New("is a publishable key, which grants no access")
 	}
-	if err := checkForm(token); err != nil {
+	if err := clerk.CheckForm(token); err != nil {
 		return Session{}, err
 	}
 	s := Session{

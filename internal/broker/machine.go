@@ -106,7 +106,7 @@ func (m machine) plan(ctx context.Context) Plan {
 }
 
 func (m machine) checkKey() error {
-	switch form := checkForm(m.key); {
+	switch form := clerk.CheckForm(m.key); {
 	case m.p.InJob != "" && form != nil:
 		return fmt.Errorf("profile %q: %s of %s %w", m.p.Name, m.variable, m.p.InJob, form)
 	case m.p.InJob != "":

@@ -696,7 +696,7 @@ func (d *doctor) otherTools() {
 		case !tool.Writes():
 			d.warn(check, file+" has lines of an earlier release, with which a repository's file can send the token anywhere",
 				"clerk-credential-helper setup "+tool.Name+" takes them out, and says what to run instead")
-		case tool.Calls != "" && !d.inPath(tool.Calls):
+		case tool.Calls != "" && !inPath(d.env.Tools, tool.Calls):
 			d.fail(check, fmt.Sprintf("%s has it call %s, which is not in the PATH", file, tool.Calls), d.install(tool.Calls))
 		default:
 			d.ok(check, "set up in %s", file)
@@ -728,7 +728,7 @@ func (d *doctor) install(name string) string {
 	return remedy
 }
 
-func (d *doctor) inPath(program string) bool {
-	_, err := d.env.Tools.LookPath(program)
+func inPath(env toolconfig.Env, program string) bool {
+	_, err := env.LookPath(program)
 	return err == nil
 }

@@ -1,4 +1,4 @@
-package broker
+package main
 
 import (
 	"context"
@@ -9,16 +9,16 @@ import (
 	"clerk-credential-helper/platform"
 )
 
-// StoreLocks are the locks of a keychain of this machine, a [Locker], with the records beside them. Their folder is looked for
+// storeLocks are the locks of a keychain of this machine, a [broker.Locker], with the records beside them. Their folder is looked for
 // when the first is needed: a live token needs none, and the search may ask the user database. The errors of all methods are
 // those of platform.Locks, of a file store, and of the search.
-type StoreLocks struct {
+type storeLocks struct {
 	dir func() (string, error)
 }
 
-// LocksOf returns the locks of everything in a keychain. It looks for nothing yet.
-func LocksOf(k *platform.Keychain) StoreLocks {
-	return StoreLocks{sync.OnceValues(func() (string, error) {
+// locksOf returns the locks of everything in a keychain. It looks for nothing yet.
+func locksOf(k *platform.Keychain) storeLocks {
+	return storeLocks{sync.OnceValues(func() (string, error) {
 		dir, err := k.LockDir()
 		if err != nil {
 			return "", fmt.Errorf("finding a place for locks: %w", err)
@@ -28,7 +28,7 @@ func LocksOf(k *platform.Keychain) StoreLocks {
 }
 
 // Lock is [platform.Locks.Lock].
-func (l StoreLocks) Lock(ctx context.Context, name string) (release func(), err error) {
+func (l storeLocks) Lock(ctx context.Context, name string) (release func(), err error) {
 	dir, err := l.dir()
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (l StoreLocks) Lock(ctx context.Context, name string) (release func(), err 
 }
 
 // TryLock is [platform.Locks.TryLock].
-func (l StoreLocks) TryLock(name string) (release func(), ok bool, err error) {
+func (l storeLocks) TryLock(name string) (release func(), ok bool, err error) {
 	dir, err := l.dir()
 	if err != nil {
 		return nil, false, err
@@ -45,14 +45,14 @@ func (l StoreLocks) TryLock(name string) (release func(), ok bool, err error) {
 	return platform.Locks{Dir: dir}.TryLock(name)
 }
 
-// StoreRecords are [Records] in files in a folder beside the locks of a store: how sign-ins and refreshes ended. No
+// storeRecords are [broker.Records] in files in a folder beside the locks of a store: how sign-ins and refreshes ended. No
 // secret is in them; see [platform.OpenRecords].
-type StoreRecords struct{ locks StoreLocks }
+type storeRecords struct{ locks storeLocks }
 
-// Records returns the records beside the locks.
-func (l StoreLocks) Records() StoreRecords { return StoreRecords{l} }
+// records returns the records beside the locks.
+func (l storeLocks) records() storeRecords { return storeRecords{l} }
 
-func (r StoreRecords) open() (*platform.Keychain, error) {
+func (r storeRecords) open() (*platform.Keychain, error) {
 	dir, err := r.locks.dir()
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (r StoreRecords) open() (*platform.Keychain, error) {
 }
 
 // Get is [platform.Keychain.Get].
-func (r StoreRecords) Get(ctx context.Context, name string) (string, error) {
+func (r storeRecords) Get(ctx context.Context, name string) (string, error) {
 	k, err := r.open()
 	if err != nil {
 		return "", err
@@ -70,7 +70,7 @@ func (r StoreRecords) Get(ctx context.Context, name string) (string, error) {
 }
 
 // Set is [platform.Keychain.Set].
-func (r StoreRecords) Set(ctx context.Context, name, text string) error {
+func (r storeRecords) Set(ctx context.Context, name, text string) error {
 	k, err := r.open()
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (r StoreRecords) Set(ctx context.Context, name, text string) error {
 }
 
 // Delete is [platform.Keychain.Delete].
-func (r StoreRecords) Delete(ctx context.Context, name string) error {
+func (r storeRecords) Delete(ctx context.Context, name string) error {
 	k, err := r.open()
 	if err != nil {
 		return err

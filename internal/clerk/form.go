@@ -1,4 +1,4 @@
-package broker
+package clerk
 
 import (
 	"encoding/base64"
@@ -8,11 +8,11 @@ import (
 	"unicode"
 )
 
-// checkForm returns an error for a text that cannot be a token or a key, as build services, secret stores and shells hand it
+// CheckForm returns an error for a text that cannot be a token or a key, as build services, secret stores and shells hand it
 // over instead of one. The error says what kind of text it is, never what is in it, and continues "the token ...".
 //
 // A bearer token is 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" (RFC 6750 §2.1).
-func checkForm(text string) error {
+func CheckForm(text string) error {
 	if text == "" {
 		return errors.New("is empty")
 	}
