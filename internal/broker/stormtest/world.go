@@ -273,6 +273,8 @@ func (w *world) together(ctx context.Context, tasks []task) ([]reply, error) {
 			failed = append(failed, err)
 			break
 		}
+		// None of them is killed: a reader that comes late to what one has said, beside so many, still reads it.
+		p.cmd.WaitDelay = 20 * time.Second
 		all = append(all, p)
 	}
 	for _, p := range all {
