@@ -256,8 +256,9 @@ bytes() {
 
 # signature checks the list of the release's files with each key that is configured, where there is a program for it.
 signature() {
-	[ -n "$keys" ] || unchecked "CLERK_HELPER_RELEASE_KEY names no key"
-	for key in $keys; do
+	set -- $keys
+	[ $# -gt 0 ] || unchecked "CLERK_HELPER_RELEASE_KEY names no key"
+	for key; do
 		case $key in
 		RW*) with=minisign suffix=minisig ;;
 		*[!0-9A-Fa-f]*) fail "CLERK_HELPER_RELEASE_KEY is neither a public key of minisign nor a fingerprint" ;;

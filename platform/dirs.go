@@ -169,9 +169,6 @@ func AppendPrivate(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReplaceFile renames a file to a path in the same folder, and replaces what is there.
-func ReplaceFile(from, to string) error { return replaceFile(from, to) }
-
 // AppendFile opens a file for writing at its end, and makes a missing one, which only this user can read. A link at
 // path is not followed, and what belongs to another user than this one and root is refused, or would be in such a
 // user's place (see [CheckPlace]): the error is then [ErrForeign]. A named pipe without a reader is an error; it is not

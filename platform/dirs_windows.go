@@ -56,6 +56,9 @@ func openNoFollow(path string, flag int) (*os.File, error) {
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("is a symbolic link")}
 	}
+	if flag&os.O_APPEND != 0 { // a line of the history is not worth a wait
+		return os.OpenFile(path, flag, 0o600)
+	}
 	var f *os.File
 	err = patiently(func() (err error) {
 		f, err = os.OpenFile(path, flag, 0o600)

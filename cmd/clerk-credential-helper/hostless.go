@@ -43,10 +43,10 @@ func live(ctx context.Context, b *broker.Broker, cfg *config.Config) protocol.Re
 		if plan.Next != broker.NextAnswer {
 			continue
 		}
+		s, _ := broker.Hand(ctx, b, plan, "go", "")
 		for _, h := range p.Hosts {
 			// Of two profiles for one host the first is meant where no user name chooses.
 			if h.Exact() && cfg.Match("https", h.String())[0] == p {
-				s, _ := broker.Hand(ctx, b, plan, "go", h.String())
 				tokens[h.String()] = broker.Credential(p, s, "")
 			}
 		}

@@ -360,6 +360,7 @@ func TestInstallRelease(t *testing.T) {
 			[]string{"--prefix=other"}, "is not ours; nothing was changed"},
 		{"a latest release that is older", func(t *testing.T, p *place, _ *machine) { p.release(t, "1.2.1", goodRelease, here) }, nil,
 			"release 1.2.1 is older than 1.2.2, which is installed: --version 1.2.1 installs it; nothing was changed"},
+		{"a key that is a blank", func(_ *testing.T, _ *place, m *machine) { m.env = append(m.env, "CLERK_HELPER_RELEASE_KEY= ") }, []string{"--require-signature"}, "the signature cannot be checked: CLERK_HELPER_RELEASE_KEY names no key"},
 		{"a required signature, without a key", nil, []string{"--require-signature"}, "the signature cannot be checked: CLERK_HELPER_RELEASE_KEY names no key; nothing was changed"},
 		{"a signature that the environment requires", func(_ *testing.T, _ *place, m *machine) {
 			m.env = append(m.env, "CLERK_HELPER_REQUIRE_SIGNATURE=1")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 )
@@ -16,8 +17,9 @@ func machineKey(cfg *config.Config, getenv func(string) string) func(*config.Pro
 	return func(p *config.Profile) (key, variable string, err error) {
 		key, variable, err = cfg.MachineKeyOf(p, getenv)
 		if variable == config.JobTokenFile && err == nil { // each time: Kubernetes replaces it before it ends
-			if key, err = readToken(key); err != nil {
-				err = &config.Error{Err: fmt.Errorf("%s: %w", variable, err)}
+			text, readErr := platform.ReadPlain(key, broker.MaxInjected)
+			if key = strings.TrimSpace(string(text)); readErr != nil {
+				err = &config.Error{Err: fmt.Errorf("%s: %w", variable, readErr)}
 			}
 		}
 		return key, variable, err

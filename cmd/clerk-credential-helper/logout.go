@@ -39,7 +39,7 @@ func (c logoutCommand) Run(ctx context.Context, sys *system) error {
 		return err
 	}
 	s := out.Session
-	if p.IsMachine {
+	if p.IsMachine && p.InJob == "" {
 		sys.console().Tell(fmt.Sprintf("%s is a machine's: the token that was kept is gone, and the machine's secret key mints another for the next tool", p.Name))
 		return nil
 	}
@@ -161,7 +161,7 @@ func (c logoutCommand) all(ctx context.Context, sys *system) error {
 
 func signOutcome(p *config.Profile, out broker.SignOut, err error) signedOut {
 	s := out.Session
-	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.IsMachine}
+	o := signedOut{Profile: p.Name, Account: s.Account(), Accepted: aliveUntil(s), machine: p.IsMachine && p.InJob == ""}
 	switch {
 	case err != nil && out.Revoked:
 		o.Outcome, o.Error = "failed", "signed out in the "+out.Unseen.Store+", and "+revoker(p)+" has revoked that grant; "+err.Error()

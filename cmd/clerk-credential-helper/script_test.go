@@ -36,6 +36,7 @@ type ownTools struct{ *testing.M }
 
 func (m ownTools) Run() int {
 	for _, name := range []string{"CARGO_HOME", "CLERK_HELPER_CONFIG", "DOCKER_CONFIG", "GIT_CONFIG_GLOBAL", "GOENV", "KUBECONFIG",
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "CIRCLE_OIDC_TOKEN_V2", "BITBUCKET_STEP_OIDC_TOKEN", "BUILDKITE_AGENT_ACCESS_TOKEN", "SYSTEM_ACCESSTOKEN",
 		"NPM_CONFIG_USERCONFIG", "npm_config_userconfig", "PIP_CONFIG_FILE", "TF_CLI_CONFIG_FILE", "XDG_CONFIG_HOME"} {
 		os.Unsetenv(name)
 	}

@@ -107,18 +107,19 @@ func (h History) Add(e Entry) {
 // Check reports why no entry can be written. It makes the file, if that is missing.
 func (h History) Check() error { return h.append(nil) }
 
-// append writes a line in one piece. It waits for no other process.
+// append writes a line in one piece. It waits for no other process, but for one on Windows that writes its own line.
 func (h History) append(line []byte) error {
 	_, present := h.files()
 	f, err := platform.AppendPrivate(present)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	if len(line) > 0 {
 		err = platform.AppendWhole(f, line)
 	}
-	if info, failed := f.Stat(); failed == nil && info.Size() >= h.Most {
+	info, failed := f.Stat()
+	f.Close() // before it is renamed: Windows renames no file that is open
+	if failed == nil && info.Size() >= h.Most {
 		h.rotate()
 	}
 	return err
@@ -133,7 +134,7 @@ func (h History) rotate() {
 	defer release()
 	older, present := h.files()
 	if info, err := os.Lstat(present); err == nil && info.Size() >= h.Most {
-		platform.ReplaceFile(present, older)
+		os.Rename(present, older)
 	}
 }
 

@@ -76,14 +76,6 @@ func (m machine) job() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// record is the name of the record of a failure. The failure of one job says nothing of another.
-func (m machine) record() string {
-	if m.p.InJob == "" {
-		return m.item()
-	}
-	return "exchange-" + m.job()
-}
-
 // plan plans for a machine profile.
 func (m machine) plan(ctx context.Context) Plan {
 	plan := Plan{Profile: m.p, Source: m.source()}
@@ -211,11 +203,11 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 
 // failedSince is why another process got no token, nil if none has failed since then.
 func (m machine) failedSince(ctx context.Context, began time.Time) error {
-	text, err := m.b.Records.Get(ctx, m.record())
+	text, err := m.b.Records.Get(ctx, m.item())
 	if err != nil {
 		return nil
 	}
-	if last, ok := parseRecord(text, m.b.Now()); ok && last.At.After(began) {
+	if last, ok := parseRecord(text, m.b.Now()); ok && last.At.After(began) && last.Job == m.job() {
 		return last.err()
 	}
 	return nil
@@ -223,14 +215,14 @@ func (m machine) failedSince(ctx context.Context, began time.Time) error {
 
 // leaveRecord records why there is no token, for the processes that wait. The end of ctx is the caller's alone.
 func (m machine) leaveRecord(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, clerk.ErrNoExchange) {
 		return
 	}
 	end := ended(err)
-	end.At = m.b.Now().UTC()
+	end.At, end.Job = m.b.Now().UTC(), m.job()
 	text, err := json.Marshal(end)
 	if err == nil {
-		err = m.b.Records.Set(ctx, m.record(), string(text))
+		err = m.b.Records.Set(ctx, m.item(), string(text))
 	}
 	if err != nil {
 		m.b.trace("profile %s: the others do not hear why there is no machine's token: %v", m.p.Name, err)

@@ -148,6 +148,40 @@ func TestJobsAreApart(t *testing.T) {
 	}
 }
 
+// TestJobAndSession: a profile in a CI job may have a person's session from before. It is used where the page has no policy, and a
+// logout ends it.
+func TestJobAndSession(t *testing.T) {
+	b := newBench(t)
+	b.have(time.Hour)
+	old := b.kept().AccessToken
+	b.acme.IsMachine, b.acme.InJob, b.MachineKey = true, "CircleCI", machineKey("job")
+	failure := error(clerk.ErrNoExchange)
+	b.issuer.mint = func() (clerk.Tokens, error) {
+		return clerk.Tokens{AccessToken: "exchanged", Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, failure
+	}
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != old {
+		t.Errorf("without a policy: %+v", reply)
+	}
+	failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
+	if reply := b.get("git.acme.dev"); reply.Err == nil {
+		t.Errorf("a job that is refused has the person's token: %+v", reply)
+	}
+	failure = nil
+	if reply := b.get("git.acme.dev"); reply.Credential.Token != "exchanged" {
+		t.Errorf("with a policy: %+v", reply)
+	}
+	if out, err := b.Logout(t.Context(), b.acme); err != nil || out.Session.AccessToken != old {
+		t.Errorf("logout: %+v, %v", out, err)
+	}
+	if s, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" {
+		t.Errorf("the job's token is there still: %+v, %v", s, err)
+	}
+	failure = clerk.ErrNoExchange
+	if reply := b.get("git.acme.dev"); !errors.Is(reply.Err, clerk.ErrNoExchange) {
+		t.Errorf("without a session: %+v", reply)
+	}
+}
+
 // TestMachineLogout: the kept token is removed. The key mints another.
 func TestMachineLogout(t *testing.T) {
 	b := newBench(t)

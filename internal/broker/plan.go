@@ -93,7 +93,14 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		}
 		return m.plan(ctx)
 	}
-	if err := b.Config.Policy.CheckSource(config.SourceSession); err != nil {
+	return b.planPerson(ctx, plan)
+}
+
+// planPerson plans with the session of a person, which a sign-in has brought or would bring.
+func (b *Broker) planPerson(ctx context.Context, plan Plan) Plan {
+	p := plan.Profile
+	err := b.Config.Policy.CheckSource(config.SourceSession)
+	if err != nil {
 		return plan.refuse(err)
 	}
 	plan.UnusedKey = b.machine(p).unusedKey()
@@ -283,6 +290,12 @@ func execute(ctx context.Context, b *Broker, plan Plan) (s Session, gave string,
 	case NextMint:
 		gave = GaveMinted
 		s, err = b.machine(p).mint(ctx, plan)
+		if errors.Is(err, clerk.ErrNoExchange) {
+			// A runner that keeps its home may have a session from before.
+			if kept := b.planPerson(ctx, Plan{Profile: p, Source: SourceNone}); kept.Next == NextAnswer || kept.Next == NextRefresh {
+				return execute(ctx, b, kept)
+			}
+		}
 	case NextAsk:
 		if plan.Why != nil {
 			b.trace("profile %s: the keychain is locked", p.Name)

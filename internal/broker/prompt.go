@@ -48,6 +48,8 @@ func (in *signIn) unlocked(ctx context.Context, use func() error) error {
 		end.CallerPID = in.b.Caller.PID
 		end.pauseAfter(before, in.b.Now())
 		writeRecord(ctx, in.b, promptName, end)
+	case err != nil && !shutNow && before.Code != "": // the service has failed, and the person has not decided
+		writeRecord(ctx, in.b, promptName, before)
 	default:
 		in.b.Records.Delete(ctx, promptName)
 	}

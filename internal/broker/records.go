@@ -61,6 +61,8 @@ type record struct {
 	Retry time.Time `json:"retry,omitzero"`
 	// Fault is the condition of the disk or of the process that was the reason, 0 for none.
 	Fault platform.Fault `json:"fault,omitempty"`
+	// Job is the CI job whose token could not be exchanged; see [Session.Job].
+	Job string `json:"job,omitempty"`
 	// CallerPID is the process for which the person was asked, see Caller.
 	CallerPID int `json:"command,omitempty"`
 }

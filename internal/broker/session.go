@@ -291,9 +291,9 @@ func (sl slot) write(ctx context.Context, s Session) error {
 func label(p *config.Profile, s Session) string {
 	kind, who := "sign-in", s.Account()
 	switch {
-	case p.InJob != "":
+	case s.Job != "":
 		kind = "token of a CI job"
-	case p.IsMachine:
+	case p.IsMachine && p.InJob == "":
 		kind = "machine token"
 	case s.SignedOut:
 		who = "signed out"

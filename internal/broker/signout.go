@@ -53,13 +53,16 @@ const logoutLimit = 15 * time.Second
 
 // Logout replaces the session by "signed out", even if there was none, and asks the issuer to end the grant. When it
 // has begun to write, the end of ctx does not stop it, but leaves the issuer 5 s: no other process has the refresh
-// token. For a machine profile it removes the kept token; the key mints another one when a tool asks. Where the session
+// token. For a machine profile it removes the kept token; the key mints another one when a tool asks. In a CI job it does both. Where the session
 // may be in a keychain that could not be looked at, the error is a [*platform.UnseenError]: nothing was signed out of,
 // and nothing is changed. While the keychain is locked, a session in [Broker.Beside] is ended all the same; see
 // [SignOut.LivesOn]. Without one, the error says why the keychain could not be looked at.
 func (b *Broker) Logout(ctx context.Context, p *config.Profile) (SignOut, error) {
 	if p.IsMachine {
-		return b.machine(p).forget(ctx)
+		out, err := b.machine(p).forget(ctx)
+		if p.InJob == "" || err != nil {
+			return out, err
+		} // a person may have signed in to the profile outside of a job
 	}
 	sl := b.slot(p)
 	asked := (&signIn{slot: sl}).unlock(ctx)

@@ -37,13 +37,16 @@ type jobExchange struct {
 	job config.Job
 }
 
-// run returns the tokens. They can be asked for again: nothing is used up.
+// recheck is how old kept metadata without the grant is before the page is asked whether it has a policy now.
+const recheck = 5 * time.Minute
+
+// run returns the tokens. A page may take a job's token once only; GitHub Actions signs another one at each request.
 //
 // Errors: ErrNoExchange, a *ResponseError, or an error of the network or of the check of the metadata.
 func (e jobExchange) run(ctx context.Context) (Tokens, error) {
-	_, _, kept := shelf{e.Client, e.p}.read(ctx)
+	_, age, kept := shelf{e.Client, e.p}.read(ctx)
 	page, err := e.endpoints(ctx, e.p)
-	if err == nil && kept && !slices.Contains(page.Grants, grantExchange) { // there may be a policy since
+	if err == nil && kept && age > recheck && !slices.Contains(page.Grants, grantExchange) { // there may be a policy since
 		page, err = e.discover(ctx, e.p)
 	}
 	if err != nil {

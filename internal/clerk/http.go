@@ -50,7 +50,7 @@ const (
 // ResponseError is a refusal by the issuer. It never holds the body of the answer, nor anything secret of the request
 // that the answer may have quoted.
 type ResponseError struct {
-	Endpoint    string // "discovery", "authorize", "device", "token", "userinfo", "keys" or "revoke"
+	Endpoint    string // "discovery", "authorize", "device", "token", "userinfo", "keys", "revoke", "exchange" or "CI"
 	Status      int    // HTTP status; 0 if the refusal came through the browser
 	Code        string // the error of RFC 6749 §5.2, or of Clerk's own form; foreign text, at most 64 bytes; may be empty
 	OAuth       bool   // Code is the error of RFC 6749 §5.2

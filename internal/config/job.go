@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,10 @@ const (
 	JobToken     = "CLERK_HELPER_CI_TOKEN"
 	JobTokenFile = "CLERK_HELPER_CI_TOKEN_FILE"
 )
+
+// requestTokens are the variables with what a job asks its CI with: such a token may do more than say who the job is.
+var requestTokens = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN", "SYSTEM_ACCESSTOKEN",
+	"BUILDKITE_AGENT_ACCESS_TOKEN", "CI_JOB_TOKEN"}
 
 // Job is a CI job, for which its CI signs a token of its own (an ID token of OpenID Connect). A companion page exchanges that
 // token for one of Clerk's where its policy allows it (RFC 8693).
@@ -44,6 +49,8 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 	switch token, file := get(JobToken), get(JobTokenFile); {
 	case token != "" && file != "":
 		return nil, &Error{errors.New(JobToken + " and " + JobTokenFile + " are both set: keep one")}
+	case slices.ContainsFunc(requestTokens, func(name string) bool { return token != "" && token == get(name) }):
+		return nil, &Error{errors.New(JobToken + " has what the job asks its CI with, and not the job's token: it was not sent")}
 	case token != "":
 		return &Job{CI: "the CI", Variable: JobToken, Credential: token}, nil
 	case file != "":
@@ -97,6 +104,9 @@ func (c *Config) EnterJob(getenv func(string) string) error {
 func parseVariable(name string) (string, error) {
 	if len(name) > 64 || name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" || name[0] >= '0' && name[0] <= '9' {
 		return "", fmt.Errorf("%.70q is not a variable: write its name alone, in capital letters, such as \"CLERK_ID_TOKEN\"", name)
+	}
+	if slices.Contains(requestTokens, name) {
+		return "", fmt.Errorf("%q is what a job asks its CI with, and not the job's token: it must not be sent to the companion page", name)
 	}
 	if strings.HasPrefix(name, "CLERK_HELPER_") || strings.HasPrefix(name, MachineKey) || name == "CLERK_SECRET_KEY" {
 		return "", fmt.Errorf("%q is a variable of another meaning: give the job's token a name of its own", name)

@@ -57,6 +57,7 @@ func TestJobOf(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		"are both set":                  {JobToken: "a.b.c", JobTokenFile: bin},
 		"depends on the current folder": {JobTokenFile: "token"},
+		"it was not sent":                {JobToken: "asks", "SYSTEM_ACCESSTOKEN": "asks"},
 	} {
 		_, err := (&Profile{Companion: true}).JobOf(func(name string) string { return env[name] })
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -112,6 +113,8 @@ func TestJobKeys(t *testing.T) {
 		`ci_token = "CLERK_HELPER_TOKEN"`:       "of another meaning",
 		`ci_token = "CLERK_MACHINE_SECRET_KEY"`: "of another meaning",
 		`ci_token = "CLERK_SECRET_KEY"`:         "of another meaning",
+		`ci_token = "SYSTEM_ACCESSTOKEN"`:       "must not be sent",
+		`ci_token = "CI_JOB_TOKEN"`:             "must not be sent",
 		"ci = \"off\"\nci_token = \"ID_TOKEN\"": "keep one",
 	} {
 		_, err := Parse("c.toml", []byte("[profiles.app]\ncompanion = \"https://app.acme.dev\"\nhosts = [\"a.acme.dev\"]\n"+text+"\n"))

@@ -215,10 +215,10 @@ func mintRemedy(err *broker.MintError) string {
 		return "add a policy to lib/cli-auth/ci.ts of the app" + off
 	case err.Job != "" && err.Refused():
 		return "let a policy in lib/cli-auth/ci.ts of the app allow this job: CLERK_HELPER_TRACE=1 shows who its token says it is" + off
-	case err.Job != "" && answer == nil && !errors.Is(err, broker.ErrUnreachable) && !errors.As(err, &network):
-		return "let the job have a token of its own, with the app's origin as its audience: docs/ci.md" + off
-	case err.Job != "":
+	case err.Job != "" && (answer != nil && (answer.Status == 429 || answer.Status >= 500) || errors.Is(err, broker.ErrUnreachable) || errors.As(err, &network)):
 		return "try again later"
+	case err.Job != "":
+		return "let the job have a token of its own, with the app's origin as its audience: docs/ci.md" + off
 	case err.Refused():
 		return "set " + err.Variable + " to the secret key of a machine (ak_...): Configure → Machines in Clerk's dashboard"
 	case answer != nil && (answer.Status == 429 || answer.Status >= 500):
