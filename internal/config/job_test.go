@@ -57,7 +57,7 @@ func TestJobOf(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		"are both set":                  {JobToken: "a.b.c", JobTokenFile: bin},
 		"depends on the current folder": {JobTokenFile: "token"},
-		"it was not sent":                {JobToken: "asks", "SYSTEM_ACCESSTOKEN": "asks"},
+		"it was not sent":               {JobToken: "asks", "SYSTEM_ACCESSTOKEN": "asks"},
 	} {
 		_, err := (&Profile{Companion: true}).JobOf(func(name string) string { return env[name] })
 		if err == nil || !strings.Contains(err.Error(), want) {
