@@ -29,6 +29,7 @@ func TestWriters(t *testing.T) {
 		"internal/toolconfig/edit.go":        "Apply checks each file before its first change",
 		"internal/doctor/fix.go":             "for another user there are no repairs",
 		"internal/companionpage/add.go":      checked,
+		"internal/broker/history.go":         "in a folder that is this user's, as platform.AppendPrivate has seen",
 		"internal/demo/demo.go":              "in a temporary folder of its own",
 		"internal/sandbox/listen.go":         "in a temporary folder of its own",
 	}

@@ -93,11 +93,11 @@ func (b *Broker) Plan(ctx context.Context, p *config.Profile) Plan {
 		}
 		return m.plan(ctx)
 	}
-	return b.planPerson(ctx, plan)
+	return planPerson(ctx, b, plan)
 }
 
 // planPerson plans with the session of a person, which a sign-in has brought or would bring.
-func (b *Broker) planPerson(ctx context.Context, plan Plan) Plan {
+func planPerson(ctx context.Context, b *Broker, plan Plan) Plan {
 	p := plan.Profile
 	err := b.Config.Policy.CheckSource(config.SourceSession)
 	if err != nil {
@@ -292,7 +292,7 @@ func execute(ctx context.Context, b *Broker, plan Plan) (s Session, gave string,
 		s, err = b.machine(p).mint(ctx, plan)
 		if errors.Is(err, clerk.ErrNoExchange) {
 			// A runner that keeps its home may have a session from before.
-			if kept := b.planPerson(ctx, Plan{Profile: p, Source: SourceNone}); kept.Next == NextAnswer || kept.Next == NextRefresh {
+			if kept := planPerson(ctx, b, Plan{Profile: p, Source: SourceNone}); kept.Next == NextAnswer || kept.Next == NextRefresh {
 				return execute(ctx, b, kept)
 			}
 		}
