@@ -17,7 +17,7 @@ const Schema = 1
 // States of a whole document, as its member "state" has them, and of a check in it.
 const (
 	StateOK      = "ok"      // nothing to do
-	StateWarning = "warning" // tools work, or it was configured so; somebody should know
+	StateWarning = "warning" // tools work, or it was configured so; a person should know
 	StateFailed  = "failed"
 	StateSkipped = "skipped" // of a check only: there was nothing to check
 )

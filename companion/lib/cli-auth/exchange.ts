@@ -152,7 +152,7 @@ function readUnverified(token: string): { alg: string; kid: string; iss: string 
   }
 }
 
-// The library looks at the claims after the signature, so whoever hears a reason has a token of the issuer's.
+// The library looks at the claims after the signature, so a caller that hears a reason has a token of the issuer's.
 function reasonOf(error: unknown): string | undefined {
   if (error instanceof errors.JWTExpired)
     return error.claim === "iat" ? "the subject token is older than an hour" : "the subject token has expired";
