@@ -6,8 +6,8 @@
 // part has its exported functions and their documentation in one file (keychain.go, lock.go, dirs.go, browser.go,
 // terminal.go, detach.go, reader.go and so on); the files of an operating system supply only unexported bodies.
 //
-// The package never talks to the network, never looks into a secret or a configuration file, never decides whether a
-// person may be asked, and never puts a secret into an error, an argument list or a child's environment. It is internal
+// The package never talks to the network, never looks into a secret or a configuration file (what an administrator has set in a
+// registry or in managed preferences it decodes, and gives it no meaning), never decides whether a person may be asked, and never puts a secret into an error, an argument list or a child's environment. It is internal
 // to this module: its API is not stable.
 package platform
 

@@ -1,5 +1,5 @@
 // Package broker makes the one decision: a token that the environment brings, one from the keychain, a refreshed or minted
-// one, or one from a sign-in.
+// one, one that is exchanged for a CI job's, or one from a sign-in.
 //
 // A [protocol.Request] comes in, is matched against the profiles of the configuration, and a [protocol.Reply] goes out.
 // The session of a profile is one item of the keychain, read without a lock and written only under one. The package

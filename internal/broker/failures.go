@@ -45,7 +45,8 @@ func (f Failures) Note(tool, host string, reply protocol.Reply, now time.Time) {
 	}
 }
 
-// Last returns the last failure of each of the tools that has one, the newest first, with times in whole seconds. One that cannot be read is left out.
+// Last returns the last failure of each of the tools that has one, the newest first, with times in whole seconds. One that
+// cannot be read is left out.
 func (f Failures) Last(ctx context.Context, tools []string) ([]Failure, error) {
 	all := []Failure{}
 	for _, tool := range tools {

@@ -1,9 +1,9 @@
 // Package clerk talks to Clerk, or to any OAuth 2.0 issuer that keeps the same contract, such as a companion page.
 //
-// A profile comes in; the verified tokens of a sign-in go out, or refreshed ones, or the error that a grant has ended.
-// Nothing from the issuer is trusted unchecked: endpoints must have the issuer's origin, redirects are never followed,
-// answers have a size limit, and tokens are verified before they are returned. The package stores nothing but an issuer's metadata,
-// in [Documents]. No token, code, verifier or state is ever part of an error or a trace.
+// A profile comes in; the verified tokens of a sign-in go out, or refreshed ones, or one for a machine's key or a CI job's own
+// token, or the error that a grant has ended. Nothing from the issuer is trusted unchecked: endpoints must have the issuer's origin,
+// redirects are never followed, answers have a size limit, and the tokens of a sign-in are verified before they are returned. The
+// package stores nothing but an issuer's metadata, in [Documents]. No token, code, verifier or state is ever part of an error or a trace.
 package clerk
 
 import (

@@ -137,7 +137,7 @@ func (e jobExchange) request(ctx context.Context) (string, error) {
 		return "", errors.New("the address where it is asked for is not https, or has a user name")
 	}
 	method, query := http.MethodGet, u.Query()
-	if e.job.CI == "Azure Pipelines" {
+	if e.job.Post {
 		method = http.MethodPost
 		query.Set("api-version", "7.1")
 	} else {

@@ -27,8 +27,10 @@ type Job struct {
 	Variable string
 	// Credential is the job's token. With Address it is what that token is asked for with. It is secret.
 	Credential string
-	// Address is where the job's token is asked for; empty if it is there already.
+	// Address is where the job's token is asked for; empty if it is there already. Post is set if that is a POST, with an audience
+	// that the CI chooses.
 	Address string
+	Post    bool
 	// Program is the absolute path of the agent that asks for the job's token; empty if there is none.
 	Program string
 }
@@ -67,20 +69,19 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 	// docs.github.com, "OpenID Connect reference"; circleci.com/docs, "Using OpenID Connect tokens in jobs";
 	// support.atlassian.com, "Integrate Pipelines with resource servers using OIDC"; learn.microsoft.com, "Oidctoken - Create";
 	// buildkite.com/docs, "buildkite-agent oidc".
+	github, azure := get("ACTIONS_ID_TOKEN_REQUEST_URL"), get("SYSTEM_OIDCREQUESTURI")
 	for _, job := range []Job{
-		{CI: "GitHub Actions", Variable: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Address: get("ACTIONS_ID_TOKEN_REQUEST_URL")},
+		{CI: "GitHub Actions", Variable: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Address: github},
 		{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2"},
 		{CI: "Bitbucket Pipelines", Variable: "BITBUCKET_STEP_OIDC_TOKEN"},
-		{CI: "Azure Pipelines", Variable: "SYSTEM_ACCESSTOKEN", Address: get("SYSTEM_OIDCREQUESTURI")},
+		{CI: "Azure Pipelines", Variable: "SYSTEM_ACCESSTOKEN", Address: azure, Post: true},
 		{CI: "Buildkite", Variable: "BUILDKITE_AGENT_ACCESS_TOKEN", Program: agent},
 	} {
-
 		job.Credential = get(job.Variable)
-		asks := job.CI == "GitHub Actions" || job.CI == "Azure Pipelines"
-		if job.Credential == "" || asks && job.Address == "" || job.CI == "Buildkite" && job.Program == "" {
-			continue
+		given := !slices.Contains(requestTokens, job.Variable) // the token itself, and not what it is asked for with
+		if job.Credential != "" && (given || job.Address != "" || job.Program != "") {
+			return &job, nil
 		}
-		return &job, nil
 	}
 	return nil, nil
 }

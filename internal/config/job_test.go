@@ -39,7 +39,7 @@ func TestJobOf(t *testing.T) {
 		{"CircleCI", Profile{}, map[string]string{"CIRCLE_OIDC_TOKEN_V2": "a.b.c"}, Job{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2", Credential: "a.b.c"}},
 		{"the first form of it, without the origin of the repository", Profile{}, map[string]string{"CIRCLE_OIDC_TOKEN": "a.b.c"}, Job{}},
 		{"Bitbucket", Profile{}, map[string]string{"BITBUCKET_STEP_OIDC_TOKEN": "a.b.c"}, Job{CI: "Bitbucket Pipelines", Variable: "BITBUCKET_STEP_OIDC_TOKEN", Credential: "a.b.c"}},
-		{"Azure", Profile{}, map[string]string{"SYSTEM_ACCESSTOKEN": "asks", "SYSTEM_OIDCREQUESTURI": "https://dev.azure"}, Job{CI: "Azure Pipelines", Variable: "SYSTEM_ACCESSTOKEN", Credential: "asks", Address: "https://dev.azure"}},
+		{"Azure", Profile{}, map[string]string{"SYSTEM_ACCESSTOKEN": "asks", "SYSTEM_OIDCREQUESTURI": "https://dev.azure"}, Job{CI: "Azure Pipelines", Variable: "SYSTEM_ACCESSTOKEN", Credential: "asks", Address: "https://dev.azure", Post: true}},
 		{"Azure's token, which the step was not given", Profile{}, map[string]string{"SYSTEM_OIDCREQUESTURI": "https://dev.azure"}, Job{}},
 		{"Buildkite", Profile{}, map[string]string{"BUILDKITE_AGENT_ACCESS_TOKEN": "asks", "BUILDKITE_BIN_PATH": bin}, Job{CI: "Buildkite", Variable: "BUILDKITE_AGENT_ACCESS_TOKEN", Credential: "asks", Program: filepath.Join(bin, "buildkite-agent")}},
 		{"an agent in the current folder could be a clone's", Profile{}, map[string]string{"BUILDKITE_AGENT_ACCESS_TOKEN": "asks", "BUILDKITE_BIN_PATH": "bin"}, Job{}},

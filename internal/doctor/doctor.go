@@ -1,8 +1,10 @@
-// Package doctor checks everything that getting a token depends on, and repairs what can be repaired safely.
+// Package doctor checks everything that getting a token depends on, and repairs what can be repaired safely. It also lays out what
+// status and explain show: the state of each profile, and the plan for a host.
 //
 // The parts that the program would use come in, as [Env]; a [Finding] for each check goes out, with its remedy and with
 // the repairs that [Fix] offers. A check asks the user nothing, prints no token and changes nothing, except that it stores a
-// probe in the keychain and deletes it, and makes the file of the history if that is missing. A repair is made only with the user's consent, and none deletes a session.
+// probe in the keychain and deletes it, and makes the file of the history if that is missing. A repair is made only with the
+// user's consent, and none deletes a session.
 // [CheckToken], for status --check, may also refresh a session, as a tool's call does.
 package doctor
 

@@ -106,19 +106,13 @@ func (ci *CI) Token(audience string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making a key: %w", err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "job"}},
-		new(jose.SignerOptions).WithType("JWT"))
+	token, err := signJWT(key, "job", "JWT", payload)
 	if err != nil {
-		return "", fmt.Errorf("signing: %w", err)
+		return "", err
 	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("signing: %w", err)
-	}
-	token, err := signed.CompactSerialize()
 	ci.server.mu.Lock()
 	defer ci.server.mu.Unlock()
-	return ci.server.note(token), err
+	return ci.server.note(token), nil
 }
 
 // Trust has the companion page exchange tokens of the CI's jobs that have these claims.

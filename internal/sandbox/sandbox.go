@@ -3,8 +3,8 @@
 //
 // HTTP requests come in, at the paths that Clerk's Frontend API has; pages, redirects and tokens go out, in Clerk's
 // formats and with Clerk's refusals. It is as strict as the real one or stricter, so that a client which works here
-// works there. A git server and an OCI registry that accept its tokens, certificates for them, and a web app with a
-// companion page are in here too.
+// works there. A git server and an OCI registry that accept its tokens, certificates for them, a web app with a
+// companion page, and a CI whose jobs' tokens that page exchanges are in here too.
 //
 // It never checks a password, so any client that can reach it can get a token of it: use it on loopback only. It keeps
 // everything in memory, forgets everything when it ends, opens no connection and prints nothing. It shares no code with

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -340,9 +341,25 @@ func (s *Server) sign(kind string, claims map[string]any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making a key: %w", err)
 	}
-	options := new(jose.SignerOptions).WithType(jose.ContentType(kind))
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256,
-		Key: jose.JSONWebKey{Key: key, KeyID: s.keyID}}, options)
+	token, err := signJWT(key, s.keyID, kind, payload)
+	if err != nil {
+		return "", err
+	}
+	if s.faults.BadSignature {
+		dot := strings.LastIndexByte(token, '.')
+		other := "A"
+		if token[dot+1] == 'A' {
+			other = "B"
+		}
+		token = token[:dot+1] + other + token[dot+2:]
+	}
+	return token, nil
+}
+
+// signJWT signs a payload with RS256.
+func signJWT(key *rsa.PrivateKey, keyID, kind string, payload []byte) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: keyID}},
+		new(jose.SignerOptions).WithType(jose.ContentType(kind)))
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
 	}
@@ -353,14 +370,6 @@ func (s *Server) sign(kind string, claims map[string]any) (string, error) {
 	token, err := signed.CompactSerialize()
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
-	}
-	if s.faults.BadSignature {
-		dot := strings.LastIndexByte(token, '.')
-		other := "A"
-		if token[dot+1] == 'A' {
-			other = "B"
-		}
-		token = token[:dot+1] + other + token[dot+2:]
 	}
 	return token, nil
 }
