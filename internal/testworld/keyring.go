@@ -88,7 +88,8 @@ func StartDisplay(t testing.TB) (name, screen string) {
 	t.Helper()
 	needInPath(t, "Xvfb")
 	dir := t.TempDir()
-	number := firstLine(t, exec.Command("Xvfb", "-displayfd", "1", "-fbdir", dir, "-screen", "0", "800x600x24", "-nolisten", "tcp"))
+	// Without -noreset it starts again whenever its last client leaves, as each call of xdotool may be, and refuses who comes then.
+	number := firstLine(t, exec.Command("Xvfb", "-noreset", "-displayfd", "1", "-fbdir", dir, "-screen", "0", "800x600x24", "-nolisten", "tcp"))
 	return ":" + number, filepath.Join(dir, "Xvfb_screen0")
 }
 
