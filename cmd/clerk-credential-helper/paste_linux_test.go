@@ -595,7 +595,7 @@ func TestWidthAtTerminal(t *testing.T) {
 			p.end(p.run("sh", "-c", "clerk-credential-helper doctor | cat > doctor"), 0)
 			p.drain()
 			text := p.seenText()
-			for _, want := range []string{"\x1b[32m✓ ok\x1b[0m", "\x1b[33m! warning\x1b[0m", "needs a sign-in", "\nhint: "} {
+			for _, want := range []string{"\x1b[32m✓\x1b[0m ok", "\x1b[33m!\x1b[0m warning", "needs a sign-in", "\nhint: "} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%d columns: %q is not in\n%s", columns, want, text)
 				}

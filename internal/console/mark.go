@@ -25,9 +25,10 @@ func (o Outcome) word() string { return [...]string{"ok", "warning", "FAILED"}[o
 // sign stands before the word at a terminal.
 func (o Outcome) sign() string { return [...]string{"✓", "!", "✗"}[o] }
 
-// paint is the colour, of the terminal's own palette, which its user has chosen for a dark or a light background.
-func (o Outcome) paint(text string) string {
-	return [...]string{"\x1b[32m", "\x1b[33m", "\x1b[31m"}[o] + text + "\x1b[0m"
+// paint returns a sign, or the word where there is none, in colour. A whole line of it could not be read everywhere: the yellow
+// of many terminals is close to their white.
+func (o Outcome) paint(sign string) string {
+	return [...]string{"\x1b[32m", "\x1b[33m", "\x1b[31m"}[o] + sign + "\x1b[0m"
 }
 
 // style is what a stream shows beside words.
@@ -68,17 +69,18 @@ func (c *Console) Mark(w io.Writer, o Outcome, text string) {
 
 func (s style) mark(o Outcome, text string, columns int) string {
 	name := o.word()
+	painted := name
 	if s.signs {
-		name = o.sign() + " " + name
+		name, painted = o.sign()+" "+name, o.sign()
 	}
 	line := row(name, FactIndent-3, text, columns)
 	if s.colour {
-		line = strings.Replace(line, name, o.paint(name), 1)
+		line = strings.Replace(line, painted, o.paint(painted), 1)
 	}
 	return line
 }
 
-// Verdict prints the answer of a whole screen to Out, folded. At a terminal a sign in its colour stands before it.
+// Verdict prints the answer of a whole screen to Out, folded. At a terminal it is bold, behind a sign in its colour.
 func (c *Console) Verdict(o Outcome, text string) {
 	c.styled(c.Out, func(s style) { fmt.Fprintln(c.Out, s.verdict(o, protocol.Escape(text), Columns(c.Out))) })
 }
@@ -91,9 +93,13 @@ func (s style) verdict(o Outcome, text string, columns int) string {
 	if !s.colour {
 		return text
 	}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = o.paint(line)
+	sign, rest := "", text
+	if s.signs {
+		sign, rest = o.paint(o.sign())+" ", strings.TrimPrefix(text, o.sign()+" ")
 	}
-	return strings.Join(lines, "\n")
+	lines := strings.Split(rest, "\n")
+	for i, line := range lines { // each ends what it begins: a pager may show one alone
+		lines[i] = bold(line)
+	}
+	return sign + strings.Join(lines, "\n")
 }

@@ -57,16 +57,21 @@ func TestMark(t *testing.T) {
 			t.Errorf("%q", coloured)
 		}
 	}
-	verdict := style{signs: true, colour: true}.verdict(Bad, strings.Repeat("word ", 15), 60)
-	for line := range strings.SplitSeq(verdict, "\n") { // each line ends what it begins: a pager may show one alone
-		if !strings.HasPrefix(line, "\x1b[31m") || !strings.HasSuffix(line, "\x1b[0m") || len(unpainted(line)) > 62 {
-			t.Errorf("%q", line)
+	for outcome, sign := range map[Outcome]string{Good: "\x1b[32m✓\x1b[0m ", Doubtful: "\x1b[33m!\x1b[0m ", Bad: "\x1b[31m✗\x1b[0m "} {
+		verdict, ok := strings.CutPrefix(style{signs: true, colour: true}.verdict(outcome, strings.Repeat("word ", 15), 60), sign)
+		if !ok {
+			t.Errorf("%q is not behind %q", verdict, sign)
+		}
+		for line := range strings.SplitSeq(verdict, "\n") { // each line ends what it begins, and has no colour but its sign's
+			if !strings.HasPrefix(line, "\x1b[1m") || !strings.HasSuffix(line, "\x1b[0m") || strings.Contains(line, "\x1b[3") || len(unpainted(line)) > 62 {
+				t.Errorf("%q", line)
+			}
 		}
 	}
 }
 
 func unpainted(text string) string {
-	return strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(text)
+	return strings.NewReplacer("\x1b[1m", "", "\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(text)
 }
 
 // TestMarkEscapes: a mark is made of our words, and its text of others'.

@@ -192,5 +192,7 @@ func (s *Screen) Bold(text string) string {
 	if !s.colour {
 		return text
 	}
-	return "\x1b[1m" + text + "\x1b[0m"
+	return bold(text)
 }
+
+func bold(text string) string { return "\x1b[1m" + text + "\x1b[0m" }
