@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,12 +45,16 @@ func describe(k Keychain) string {
 	return "keychain"
 }
 
-// setLabelled is Set of an item, with a label if the keychain has such.
-func setLabelled(ctx context.Context, k Keychain, name, label, text string) error {
-	if k, ok := k.(Labeller); ok {
-		return k.SetLabelled(ctx, name, label, text)
+// setItem keeps v as JSON in an item, with a label if the keychain has such.
+func setItem(ctx context.Context, k Keychain, name, label string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return k.Set(ctx, name, text)
+	if k, ok := k.(Labeller); ok {
+		return k.SetLabelled(ctx, name, label, string(text))
+	}
+	return k.Set(ctx, name, string(text))
 }
 
 // Locker takes named locks that exclude every other process of this user. When a holder dies, its lock is free.

@@ -39,6 +39,7 @@ type issuer struct {
 	revoke  error
 	check   func() (clerk.Verdict, error)
 	mint    func() (clerk.Tokens, error)
+	failure error                // of mint in a CI job
 	flows   map[clerk.Flow]error // what the issuer answers when one of these begins; nil works
 	finish  func(err error)      // the browser is told of the end; may be nil
 }

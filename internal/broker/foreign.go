@@ -2,8 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,10 +54,7 @@ func foreignPageName(i int) string {
 	return foreignIndex + "-" + strconv.Itoa(i)
 }
 
-func foreignName(server string) string {
-	sum := sha256.Sum256([]byte(server))
-	return "docker-" + hex.EncodeToString(sum[:16])
-}
+func foreignName(server string) string { return itemName("docker-", server) }
 
 // foreign answers docker for hosts of no profile: from the previous helper, if the configuration names it, else from our
 // keychain. It never asks a person, and is never called for a host of ours.

@@ -7,11 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
 	"clerk-credential-helper/protocol"
@@ -39,6 +42,9 @@ type Entry struct {
 	// Token is the first 8 hexadecimal digits of the SHA-256 of the token, which explain shows as well. They show whether two
 	// tokens are the same, and nothing of what the token is.
 	Token string `json:"token,omitempty"`
+	// CI is the one whose job's token was exchanged, and Claims are those of that token, as far as they are known.
+	CI     string       `json:"ci,omitempty"`
+	Claims clerk.Claims `json:"claims,omitempty"`
 }
 
 // Limits of the foreign text in an entry, in bytes.
@@ -72,13 +78,22 @@ func (e Entry) Line() []byte {
 	add("profile", e.Profile)
 	add("outcome", e.Outcome)
 	add("token", e.Token)
+	add("ci", e.CI)
+	if e.Claims != nil {
+		claims, _ := json.Marshal(e.Claims)
+		line = append(append(line, `,"claims":`...), claims...)
+	}
 	return append(line, '}', '\n')
 }
 
 // String is a line of the history for a terminal.
 func (e Entry) String() string {
-	return protocol.Escape(fmt.Sprintf("%s  %-11s %-8s  %s  %s %s (%s)", e.At.Local().Format(time.DateTime), e.Outcome, cmp.Or(e.Token, "-"),
-		e.Profile, cmp.Or(e.Host, "-"), e.Tool, cmp.Or(e.Program, "-")))
+	job := ""
+	if e.CI != "" {
+		job = strings.TrimRight("  "+e.CI+": "+e.Claims.String(), ": ")
+	}
+	return protocol.Escape(fmt.Sprintf("%s  %-11s %-8s  %s  %s %s (%s)%s", e.At.Local().Format(time.DateTime), e.Outcome, cmp.Or(e.Token, "-"),
+		e.Profile, cmp.Or(e.Host, "-"), e.Tool, cmp.Or(e.Program, "-"), job))
 }
 
 // History is the entries of this user, in a folder of their own, 0700: history.jsonl, to which many processes append, and
@@ -167,6 +182,11 @@ func Hand(ctx context.Context, b *Broker, plan Plan, tool, host string) (Session
 	e := Entry{At: b.Now().UTC().Truncate(time.Second), Tool: tool, Host: host, Profile: plan.Profile.Name, Outcome: GaveNone}
 	if err == nil {
 		e.Outcome, e.Token = gave, tokenMark(plan.Profile, s)
+	}
+	if failed, ok := errors.AsType[*MintError](err); plan.Source == SourceExchange {
+		if e.CI, e.Claims = plan.Profile.InJob, s.Claims; ok {
+			e.Claims = failed.Claims
+		}
 	}
 	b.History(e)
 	return s, err

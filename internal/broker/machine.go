@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,15 +57,28 @@ func (m machine) source() string {
 }
 
 // item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's token,
-// and on the form of token. The key cannot be computed from it. All CI jobs share one item, because each has a credential of
-// its own and a runner has thousands of them; the token names its job.
+// and on the form of token; a CI job's depends on the job's credential, so that jobs of one runner keep theirs beside each other.
+// The key cannot be computed from it.
 func (m machine) item() string {
 	if m.p.InJob != "" {
-		sum := sha256.Sum256([]byte("exchange\x00" + m.p.Issuer))
-		return "machine-" + hex.EncodeToString(sum[:16])
+		return itemName("machine-", "exchange", m.p.Issuer, m.key)
 	}
-	sum := sha256.Sum256([]byte("machine\x00" + m.p.Issuer + "\x00" + m.p.MachineToken + "\x00" + m.key))
-	return "machine-" + hex.EncodeToString(sum[:16])
+	return itemName("machine-", "machine", m.p.Issuer, m.p.MachineToken, m.key)
+}
+
+// lockName is the name of the lock. A runner has thousands of jobs, and a lock is never deleted: they share one. It is also the
+// name of the list of the jobs whose tokens are kept.
+func (m machine) lockName() string {
+	if m.p.InJob != "" {
+		return itemName("jobs-", m.p.Issuer)
+	}
+	return m.item()
+}
+
+// itemName is a name of the hash of the parts, none of which has a NUL.
+func itemName(kind string, parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return kind + hex.EncodeToString(sum[:16])
 }
 
 // job is a hash of the credential of a CI job, from which it cannot be computed; empty for a machine.
@@ -72,8 +86,7 @@ func (m machine) job() string {
 	if m.p.InJob == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte("job\x00" + m.key))
-	return hex.EncodeToString(sum[:16])
+	return itemName("", "job", m.key)
 }
 
 // plan plans for a machine profile.
@@ -85,6 +98,7 @@ func (m machine) plan(ctx context.Context) Plan {
 	plan.Next = NextMint
 	s, err := m.read(ctx)
 	if err != nil { // whatever the error is, a new token is minted
+		plan.Session.Claims = readRecord(ctx, m.b, m.item()).Claims
 		return plan
 	}
 	plan.Session = s
@@ -98,36 +112,27 @@ func (m machine) plan(ctx context.Context) Plan {
 }
 
 func (m machine) checkKey() error {
-	switch form := clerk.CheckForm(m.key); {
+	form := clerk.CheckForm(m.key)
+	switch {
 	case m.p.InJob != "" && form != nil:
 		return fmt.Errorf("profile %q: %s of %s %w", m.p.Name, m.variable, m.p.InJob, form)
 	case m.p.InJob != "":
 		return nil
 	case m.key == "":
 		return fmt.Errorf("profile %q: %w: %s is empty or not set (a fork's pull request gets no secrets)", m.p.Name, ErrNoMachineKey, config.MachineKey)
-	case strings.HasPrefix(m.key, "sk_"):
-		return fmt.Errorf("profile %q: %w: the one given is a secret key of Clerk's Backend API, which may do everything; it was not used", m.p.Name, ErrNoMachineKey)
-	case form != nil:
-		return fmt.Errorf("profile %q: %w: the one in %s %w", m.p.Name, ErrNoMachineKey, m.variable, form)
-	case isToken(m.key):
-		return fmt.Errorf("profile %q: %w: %s has a token, which belongs into CLERK_HELPER_TOKEN", m.p.Name, ErrNoMachineKey, m.variable)
-	case strings.HasPrefix(m.key, "pk_"):
-		return fmt.Errorf("profile %q: %w: %s has a publishable key, which mints nothing", m.p.Name, ErrNoMachineKey, m.variable)
+	}
+	if err := clerk.CheckMachineKey(m.key, m.variable); err != nil {
+		return fmt.Errorf("profile %q: %w: %w", m.p.Name, ErrNoMachineKey, err)
 	}
 	return nil
-}
-
-// isToken reports whether what was given as a key is a token, by its form.
-func isToken(key string) bool {
-	_, _, _, jwt := clerk.Inspect(key)
-	return jwt || strings.HasPrefix(key, "mt_") || strings.HasPrefix(key, "oat_")
 }
 
 // MintError means that Clerk has given no token for a machine's key.
 type MintError struct {
 	Profile  string
-	Variable string // which brings the key
-	Job      string // the CI whose job's token was to be exchanged; empty for a key
+	Variable string       // which brings the key
+	Job      string       // the CI whose job's token was to be exchanged; empty for a key
+	Claims   clerk.Claims // that were sent; nil for a key
 	Err      error
 }
 
@@ -175,18 +180,19 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 			return Session{}, err
 		}
 	}
-	mintErr := m.failedSince(ctx, began)
 	var t clerk.Tokens
-	if mintErr == nil {
+	var mintErr error
+	if t.Claims, mintErr = m.failedSince(ctx, began); mintErr == nil {
 		t, mintErr = m.ask(limited)
-		m.leaveRecord(limited, mintErr)
+		m.enlist(ctx, mintErr)
+		m.leaveRecord(limited, t.Claims, mintErr)
 	}
 	if mintErr != nil {
 		if err == nil && s.Live(m.p, m.b.Now()) && (!rejected || plan.perhaps) {
 			m.b.trace("profile %s: no new machine token, the last one still lives: %v", m.p.Name, mintErr)
 			return s, nil
 		}
-		return Session{}, &MintError{m.p.Name, m.variable, m.p.InJob, mintErr}
+		return Session{}, &MintError{m.p.Name, m.variable, m.p.InJob, t.Claims, mintErr}
 	}
 	fresh := newSession(m.p, t)
 	fresh.Job = m.job()
@@ -201,31 +207,61 @@ func (m machine) mint(ctx context.Context, plan Plan) (Session, error) {
 	return fresh, nil
 }
 
-// failedSince is why another process got no token, nil if none has failed since then.
-func (m machine) failedSince(ctx context.Context, began time.Time) error {
-	text, err := m.b.Records.Get(ctx, m.item())
-	if err != nil {
-		return nil
+// failedSince is why another process got no token, and the claims that it sent; nil if none has failed since then.
+func (m machine) failedSince(ctx context.Context, began time.Time) (clerk.Claims, error) {
+	if last := readRecord(ctx, m.b, m.item()); last.At.After(began) {
+		return last.Claims, last.err()
 	}
-	if last, ok := parseRecord(text, m.b.Now()); ok && last.At.After(began) && last.Job == m.job() {
-		return last.err()
-	}
-	return nil
+	return nil, nil
 }
 
 // leaveRecord records why there is no token, for the processes that wait. The end of ctx is the caller's alone.
-func (m machine) leaveRecord(ctx context.Context, err error) {
+func (m machine) leaveRecord(ctx context.Context, claims clerk.Claims, err error) {
 	if err == nil || ctx.Err() != nil || errors.Is(err, clerk.ErrNoExchange) {
 		return
 	}
 	end := ended(err)
-	end.At, end.Job = m.b.Now().UTC(), m.job()
-	text, err := json.Marshal(end)
-	if err == nil {
-		err = m.b.Records.Set(ctx, m.item(), string(text))
+	end.Claims = claims
+	writeRecord(ctx, m.b, m.item(), end) // which traces its errors
+}
+
+const (
+	// jobsKept is of how many CI jobs the tokens are kept for a profile: those that run on one machine at a time.
+	jobsKept = 16
+	// jobLife is the longest life of a job's token, and of the record of a failure.
+	jobLife = time.Hour
+)
+
+// listedJob is an entry of the list of jobs.
+type listedJob struct {
+	Item string    `json:"item"`
+	Ends time.Time `json:"ends"`
+}
+
+// enlist notes in the keychain that a token of this CI job, or the record of its failure, is kept. What is kept of jobs that
+// have ended is deleted, and the oldest where there are too many. The lock is held.
+func (m machine) enlist(ctx context.Context, mintErr error) {
+	if m.p.InJob == "" || errors.Is(mintErr, clerk.ErrNoExchange) {
+		return
 	}
-	if err != nil {
-		m.b.trace("profile %s: the others do not hear why there is no machine's token: %v", m.p.Name, err)
+	var before []listedJob
+	if text, err := m.b.Keychain.Get(ctx, m.lockName()); err == nil && json.Unmarshal([]byte(text), &before) != nil {
+		before = nil
+	}
+	now := m.b.Now().UTC()
+	before = slices.DeleteFunc(before, func(j listedJob) bool { return j.Item == m.item() })
+	var jobs []listedJob
+	for i, j := range before {
+		if j.Ends.After(now) && len(before)-i < jobsKept {
+			jobs = append(jobs, j)
+		} else if strings.HasPrefix(j.Item, "machine-") {
+			m.b.Keychain.Delete(ctx, j.Item)
+			m.b.Records.Delete(ctx, j.Item)
+		}
+	}
+	jobs = append(jobs, listedJob{m.item(), now.Add(jobLife)})
+	if err := setItem(ctx, m.b.Keychain, m.lockName(), "Clerk CI jobs: "+m.p.Name, jobs); err != nil {
+		m.b.trace("profile %s: the list of jobs was not kept: %v", m.p.Name, err)
 	}
 }
 
@@ -313,7 +349,7 @@ func (m machine) unusedKey() string {
 func (m machine) lock(ctx context.Context) (release func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
-	release, err = m.b.Locks.Lock(limited, m.item())
+	release, err = m.b.Locks.Lock(limited, m.lockName())
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the machine's token of profile %q: %w", m.p.Name, inWords(err))
 	}
@@ -341,9 +377,5 @@ func (m machine) read(ctx context.Context) (Session, error) {
 }
 
 func (m machine) write(ctx context.Context, s Session) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return setLabelled(ctx, m.b.Keychain, m.item(), label(m.p, s), string(text))
+	return setItem(ctx, m.b.Keychain, m.item(), label(m.p, s), s)
 }

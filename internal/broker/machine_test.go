@@ -1,9 +1,13 @@
 package broker_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -115,36 +119,147 @@ func TestMachineFailureIsShared(t *testing.T) {
 	}
 }
 
-// TestJobsAreApart: two jobs share the item, and neither gets the other's token or hears of its failure.
+// TestJobsAreApart: two jobs of one profile and one store keep their tokens beside each other, and neither gets the other's
+// token or hears of its failure.
 func TestJobsAreApart(t *testing.T) {
 	b := newBench(t)
-	b.acme.IsMachine, b.acme.InJob, b.acme.Companion = true, "GitHub Actions", true
-	minted, failure := 0, error(nil)
-	b.issuer.mint = func() (clerk.Tokens, error) {
-		minted++
-		return clerk.Tokens{AccessToken: fmt.Sprintf("token-%d", minted), Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour)}, failure
-	}
-	in := func(job, want string, times int) {
-		t.Helper()
-		b.MachineKey = machineKey(job)
-		reply := b.get("git.acme.dev")
-		if reply.Credential.Token != want || minted != times {
-			t.Errorf("job %s got %q, %v after %d exchanges; want %q after %d", job, reply.Credential.Token, reply.Err, minted, want, times)
-		}
-		if plan := b.Plan(t.Context(), b.acme); plan.Source != broker.SourceExchange {
-			t.Errorf("source %q", plan.Source)
-		}
-	}
+	in := b.inJobs()
 	in("one", "token-1", 1)
 	in("one", "token-1", 1)
 	in("two", "token-2", 2)
-	in("one", "token-3", 3)
-	failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
-	in("two", "", 4)
-	in("one", "token-3", 4)
+	in("one", "token-1", 2)
+	in("two", "token-2", 2)
+	b.issuer.failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
+	in("three", "", 3)
+	in("one", "token-1", 3)
 	b.Config.Policy = &config.Policy{At: "p:1", Sources: []string{config.SourceMachine}}
 	if reply := b.get("git.acme.dev"); reply.Err == nil || !strings.Contains(reply.Err.Error(), "a token from the exchange: the policy of this machine does not allow it") {
 		t.Errorf("a policy without the source: %+v", reply)
+	}
+}
+
+// TestJobNeverGetsAnothersToken: not even where the other's token stands in the place of its own, under its own name or
+// that of releases for which all jobs shared one item.
+func TestJobNeverGetsAnothersToken(t *testing.T) {
+	b := newBench(t)
+	in := b.inJobs()
+	in("one", "token-1", 1)
+	before := b.keychain.Names()
+	in("two", "token-2", 2)
+	shared := sha256.Sum256([]byte("exchange\x00" + b.acme.Issuer))
+	foreign := ""
+	for _, name := range b.keychain.Names() {
+		if text, err := b.keychain.Get(t.Context(), name); err == nil && strings.Contains(text, "token-1") {
+			foreign = text
+		}
+	}
+	if foreign == "" {
+		t.Fatalf("no item has the first job's token: %q", before)
+	}
+	for _, name := range append(b.keychain.Names(), "machine-"+hex.EncodeToString(shared[:16])) {
+		b.keychain.Damage(name, foreign)
+	}
+	in("two", "token-3", 3)
+	in("four", "token-4", 4)
+}
+
+// TestJobsLeaveNothing: a runner has thousands of jobs, so tokens that have ended are deleted when another is exchanged, and
+// only so many are kept.
+func TestJobsLeaveNothing(t *testing.T) {
+	b := newBench(t)
+	in := b.inJobs()
+	for i := range 40 {
+		in(fmt.Sprintf("job-%d", i), fmt.Sprint("token-", i+1), i+1)
+		b.now = b.now.Add(time.Second)
+	}
+	if names := b.keychain.Names(); len(names) != 17 { // and the list of them
+		t.Errorf("%d items are kept: %q", len(names), names)
+	}
+	if names := b.records.Names(); len(names) != 0 {
+		t.Errorf("records of jobs that failed nowhere: %q", names)
+	}
+	in("job-39", "token-40", 40)
+	in("job-24", "token-25", 40)
+	in("job-23", "token-41", 41) // the one that ended first made room
+	b.issuer.failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
+	in("refused", "", 42)
+	if names := b.records.Names(); len(names) != 1 {
+		t.Errorf("the failure is in %q", names)
+	}
+	b.now, b.issuer.failure = b.now.Add(2*time.Hour), nil
+	in("last", "token-43", 43)
+	if names := append(b.keychain.Names(), b.records.Names()...); len(names) != 2 {
+		t.Errorf("hours later there are %q", names)
+	}
+}
+
+// TestJobClaims: who the job is stands beside its token, and beside its failure, also for the processes that share it.
+func TestJobClaims(t *testing.T) {
+	b := newBench(t)
+	in := b.inJobs()
+	var history []broker.Entry
+	b.History = func(e broker.Entry) { history = append(history, e) }
+	in("one", "token-1", 1)
+	in("one", "token-1", 1)
+	b.issuer.failure = &clerk.ResponseError{Endpoint: "exchange", Status: 400, Code: "invalid_grant", OAuth: true}
+	in("two", "", 2)
+	for i, want := range []struct{ outcome, sub string }{
+		{broker.GaveMinted, "repo:1"}, {broker.GaveKeychain, "repo:1"}, {broker.GaveNone, "repo:2"},
+	} {
+		e := history[i]
+		if e.Outcome != want.outcome || e.CI != "GitHub Actions" || e.Claims["sub"] != want.sub || (e.Token == "") != (want.outcome == broker.GaveNone) {
+			t.Errorf("entry %d: %s", i, e.Line())
+		}
+		var back broker.Entry
+		if err := json.Unmarshal(e.Line(), &back); err != nil || !reflect.DeepEqual(back, e) {
+			t.Errorf("entry %d is read back as %+v, %v", i, back, err)
+		}
+		if line := e.String(); !strings.HasSuffix(line, `  GitHub Actions: sub "`+want.sub+`"`) {
+			t.Errorf("entry %d for people: %s", i, line)
+		}
+	}
+	b.MachineKey = machineKey("one")
+	if s, _ := b.ReadMachineToken(t.Context(), b.acme); s.Claims["sub"] != "repo:1" {
+		t.Errorf("kept: %v", s.Claims)
+	}
+	b.MachineKey = machineKey("two")
+	if s, err := b.ReadMachineToken(t.Context(), b.acme); err != nil || s.AccessToken != "" || s.Claims["sub"] != "repo:2" {
+		t.Errorf("refused: %+v, %v", s, err)
+	}
+	b.MachineKey = machineKey("three")
+	if s, _ := b.ReadMachineToken(t.Context(), b.acme); s.Claims != nil {
+		t.Errorf("of a job that sent none: %v", s.Claims)
+	}
+	b.acme.InJob, b.issuer.failure, b.MachineKey = "", nil, machineKey("ak_1")
+	if b.get("git.acme.dev"); history[3].CI != "" || history[3].Claims != nil {
+		t.Errorf("a machine's: %s", history[3].Line())
+	}
+}
+
+// inJobs makes acme a profile in a CI job. The function that it returns has a job ask for a token, which must be the wanted one
+// after so many exchanges in all.
+func (b *bench) inJobs() func(job, want string, times int) {
+	b.acme.IsMachine, b.acme.InJob, b.acme.Companion = true, "GitHub Actions", true
+	minted := 0
+	b.issuer.mint = func() (clerk.Tokens, error) {
+		minted++
+		claims := clerk.Claims{"sub": fmt.Sprintf("repo:%d", minted)}
+		if b.issuer.failure != nil {
+			return clerk.Tokens{Claims: claims}, b.issuer.failure
+		}
+		token := fmt.Sprintf("token-%d", minted)
+		return clerk.Tokens{AccessToken: token, Kind: "opaque", ReceivedAt: b.now, ExpiresAt: b.now.Add(time.Hour), Claims: claims}, nil
+	}
+	return func(job, want string, times int) {
+		b.t.Helper()
+		b.MachineKey = machineKey(job)
+		reply := b.get("git.acme.dev")
+		if reply.Credential.Token != want || minted != times {
+			b.t.Errorf("job %s got %q, %v after %d exchanges; want %q after %d", job, reply.Credential.Token, reply.Err, minted, want, times)
+		}
+		if plan := b.Plan(b.t.Context(), b.acme); plan.Source != broker.SourceExchange {
+			b.t.Errorf("source %q", plan.Source)
+		}
 	}
 }
 

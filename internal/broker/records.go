@@ -61,8 +61,8 @@ type record struct {
 	Retry time.Time `json:"retry,omitzero"`
 	// Fault is the condition of the disk or of the process that was the reason, 0 for none.
 	Fault platform.Fault `json:"fault,omitempty"`
-	// Job is the CI job whose token could not be exchanged; see [Session.Job].
-	Job string `json:"job,omitempty"`
+	// Claims say who the CI job is that got no token.
+	Claims clerk.Claims `json:"claims,omitempty"`
 	// CallerPID is the process for which the person was asked, see Caller.
 	CallerPID int `json:"command,omitempty"`
 }
@@ -246,10 +246,7 @@ func readRecord(ctx context.Context, b *Broker, name string) record {
 // writeRecord stores a record. An error is also traced, because callers at the end of what it is about ignore it.
 func writeRecord(ctx context.Context, b *Broker, name string, r record) error {
 	r.At = b.Now().UTC()
-	text, err := json.Marshal(r)
-	if err == nil {
-		err = b.Records.Set(ctx, name, string(text))
-	}
+	err := writeNote(ctx, b, name, r)
 	if err != nil {
 		err = fmt.Errorf("no record can be written for the processes that wait: %w", err)
 		b.trace("%s: %v", name, err)

@@ -214,8 +214,7 @@ type item interface {
 	lockName() string
 }
 
-func (sl slot) lockName() string   { return sl.name("session") }
-func (m machine) lockName() string { return m.item() }
+func (sl slot) lockName() string { return sl.name("session") }
 
 func (b *Broker) item(p *config.Profile) item {
 	if p.IsMachine {

@@ -2,8 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +44,8 @@ type Session struct {
 
 	// Job is a hash of the credential of the CI job that the token was exchanged for.
 	Job string `json:"job,omitempty"`
+	// Claims are those of the job's token that say who the job is.
+	Claims clerk.Claims `json:"claims,omitempty"`
 
 	// Rejected is how many of a machine's tokens servers have refused in a row.
 	Rejected int `json:"rejected,omitempty"`
@@ -88,7 +88,7 @@ func newSession(p *config.Profile, t clerk.Tokens) Session {
 	s := Session{
 		Version: recordVersion, Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes,
 		Subject: t.Subject, Email: t.Email, AccessToken: t.AccessToken, Kind: t.Kind,
-		RefreshToken: t.RefreshToken, ReceivedAt: t.ReceivedAt.UTC(), ExpiresAt: t.ExpiresAt.UTC(),
+		RefreshToken: t.RefreshToken, ReceivedAt: t.ReceivedAt.UTC(), ExpiresAt: t.ExpiresAt.UTC(), Claims: t.Claims,
 	}
 	if p.Token == "id" {
 		s.IDToken = t.IDToken
@@ -193,8 +193,7 @@ func identity(p *config.Profile) string {
 	if p.Instance != "" {
 		text += "\x00instance " + p.Instance // a companion page has another session for each instance
 	}
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:16])
+	return itemName("", text)
 }
 
 // slot is what is kept for one profile: its session in the keychain, its locks, and the records of how the last sign-in and
@@ -277,11 +276,7 @@ func itemVersion(text string) int {
 
 // write writes the session whole. The session lock is held.
 func (sl slot) write(ctx context.Context, s Session) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encoding the session of profile %q: %w", sl.p.Name, err)
-	}
-	if err := setLabelled(ctx, sl.b.Keychain, KeychainItem(sl.p), label(sl.p, s), string(text)); err != nil {
+	if err := setItem(ctx, sl.b.Keychain, KeychainItem(sl.p), label(sl.p, s), s); err != nil {
 		return fmt.Errorf("keeping the session of profile %q: %w: %w", sl.p.Name, errKeychain, err)
 	}
 	return nil

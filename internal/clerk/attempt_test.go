@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"clerk-credential-helper/internal/sandbox"
@@ -55,7 +56,7 @@ func TestTaken(t *testing.T) {
 		}
 		visit(t, start, false)
 		tokens, err := a.Redeem(context.WithoutCancel(t.Context()))
-		if !errors.Is(err, ErrTaken) || tokens.RefreshToken == "" || tokens != (Tokens{RefreshToken: tokens.RefreshToken}) { // to be revoked
+		if !errors.Is(err, ErrTaken) || tokens.RefreshToken == "" || !reflect.DeepEqual(tokens, Tokens{RefreshToken: tokens.RefreshToken}) { // to be revoked
 			t.Errorf("Redeem = %+v, %v", tokens, err)
 		}
 		a.Finish(t.Context(), err)

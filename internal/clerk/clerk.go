@@ -117,6 +117,8 @@ type Tokens struct {
 	SameIDToken  bool      // a refresh brought none, and IDToken is the previous one
 	ExpiresAt    time.Time // the end of the token that the profile hands out
 	ReceivedAt   time.Time // by our clock
+	// Claims say who the CI job is whose token was exchanged, also where the exchange has failed.
+	Claims Claims
 	// Unproven is set if the sign-in page did not prove that it answered us: another page may have sent the token of its own
 	// account, and the user must confirm the account before the tokens are stored.
 	Unproven bool

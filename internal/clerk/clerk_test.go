@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -500,7 +501,7 @@ func TestRefreshRefused(t *testing.T) {
 			}
 			issuer.SetFaults(func(f *sandbox.Faults) { *f = test.faults })
 			tokens, err := r.refresh(t, p, r.kept[0])
-			if err == nil || tokens != (Tokens{}) {
+			if err == nil || !reflect.DeepEqual(tokens, Tokens{}) {
 				t.Fatalf("refreshed: %+v, %v", tokens, err)
 			}
 			if errors.Is(err, ErrGrantEnded) != test.ended {

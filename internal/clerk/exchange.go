@@ -2,11 +2,14 @@ package clerk
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,7 +43,7 @@ type jobExchange struct {
 // recheck is how old kept metadata without the grant is before the page is asked whether it has a policy now.
 const recheck = 5 * time.Minute
 
-// run returns the tokens. A page may take a job's token once only; GitHub Actions signs another one at each request.
+// run returns the tokens, with an error those of the job's claims that were sent. A page may take a job's token once only; GitHub Actions signs another one at each request.
 //
 // Errors: ErrNoExchange, a *ResponseError, or an error of the network or of the check of the metadata.
 func (e jobExchange) run(ctx context.Context) (Tokens, error) {
@@ -59,6 +62,14 @@ func (e jobExchange) run(ctx context.Context) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
+	sent := claimsOf(subject)
+	t, err := e.exchange(ctx, page, subject)
+	t.Claims = sent
+	return t, err
+}
+
+// exchange asks the page for a token of Clerk's for a job's own.
+func (e jobExchange) exchange(ctx context.Context, page *metadata, subject string) (Tokens, error) {
 	form := url.Values{
 		"grant_type":           {grantExchange},
 		"client_id":            {e.p.ClientID},
@@ -121,11 +132,10 @@ func (e jobExchange) subjectToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the token of %s: %w", e.job.CI, err)
 	}
-	issuer, subject, _, jwt := Inspect(token)
-	if len(token) > maxJobToken || !jwt {
+	if _, _, _, jwt := Inspect(token); len(token) > maxJobToken || !jwt {
 		return "", fmt.Errorf("the token of %s in %s is not a JWT of at most 16 KiB", e.job.CI, e.job.Variable)
 	}
-	e.tracef("%s says: iss %q, sub %q", e.job.CI, clip(issuer, 200), clip(subject, 200))
+	e.tracef("%s says: %s", e.job.CI, claimsOf(token))
 	return token, nil
 }
 
@@ -159,4 +169,51 @@ func (e jobExchange) request(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return answer.Value + answer.Token, nil
+}
+
+// Claims are those of the token of a CI job that say who the job is, by their names: foreign text, of at most 200 bytes each, in
+// which what is not printable is escaped.
+type Claims map[string]string
+
+// claimMost bounds the value of a claim, in bytes.
+const claimMost = 200
+
+// jobClaims returns the names of the claims in [Claims]: of all CIs, GitHub Actions, GitLab, CircleCI, Bitbucket Pipelines,
+// Azure Pipelines and Buildkite. None of them names a person.
+func jobClaims() []string {
+	return []string{"iss", "sub", "aud",
+		"repository", "ref", "environment", "event_name",
+		"project_path", "ref_type", "pipeline_source",
+		"oidc.circleci.com/project-id", "oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref",
+		"repositoryUuid", "deploymentEnvironmentUuid",
+		"prj_id", "rpo_id", "rpo_ref",
+		"organization_slug", "pipeline_slug", "build_branch",
+	}
+}
+
+// claimsOf returns the claims of a job's token, whose signature is not checked here.
+func claimsOf(token string) Claims {
+	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	var said map[string]json.RawMessage
+	json.Unmarshal(payload, &said) // without any there is nothing to show
+	claims := Claims{}
+	for _, name := range jobClaims() {
+		var value string
+		if json.Unmarshal(said[name], &value) == nil && value != "" { // a list is not shown
+			quoted := strconv.Quote(clip(value, claimMost))
+			claims[name] = clip(quoted[1:len(quoted)-1], claimMost)
+		}
+	}
+	return claims
+}
+
+// String is a line with the claims.
+func (c Claims) String() string {
+	var words []string
+	for _, name := range jobClaims() {
+		if value := c[name]; value != "" {
+			words = append(words, name+` "`+value+`"`)
+		}
+	}
+	return strings.Join(words, ", ")
 }

@@ -2,11 +2,13 @@ package clerk
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,9 @@ func TestExchange(t *testing.T) {
 	tokens, err := r.Client.Mint(t.Context(), p, ci.RequestToken)
 	if err != nil || tokens.Kind != "jwt" || tokens.Subject != "mch_sandbox" || tokens.RefreshToken != "" || ci.Asked() != 1 {
 		t.Fatalf("got %+v, %v; the CI was asked %d times", tokens, err, ci.Asked())
+	}
+	if got := tokens.Claims.String(); !strings.HasPrefix(got, `iss "http://127.0.0.1:`) || !strings.HasSuffix(got, `, aud "`+p.Issuer+`", repository "acme/app"`) {
+		t.Errorf("the claims that were sent: %s", got)
 	}
 	if left := time.Until(tokens.ExpiresAt); left > 15*time.Minute || left < 14*time.Minute {
 		t.Errorf("life %v, want what the page says", left)
@@ -114,15 +119,45 @@ func TestExchangeRefused(t *testing.T) {
 			r.key = ci.RequestToken
 			row.change(r, issuer, ci, p)
 			tokens, err := r.Client.Mint(t.Context(), p, r.key)
-			if err == nil || !strings.Contains(err.Error(), row.want) || tokens != (Tokens{}) {
+			sent := tokens.Claims // also with an error, for those who look for its reason
+			if tokens.Claims = nil; err == nil || !strings.Contains(err.Error(), row.want) || !reflect.DeepEqual(tokens, Tokens{}) {
 				t.Fatalf("got %+v, %v; want %q", tokens, err, row.want)
 			}
+			if (sent != nil) != strings.Contains(row.want, "invalid_grant") || sent["repository"] != "" && sent["repository"] != "evil/fork" && sent["repository"] != "acme/app" {
+				t.Errorf("sent %v", sent)
+			}
 			for _, secret := range append(issuer.Issued(), r.key, "hunter2") {
-				if len(secret) > 4 && strings.Contains(err.Error(), secret) {
+				if len(secret) > 4 && strings.Contains(err.Error()+sent.String(), secret) {
 					t.Errorf("the error holds a secret: %v", err)
 				}
 			}
 		})
+	}
+}
+
+// TestClaims: who a job is, in few words that no terminal obeys. What names a person, and what could be long, is left out.
+func TestClaims(t *testing.T) {
+	for _, row := range []struct{ reason, payload, want string }{
+		{"GitHub's", `{"sub":"repo:acme/app:ref:refs/heads/main","iss":"https://token.actions.githubusercontent.com","ref":"refs/heads/main","repository":"acme/app","jti":"1","exp":1}`,
+			`iss "https://token.actions.githubusercontent.com", sub "repo:acme/app:ref:refs/heads/main", repository "acme/app", ref "refs/heads/main"`},
+		{"no person", `{"sub":"a","actor":"ada","user_email":"ada@acme.dev","user_login":"ada","head_ref":"x","build_creator_email":"ada@acme.dev"}`, `sub "a"`},
+		{"a line end, an escape and a turn of the line", `{"sub":"a\n\u001b[2J\u202e\u0085b"}`, `sub "a\n\x1b[2J\u202e\u0085b"`},
+		{"a quote", `{"sub":"a\", repository \"acme/app"}`, `sub "a\", repository \"acme/app"`},
+		{"a long one", `{"sub":"` + strings.Repeat("x", 5000) + `"}`, `sub "` + strings.Repeat("x", 200) + `"`},
+		{"a long one once it is escaped", `{"sub":"` + strings.Repeat(`\u0000`, 200) + `"}`, `sub "` + strings.Repeat(`\x00`, 50) + `"`},
+		{"a list", `{"sub":"a","aud":["b","c"],"environment":{"d":1},"ref":null}`, `sub "a"`},
+		{"another claim in capitals", `{"SUB":"a"}`, ``},
+		{"none", `{}`, ``},
+		{"no object", `[]`, ``},
+		{"no JSON", `{`, ``},
+	} {
+		token := "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(row.payload)) + ".signature"
+		if got := claimsOf(token).String(); got != row.want {
+			t.Errorf("%s: got %s, want %s", row.reason, got, row.want)
+		}
+	}
+	if got := claimsOf("eyJhbGciOiJub25lIn0.!.signature"); len(got) != 0 {
+		t.Errorf("no base64url: %v", got)
 	}
 }
 

@@ -56,3 +56,30 @@ func CheckIssuer(p *config.Profile, token string) error {
 	}
 	return nil
 }
+
+// GivenMost bounds a token that is handed to us, in bytes.
+const GivenMost = 16 << 10
+
+// Given makes tokens of one that was handed to us, as access token and as ID token. The error is what is wrong with it; its text
+// goes on from "the token ...", and does not repeat the token.
+func Given(p *config.Profile, token string, now time.Time) (Tokens, error) {
+	switch {
+	case len(token) > GivenMost:
+		return Tokens{}, fmt.Errorf("is longer than %d bytes", GivenMost)
+	case strings.HasPrefix(token, "sk_"):
+		return Tokens{}, errors.New("is a secret key of Clerk's Backend API, which must never reach a tool: replace it in Clerk's dashboard, and use an access token, an API key or an M2M token")
+	case strings.HasPrefix(token, "pk_"):
+		return Tokens{}, errors.New("is a publishable key, which grants no access")
+	}
+	if err := CheckForm(token); err != nil {
+		return Tokens{}, err
+	}
+	if err := CheckIssuer(p, token); err != nil {
+		return Tokens{}, err
+	}
+	_, subject, expires, jwt := Inspect(token)
+	if jwt && !expires.IsZero() && !expires.After(now) {
+		return Tokens{}, fmt.Errorf("expired at %s", expires.UTC().Format(time.RFC3339))
+	}
+	return Tokens{Subject: subject, AccessToken: token, IDToken: token, Kind: kind(token), ReceivedAt: now, ExpiresAt: expires}, nil
+}

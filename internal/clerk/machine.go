@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/config"
@@ -80,4 +81,21 @@ func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) 
 		t.ExpiresAt = at
 	}
 	return t, nil
+}
+
+// CheckMachineKey returns an error for what cannot be a machine's secret key, which variable brings. It does not repeat the key.
+func CheckMachineKey(key, variable string) error {
+	form := CheckForm(key)
+	_, _, _, jwt := Inspect(key)
+	switch {
+	case strings.HasPrefix(key, "sk_"):
+		return errors.New("the one given is a secret key of Clerk's Backend API, which may do everything; it was not used")
+	case form != nil:
+		return fmt.Errorf("the one in %s %w", variable, form)
+	case jwt || strings.HasPrefix(key, "mt_") || strings.HasPrefix(key, "oat_"):
+		return fmt.Errorf("%s has a token, which belongs into CLERK_HELPER_TOKEN", variable)
+	case strings.HasPrefix(key, "pk_"):
+		return fmt.Errorf("%s has a publishable key, which mints nothing", variable)
+	}
+	return nil
 }
