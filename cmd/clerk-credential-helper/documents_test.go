@@ -45,11 +45,11 @@ func schemaOf(t *testing.T, name string) (compiled *jsonschema.Schema, text any)
 	return compiled, text
 }
 
-// closeObjects forbids further members in each object that a schema describes.
+// closeObjects forbids further members in each object whose members a schema names.
 func closeObjects(schema any) {
 	switch s := schema.(type) {
 	case map[string]any:
-		if s["type"] == "object" {
+		if s["type"] == "object" && s["properties"] != nil {
 			s["additionalProperties"] = false
 		}
 		for _, v := range s {
@@ -96,6 +96,25 @@ func TestDocuments(t *testing.T) {
 			t.Fatal(files, err)
 		}
 		return files[0]
+	}
+	inJob := func(t *testing.T, w *world, home, repository string) {
+		rewrite(t, filepath.Join(home, own), `client_id = "sandbox-client"`, "")
+		rewrite(t, filepath.Join(home, own), `issuer = "`+os.Getenv("ISSUER")+`"`, `companion = "`+w.WebApp(true, t.Cleanup)+`"`)
+		for name, value := range w.CI(repository, t.Cleanup) {
+			t.Setenv(name, value)
+		}
+		if status, _, words := runHere("token"); (status == exitOK) != (repository == "acme/app") {
+			t.Fatal(words)
+		}
+		for _, command := range []string{"status", "explain", "history"} {
+			args := []string{command, "--json"}
+			if command == "explain" {
+				args = append(args, "git.acme.dev")
+			}
+			if _, out, words := runHere(args...); !strings.Contains(out, `"ci": "GitHub Actions"`) || !strings.Contains(out, `"sub": "repo:`+repository+`:ref:refs/heads/main"`) {
+				t.Errorf("%q: %s%s", args, out, words)
+			}
+		}
 	}
 	const failed = "failure " // begins the state of a command that could make no document of its own
 	// The states in the order of the commands: status, status --check, explain, doctor, token, logout.
@@ -148,6 +167,9 @@ func TestDocuments(t *testing.T) {
 			machine(t, home)
 			t.Setenv("CLERK_MACHINE_SECRET_KEY", "ak_sandbox_machine")
 		}, "ok", "ok", "", "ok", "", "ok"},
+		{"a CI job", func(t *testing.T, w *world, home string) { inJob(t, w, home, "acme/app") }, "ok", "ok", "", "ok", "", "ok"},
+		{"a CI job that the page refuses", func(t *testing.T, w *world, home string) { inJob(t, w, home, "evil/fork") },
+			"ok", "failed", "", "failed", failed + "1", "ok"},
 		{"a machine without a key", func(t *testing.T, _ *world, home string) { machine(t, home) },
 			"failed", "failed", "", "failed", failed + "1", "ok"},
 		{"two profiles, signed in to one", func(t *testing.T, w *world, home string) {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"clerk-credential-helper/internal/clerk"
@@ -89,8 +88,8 @@ func (e Entry) Line() []byte {
 // String is a line of the history for a terminal.
 func (e Entry) String() string {
 	job := ""
-	if e.CI != "" {
-		job = strings.TrimRight("  "+e.CI+": "+e.Claims.String(), ": ")
+	if e.Claims != nil {
+		job = "  " + e.CI + ": " + e.Claims.String()
 	}
 	return protocol.Escape(fmt.Sprintf("%s  %-11s %-8s  %s  %s %s (%s)%s", e.At.Local().Format(time.DateTime), e.Outcome, cmp.Or(e.Token, "-"),
 		e.Profile, cmp.Or(e.Host, "-"), e.Tool, cmp.Or(e.Program, "-"), job))

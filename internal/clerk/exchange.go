@@ -207,8 +207,11 @@ func claimsOf(token string) Claims {
 	return claims
 }
 
-// String is a line with the claims.
+// String is the claims, for people.
 func (c Claims) String() string {
+	if len(c) == 0 {
+		return "nothing of the job"
+	}
 	var words []string
 	for _, name := range jobClaims() {
 		if value := c[name]; value != "" {

@@ -146,10 +146,10 @@ func TestClaims(t *testing.T) {
 		{"a long one", `{"sub":"` + strings.Repeat("x", 5000) + `"}`, `sub "` + strings.Repeat("x", 200) + `"`},
 		{"a long one once it is escaped", `{"sub":"` + strings.Repeat(`\u0000`, 200) + `"}`, `sub "` + strings.Repeat(`\x00`, 50) + `"`},
 		{"a list", `{"sub":"a","aud":["b","c"],"environment":{"d":1},"ref":null}`, `sub "a"`},
-		{"another claim in capitals", `{"SUB":"a"}`, ``},
-		{"none", `{}`, ``},
-		{"no object", `[]`, ``},
-		{"no JSON", `{`, ``},
+		{"another claim in capitals", `{"SUB":"a"}`, `nothing of the job`},
+		{"none", `{}`, `nothing of the job`},
+		{"no object", `[]`, `nothing of the job`},
+		{"no JSON", `{`, `nothing of the job`},
 	} {
 		token := "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(row.payload)) + ".signature"
 		if got := claimsOf(token).String(); got != row.want {

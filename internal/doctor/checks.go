@@ -444,7 +444,7 @@ func (d *doctor) machine(ctx context.Context, cfg *config.Config, p *config.Prof
 	case err != nil && p.InJob != "":
 		d.fail(check, err.Error(), Hint(err))
 	case p.InJob != "":
-		d.ok(check, "the companion page exchanges the token of %s in %s, as %s", p.InJob, variable, s.Account())
+		d.ok(check, "the companion page exchanges the token of %s in %s, as %s; it says: %s", p.InJob, variable, s.Account(), s.Claims)
 	case err != nil:
 		d.fail(check, err.Error(), cmp.Or(Hint(err), "check issuer in the profile, and CLERK_API_URL: the machine must be of that Clerk instance"))
 	case !kept:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
@@ -30,13 +31,16 @@ type Explanation struct {
 	Source   string `json:"source,omitempty"` // a variable, "keychain", "exchange", "machine" or "none"
 	StoredIn string `json:"stored_in,omitempty"`
 	// MachineKey is the variable that brings the key of the source "machine", or a job's credential of "exchange".
-	MachineKey string    `json:"machine_key,omitempty"`
-	UnusedKey  string    `json:"unused_key,omitempty"` // that a machine's key is set beside a profile for people
-	Account    string    `json:"account,omitempty"`
-	Token      string    `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
-	Kind       string    `json:"token_kind,omitempty"`
-	Expires    time.Time `json:"expires,omitzero"`
-	Fallback   string    `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
+	MachineKey string `json:"machine_key,omitempty"`
+	// CI is the one whose job's token is exchanged, and Claims are those that were sent last, with or without success.
+	CI        string       `json:"ci,omitempty"`
+	Claims    clerk.Claims `json:"claims,omitempty"`
+	UnusedKey string       `json:"unused_key,omitempty"` // that a machine's key is set beside a profile for people
+	Account   string       `json:"account,omitempty"`
+	Token     string       `json:"token_hash,omitempty"` // the first 12 hexadecimal digits of its SHA-256
+	Kind      string       `json:"token_kind,omitempty"`
+	Expires   time.Time    `json:"expires,omitzero"`
+	Fallback  string       `json:"docker_fallback,omitempty"` // who answers docker for a host of no profile
 	// Next is what would happen first.
 	Next broker.Next `json:"next"`
 	// Why is the reason if the person would not be asked, nothing could be answered, or a refresh is put off.
@@ -59,8 +63,7 @@ type Explanation struct {
 	how  broker.Permission
 	// lastSignIn is why the last one came to nothing, for as long as that counts.
 	lastSignIn string
-	job        string // the CI of the source "exchange"
-	live       bool   // there is a token that has not expired
+	live       bool // there is a token that has not expired
 }
 
 // ToolAnswer is what a tool would read, with TOKEN in the token's place.
@@ -108,7 +111,7 @@ func (e *Explanation) Plan(ctx context.Context, b *broker.Broker, keychain *plat
 		}
 	}
 	if plan.Minted() {
-		e.MachineKey, e.job = cmp.Or(b.MachineKeyVariable(p), config.MachineKey), p.InJob
+		e.MachineKey, e.CI, e.Claims = cmp.Or(b.MachineKeyVariable(p), config.MachineKey), p.InJob, plan.Session.Claims
 	}
 	s := plan.Session
 	if token := s.Token(p); token != "" {
@@ -175,7 +178,10 @@ func (e Explanation) Print(c *console.Console, tools bool) {
 	case "keychain":
 		fact("source", "the session in: "+e.StoredIn)
 	case "exchange":
-		fact("source", "exchanged for the token of "+e.job+", kept in: "+e.StoredIn)
+		fact("source", "exchanged for the token of "+e.CI+", kept in: "+e.StoredIn)
+		if e.Claims != nil {
+			fact("job", e.CI+" said: "+e.Claims.String())
+		}
 	case "machine":
 		fact("source", "minted with "+e.MachineKey+", kept in: "+e.StoredIn)
 	default:

@@ -214,7 +214,7 @@ func mintRemedy(err *broker.MintError) string {
 	case errors.Is(err, clerk.ErrNoExchange):
 		return "add a policy to lib/cli-auth/ci.ts of the app" + off
 	case err.Job != "" && err.Refused():
-		return "let a policy in lib/cli-auth/ci.ts of the app allow this job: CLERK_HELPER_TRACE=1 shows who its token says it is" + off
+		return "let a policy in lib/cli-auth/ci.ts of the app allow this job, whose token says: " + err.Claims.String() + off
 	case err.Job != "" && (answer != nil && (answer.Status == 429 || answer.Status >= 500) || errors.Is(err, broker.ErrUnreachable) || errors.As(err, &network)):
 		return "try again later"
 	case err.Job != "":

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
 	"clerk-credential-helper/platform"
@@ -31,8 +32,11 @@ type ProfileStatus struct {
 	Other string `json:"other_session,omitempty"`
 	// Injected is the variable that brings a token, which takes precedence over the session.
 	Injected string `json:"injected,omitempty"`
-	// MachineKey is the variable that brings a machine's secret key.
+	// MachineKey is the variable that brings a machine's secret key, or a CI job's credential.
 	MachineKey string `json:"machine_key,omitempty"`
+	// CI is the one whose job's token is exchanged, and Claims are those that were sent last, with or without success.
+	CI     string       `json:"ci,omitempty"`
+	Claims clerk.Claims `json:"claims,omitempty"`
 	// LastSignIn is why the last one came to nothing, for as long as that counts.
 	LastSignIn string `json:"last_sign_in,omitempty"`
 	// AskedAgain is when a tool may next ask the person to sign in after that; zero where none asks at all.
@@ -61,7 +65,7 @@ func Look(ctx context.Context, b *broker.Broker, keychain *platform.Keychain, p 
 		if st.State = "machine"; err != nil && source == "" { // a token of the environment needs no key
 			st.Error = err.Error() // a machine without a key is no failure of this command
 		}
-		st.MachineKey = b.MachineKeyVariable(p)
+		st.MachineKey, st.CI, st.Claims = b.MachineKeyVariable(p), p.InJob, s.Claims
 	} else {
 		s, _, err := b.ReadSession(ctx, p)
 		st, failed = describe(p, s, b.Now(), keychain.Explain(ctx)), err
@@ -155,6 +159,12 @@ func (s ProfileStatus) Print(w io.Writer) {
 	}
 	if s.MachineKey != "" {
 		row("key", s.MachineKey)
+	}
+	switch {
+	case s.Claims != nil:
+		row("job", s.CI+" said: "+s.Claims.String())
+	case s.CI != "":
+		row("job", "of "+s.CI)
 	}
 	if s.Check != "" {
 		text := string(s.Check)
