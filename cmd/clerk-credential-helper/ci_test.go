@@ -3,30 +3,55 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 )
 
-// recipe is the shell part of a code block of docs/ci.md, under the heading it stands below.
-type recipe struct{ heading, script string }
+// recipe is a code block of docs/ci.md with a shell part, under the heading it stands below.
+type recipe struct {
+	heading, script string
+	vars            map[string]string // of the helper, that stand in the block
+}
+
+// companion reports whether the recipe is of a job without a stored secret.
+func (r recipe) companion() bool {
+	return r.vars["CLERK_HELPER_COMPANION"] != "" || strings.Contains(r.script, "CLERK_HELPER_COMPANION=")
+}
+
+// withKey is the shell part where a machine's key takes the place of the job's token.
+func (r recipe) withKey() string {
+	return regexp.MustCompile(`export CLERK_HELPER_(COMPANION|CI_TOKEN)=.*\n`).ReplaceAllString(r.script, "")
+}
 
 // recipes takes the shell parts out: what is indented below a line that ends with "|" or three quotes, or what stands
 // between "<<EOF" and "EOF".
 func recipes(text string) []recipe {
+	// As YAML, as Groovy, or as a member of a list of Kubernetes.
+	variable := regexp.MustCompile(`^ *(?:- \{ name: )?(CLERK_HELPER_[A-Z_]+)(?:, value)? ?[:=] ["']?([^"'}]+?)["']?(?: \})?$`)
 	var all []recipe
-	heading, fence := "", false
+	heading, fence, begin, vars := "", false, 0, map[string]string{}
 	lines := strings.Split(text, "\n")
 	indent := func(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
 		switch {
 		case strings.HasPrefix(line, "```"):
-			fence = !fence
+			if fence = !fence; !fence {
+				for j := begin; j < len(all); j++ {
+					all[j].vars = vars
+				}
+			}
+			begin, vars = len(all), map[string]string{}
 			continue
 		case !fence && strings.HasPrefix(line, "## "):
 			heading = line[3:]
@@ -34,25 +59,30 @@ func recipes(text string) []recipe {
 		case !fence || strings.HasPrefix(line, "#"):
 			continue
 		}
+		if m := variable.FindStringSubmatch(line); m != nil {
+			vars[m[1]] = m[2]
+		}
 		block := strings.HasSuffix(line, ": |") || strings.HasSuffix(line, "- |") || strings.HasSuffix(line, "sh '''")
 		document := strings.HasSuffix(line, "<<EOF")
 		if !block && !document {
 			continue
 		}
 		var script strings.Builder
+		least := indent(lines[i+1])
 		for i++; i < len(lines); i++ {
-			if document && lines[i] == "EOF" || block && indent(lines[i]) <= indent(line) || strings.HasPrefix(lines[i], "```") {
+			if document && lines[i] == "EOF" || block && indent(lines[i]) < least || strings.HasPrefix(lines[i], "```") {
 				i--
 				break
 			}
 			fmt.Fprintln(&script, strings.TrimSpace(lines[i]))
 		}
-		all = append(all, recipe{heading, script.String()})
+		all = append(all, recipe{heading: heading, script: script.String()})
 	}
 	return all
 }
 
-// TestCI runs every recipe as a build service would, and looks for tokens in what it leaves in the log.
+// TestCI runs every recipe as its CI would, with no secret in the environment but the CI's own, and looks for tokens in what it
+// leaves in logs. What a machine's key needs besides is the same shell part.
 func TestCI(t *testing.T) {
 	testworld.Long(t, "every recipe clones with git")
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ci.md"))
@@ -60,48 +90,49 @@ func TestCI(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := recipes(string(text))
-	if len(all) != 10 {
-		t.Fatalf("%d recipes, not 10", len(all))
-	}
-	for i, r := range all {
-		name := fmt.Sprintf("%s %d", r.heading, i)
-		if strings.Contains(r.script, "/run/secrets") {
-			name += ", in the image"
+	kinds := map[string]sandbox.JobKind{}
+	for _, kind := range sandbox.JobKinds("acme/app") {
+		heading := kind.CI
+		if heading == "GitLab" {
+			heading = "GitLab CI"
 		}
-		t.Run(name, func(t *testing.T) {
-			for _, program := range []string{"sh", "git", "docker"} {
-				if strings.Contains(r.script, program+" ") {
-					testworld.Need(t, program)
-				}
-			}
-			job := "" // with a stored key
-			if r.heading == "Without a stored secret" {
-				job = []string{"GitHub Actions", "GitLab"}[i]
-			}
-			log, w := runRecipe(t, r.script, job)
-			minted, exchanged := w.Clerk.Count("/v1/m2m_tokens"), w.Clerk.Count(testworld.Exchanged)
-			if minted+exchanged != 1 || (minted == 1) != (job == "") {
-				t.Errorf("%d tokens were minted and %d exchanged, not one", minted, exchanged)
-			}
-			issued := w.Clerk.Issued()
-			if len(issued) == 0 {
-				t.Fatal("no token was issued: the recipe proves nothing")
-			}
-			for line := range strings.SplitSeq(log, "\n") {
-				for _, secret := range append(issued, "ak_sandbox_machine") {
-					if strings.Contains(line, secret) && line != "::add-mask::"+secret {
-						t.Errorf("the log holds a secret: %.40q...", line)
-					}
-				}
-			}
-		})
+		kinds[heading] = kind
+		if !slices.ContainsFunc(all, func(r recipe) bool { return r.heading == heading && r.companion() }) {
+			t.Errorf("no recipe for %s without a stored secret", kind.CI)
+		}
+	}
+	if len(all) != len(kinds)+3 { // Jenkins, docker build, and in the image
+		t.Fatalf("%d recipes, not %d", len(all), len(kinds)+3)
+	}
+	ran := map[string]bool{} // the shell parts that have been run with a machine's key
+	for _, r := range all {
+		kind, known := kinds[r.heading]
+		name := r.heading
+		if inImage := strings.Contains(r.script, "/run/secrets"); inImage {
+			name += ", in the image"
+			r.vars = nil
+		}
+		if !known {
+			kind = kinds["GitHub Actions"]
+		}
+		if r.companion() {
+			t.Run(name, func(t *testing.T) { runRecipe(t, r, &kind) })
+		}
+		if !ran[r.withKey()] {
+			ran[r.withKey()] = true
+			t.Run(name+", with a key", func(t *testing.T) { runRecipe(t, r, nil) })
+		}
 	}
 }
 
-// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test. It is a job of a CI that
-// signs tokens for its jobs, or, without a job, one with a stored key.
-func runRecipe(t *testing.T, script, job string) (log string, w *world) {
-	t.Helper()
+// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test, as a job of that kind, or,
+// without one, with a machine's key.
+func runRecipe(t *testing.T, r recipe, kind *sandbox.JobKind) {
+	for _, program := range []string{"sh", "git", "docker"} {
+		if strings.Contains(r.script, program+" ") {
+			testworld.Need(t, program)
+		}
+	}
 	dir := t.TempDir()
 	w, vars, err := newWorld(dir, t.Cleanup)
 	if err != nil {
@@ -112,37 +143,47 @@ func runRecipe(t *testing.T, script, job string) (log string, w *world) {
 			t.Fatal(err)
 		}
 	}
-	work, bin := filepath.Join(dir, "work"), filepath.Join(dir, "bin")
+	work, bin, trace := filepath.Join(dir, "work"), filepath.Join(dir, "bin"), filepath.Join(dir, "trace")
 	write(t, filepath.Join(work, "deploy.sh"), "#!/bin/sh\ntest ${#API_TOKEN} -gt 20\n")
 	chmod(t, filepath.Join(work, "deploy.sh"), 0o755)
+	app := w.WebApp(true, t.Cleanup)
+	acme := strings.NewReplacer("https://app.acme.dev", app, "https://clerk.acme.dev", vars["ISSUER"], "git.acme.dev", vars["GIT"],
+		"registry.acme.dev", vars["BASIC"], "docker manifest inspect", "docker manifest inspect --insecure")
+	maps.Copy(vars, map[string]string{"CI": "true", "CLERK_HELPER_INTERACTIVE": "", "CLERK_HELPER_TRACE": trace, "PATH": bin + ":" + os.Getenv("PATH")})
+	script := acme.Replace(r.script)
+	for name, value := range r.vars {
+		vars[name] = acme.Replace(value)
+	}
+	own := map[string]string{}
+	if kind != nil {
+		job := newJob(t, w, app, *kind)
+		own = job.vars
+		for name, value := range job.vars {
+			if strings.Contains(r.script, "export "+name+"=") {
+				continue // the recipe fetches it
+			}
+			if _, said := r.vars[name]; !said && strings.HasPrefix(name, "CLERK_HELPER_") && !strings.Contains(r.heading, "GitLab") {
+				t.Errorf("the recipe does not set %s", name)
+			}
+			vars[name] = value
+		}
+		for name, text := range job.programs {
+			write(t, filepath.Join(bin, name), text)
+			chmod(t, filepath.Join(bin, name), 0o755)
+		}
+	} else {
+		for _, name := range []string{"CLERK_HELPER_COMPANION", "CLERK_HELPER_CI_TOKEN_FILE"} {
+			delete(vars, name)
+		}
+		maps.Copy(vars, map[string]string{"CLERK_HELPER_ISSUER": vars["ISSUER"], "CLERK_API_URL": vars["ISSUER"], "CLERK_MACHINE_SECRET_KEY": "ak_sandbox_machine"})
+		if vars["CLERK_HELPER_HOSTS"] == "" { // of the image, which needs no helper
+			vars["CLERK_HELPER_HOSTS"] = vars["GIT"]
+		}
+		vars["CLERK_HELPER_STORE"] = "file"
+		script = acme.Replace(r.withKey())
+	}
 	for name, value := range vars {
 		t.Setenv(name, value)
-	}
-	for name, value := range map[string]string{
-		"CI": "true", "GITHUB_ACTIONS": "true", "CLERK_HELPER_INTERACTIVE": "",
-		"CLERK_HELPER_ISSUER": vars["ISSUER"], "CLERK_API_URL": vars["ISSUER"],
-		"CLERK_HELPER_HOSTS":       vars["GIT"] + " " + vars["BASIC"],
-		"CLERK_MACHINE_SECRET_KEY": "ak_sandbox_machine",
-		"PATH":                     bin + ":" + os.Getenv("PATH"),
-	} {
-		t.Setenv(name, value)
-	}
-	if job != "" {
-		t.Setenv("CLERK_HELPER_ISSUER", "")
-		t.Setenv("CLERK_MACHINE_SECRET_KEY", "")
-		app := w.WebApp(true, t.Cleanup)
-		t.Setenv("CLERK_HELPER_COMPANION", app)
-		ci := w.CI("acme/app", t.Cleanup)
-		if job == "GitLab" {
-			token, err := w.JobToken(app)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ci = map[string]string{"CLERK_HELPER_CI_TOKEN": token}
-		}
-		for name, value := range ci {
-			t.Setenv(name, value)
-		}
 	}
 	secret := filepath.Join(dir, "secret")
 	if strings.Contains(script, "/run/secrets") {
@@ -152,14 +193,13 @@ func runRecipe(t *testing.T, script, job string) (log string, w *world) {
 			t.Fatal(words)
 		}
 		write(t, secret, strings.TrimSpace(token))
+		script = strings.ReplaceAll(script, "/run/secrets/clerk_token", secret)
 	}
 	if strings.Contains(script, "docker build") {
 		// A daemon is more than a test can ask for; what docker is given is looked at.
 		write(t, filepath.Join(bin, "docker"), "#!/bin/sh\ntest \"$1 $2\" = 'build --secret' && test -s \"${3#id=clerk_token,src=}\"\n")
 		chmod(t, filepath.Join(bin, "docker"), 0o755)
 	}
-	script = strings.NewReplacer("git.acme.dev", vars["GIT"], "registry.acme.dev", vars["BASIC"], "/run/secrets/clerk_token", secret,
-		"docker manifest inspect", "docker manifest inspect --insecure").Replace(script)
 	cmd := exec.Command("sh", "-e", "-c", script)
 	cmd.Dir = work
 	var out bytes.Buffer
@@ -170,5 +210,108 @@ func runRecipe(t *testing.T, script, job string) (log string, w *world) {
 	if hello, err := os.ReadFile(filepath.Join(work, "hello", "hello.txt")); strings.Contains(script, "git clone") && (err != nil || string(hello) != "hello\n") {
 		t.Errorf("nothing was cloned: %v", err)
 	}
-	return out.String(), w
+	if strings.Contains(script, "docker manifest") && !strings.Contains(out.String(), "schemaVersion") {
+		t.Errorf("nothing was read of the registry:\n%s", out.String())
+	}
+	minted, exchanged := w.Clerk.Count("/v1/m2m_tokens"), w.Clerk.Count(testworld.Exchanged)
+	if minted+exchanged != 1 || (minted == 1) != (kind == nil) {
+		t.Errorf("%d tokens were minted and %d exchanged, not one", minted, exchanged)
+	}
+	noSecrets(t, w, vars, own, map[string]string{"the job's log": out.String(), "the trace": contents(t, trace)})
+}
+
+// noSecrets looks for secrets in logs, in the environment but for the CI's own variables, and in the files that the job has left in its home but for the store's own.
+func noSecrets(t *testing.T, w *world, vars, own, logs map[string]string) {
+	t.Helper()
+	issued := w.Clerk.Issued()
+	if len(issued) == 0 {
+		t.Fatal("no token was issued: the recipe proves nothing")
+	}
+	for name, value := range vars {
+		if _, its := own[name]; !its && slices.Contains(issued, value) {
+			t.Errorf("%s has a secret", name)
+		}
+	}
+	err := filepath.WalkDir(vars["HOME"], func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() && !strings.HasPrefix(e.Name(), "machine-") {
+			logs[path] = contents(t, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for name, log := range logs {
+		for line := range strings.SplitSeq(log, "\n") {
+			for _, secret := range append(issued, "ak_sandbox_machine") {
+				if strings.Contains(line, secret) && line != "::add-mask::"+secret && line != "##vso[task.setsecret]"+secret {
+					t.Errorf("%s holds a secret: %.40q...", name, line)
+				}
+			}
+		}
+	}
+}
+
+func contents(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
+// ciJob is what a job finds in its environment, and the CI's own programs.
+type ciJob struct{ vars, programs map[string]string }
+
+// newJob starts a CI with a job of that kind, which the policy of the app names.
+func newJob(t *testing.T, w *world, app string, kind sandbox.JobKind) ciJob {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	ci := w.Clerk.CI("http://" + server.Listener.Addr().String())
+	server.Config.Handler = ci
+	server.Start()
+	t.Cleanup(server.Close)
+	w.Trust(ci, kind)
+	job := ci.Job(kind.Claims)
+	audience := app
+	if kind.Audience != "" {
+		audience = kind.Audience
+	}
+	token, err := job.Token(audience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	write(t, file, token+"\n")
+	// It prints the token if it is asked as its documentation says, for the audience of the app.
+	program := func(arguments string) string {
+		return "#!/bin/sh\ntest \"$*\" = '" + arguments + "' && exec cat " + file + "\n"
+	}
+	switch kind.CI {
+	case "GitHub Actions":
+		return ciJob{vars: map[string]string{"GITHUB_ACTIONS": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": ci.RequestURL(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job.RequestToken}}
+	case "GitLab":
+		return ciJob{vars: map[string]string{"GITLAB_CI": "true", "CLERK_HELPER_CI_TOKEN": token}}
+	case "CircleCI":
+		other, err := job.Token("1f2e3d4c-0000-4000-8000-000000000001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ciJob{map[string]string{"CIRCLECI": "true", "CIRCLE_OIDC_TOKEN_V2": other},
+			map[string]string{"circleci": program(`run oidc get --claims {"aud":"` + app + `"}`)}}
+	case "Bitbucket Pipelines":
+		return ciJob{vars: map[string]string{"BITBUCKET_BUILD_NUMBER": "1", "BITBUCKET_STEP_OIDC_TOKEN": token}}
+	case "Azure Pipelines":
+		return ciJob{vars: map[string]string{"TF_BUILD": "True", "SYSTEM_OIDCREQUESTURI": ci.RequestURL(), "SYSTEM_ACCESSTOKEN": job.RequestToken}}
+	case "Buildkite":
+		folder := t.TempDir()
+		write(t, filepath.Join(folder, "buildkite-agent"), program("oidc request-token --audience "+app))
+		chmod(t, filepath.Join(folder, "buildkite-agent"), 0o755)
+		return ciJob{vars: map[string]string{"BUILDKITE": "true", "BUILDKITE_BIN_PATH": folder, "BUILDKITE_AGENT_ACCESS_TOKEN": job.RequestToken}}
+	case "Kubernetes", "SPIFFE":
+		return ciJob{vars: map[string]string{"CLERK_HELPER_CI_TOKEN_FILE": file}}
+	}
+	t.Fatalf("no such CI: %s", kind.CI)
+	return ciJob{}
 }

@@ -182,8 +182,7 @@ const claimMost = 200
 // Azure Pipelines and Buildkite. None of them names a person.
 func jobClaims() []string {
 	return []string{"iss", "sub", "aud",
-		"repository", "ref", "environment", "event_name",
-		"project_path", "ref_type", "pipeline_source",
+		"repository", "project_path", "ref", "ref_type", "environment", "event_name", "pipeline_source",
 		"oidc.circleci.com/project-id", "oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref",
 		"repositoryUuid", "deploymentEnvironmentUuid",
 		"prj_id", "rpo_id", "rpo_ref",
@@ -199,7 +198,11 @@ func claimsOf(token string) Claims {
 	claims := Claims{}
 	for _, name := range jobClaims() {
 		var value string
-		if json.Unmarshal(said[name], &value) == nil && value != "" { // a list is not shown
+		var list []string
+		if json.Unmarshal(said[name], &value) != nil && json.Unmarshal(said[name], &list) == nil && len(list) == 1 {
+			value = list[0] // as Kubernetes writes its aud
+		}
+		if value != "" {
 			quoted := strconv.Quote(clip(value, claimMost))
 			claims[name] = clip(quoted[1:len(quoted)-1], claimMost)
 		}

@@ -18,18 +18,19 @@ import (
 )
 
 // newJob serves a companion page, and a CI whose jobs of acme/app the page trusts. Its profile is in a job of repository.
-func newJob(t *testing.T, r *run, repository string) (*sandbox.Server, *sandbox.CI, *config.Profile) {
+func newJob(t *testing.T, r *run, repository string) (*sandbox.Server, *sandbox.Job, *config.Profile) {
 	t.Helper()
 	issuer, page, p := newCompanion(t, r, true)
 	server := httptest.NewUnstartedServer(nil)
-	ci := issuer.CI("http://"+server.Listener.Addr().String(), map[string]any{"repository": repository})
+	ci := issuer.CI("http://" + server.Listener.Addr().String())
+	job := ci.Job(map[string]any{"repository": repository})
 	server.Config.Handler = ci
 	server.Start()
 	t.Cleanup(server.Close)
-	page.Trust(ci, map[string]any{"repository": "acme/app"})
+	page.Trust(ci, sandbox.JobKind{Claims: map[string]any{"repository": "acme/app"}, Named: []string{"repository"}})
 	p.InJob, p.IsMachine = "GitHub Actions", true
 	r.Client.Job = &config.Job{CI: p.InJob, Variable: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Address: ci.RequestURL()}
-	return issuer, ci, p
+	return issuer, job, p
 }
 
 func TestExchange(t *testing.T) {
@@ -78,38 +79,38 @@ type jobRun struct {
 func TestExchangeRefused(t *testing.T) {
 	for _, row := range []struct {
 		reason string
-		change func(r *jobRun, s *sandbox.Server, ci *sandbox.CI, p *config.Profile)
+		change func(r *jobRun, s *sandbox.Server, ci *sandbox.Job, p *config.Profile)
 		want   string
 	}{
-		{"a repository that no policy names", func(r *jobRun, s *sandbox.Server, _ *sandbox.CI, p *config.Profile) {
-			other := s.CI("http://127.0.0.1:1", map[string]any{"repository": "evil/fork"})
+		{"a repository that no policy names", func(r *jobRun, s *sandbox.Server, _ *sandbox.Job, p *config.Profile) {
+			other := s.CI("http://127.0.0.1:1").Job(map[string]any{"repository": "evil/fork"})
 			r.Client.Job = &config.Job{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2"}
 			r.key, _ = other.Token(p.Issuer)
 		}, `exchange endpoint: status 400: "invalid_grant"`},
-		{"a token for another page", func(r *jobRun, _ *sandbox.Server, ci *sandbox.CI, p *config.Profile) {
+		{"a token for another page", func(r *jobRun, _ *sandbox.Server, ci *sandbox.Job, p *config.Profile) {
 			r.Client.Job = &config.Job{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2"}
 			r.key, _ = ci.Token("https://app.evil.dev")
 		}, `"invalid_grant"`},
-		{"a wrong credential", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) { r.key = "asks-wrongly" },
+		{"a wrong credential", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) { r.key = "asks-wrongly" },
 			"the token of GitHub Actions: CI endpoint: status 401"},
-		{"the credential would go out in the clear", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"the credential would go out in the clear", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job.Address = "http://actions.acme.dev/token"
 		}, "is not https"},
-		{"a password in the address", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"a password in the address", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job.Address = "https://bob:hunter2@actions.acme.dev/token"
 		}, "is not https, or has a user name"},
-		{"no address", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) { r.Client.Job.Address = "\x7f" }, "is not https"},
-		{"no JWT", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"no address", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) { r.Client.Job.Address = "\x7f" }, "is not https"},
+		{"no JWT", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job, r.key = &config.Job{CI: "the CI", Variable: "ID_TOKEN"}, "not.a.jwt"
 		}, "the token of the CI in ID_TOKEN is not a JWT"},
-		{"more than any CI signs", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"more than any CI signs", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job, r.key = &config.Job{CI: "the CI", Variable: "ID_TOKEN"}, "ey."+strings.Repeat("a", 17<<10)+".b"
 		}, "of at most 16 KiB"},
-		{"an agent that fails", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"an agent that fails", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job = &config.Job{CI: "Buildkite", Program: "/agent"}
 			r.Client.Agent = func(context.Context, string, string) (string, error) { return "", errors.New("no agent") }
 		}, "the token of Buildkite: no agent"},
-		{"no agent", func(r *jobRun, _ *sandbox.Server, _ *sandbox.CI, _ *config.Profile) {
+		{"no agent", func(r *jobRun, _ *sandbox.Server, _ *sandbox.Job, _ *config.Profile) {
 			r.Client.Job = &config.Job{CI: "Buildkite", Program: "/agent"}
 		}, "cannot be run here"},
 	} {
@@ -145,6 +146,7 @@ func TestClaims(t *testing.T) {
 		{"a quote", `{"sub":"a\", repository \"acme/app"}`, `sub "a\", repository \"acme/app"`},
 		{"a long one", `{"sub":"` + strings.Repeat("x", 5000) + `"}`, `sub "` + strings.Repeat("x", 200) + `"`},
 		{"a long one once it is escaped", `{"sub":"` + strings.Repeat(`\u0000`, 200) + `"}`, `sub "` + strings.Repeat(`\x00`, 50) + `"`},
+		{"a list of one", `{"sub":"a","aud":["b"]}`, `sub "a", aud "b"`},
 		{"a list", `{"sub":"a","aud":["b","c"],"environment":{"d":1},"ref":null}`, `sub "a"`},
 		{"another claim in capitals", `{"SUB":"a"}`, `nothing of the job`},
 		{"none", `{}`, `nothing of the job`},

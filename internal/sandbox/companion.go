@@ -33,8 +33,7 @@ type Companion struct {
 	ended   bool
 	codes   map[string]*companionCode
 	refresh map[string]*refresh
-	ci      *CI            // whose jobs' tokens are exchanged; nil for none
-	trusted map[string]any // the claims that they must have
+	trusted []trust // whose jobs' tokens are exchanged
 }
 
 // companionCode is a code of a companion page.
@@ -79,7 +78,7 @@ func (c *Companion) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	}
 	issuer, grants := c.server.currentIssuer(), []string{"authorization_code", "refresh_token"}
 	c.mu.Lock()
-	if c.ci != nil {
+	if c.trusted != nil {
 		grants = append(grants, grantExchange)
 	}
 	c.mu.Unlock()

@@ -29,7 +29,6 @@ import (
 type World struct {
 	Clerk        *sandbox.Server
 	page         *sandbox.Companion
-	ci           *sandbox.CI
 	told         map[string]int // what "asked" has counted so far
 	certificate  tls.Certificate
 	repositories string // the folder of the repositories that git servers serve
@@ -181,16 +180,17 @@ func (w *World) WebApp(store bool, atEnd func(func())) string {
 // job's own variables.
 func (w *World) CI(repository string, atEnd func(func())) map[string]string {
 	server := httptest.NewUnstartedServer(nil)
-	w.ci = w.Clerk.CI("http://"+server.Listener.Addr().String(), map[string]any{"repository": repository, "sub": "repo:" + repository + ":ref:refs/heads/main"})
-	server.Config.Handler = w.ci
+	ci := w.Clerk.CI("http://" + server.Listener.Addr().String())
+	server.Config.Handler = ci
 	server.Start()
 	atEnd(server.Close)
-	w.page.Trust(w.ci, map[string]any{"repository": "acme/app"})
-	return map[string]string{"CI": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": w.ci.RequestURL(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": w.ci.RequestToken}
+	job := ci.Job(sandbox.JobKinds(repository)[0].Claims)
+	w.page.Trust(ci, sandbox.JobKinds("acme/app")[0])
+	return map[string]string{"CI": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": ci.RequestURL(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job.RequestToken}
 }
 
-// JobToken is a token of the job that CI has started, for an audience.
-func (w *World) JobToken(audience string) (string, error) { return w.ci.Token(audience) }
+// Trust has the web app exchange tokens of the CI's jobs of that kind.
+func (w *World) Trust(ci *sandbox.CI, kind sandbox.JobKind) { w.page.Trust(ci, kind) }
 
 // Toolchains returns variables that tell launchers in the PATH (rustup, pyenv) where the programs are that they launch:
 // otherwise they would look in the home that a script has.
