@@ -12,11 +12,12 @@ import (
 )
 
 type sandboxCommand struct {
-	Port     int           `default:"0" help:"Port on 127.0.0.1 for Clerk, and the next one for the servers; the system chooses both if not given."`
+	Port     int           `default:"0" help:"Port on 127.0.0.1 for Clerk, and the next ones for the servers; the system chooses them if not given."`
 	Auto     bool          `help:"Sign every user in at once, without a page."`
 	Lifetime time.Duration `default:"24h" help:"Life of an access token."`
 	Opaque   bool          `help:"Issue opaque access tokens instead of JWTs."`
 	Device   bool          `help:"Offer the device grant as well."`
+	CI       bool          `name:"ci" help:"Also stand in for a web app with the companion page, for GitHub Actions and for GitLab."`
 }
 
 // Run serves the stand-in, and servers that take its tokens, until it is interrupted.
@@ -66,6 +67,39 @@ Then, for instance:
   clerk-credential-helper token %[3]s --format header | curl -H @- http://%[3]s/me
 `, issuer, sandbox.ClientID, host, platform.SetVariables("CLERK_API_URL="+issuer, "CLERK_MACHINE_SECRET_KEY="+sandbox.MachineKey, "CLERK_HELPER_ISSUER="+issuer, "CLERK_HELPER_HOSTS="+host),
 		clone, strings.TrimPrefix(issuer, "http://"), platform.SetVariables("CLERK_HELPER_ISSUER="+issuer, "CLERK_HELPER_CLIENT_ID="+sandbox.ClientID, "CLERK_HELPER_HOSTS="+host))
+	if c.CI {
+		jobs, stopCI, err := s.ListenCI(c.Port + 2*min(c.Port, 1))
+		if err != nil {
+			return err
+		}
+		defer stopCI()
+		fmt.Fprintf(sys.stdout, `
+A web app with the companion page listens on %[1]s. Its policy gives a token to jobs of
+acme/app on the branch main, which store no secret. In a shell of its own:
+
+%[2]s
+
+and then what a job of GitHub Actions has:
+
+%[3]s
+
+or that of a pull request from a fork, which is refused:
+
+%[4]s
+
+or one of GitLab, whose own token is good for an hour:
+
+%[5]s
+
+Then, for instance:
+
+  clerk-credential-helper setup git    # where it is not yet
+  %[6]s
+  clerk-credential-helper explain http://%[7]s
+  clerk-credential-helper history
+`, jobs.App, platform.SetVariables("CI=true", "CLERK_HELPER_COMPANION="+jobs.App, "CLERK_HELPER_HOSTS="+host, "CLERK_HELPER_STORE=file"),
+			platform.SetVariables(jobs.GitHub...), platform.SetVariables(jobs.Fork...), platform.SetVariables(jobs.GitLab...), clone, host)
+	}
 	<-ctx.Done()
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 const (
 	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693 §2.1
 	exchangedLife = 15 * time.Minute
-	jobTokenLife  = 5 * time.Minute
+	jobTokenLife  = time.Hour // GitLab's is the job's time limit
 )
 
 // CI is a stand-in for a CI, which signs tokens for its jobs. A job asks for one at RequestURL with its request token: by GET with

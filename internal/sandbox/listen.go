@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -41,6 +42,57 @@ func Serve(l net.Listener, h http.Handler) (stop func()) {
 		server.Close()
 		<-done
 	}
+}
+
+// Jobs are jobs of acme/app, whose tokens the web app with the companion page exchanges, and one that it refuses. Each is what the
+// job finds in its environment, as NAME=VALUE without blanks.
+type Jobs struct {
+	App            string // the origin of the web app
+	GitHub, GitLab []string
+	Fork           []string // of a pull request from a fork, in GitHub Actions
+}
+
+// ListenCI serves a web app with a companion page, and stand-ins for GitHub Actions and for GitLab, on this port of 127.0.0.1 and the
+// two next ones, until stop is called; on ports of the system's choice for 0.
+func (s *Server) ListenCI(port int) (jobs Jobs, stop func(), err error) {
+	var listeners []net.Listener
+	var stops []func()
+	stop = func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+		for _, end := range stops {
+			end()
+		}
+	}
+	var origins []string
+	for i := range 3 {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port+i*min(port, 1)))
+		if err != nil {
+			stop()
+			return Jobs{}, nil, fmt.Errorf("listening for the sandbox's CI: %w", err)
+		}
+		listeners, origins = append(listeners, l), append(origins, "http://"+l.Addr().String())
+	}
+	app, github, gitlab := s.Companion(origins[0], true), s.CI(origins[1]), s.CI(origins[2])
+	for i, h := range []http.Handler{app, github, gitlab} {
+		stops = append(stops, Serve(listeners[i], h))
+	}
+	kinds := JobKinds("acme/app")
+	app.Trust(github, kinds[0])
+	app.Trust(gitlab, kinds[1])
+	inGitHub := func(claims map[string]any) []string {
+		return []string{"ACTIONS_ID_TOKEN_REQUEST_URL=" + github.origin + "/job/token", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=" + github.Job(claims).RequestToken}
+	}
+	fork := maps.Clone(kinds[0].Claims)
+	maps.Copy(fork, map[string]any{"sub": "repo:acme/app:pull_request", "ref": "refs/pull/7/merge", "event_name": "pull_request",
+		"head_ref": "main", "base_ref": "main", "actor": "eve"})
+	token, err := gitlab.Job(kinds[1].Claims).Token(app.origin)
+	if err != nil {
+		stop()
+		return Jobs{}, nil, err
+	}
+	return Jobs{app.origin, inGitHub(kinds[0].Claims), []string{"CLERK_HELPER_CI_TOKEN=" + token}, inGitHub(fork)}, stop, nil
 }
 
 // ListenServers serves, on another port of 127.0.0.1, what takes the tokens of s, until stop is called: the git repository
