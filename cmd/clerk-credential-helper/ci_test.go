@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
@@ -217,10 +219,11 @@ func runRecipe(t *testing.T, r recipe, kind *sandbox.JobKind) {
 	if minted+exchanged != 1 || (minted == 1) != (kind == nil) {
 		t.Errorf("%d tokens were minted and %d exchanged, not one", minted, exchanged)
 	}
-	noSecrets(t, w, vars, own, map[string]string{"the job's log": out.String(), "the trace": contents(t, trace)})
+	noSecrets(t, w, vars, own, map[string]string{"the job's log": out.String(), "the trace": readFile(t, trace)})
 }
 
-// noSecrets looks for secrets in logs, in the environment but for the CI's own variables, and in the files that the job has left in its home but for the store's own.
+// noSecrets looks for secrets in logs, in the environment but for the CI's own variables, and in the files that the job has left
+// in its home but for the store's own.
 func noSecrets(t *testing.T, w *world, vars, own, logs map[string]string) {
 	t.Helper()
 	issued := w.Clerk.Issued()
@@ -234,7 +237,7 @@ func noSecrets(t *testing.T, w *world, vars, own, logs map[string]string) {
 	}
 	err := filepath.WalkDir(vars["HOME"], func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() && !strings.HasPrefix(e.Name(), "machine-") {
-			logs[path] = contents(t, path)
+			logs[path] = readFile(t, path)
 		}
 		return err
 	})
@@ -250,15 +253,6 @@ func noSecrets(t *testing.T, w *world, vars, own, logs map[string]string) {
 			}
 		}
 	}
-}
-
-func contents(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Error(err)
-	}
-	return string(text)
 }
 
 // ciJob is what a job finds in its environment, and the CI's own programs.
@@ -314,4 +308,63 @@ func newJob(t *testing.T, w *world, app string, kind sandbox.JobKind) ciJob {
 	}
 	t.Fatalf("no such CI: %s", kind.CI)
 	return ciJob{}
+}
+
+// TestSandboxCI: the lines that "sandbox --ci" prints work as they stand, and the fork's job gets nothing.
+func TestSandboxCI(t *testing.T) {
+	if filepath.Separator == '\\' {
+		t.Skip("the lines are for a shell of Unix")
+	}
+	testworld.Need(t, "git", "sh")
+	wellSetUp(t)
+	home := t.TempDir()
+	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}
+	cmd := exec.CommandContext(t.Context(), "clerk-credential-helper", "sandbox", "--ci")
+	cmd.Env = env
+	cmd.WaitDelay = time.Second
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	var export, then []string // those after "In a shell of its own"
+	screen := bufio.NewScanner(stdout)
+	for ci := false; screen.Scan(); {
+		line := strings.TrimSpace(screen.Text())
+		ci = ci || strings.HasSuffix(line, "In a shell of its own:")
+		switch {
+		case ci && strings.HasPrefix(line, "export "):
+			export = append(export, line)
+		case ci && strings.HasPrefix(screen.Text(), "  "):
+			then = append(then, line)
+		}
+		if ci && strings.HasSuffix(line, " history") {
+			break // the last line; it serves on
+		}
+	}
+	if len(export) != 4 || len(then) != 4 {
+		t.Fatalf("printed %q, %q, %v", export, then, screen.Err())
+	}
+	run := func(own string) (string, error) {
+		lines := []string{"cd \"$(mktemp -d)\"", export[0], own}
+		for _, line := range then {
+			lines = append(lines, strings.Replace(line, "setup git ", "setup git --yes ", 1))
+		}
+		cmd := exec.Command("sh", "-e", "-c", strings.Join(lines, "\n"))
+		cmd.Env = append(slices.Clone(env), "GIT_TERMINAL_PROMPT=0", "TMPDIR="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	const refused = "no policy allows this job"
+	for i, want := range []string{`GitHub Actions said: iss "http://127.0.0.1:`, refused, `GitLab said: iss "http://127.0.0.1:`} {
+		if out, err := run(export[i+1]); (err != nil) != (want == refused) || !strings.Contains(out, want) {
+			t.Errorf("%.60s: %v\n%s", export[i+1], err, out)
+		}
+	}
 }

@@ -46,7 +46,7 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 	}
 	get := func(name string) string { return strings.TrimSpace(getenv(name)) }
 	if p.CIToken != "" && get(p.CIToken) != "" {
-		return &Job{CI: "the CI", Variable: p.CIToken, Credential: get(p.CIToken)}, nil
+		return &Job{CI: ciName(get), Variable: p.CIToken, Credential: get(p.CIToken)}, nil
 	}
 	switch token, file := get(JobToken), get(JobTokenFile); {
 	case token != "" && file != "":
@@ -54,13 +54,13 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 	case slices.ContainsFunc(requestTokens, func(name string) bool { return token != "" && token == get(name) }):
 		return nil, &Error{errors.New(JobToken + " has what the job asks its CI with, and not the job's token: it was not sent")}
 	case token != "":
-		return &Job{CI: "the CI", Variable: JobToken, Credential: token}, nil
+		return &Job{CI: ciName(get), Variable: JobToken, Credential: token}, nil
 	case file != "":
 		path, err := PathVariable(get, JobTokenFile)
 		if err != nil {
 			return nil, &Error{err}
 		}
-		return &Job{CI: "the CI", Variable: JobTokenFile, Credential: path}, nil
+		return &Job{CI: ciName(get), Variable: JobTokenFile, Credential: path}, nil
 	}
 	agent := ""
 	if folder := get("BUILDKITE_BIN_PATH"); filepath.IsAbs(folder) { // another one could be in a clone
@@ -84,6 +84,20 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 		}
 	}
 	return nil, nil
+}
+
+// ciName is the name of the CI that has brought a job's token in a variable or a file of no CI's own, "the CI" for others.
+func ciName(get func(string) string) string {
+	for _, ci := range []struct{ variable, name string }{
+		{"GITLAB_CI", "GitLab"}, {"GITHUB_ACTIONS", "GitHub Actions"}, {"CIRCLECI", "CircleCI"}, {"BITBUCKET_BUILD_NUMBER", "Bitbucket Pipelines"},
+		{"TF_BUILD", "Azure Pipelines"}, {"BUILDKITE", "Buildkite"}, {"JENKINS_URL", "Jenkins"},
+		{"KUBERNETES_SERVICE_HOST", "Kubernetes"}, // last: jobs of the others run there
+	} {
+		if get(ci.variable) != "" {
+			return ci.name
+		}
+	}
+	return "the CI"
 }
 
 // EnterJob makes machine profiles of those for which a token of the CI job can be exchanged, if the process belongs to one: no

@@ -35,6 +35,8 @@ func TestJobOf(t *testing.T) {
 		{"which is empty outside of a job", Profile{CIToken: "ID"}, nil, Job{}},
 		{"which is empty in a job of another CI", Profile{CIToken: "ID"}, github, Job{CI: "GitHub Actions", Variable: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Credential: "asks", Address: "https://actions/x?y=1"}},
 		{"our own variable before what a CI sets", Profile{}, with(JobToken, " d.e.f\n"), Job{CI: "the CI", Variable: JobToken, Credential: "d.e.f"}},
+		{"GitLab's, on Kubernetes", Profile{}, map[string]string{JobToken: "d.e.f", "GITLAB_CI": "true", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, Job{CI: "GitLab", Variable: JobToken, Credential: "d.e.f"}},
+		{"a pod's", Profile{}, map[string]string{JobTokenFile: bin, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, Job{CI: "Kubernetes", Variable: JobTokenFile, Credential: bin}},
 		{"a file's path", Profile{}, map[string]string{JobTokenFile: bin}, Job{CI: "the CI", Variable: JobTokenFile, Credential: bin}},
 		{"CircleCI", Profile{}, map[string]string{"CIRCLE_OIDC_TOKEN_V2": "a.b.c"}, Job{CI: "CircleCI", Variable: "CIRCLE_OIDC_TOKEN_V2", Credential: "a.b.c"}},
 		{"the first form of it, without the origin of the repository", Profile{}, map[string]string{"CIRCLE_OIDC_TOKEN": "a.b.c"}, Job{}},

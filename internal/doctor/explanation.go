@@ -251,6 +251,9 @@ func (e Explanation) answer() (console.Outcome, string) {
 	case broker.NextRefresh:
 		return console.Good, e.Host + " gets " + token + by + ", refreshed first"
 	case broker.NextMint:
+		if e.CI != "" {
+			return console.Good, e.Host + " gets a token for the job of " + e.CI + by + ", exchanged first"
+		}
 		return console.Good, e.Host + " gets a token of the machine" + by + ", minted first"
 	case broker.NextAsk:
 		return console.Doubtful, e.Host + " gets a token" + by + " after a sign-in"
@@ -294,6 +297,9 @@ func (e Explanation) next() string {
 		}
 		return "you are asked to sign in: " + Asked(e.how)
 	case broker.NextMint:
+		if e.CI != "" {
+			return "the companion page is asked for a token first; no sign-in"
+		}
 		return "a new token is minted first; no sign-in"
 	}
 	return ""

@@ -238,6 +238,9 @@ func PrintVerdict(c *console.Console, all []ProfileStatus) {
 func (s ProfileStatus) token() string {
 	token := "none"
 	if s.State == "machine" && s.Injected == "" && s.Expires.IsZero() && !s.endless {
+		if s.CI != "" {
+			return "none is kept; the companion page is asked for one when a tool asks"
+		}
 		return "none is kept; one is minted when a tool asks"
 	}
 	switch {

@@ -92,7 +92,7 @@ func (s *Server) ListenCI(port int) (jobs Jobs, stop func(), err error) {
 		stop()
 		return Jobs{}, nil, err
 	}
-	return Jobs{app.origin, inGitHub(kinds[0].Claims), []string{"CLERK_HELPER_CI_TOKEN=" + token}, inGitHub(fork)}, stop, nil
+	return Jobs{app.origin, inGitHub(kinds[0].Claims), []string{"GITLAB_CI=true", "CLERK_HELPER_CI_TOKEN=" + token}, inGitHub(fork)}, stop, nil
 }
 
 // ListenServers serves, on another port of 127.0.0.1, what takes the tokens of s, until stop is called: the git repository
