@@ -83,6 +83,8 @@ func (c companionAddCommand) Run(sys *system) error {
 
 type companionCheckCommand struct {
 	URL     string        `arg:"" help:"Where the app is, as in CLI_AUTH_ORIGIN."`
+	CI      bool          `name:"ci" help:"Also send what the page must not take for the token of a CI job."`
+	App     string        `placeholder:"DIR" complete:"folders" help:"With --ci: also look into the policy in the app's folder."`
 	SignIn  bool          `help:"Also sign in, through the browser: three times if the page has a store."`
 	Timeout time.Duration `default:"5m" help:"How long to wait for you at each sign-in."`
 	JSON    bool          `help:"Print JSON."`
@@ -96,6 +98,21 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 	}
 	if c.Timeout < time.Second || c.Timeout > time.Hour {
 		return &usageError{fmt.Errorf("--timeout is %v: from 1s to 1h", c.Timeout)}
+	}
+	if c.App != "" && !c.CI {
+		return &usageError{errors.New("--app is about the policy for CI jobs: add --ci")}
+	}
+	var policy *companionpage.Policy
+	if c.App != "" {
+		app, err := companionpage.ReadApp(c.App)
+		if err != nil {
+			return err
+		}
+		p, err := app.Policy()
+		if err != nil {
+			return err
+		}
+		policy = &p
 	}
 	if c.SignIn && sys.getenv("CLERK_HELPER_INTERACTIVE") == "never" {
 		return &usageError{errors.New("--sign-in asks a person, and CLERK_HELPER_INTERACTIVE is never: leave one of them out")}
@@ -115,6 +132,9 @@ func (c companionCheckCommand) Run(ctx context.Context, sys *system) error {
 		}
 	}
 	there, err := probe.Run(ctx)
+	if err == nil && there && c.CI {
+		err = probe.Exchange(ctx, policy)
+	}
 	stop()
 	if err != nil {
 		return err

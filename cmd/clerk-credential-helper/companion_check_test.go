@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,6 +149,9 @@ func (f *fakePage) metadata(w http.ResponseWriter) {
 		"code_challenge_methods_supported": []string{"S256"}, "authorization_response_iss_parameter_supported": true,
 		"prompt_values_supported": []string{"consent"},
 		"clerk_companion":         map[string]any{"version": 1, "clerk_issuer": f.issuer, "store": f.store},
+	}
+	if f.policy() {
+		d["grant_types_supported"] = []string{"refresh_token", "authorization_code", grantExchange}
 	}
 	field, value, _ := strings.Cut(strings.TrimPrefix(f.fault, "metadata="), "=")
 	if strings.HasPrefix(f.fault, "metadata=") {
@@ -291,11 +295,14 @@ func (f *fakePage) token(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnsupportedMediaType, "invalid_request")
 		return
 	}
+	if r.ParseForm(); r.PostForm.Get("grant_type") == grantExchange && strings.HasPrefix(f.fault, "takes: ") {
+		f.exchange(w, r.PostForm)
+		return
+	}
 	if r.ContentLength > 16<<10 && !f.is("token: any size") {
 		refuse(http.StatusRequestEntityTooLarge, "invalid_request")
 		return
 	}
-	r.ParseForm()
 	for _, values := range r.PostForm {
 		if len(values) > 1 && !f.is("token: duplicates") {
 			refuse(http.StatusBadRequest, "invalid_request")
@@ -320,6 +327,15 @@ func (f *fakePage) token(w http.ResponseWriter, r *http.Request) {
 			refuse(http.StatusServiceUnavailable, "temporarily_unavailable")
 			return
 		}
+	case grantExchange:
+		if f.policy() {
+			f.exchange(w, r.PostForm)
+			return
+		}
+		if !f.is("exchange: hidden") {
+			refuse(http.StatusBadRequest, "unsupported_grant_type")
+			return
+		}
 	default:
 		if !f.is("token: any grant") {
 			refuse(http.StatusBadRequest, "unsupported_grant_type")
@@ -338,6 +354,92 @@ func (f *fakePage) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.answer(w, r, family, subject)
+}
+
+const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+// policy reports whether the page has one for CI jobs: some of its faults are of one.
+func (f *fakePage) policy() bool {
+	return strings.HasPrefix(f.fault, "takes: ") || f.is("exchange") || f.is("exchange: tells") || f.is("exchange: repeats")
+}
+
+// exchange refuses what comes, as it must, unless the fault is to take it.
+func (f *fakePage) exchange(w http.ResponseWriter, form url.Values) {
+	token := form.Get("subject_token")
+	refuse := func(name string, status int, code string) bool {
+		if f.is("takes: " + name) {
+			json.NewEncoder(w).Encode(map[string]any{"access_token": "x", "token_type": "Bearer"})
+			return true
+		}
+		answer := map[string]string{"error": code}
+		if f.is("exchange: tells") && code == "invalid_grant" {
+			answer["error_description"] = name
+		}
+		if f.is("exchange: repeats") && code == "invalid_grant" {
+			answer["error_description"] = token
+		}
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(answer)
+		return true
+	}
+	for _, row := range []struct {
+		name   string
+		wrong  bool
+		status int
+		code   string
+	}{
+		{"a token of 1 MiB", len(token) > 16<<10, 413, "invalid_request"},
+		{"two tokens", len(form["subject_token"]) > 1, 400, "invalid_request"},
+		{"another client", form.Get("client_id") != config.CompanionClient, 401, "invalid_client"},
+		{"no token", token == "", 400, "invalid_request"},
+		{"a token that is called an access token", !strings.HasSuffix(form.Get("subject_token_type"), ":jwt"), 400, "invalid_request"},
+		{"a refresh token in exchange", !strings.HasSuffix(form.Get("requested_token_type"), ":access_token"), 400, "invalid_request"},
+		{"a second token, of an actor", form.Has("actor_token"), 400, "invalid_request"},
+		{"a token for another resource", form.Has("resource"), 400, "invalid_target"},
+		{"a token with scopes", form.Has("scope"), 400, "invalid_scope"},
+	} {
+		if row.wrong && refuse(row.name, row.status, row.code) {
+			return
+		}
+	}
+	part := func(i int) (said map[string]any) {
+		if parts := strings.Split(token, "."); len(parts) == 3 {
+			text, _ := base64.RawURLEncoding.DecodeString(parts[i])
+			json.Unmarshal(text, &said)
+		}
+		return said
+	}
+	header, said := part(0), part(1)
+	issuer, _ := said["iss"].(string)
+	now := float64(time.Now().Unix())
+	at := func(name string) float64 { number, _ := said[name].(float64); return number }
+	for _, row := range []struct {
+		name  string
+		wrong bool
+	}{
+		{"that is no JWT", said == nil},
+		{"without a signature (alg none)", header["alg"] == "none"},
+		{"signed with a public key (HS256)", header["alg"] == "HS256"},
+		{"with its own key in the header (jwk)", header["jwk"] != nil},
+		{"with the address of its own keys (jku)", header["jku"] != nil},
+		{"that is an access token (at+jwt)", header["typ"] == "at+jwt"},
+		{"of another issuer", issuer == "https://ci.evil.example"},
+		{"of an issuer with a slash behind", strings.HasSuffix(issuer, "/")},
+		{"of an issuer in capital letters", issuer == strings.ToUpper(issuer)},
+		{"of an issuer without TLS", strings.HasPrefix(issuer, "http://") && strings.HasSuffix(issuer, ".")},
+		{"of a person", issuer == f.issuer && said["sid"] != nil},
+		{"that is a session token of the Clerk instance", issuer == f.issuer},
+		{"for another app", said["aud"] == "https://app.evil.example"},
+		{"for several apps", fmt.Sprintf("%T", said["aud"]) == "[]interface {}"},
+		{"without an end", said["exp"] == nil},
+		{"that has expired", at("exp") < now},
+		{"from the future", at("nbf") > now+120},
+	} {
+		if row.wrong && refuse(row.name, 400, "invalid_grant") {
+			return
+		}
+	}
+	refuse("with a key that its issuer does not have", 400, "invalid_grant")
 }
 
 // byCode gives the family of a good code; "" if it is not one.
@@ -568,10 +670,56 @@ func TestCompanionCheckWell(t *testing.T) {
 	}
 
 	// With a policy for CI jobs the page grants one thing more.
-	const exchange = `metadata=grant_types_supported=["authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:token-exchange"]`
-	f = newFakePage(t, exchange, twoKeys(t))
-	if status, lines, all := f.check(t); status != exitOK || len(checks(lines, companionpage.Fail)) > 0 {
+	f = newFakePage(t, "exchange", twoKeys(t))
+	if status, lines, all := f.check(t); status != exitOK || len(checks(lines, companionpage.Pass)) != len(lines) || strings.Contains(all, `"exchange`) {
 		t.Errorf("status %d\n%s", status, all)
+	}
+	if status, lines, all := f.check(t, "--ci", "--sign-in"); status != exitOK || len(checks(lines, companionpage.Fail)) > 0 || strings.Count(all, `"exchange`) != 29 ||
+		!slices.Equal(checks(lines, companionpage.NotTold), []string{"exchange: what the policy lets in"}) {
+		t.Errorf("status %d, %d lines of the exchange\n%s", status, strings.Count(all, `"exchange`), all)
+	}
+	f = newFakePage(t, "", twoKeys(t))
+	if status, lines, all := f.check(t, "--ci"); status != exitOK || !slices.Contains(checks(lines, companionpage.NotKept), "that CI jobs get tokens") ||
+		!slices.Contains(checks(lines, companionpage.Pass), "exchange: without a policy there is no such grant") {
+		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
+// TestCompanionCheckPolicy: what a pull request's author chooses is found in the app's own file, and what is a comment is not.
+func TestCompanionCheckPolicy(t *testing.T) {
+	companionHome(t)
+	f := newFakePage(t, "exchange", twoKeys(t))
+	app := t.TempDir()
+	write(t, filepath.Join(app, "package.json"), `{"dependencies":{"next":"16.0.0"}}`)
+	write(t, filepath.Join(app, "app", "page.tsx"), "")
+	const name = "exchange: that the policy names no claim which a pull request's author chooses"
+	for _, row := range []struct {
+		reason, text string
+		state        companionpage.State
+		seen         string
+	}{
+		{"no file", "", companionpage.Pass, ""},
+		{"as it is shipped", readFile(t, filepath.Join("..", "..", "companion", "lib", "cli-auth", "ci.ts")), companionpage.Pass, ""},
+		{"a repository's own branch", `export const policy = [{ issuer: "https://ci.dev", claims: { repository: "acme/app", ref: "refs/heads/main" } }];`, companionpage.Pass, ""},
+		{"in a comment, and in a text", "// { actor: \"ada\" }\n/* head_ref: 1 */ export const policy = [{ name: \"actor: x\" }];", companionpage.Pass, ""},
+		{"the person", `export const policy = [{ issuer: "https://ci.dev/*", claims: { 'actor' : "ada" } }];`, companionpage.NotKept, "actor"},
+		{"the branch of a pull request", "export const policy = [{ claims: { \"user_login\": \"ada\",\n  head_ref: \"main\" } }]; // actor: none", companionpage.NotKept, "user_login, head_ref"},
+	} {
+		if row.text != "" {
+			write(t, filepath.Join(app, "lib", "cli-auth", "ci.ts"), row.text)
+		}
+		_, lines, all := f.check(t, "--ci", "--app", app)
+		at := slices.IndexFunc(lines, func(l companionpage.Line) bool { return l.Check == name })
+		if at < 0 || lines[at].State != row.state || lines[at].Seen != row.seen {
+			t.Errorf("%s:\n%s", row.reason, all)
+		}
+	}
+	if status, _, words := runHere("companion", "check", f.origin, "--app", app); status != exitUsage || !strings.Contains(words, "add --ci") {
+		t.Errorf("status %d, %s", status, words)
+	}
+	policy := readFile(t, filepath.Join("..", "..", "companion", "lib", "cli-auth", "policy.ts"))
+	if !strings.Contains(policy, `const CHOSEN = ["head_ref", "actor", "actor_id", "user_login", "user_id", "user_email", "build_creator_email"];`) {
+		t.Error("policy.ts has other claims than this test, and chosenClaims, have")
 	}
 }
 
@@ -586,6 +734,8 @@ func TestCompanionCheckFaults(t *testing.T) {
 		token = "token refuses: "
 
 		stolen = "stolen token: "
+
+		exchange = "exchange refuses: "
 	)
 	redirects := []string{"port with another host behind it", "port in hexadecimal", "port with a fragment", "port with a leading zero", "negative port",
 		"port out of range", "privileged port", "no port", "redirect to another host", "redirect to localhost", "redirect to another path",
@@ -600,12 +750,24 @@ func TestCompanionCheckFaults(t *testing.T) {
 		"plain challenge", "no challenge method", "another client", "two clients", "token in the address", "machine name that turns the line round",
 		"machine name too long", "request of 9 KiB")...)
 	inHeaders := []string{"token in a header", "token in a header without a scheme", "token as a password"}
-	tests := []struct {
+	var forged, forms []string
+	for _, name := range []string{"of another issuer", "with a key that its issuer does not have", "without a signature (alg none)", "signed with a public key (HS256)",
+		"with its own key in the header (jwk)", "with the address of its own keys (jku)", "of an issuer with a slash behind", "of an issuer in capital letters",
+		"of an issuer without TLS", "for another app", "for several apps", "that has expired", "from the future", "without an end", "that is an access token (at+jwt)",
+		"that is a session token of the Clerk instance", "that is no JWT"} {
+		forged = append(forged, exchange+"a token "+name)
+	}
+	for _, name := range []string{"no token", "two tokens", "a token that is called an access token", "a refresh token in exchange", "a second token, of an actor",
+		"a token for another resource", "a token with scopes", "another client", "a token of 1 MiB"} {
+		forms = append(forms, exchange+name)
+	}
+	type fault struct {
 		fault  string
 		signIn bool
 		fails  []string
 		seen   string // in the first of them
-	}{
+	}
+	tests := []fault{
 		{"metadata: not deployed", false, []string{"metadata: it answers"}, "status 404"},
 		{"metadata: misconfigured", false, []string{"metadata: it answers"}, "status 500"},
 		{"metadata: a page", false, []string{"metadata: it answers"}, "not the JSON"},
@@ -729,6 +891,21 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"families live on", true, []string{"code: a second use ends what came of the first", "refresh token: a second use ends its successors"}, "status 200"},
 		{"revoke: down", true, []string{"revoke: takes a refresh token", "revoke: holds"}, "status 400"},
 		{"revoke: forgets", true, []string{"revoke: holds"}, "status 200"},
+
+		{"exchange: repeats", false, slices.Concat(forged, []string{"exchange: a refusal says nothing of the policy"}), "repeats the token"},
+		{"exchange: hidden", false, []string{"exchange: without a policy there is no such grant"}, "invalid_grant"},
+		{"exchange: tells", false, []string{"exchange: a refusal says nothing of the policy"}, "17 different answers"},
+		{"takes: of a person", true, []string{exchange + "the token of a person who has signed in"}, "status 200"},
+	}
+	for _, check := range append(slices.Clone(forged), forms...) {
+		name, isForged := strings.CutPrefix(check, exchange+"a token ")
+		fails := []string{check}
+		if isForged = isForged && slices.Contains(forged, check); isForged {
+			fails = append(fails, "exchange: a refusal says nothing of the policy")
+		} else {
+			name = strings.TrimPrefix(check, exchange)
+		}
+		tests = append(tests, fault{"takes: " + name, false, fails, "status 200, not status 4"})
 	}
 	keys := twoKeys(t)
 	failedOnce := map[string]bool{}
@@ -738,6 +915,9 @@ func TestCompanionCheckFaults(t *testing.T) {
 			var args []string
 			if tt.signIn {
 				args = []string{"--sign-in"}
+			}
+			if strings.HasPrefix(tt.fault, "exchange") || strings.HasPrefix(tt.fault, "takes: ") {
+				args = append(args, "--ci")
 			}
 			status, lines, all := f.check(t, args...)
 			if fails := checks(lines, companionpage.Fail); status != exitFailed || !slices.Equal(fails, tt.fails) {
@@ -758,8 +938,9 @@ func TestCompanionCheckFaults(t *testing.T) {
 		})
 	}
 	_, lines, _ := newFakePage(t, "", twoKeys(t)).check(t, "--sign-in")
-	for _, line := range lines {
-		if !failedOnce[line.Check] {
+	_, ofCI, _ := newFakePage(t, "exchange", twoKeys(t)).check(t, "--sign-in", "--ci")
+	for _, line := range append(lines, ofCI...) {
+		if !failedOnce[line.Check] && line.State != companionpage.NotTold {
 			t.Errorf("nothing makes this line fail: %s", line.Check)
 		}
 	}

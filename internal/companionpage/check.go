@@ -96,6 +96,7 @@ type Probe struct {
 	page
 	lines     []Line
 	described companionDescription
+	exchanges bool // Exchange was asked for, and there is the grant
 }
 
 // page is a companion page, and how it is asked.
@@ -251,7 +252,7 @@ func (a answered) oauthError() string {
 		Error string `json:"error"`
 	}
 	known := []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
-		"invalid_scope", "temporarily_unavailable", "server_error"}
+		"invalid_scope", "invalid_target", "temporarily_unavailable", "server_error"}
 	if json.Unmarshal(a.body, &answer) != nil || !slices.Contains(known, answer.Error) {
 		return ""
 	}
@@ -321,7 +322,7 @@ func (p *Probe) metadata(ctx context.Context) bool {
 	lists("response_types_supported", d.Responses, "code")
 	lists("response_modes_supported", d.Modes, "query")
 	lists("grant_types_supported", slices.DeleteFunc(slices.Clone(d.Grants), func(grant string) bool {
-		return grant == "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693, where the app has a policy for CI jobs
+		return grant == grantExchange // where the app has a policy for CI jobs
 	}), "authorization_code", "refresh_token")
 	lists("token_endpoint_auth_methods_supported", d.TokenAuth, "none")
 	lists("revocation_endpoint_auth_methods_supported", d.RevokeAuth, "none")
