@@ -360,7 +360,7 @@ const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 // policy reports whether the page has one for CI jobs: some of its faults are of one.
 func (f *fakePage) policy() bool {
-	return strings.HasPrefix(f.fault, "takes: ") || f.is("exchange") || f.is("exchange: tells") || f.is("exchange: repeats")
+	return strings.HasPrefix(f.fault, "takes: ") || f.is("exchange") || f.is("exchange: tells") || f.is("exchange: repeats") || f.is("exchange: no keys")
 }
 
 // exchange refuses what comes, as it must, unless the fault is to take it.
@@ -438,6 +438,10 @@ func (f *fakePage) exchange(w http.ResponseWriter, form url.Values) {
 		if row.wrong && refuse(row.name, 400, "invalid_grant") {
 			return
 		}
+	}
+	if f.is("exchange: no keys") && issuer == "https://token.actions.githubusercontent.com" {
+		refuse("", 503, "temporarily_unavailable")
+		return
 	}
 	refuse("with a key that its issuer does not have", 400, "invalid_grant")
 }
@@ -893,6 +897,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{"revoke: forgets", true, []string{"revoke: holds"}, "status 200"},
 
 		{"exchange: repeats", false, slices.Concat(forged, []string{"exchange: a refusal says nothing of the policy"}), "repeats the token"},
+		{"exchange: no keys", false, []string{"exchange: the page has the keys of its policy's issuer"}, "status 503, temporarily_unavailable, for \"https://token.actions"},
 		{"exchange: hidden", false, []string{"exchange: without a policy there is no such grant"}, "invalid_grant"},
 		{"exchange: tells", false, []string{"exchange: a refusal says nothing of the policy"}, "17 different answers"},
 		{"takes: of a person", true, []string{exchange + "the token of a person who has signed in"}, "status 200"},

@@ -180,18 +180,24 @@ func (p *Probe) exchangeRefused(check string, a answered, err error, status int,
 
 // forged sends tokens that no CI has signed. No answer may say more than that: anyone could try names of a policy with them.
 func (p *Probe) forged(ctx context.Context, f forger) {
+	const stranger = "https://ci.evil.example"
+	if a, err := p.exchange(ctx, exchangeForm(f.token(nil, nil))); err == nil && a.status == http.StatusServiceUnavailable {
+		p.holds("exchange: the page has the keys of its policy's issuer", fmt.Sprintf("%s, for %.200q", seen(a, err), f.issuer),
+			"the app must reach the issuer; its log names the cause")
+		f.issuer = stranger // whose keys the page does not ask for
+	}
 	now := time.Now().Unix()
 	claims := func(name string, value any) string { return f.token(nil, map[string]any{name: value}) }
 	header := func(name string, value any) string { return f.token(map[string]any{name: value}, nil) }
 	own := jose.JSONWebKey{Key: &f.key.PublicKey, KeyID: "companion-check", Algorithm: "ES256", Use: "sig"}
 	answers := map[string]bool{}
 	for _, tt := range []struct{ name, token string }{
-		{"of another issuer", claims("iss", "https://ci.evil.example")},
+		{"of another issuer", claims("iss", stranger)},
 		{"with a key that its issuer does not have", f.token(nil, nil)},
 		{"without a signature (alg none)", header("alg", "none")},
 		{"signed with a public key (HS256)", header("alg", "HS256")},
 		{"with its own key in the header (jwk)", header("jwk", own)},
-		{"with the address of its own keys (jku)", header("jku", "https://ci.evil.example/jwks")},
+		{"with the address of its own keys (jku)", header("jku", stranger+"/jwks")},
 		{"of an issuer with a slash behind", claims("iss", f.issuer+"/")},
 		{"of an issuer in capital letters", claims("iss", strings.ToUpper(f.issuer))},
 		{"of an issuer without TLS", claims("iss", "http://"+strings.TrimPrefix(strings.TrimPrefix(f.issuer, "https://"), "http://")+".")},
