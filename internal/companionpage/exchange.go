@@ -97,15 +97,15 @@ func (p *Probe) Exchange(ctx context.Context, policy *Policy) error {
 	if policy != nil && len(policy.Issuers) > 0 {
 		issuer = policy.Issuers[0]
 	}
-	f := forger{key: key, issuer: issuer, audience: p.origin}
+	g := grant{p, forger{key: key, issuer: issuer, audience: p.origin}}
 	p.exchanges = slices.Contains(p.described.Grants, grantExchange)
 	if !p.exchanges {
 		p.add(Line{NotKept, "that CI jobs get tokens", "the metadata does not name the grant", "an entry in lib/cli-auth/ci.ts makes it"})
-		a, err := p.exchange(limited, exchangeForm(f.token(nil, nil)))
-		p.exchangeRefused("exchange: without a policy there is no such grant", a, err, http.StatusBadRequest, "unsupported_grant_type")
+		a, err := g.exchange(limited, exchangeForm(g.token(nil, nil)))
+		g.refused("exchange: without a policy there is no such grant", a, err, http.StatusBadRequest, "unsupported_grant_type")
 	} else {
-		p.forged(limited, f)
-		p.exchangeForms(limited, f)
+		g.forged(limited)
+		g.forms(limited)
 	}
 	switch {
 	case policy == nil && p.exchanges:
@@ -120,6 +120,12 @@ func (p *Probe) Exchange(ctx context.Context, policy *Policy) error {
 		return context.Cause(limited)
 	}
 	return nil
+}
+
+// grant checks a page's grant for CI jobs.
+type grant struct {
+	*Probe
+	forger
 }
 
 // forger makes tokens like a CI's, with a key that is none of a CI's.
@@ -165,74 +171,74 @@ func exchangeForm(subject string) url.Values {
 		"subject_token_type": {tokenTypes + "jwt"}, "requested_token_type": {tokenTypes + "access_token"}}
 }
 
-func (p *Probe) exchange(ctx context.Context, form url.Values) (answered, error) {
-	return p.post(ctx, "/api/cli-auth/token", form)
+func (g grant) exchange(ctx context.Context, form url.Values) (answered, error) {
+	return g.post(ctx, "/api/cli-auth/token", form)
 }
 
-// exchangeRefused adds a line: the answer must be this refusal.
-func (p *Probe) exchangeRefused(check string, a answered, err error, status int, code string) {
+// refused adds a line: the answer must be this refusal.
+func (g grant) refused(check string, a answered, err error, status int, code string) {
 	words := ""
 	if err != nil || a.status != status || a.oauthError() != code {
 		words = fmt.Sprintf("%s, not status %d %s", seen(a, err), status, code)
 	}
-	p.holds(check, words, curePolicy)
+	g.holds(check, words, curePolicy)
 }
 
 // forged sends tokens that no CI has signed. No answer may say more than that: anyone could try names of a policy with them.
-func (p *Probe) forged(ctx context.Context, f forger) {
+func (g grant) forged(ctx context.Context) {
 	const stranger = "https://ci.evil.example"
-	if a, err := p.exchange(ctx, exchangeForm(f.token(nil, nil))); err == nil && a.status == http.StatusServiceUnavailable {
-		p.holds("exchange: the page has the keys of its policy's issuer", fmt.Sprintf("%s, for %.200q", seen(a, err), f.issuer),
+	if a, err := g.exchange(ctx, exchangeForm(g.token(nil, nil))); err == nil && a.status == http.StatusServiceUnavailable {
+		g.holds("exchange: the page has the keys of its policy's issuer", fmt.Sprintf("%s, for %.200q", seen(a, err), g.issuer),
 			"the app must reach the issuer; its log names the cause")
-		f.issuer = stranger // whose keys the page does not ask for
+		g.issuer = stranger // whose keys the page does not ask for
 	}
 	now := time.Now().Unix()
-	claims := func(name string, value any) string { return f.token(nil, map[string]any{name: value}) }
-	header := func(name string, value any) string { return f.token(map[string]any{name: value}, nil) }
-	own := jose.JSONWebKey{Key: &f.key.PublicKey, KeyID: "companion-check", Algorithm: "ES256", Use: "sig"}
+	claims := func(name string, value any) string { return g.token(nil, map[string]any{name: value}) }
+	header := func(name string, value any) string { return g.token(map[string]any{name: value}, nil) }
+	own := jose.JSONWebKey{Key: &g.key.PublicKey, KeyID: "companion-check", Algorithm: "ES256", Use: "sig"}
 	answers := map[string]bool{}
 	for _, tt := range []struct{ name, token string }{
 		{"of another issuer", claims("iss", stranger)},
-		{"with a key that its issuer does not have", f.token(nil, nil)},
+		{"with a key that its issuer does not have", g.token(nil, nil)},
 		{"without a signature (alg none)", header("alg", "none")},
 		{"signed with a public key (HS256)", header("alg", "HS256")},
 		{"with its own key in the header (jwk)", header("jwk", own)},
 		{"with the address of its own keys (jku)", header("jku", stranger+"/jwks")},
-		{"of an issuer with a slash behind", claims("iss", f.issuer+"/")},
-		{"of an issuer in capital letters", claims("iss", strings.ToUpper(f.issuer))},
-		{"of an issuer without TLS", claims("iss", "http://"+strings.TrimPrefix(strings.TrimPrefix(f.issuer, "https://"), "http://")+".")},
+		{"of an issuer with a slash behind", claims("iss", g.issuer+"/")},
+		{"of an issuer in capital letters", claims("iss", strings.ToUpper(g.issuer))},
+		{"of an issuer without TLS", claims("iss", "http://"+strings.TrimPrefix(strings.TrimPrefix(g.issuer, "https://"), "http://")+".")},
 		{"for another app", claims("aud", "https://app.evil.example")},
-		{"for several apps", claims("aud", []string{f.audience, "https://app.evil.example"})},
-		{"that has expired", f.token(nil, map[string]any{"iat": now - 7200, "nbf": now - 7200, "exp": now - 3600})},
-		{"from the future", f.token(nil, map[string]any{"iat": now + 3600, "nbf": now + 3600, "exp": now + 7200})},
+		{"for several apps", claims("aud", []string{g.audience, "https://app.evil.example"})},
+		{"that has expired", g.token(nil, map[string]any{"iat": now - 7200, "nbf": now - 7200, "exp": now - 3600})},
+		{"from the future", g.token(nil, map[string]any{"iat": now + 3600, "nbf": now + 3600, "exp": now + 7200})},
 		{"without an end", claims("exp", nil)},
 		{"that is an access token (at+jwt)", header("typ", "at+jwt")},
-		{"that is a session token of the Clerk instance", claims("iss", p.described.Companion.Clerk)},
-		{"that is no JWT", "x." + p.state},
+		{"that is a session token of the Clerk instance", claims("iss", g.described.Companion.Clerk)},
+		{"that is no JWT", "x." + g.state},
 	} {
-		a, err := p.exchange(ctx, exchangeForm(tt.token))
+		a, err := g.exchange(ctx, exchangeForm(tt.token))
 		answers[string(a.body)] = true
 		if err == nil && bytes.Contains(a.body, []byte(tt.token)) {
-			p.holds("exchange refuses: a token "+tt.name, "the answer repeats the token", curePolicy)
+			g.holds("exchange refuses: a token "+tt.name, "the answer repeats the token", curePolicy)
 			continue
 		}
-		p.exchangeRefused("exchange refuses: a token "+tt.name, a, err, http.StatusBadRequest, "invalid_grant")
+		g.refused("exchange refuses: a token "+tt.name, a, err, http.StatusBadRequest, "invalid_grant")
 	}
 	words := ""
 	if len(answers) > 1 {
 		words = fmt.Sprintf("%d different answers", len(answers))
 	}
-	p.holds("exchange: a refusal says nothing of the policy", words, curePolicy)
+	g.holds("exchange: a refusal says nothing of the policy", words, curePolicy)
 }
 
-// exchangeForms sends requests that are refused whatever the token is.
-func (p *Probe) exchangeForms(ctx context.Context, f forger) {
+// forms sends requests that are refused whatever the token is.
+func (g grant) forms(ctx context.Context) {
 	with := func(name string, values ...string) url.Values {
-		form := exchangeForm(f.token(nil, nil))
+		form := exchangeForm(g.token(nil, nil))
 		form[name] = values
 		return form
 	}
-	token := f.token(nil, nil)
+	token := g.token(nil, nil)
 	for _, tt := range []struct {
 		name   string
 		form   url.Values
@@ -248,22 +254,21 @@ func (p *Probe) exchangeForms(ctx context.Context, f forger) {
 		{"a token with scopes", with("scope", "openid"), http.StatusBadRequest, "invalid_scope"},
 		{"another client", with("client_id", "another"), http.StatusUnauthorized, "invalid_client"},
 	} {
-		a, err := p.exchange(ctx, tt.form)
-		p.exchangeRefused("exchange refuses: "+tt.name, a, err, tt.status, tt.code)
+		a, err := g.exchange(ctx, tt.form)
+		g.refused("exchange refuses: "+tt.name, a, err, tt.status, tt.code)
 	}
-	a, err := p.exchange(ctx, exchangeForm(strings.Repeat("x", 1<<20)))
+	a, err := g.exchange(ctx, exchangeForm(strings.Repeat("x", 1<<20)))
 	words := ""
 	if err == nil && a.status != http.StatusRequestEntityTooLarge { // a server may also close the connection while it is sent
 		words = seen(a, err) + ", not status 413"
 	}
-	p.holds("exchange refuses: a token of 1 MiB", words, cureRoutes)
+	g.holds("exchange refuses: a token of 1 MiB", words, cureRoutes)
 }
 
 // person sends a token of the user who has signed in, which is good, and no job's.
-func (p *Probe) person(ctx context.Context, token string) {
-	if !p.exchanges {
-		return
+func (g grant) person(ctx context.Context, token string) {
+	if g.exchanges {
+		a, err := g.exchange(ctx, exchangeForm(token))
+		g.refused("exchange refuses: the token of a person who has signed in", a, err, http.StatusBadRequest, "invalid_grant")
 	}
-	a, err := p.exchange(ctx, exchangeForm(token))
-	p.refused("exchange refuses: the token of a person who has signed in", a, err, curePolicy)
 }

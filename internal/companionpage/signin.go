@@ -78,7 +78,7 @@ func (p *Probe) SignIn(ctx context.Context, how SignIn) {
 		return
 	}
 	p.stolen(ctx, first.tokens)
-	p.person(ctx, first.tokens.Access)
+	grant{Probe: p}.person(ctx, first.tokens.Access)
 	second := first
 	if p.hasStore() {
 		const cure = "CLI_AUTH_STORE must be one that all processes of the app share; memory is for one process"
