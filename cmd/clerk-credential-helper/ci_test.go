@@ -83,8 +83,8 @@ func recipes(text string) []recipe {
 	return all
 }
 
-// TestCI runs every recipe as its CI would, with no secret in the environment but the CI's own, and looks for tokens in what it
-// leaves in logs. What a machine's key needs besides is the same shell part.
+// TestCI runs every recipe as its CI would, with no secret in the environment but the CI's own, and looks for tokens in
+// what it leaves in logs. What a machine's key needs besides is the same shell part.
 func TestCI(t *testing.T) {
 	testworld.Long(t, "every recipe clones with git")
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ci.md"))
@@ -127,8 +127,8 @@ func TestCI(t *testing.T) {
 	}
 }
 
-// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test, as a job of that kind, or,
-// without one, with a machine's key.
+// runRecipe runs a recipe in a clean home, with the hosts of the text led to the servers of the test, as a job of that
+// kind, or, without one, with a machine's key.
 func runRecipe(t *testing.T, r recipe, kind *sandbox.JobKind) {
 	for _, program := range []string{"sh", "git", "docker"} {
 		if strings.Contains(r.script, program+" ") {
@@ -222,8 +222,8 @@ func runRecipe(t *testing.T, r recipe, kind *sandbox.JobKind) {
 	noSecrets(t, w, vars, own, map[string]string{"the job's log": out.String(), "the trace": readFile(t, trace)})
 }
 
-// noSecrets looks for secrets in logs, in the environment but for the CI's own variables, and in the files that the job has left
-// in its home but for the store's own.
+// noSecrets looks for secrets in logs, in the environment but for the CI's own variables, and in the files that the job
+// has left in its home but for the store's own.
 func noSecrets(t *testing.T, w *world, vars, own, logs map[string]string) {
 	t.Helper()
 	issued := w.Clerk.Issued()

@@ -689,7 +689,8 @@ func TestCompanionCheckWell(t *testing.T) {
 	}
 }
 
-// TestCompanionCheckPolicy: what a pull request's author chooses is found in the app's own file, and what is a comment is not.
+// TestCompanionCheckPolicy: what a pull request's author chooses is found in the app's own file, and what is a comment
+// is not.
 func TestCompanionCheckPolicy(t *testing.T) {
 	companionHome(t)
 	f := newFakePage(t, "exchange", twoKeys(t))

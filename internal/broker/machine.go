@@ -56,9 +56,9 @@ func (m machine) source() string {
 	return SourceMachine
 }
 
-// item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's token,
-// and on the form of token; a CI job's depends on the job's credential, so that jobs of one runner keep theirs beside each other.
-// The key cannot be computed from it.
+// item is the name of the token's item. It depends on the key, so that a rotated key never finds the previous key's
+// token, and on the form of token; a CI job's depends on the job's credential, so that jobs of one runner keep theirs
+// beside each other. The key cannot be computed from it.
 func (m machine) item() string {
 	if m.p.InJob != "" {
 		return itemName("machine-", "exchange", m.p.Issuer, m.key)
@@ -66,8 +66,8 @@ func (m machine) item() string {
 	return itemName("machine-", "machine", m.p.Issuer, m.p.MachineToken, m.key)
 }
 
-// lockName is the name of the lock. A runner has thousands of jobs, and a lock is never deleted: they share one. It is also the
-// name of the list of the jobs whose tokens are kept.
+// lockName is the name of the lock. A runner has thousands of jobs, and a lock is never deleted: they share one. It is
+// also the name of the list of the jobs whose tokens are kept.
 func (m machine) lockName() string {
 	if m.p.InJob != "" {
 		return itemName("jobs-", m.p.Issuer)
@@ -238,8 +238,8 @@ type listedJob struct {
 	Ends time.Time `json:"ends"`
 }
 
-// enlist notes in the keychain that a token of this CI job, or the record of its failure, is kept. What is kept of jobs that
-// have ended is deleted, and the oldest where there are too many. The lock is held.
+// enlist notes in the keychain that a token of this CI job, or the record of its failure, is kept. What is kept of jobs
+// that have ended is deleted, and the oldest where there are too many. The lock is held.
 func (m machine) enlist(ctx context.Context, mintErr error) {
 	if m.p.InJob == "" || errors.Is(mintErr, clerk.ErrNoExchange) {
 		return

@@ -119,8 +119,8 @@ func TestMachineFailureIsShared(t *testing.T) {
 	}
 }
 
-// TestJobsAreApart: two jobs of one profile and one store keep their tokens beside each other, and neither gets the other's
-// token or hears of its failure.
+// TestJobsAreApart: two jobs of one profile and one store keep their tokens beside each other, and neither gets the
+// other's token or hears of its failure.
 func TestJobsAreApart(t *testing.T) {
 	b := newBench(t)
 	in := b.inJobs()
@@ -139,7 +139,7 @@ func TestJobsAreApart(t *testing.T) {
 }
 
 // TestJobNeverGetsAnothersToken: not even where the other's token stands in the place of its own, under its own name or
-// that of releases for which all jobs shared one item.
+// that of earlier builds, in which all jobs shared one item.
 func TestJobNeverGetsAnothersToken(t *testing.T) {
 	b := newBench(t)
 	in := b.inJobs()
@@ -163,8 +163,8 @@ func TestJobNeverGetsAnothersToken(t *testing.T) {
 	in("four", "token-4", 4)
 }
 
-// TestJobsLeaveNothing: a runner has thousands of jobs, so tokens that have ended are deleted when another is exchanged, and
-// only so many are kept.
+// TestJobsLeaveNothing: a runner has thousands of jobs, so tokens that have ended are deleted when another is
+// exchanged, and only so many are kept.
 func TestJobsLeaveNothing(t *testing.T) {
 	b := newBench(t)
 	in := b.inJobs()
@@ -236,8 +236,8 @@ func TestJobClaims(t *testing.T) {
 	}
 }
 
-// inJobs makes acme a profile in a CI job. The function that it returns has a job ask for a token, which must be the wanted one
-// after so many exchanges in all.
+// inJobs makes acme a profile in a CI job. The function that it returns has a job ask for a token, which must be the
+// wanted one after so many exchanges in all.
 func (b *bench) inJobs() func(job, want string, times int) {
 	b.acme.IsMachine, b.acme.InJob, b.acme.Companion = true, "GitHub Actions", true
 	minted := 0

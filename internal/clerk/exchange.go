@@ -43,7 +43,8 @@ type jobExchange struct {
 // recheck is how old kept metadata without the grant is before the page is asked whether it has a policy now.
 const recheck = 5 * time.Minute
 
-// run returns the tokens, with an error those of the job's claims that were sent. A page may take a job's token once only; GitHub Actions signs another one at each request.
+// run returns the tokens, also with an error those of the job's claims that were sent. A page may take a job's token once only;
+// GitHub Actions signs another one at each request.
 //
 // Errors: ErrNoExchange, a *ResponseError, or an error of the network or of the check of the metadata.
 func (e jobExchange) run(ctx context.Context) (Tokens, error) {
@@ -171,15 +172,15 @@ func (e jobExchange) request(ctx context.Context) (string, error) {
 	return answer.Value + answer.Token, nil
 }
 
-// Claims are those of the token of a CI job that say who the job is, by their names: foreign text, of at most 200 bytes each, in
-// which what is not printable is escaped.
+// Claims are those of the token of a CI job that say who the job is, by their names: foreign text, of at most 200 bytes
+// each, in which what is not printable is escaped.
 type Claims map[string]string
 
 // claimMost bounds the value of a claim, in bytes.
 const claimMost = 200
 
-// jobClaims returns the names of the claims in [Claims]: of all CIs, GitHub Actions, GitLab, CircleCI, Bitbucket Pipelines,
-// Azure Pipelines and Buildkite. None of them names a person.
+// jobClaims returns the names of the claims in [Claims]: of all CIs, GitHub Actions, GitLab, CircleCI, Bitbucket
+// Pipelines, Azure Pipelines and Buildkite. Claims that name a job's author are left out.
 func jobClaims() []string {
 	return []string{"iss", "sub", "aud",
 		"repository", "project_path", "ref", "ref_type", "environment", "event_name", "pipeline_source",

@@ -136,7 +136,8 @@ func TestExchangeRefused(t *testing.T) {
 	}
 }
 
-// TestClaims: who a job is, in few words that no terminal obeys. What names a person, and what could be long, is left out.
+// TestClaims: who a job is, in few words that no terminal obeys. What names a person, and what could be long, is left
+// out.
 func TestClaims(t *testing.T) {
 	for _, row := range []struct{ reason, payload, want string }{
 		{"GitHub's", `{"sub":"repo:acme/app:ref:refs/heads/main","iss":"https://token.actions.githubusercontent.com","ref":"refs/heads/main","repository":"acme/app","jti":"1","exp":1}`,

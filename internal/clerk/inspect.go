@@ -60,8 +60,8 @@ func CheckIssuer(p *config.Profile, token string) error {
 // GivenMost bounds a token that is handed to us, in bytes.
 const GivenMost = 16 << 10
 
-// Given makes tokens of one that was handed to us, as access token and as ID token. The error is what is wrong with it; its text
-// goes on from "the token ...", and does not repeat the token.
+// Given makes tokens of one that was handed to us, as access token and as ID token. The error is what is wrong with it;
+// its text goes on from "the token ...", and does not repeat the token.
 func Given(p *config.Profile, token string, now time.Time) (Tokens, error) {
 	switch {
 	case len(token) > GivenMost:

@@ -83,7 +83,8 @@ func (c *Client) Mint(ctx context.Context, p *config.Profile, secretKey string) 
 	return t, nil
 }
 
-// CheckMachineKey returns an error for what cannot be a machine's secret key, which variable brings. It does not repeat the key.
+// CheckMachineKey returns an error for what cannot be a machine's secret key, which variable brings. It does not repeat
+// the key.
 func CheckMachineKey(key, variable string) error {
 	form := CheckForm(key)
 	_, _, _, jwt := Inspect(key)

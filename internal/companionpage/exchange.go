@@ -83,9 +83,9 @@ func parsePolicy(text string) Policy {
 	return p
 }
 
-// Exchange checks that the page refuses tokens that no CI has made for a job of its policy, or that there is no such grant. No
-// token that it sends is one of a CI: it cannot see which jobs the policy lets in. The policy is nil if it is not known. Exchange
-// must follow Run.
+// Exchange checks that the page refuses tokens that no CI has made for a job of its policy, or that there is no such
+// grant. No token that it sends is one of a CI: it cannot see which jobs the policy lets in. The policy is nil if it is
+// not known. Exchange must follow Run.
 func (p *Probe) Exchange(ctx context.Context, policy *Policy) error {
 	limited, cancel := context.WithTimeoutCause(ctx, probesTime, fmt.Errorf("the checks were not done within %v", probesTime))
 	defer cancel()
@@ -184,7 +184,8 @@ func (g grant) refused(check string, a answered, err error, status int, code str
 	g.holds(check, words, curePolicy)
 }
 
-// forged sends tokens that no CI has signed. No answer may say more than that: anyone could try names of a policy with them.
+// forged sends tokens that no CI has signed. No answer may say more than that: anyone could try names of a policy with
+// them.
 func (g grant) forged(ctx context.Context) {
 	const stranger = "https://ci.evil.example"
 	if a, err := g.exchange(ctx, exchangeForm(g.token(nil, nil))); err == nil && a.status == http.StatusServiceUnavailable {

@@ -86,7 +86,8 @@ func (p *Profile) JobOf(getenv func(string) string) (*Job, error) {
 	return nil, nil
 }
 
-// ciName is the name of the CI that has brought a job's token in a variable or a file of no CI's own, "the CI" for others.
+// ciName is the name of the CI that has brought a job's token in a variable or a file of no CI's own, "the CI" for
+// others.
 func ciName(get func(string) string) string {
 	for _, ci := range []struct{ variable, name string }{
 		{"GITLAB_CI", "GitLab"}, {"GITHUB_ACTIONS", "GitHub Actions"}, {"CIRCLECI", "CircleCI"}, {"BITBUCKET_BUILD_NUMBER", "Bitbucket Pipelines"},

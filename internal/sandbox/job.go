@@ -25,8 +25,8 @@ const (
 	jobTokenLife  = time.Hour // GitLab's is the job's time limit
 )
 
-// CI is a stand-in for a CI, which signs tokens for its jobs. A job asks for one at RequestURL with its request token: by GET with
-// the audience that it chooses, as in GitHub Actions, or by POST, as in Azure Pipelines.
+// CI is a stand-in for a CI, which signs tokens for its jobs. A job asks for one at RequestURL with its request token:
+// by GET with the audience that it chooses, as in GitHub Actions, or by POST, as in Azure Pipelines.
 type CI struct {
 	server *Server
 	origin string

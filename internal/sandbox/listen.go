@@ -44,16 +44,16 @@ func Serve(l net.Listener, h http.Handler) (stop func()) {
 	}
 }
 
-// Jobs are jobs of acme/app, whose tokens the web app with the companion page exchanges, and one that it refuses. Each is what the
-// job finds in its environment, as NAME=VALUE without blanks.
+// Jobs are jobs of acme/app, whose tokens the web app with the companion page exchanges, and one that it refuses. Each
+// is what the job finds in its environment, as NAME=VALUE without blanks.
 type Jobs struct {
 	App            string // the origin of the web app
 	GitHub, GitLab []string
 	Fork           []string // of a pull request from a fork, in GitHub Actions
 }
 
-// ListenCI serves a web app with a companion page, and stand-ins for GitHub Actions and for GitLab, on this port of 127.0.0.1 and the
-// two next ones, until stop is called; on ports of the system's choice for 0.
+// ListenCI serves a web app with a companion page, and stand-ins for GitHub Actions and for GitLab, on this port of
+// 127.0.0.1 and the two next ones, until stop is called; on ports of the system's choice for 0.
 func (s *Server) ListenCI(port int) (jobs Jobs, stop func(), err error) {
 	var listeners []net.Listener
 	var stops []func()
