@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,15 +18,14 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
-	"clerk-credential-helper/internal/toolconfig"
 	"clerk-credential-helper/platform"
 )
 
 type execCommand struct {
 	Profile string        `help:"Whose token; not needed if there is only one profile."`
-	Env     []string      `sep:"none" placeholder:"NAME" help:"The variable that holds the token; may be repeated."`
-	File    []string      `sep:"none" placeholder:"NAME" help:"The variable that holds the path of a file with the token, which is removed at the end; may be repeated."`
-	NPM     bool          `name:"npm" help:"The command runs npm, pnpm, yarn or bun: give these the token for the profile's hosts alone. Needed only if it is not one of them itself."`
+	Env     []string      `sep:"none" placeholder:"NAME[=TEXT]" help:"The variable that holds the token, or a text with {token}, {user}, {host} or {basic} (base64 of user:token) in it. NAME@PROFILE is of another profile. May be repeated."`
+	File    []string      `sep:"none" placeholder:"NAME[=TEXT]" help:"The variable that holds the path of a file with the token, or with a text, as for --env. The file is removed at the end. May be repeated."`
+	For     []string      `placeholder:"TOOL" help:"What the command runs: give it the token for the profile's hosts in the tool's own form. TOOL@PROFILE is of another profile. May be repeated, or a list with commas: ${exec_tools}. npm, pnpm, yarn and bun need it only if another program runs them."`
 	MinTTL  time.Duration `name:"min-ttl" placeholder:"45m" help:"How long the token must live."`
 	KeepEnv bool          `help:"Leave in the command's environment the tokens and keys that are for this program alone, for a command that runs it, as git does."`
 	Command []string      `arg:"" complete:"command" passthrough:"" name:"command" help:"What to run, after --."`
@@ -42,25 +42,18 @@ const (
 	notFound      = 127
 )
 
-// Run runs a command with a token in a variable, or in a file whose path is in one, for programs that know no other way. The
-// token stands in no argument. The command's exit status is ours, or 128 and the number of the signal that ended it. Without
-// a named variable it is an error, but for package managers, which get files; see exec_npm.go.
+// Run runs a command with a token in a variable, or in a file whose path is in one, or in the form of a tool that asks no
+// helper. The token stands in no argument. The command's exit status is ours, or 128 and the number of the signal that ended it.
 func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}
-	switch {
-	case len(c.Command) == 0:
+	if len(c.Command) == 0 {
 		return &usageError{errors.New("which command? write it after --")}
-	case c.Env != nil && (c.NPM || toolconfig.NamesPackageManager(c.Command, exec.LookPath)):
-		return errNPMVariable
-	case c.Env == nil && c.File == nil && !c.managesPackages():
-		return &usageError{errors.New("name the variable: --env NAME for the token, or --file NAME for the path of a file that holds it; --npm if it runs npm, pnpm, yarn or bun")}
 	}
-	for _, name := range slices.Concat(c.Env, c.File) {
-		if name == "" || !isVariable(name) {
-			return &usageError{fmt.Errorf("%q is no name of a variable", name)}
-		}
+	all, err := c.givens()
+	if err != nil {
+		return &usageError{err}
 	}
 	program, err := exec.LookPath(c.Command[0])
 	if err != nil {
@@ -70,58 +63,43 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 		}
 		return &exitError{notFound}
 	}
-	p, s, err := sys.liveSession(ctx, "exec", c.Profile, c.MinTTL, false)
-	if err != nil {
-		return err
+	run := &execution{sys: sys, command: c.Command, environ: os.Environ(), files: map[string]string{}}
+	defer run.end()
+	if !c.KeepEnv {
+		run.environ = platform.WithoutSecrets(run.environ)
 	}
-	token := s.Token(p)
-	cmd, err := platform.Command(program, c.Command[1:]...)
+	for _, g := range all {
+		if err := g.checkHost(sys, c.Profile); err != nil {
+			return err
+		}
+	}
+	type live struct {
+		p     *config.Profile
+		token string
+	}
+	tokens := map[string]live{}
+	for _, g := range all {
+		target := cmp.Or(g.profile, c.Profile)
+		of, ok := tokens[target]
+		if !ok {
+			p, s, err := sys.liveSession(ctx, "exec", target, c.MinTTL, false)
+			if err != nil {
+				return err
+			}
+			of = live{p, s.Token(p)}
+			tokens[target] = of
+		}
+		if err := run.give(g, of.p, of.token); err != nil {
+			return err
+		}
+	}
+	cmd, err := platform.Command(program, slices.Concat(run.words, c.Command[1:])...)
 	if err != nil {
 		return &usageError{err}
 	}
-	cmd.Env = os.Environ()
-	if !c.KeepEnv {
-		cmd.Env = platform.WithoutSecrets(cmd.Env)
-	}
-	for _, name := range c.Env {
-		cmd.Env = append(cmd.Env, name+"="+token)
-	}
-	if c.File != nil {
-		file, remove, err := toolconfig.SecretFile(sys.getenv, token)
-		if err != nil {
-			return err
-		}
-		defer removed(sys, remove)
-		for _, name := range c.File {
-			cmd.Env = append(cmd.Env, name+"="+file)
-		}
-	}
-	if c.managesPackages() {
-		env, remove, err := toolconfig.PrepareNPM(sys.toolEnv(), p, c.Command, cmd.Env, token)
-		if err != nil {
-			return err
-		}
-		defer removed(sys, remove)
-		cmd.Env = env
-	}
+	cmd.Env = run.environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sys.stdin, sys.stdout, sys.stderr
 	return runChild(sys, cmd)
-}
-
-// removed removes a file with a token, and says so if it cannot be removed.
-func removed(sys *system, remove func() error) {
-	if err := remove(); err != nil {
-		sys.console().Warn(err, "end what has it open; the next run of exec removes it")
-	}
-}
-
-func isVariable(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c != '_' && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
 }
 
 // runChild runs a command to its end and hands on the signals that we get. What is typed at a terminal reaches the

@@ -151,8 +151,9 @@ func people(sys *system) int {
 // grammar is what the tables add to the commands: a command for each wire that has a word, and the names of tools.
 func grammar() []kong.Option {
 	options := []kong.Option{kong.Vars{
-		"tools":     strings.Join(toolconfig.Names(), ","),
-		"tool_list": oneOf(toolconfig.Names()),
+		"tools":      strings.Join(toolconfig.Names(), ","),
+		"tool_list":  oneOf(toolconfig.Names()),
+		"exec_tools": oneOf(protocol.RecipeTools()),
 	}}
 	for _, t := range tools() {
 		var command any = &wireCommand{}

@@ -16,15 +16,15 @@ import (
 // What a package manager is given for one run. npm, pnpm, yarn 1 and bun read a user configuration, whose place a variable
 // names (npm help config, "userconfig"). yarn from 2 on has no such file, and takes its plugins from a variable.
 
-// PrepareNPM puts a profile's token into files for a command, which has at least one word, and returns the command's
+// prepareNPM puts a profile's token into files for a command, which has at least one word, and returns the command's
 // environment with the files' names in it. Only the user can read them, and remove deletes them. The checks of CheckNPM come
-// first.
-func PrepareNPM(env Env, p *config.Profile, command, environ []string, token string) (fresh []string, remove func() error, err error) {
+// first. yarn is set if the command may run yarn 1.
+func prepareNPM(env Env, p *config.Profile, command, environ []string, token string, yarn bool) (fresh []string, remove func() error, err error) {
 	file, text, found, err := checkNPM(env, p, command, environ)
 	if err != nil {
 		return nil, nil, err
 	}
-	configuration, plugin, err := npmRunFiles(p, found, text, token, PackageManager(command[0]) == "yarn")
+	configuration, plugin, err := npmRunFiles(p, found, text, token, yarn)
 	if err != nil {
 		return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 	}
@@ -136,7 +136,7 @@ func npmUserConfig(text []byte, registries []string, token string, yarn bool) ([
 // checkToken refuses a token that an .npmrc cannot hold as it is.
 func checkToken(token string) error {
 	if !regexp.MustCompile(`^[A-Za-z0-9._~+/=-]+$`).MatchString(token) {
-		return errors.New("the token has characters in it that npm's configuration cannot hold")
+		return errors.New("the token has characters in it that a package manager's configuration cannot hold")
 	}
 	return nil
 }

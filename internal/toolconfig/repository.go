@@ -16,6 +16,7 @@ import (
 
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -31,6 +32,9 @@ type Repository struct {
 	Program string
 	Home    string // the home folder, whose files are the user's own; may be empty
 	User    string // the user's configuration file of npm, which is not the repository's; may be missing
+
+	recipe *protocol.Recipe // of a tool that is no relative of npm; may be nil
+	grant  *protocol.Grant  // what the recipe's is for; set with it
 
 	homes, users []string // Home and User by each of their names; set by Check
 	roots        []string // folders below which Check looks at all
@@ -168,11 +172,13 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 	if user, err := filepath.EvalSymlinks(r.User); err == nil {
 		r.users = append(r.users, user)
 	}
+	given := len(above)
 	for i := 0; i < len(above); i++ {
 		if next := filepath.Dir(above[i]); !slices.Contains(above, next) {
 			above = append(above, next)
 		}
-		if names, folders := list(above[i]); isRoot(names, folders) && !r.holdsHome(above[i]) {
+		root := r.recipe != nil && r.recipe.Deep && i < given
+		if names, folders := r.list(above[i]); (root || isRoot(names, folders)) && !r.holdsHome(above[i]) {
 			r.roots = append(r.roots, above[i])
 		}
 	}
@@ -187,13 +193,16 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 		return err
 	}
 	for _, folder := range above {
-		names, _ := list(folder)
+		names, _ := r.list(folder)
 		if err := look(folder, names); err != nil {
 			return nil, err
 		}
 	}
+	if r.recipe != nil && !r.recipe.Deep {
+		r.roots = nil
+	}
 	for _, root := range r.roots {
-		if err := below(root, look); err != nil {
+		if err := r.below(root, look); err != nil {
 			return nil, err
 		}
 	}
@@ -203,10 +212,10 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 
 // list returns the names of a folder's files, and its folders. Of one that cannot be listed, but perhaps opened by name, it
 // returns the files that matter.
-func list(folder string) (files, folders []string) {
+func (r Repository) list(folder string) (files, folders []string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		for _, f := range repositoryFiles() {
+		for _, f := range r.files() {
 			if _, err := os.Stat(filepath.Join(folder, f.name)); err == nil {
 				files = append(files, f.name)
 			}
@@ -237,7 +246,7 @@ func (r Repository) holdsHome(folder string) bool {
 
 // below calls look for each folder below a repository's root, where the packages of a workspace are. Links are not followed:
 // what they lead to is in the repository too, or is not of it.
-func below(root string, look func(folder string, names []string) error) error {
+func (r Repository) below(root string, look func(folder string, names []string) error) error {
 	next := []string{root}
 	for n := 0; len(next) > 0; n++ {
 		folder := next[len(next)-1]
@@ -245,7 +254,7 @@ func below(root string, look func(folder string, names []string) error) error {
 		if n > maxFolders {
 			return &RequestError{fmt.Errorf("%s: it has more than %d folders, too many to look at; no token is handed out", root, maxFolders)}
 		}
-		names, folders := list(folder)
+		names, folders := r.list(folder)
 		if err := look(folder, names); err != nil {
 			return err
 		}
@@ -260,7 +269,10 @@ func below(root string, look func(folder string, names []string) error) error {
 
 // checkFolder looks at those of a folder's files that matter.
 func (r Repository) checkFolder(folder string, names []string) (registries []string, err error) {
-	for _, f := range repositoryFiles() {
+	for _, f := range r.files() {
+		if _, err := os.Stat(filepath.Join(folder, f.name)); strings.Contains(f.name, "/") && err == nil {
+			names = append(slices.Clone(names), f.name)
+		}
 		if r.Program != "" && r.Program != "bun" && f.users != "" && f.users != r.Program {
 			continue
 		}
@@ -287,7 +299,7 @@ func (r Repository) checkFile(f repositoryFile, folder, name string) (registries
 	}
 	r.own = slices.Contains(r.homes, folder) || slices.Contains(r.users, file)
 	switch {
-	case f.check != nil:
+	case f.check != nil && r.recipe == nil: // a recipe's files have comments of other forms
 		registries, err = r.checkSettings(text)
 	case f.name == "package.json":
 		registries, err = r.checkAddresses(dependencies(text))
@@ -362,6 +374,8 @@ func (r Repository) checkAddresses(text []byte) (registries []string, err error)
 			host = strings.ToLower(host[strings.LastIndexByte(host, '@')+1:])
 			switch {
 			case host == "":
+			case r.recipe != nil && r.recipe.ByName && r.otherPort(host):
+				return nil, fmt.Errorf("line %d: it asks for another port of %q, which would get the token too", n, withoutPort(host))
 			case strings.EqualFold(string(found[1]), "https"):
 				if len(r.Config.Match("https", host)) > 0 {
 					registries = append(registries, strings.TrimSuffix(host, ":443")+string(found[3]))
@@ -505,6 +519,12 @@ func (r Repository) ofProfile(host string) bool {
 		}
 	}
 	return false
+}
+
+// otherPort reports whether a host has the name of one of the profile's, and a port that the profile has not.
+func (r Repository) otherPort(host string) bool {
+	name := withoutPort(host)
+	return name != host && len(r.Config.Match("https", name)) > 0 && len(r.Config.Match("https", host)) == 0
 }
 
 var errForm = errors.New("it is in a form that cannot be checked here")
