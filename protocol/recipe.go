@@ -238,11 +238,11 @@ func (g *Grant) KeepNames(ours func(scheme, host string) bool, tool string) erro
 func LeadsElsewhere(line string) string {
 	const keys = `proxy|(?:https?|no)[_-]?proxy|[a-z0-9_.]*ssl[_-]?verify(?:[_-]mode)?|verify[_-]?ssl|\w*ssl_(?:ca|client)_cert|disable-tls|secure-http|` +
 		`ca-?(?:file|path|info)|cert|allow-insecure-host|[a-z.]*ssl\.insecure`
-	found := regexp.MustCompile(`(?i)(?:^|[\s{,."'])(` + keys + `)["']?\s*(?:[:=]|value\b)|(proxyHost|trustStore|securityMode)`).FindStringSubmatch(line)
-	if found == nil || strings.HasPrefix(strings.TrimSpace(line), "#") {
+	found := regexp.MustCompile(`(?i)(?:^|[\s{,."'])(` + keys + `)["']?\s*(?:[:=]|value\b)\s*(true)?|(proxyHost|trustStore|securityMode)`).FindStringSubmatch(line)
+	if found == nil || strings.HasPrefix(strings.TrimSpace(line), "#") || found[2] != "" && regexp.MustCompile(`(?i)verify|secure-http`).MatchString(found[1]) {
 		return ""
 	}
-	return found[1] + found[2]
+	return found[1] + found[3]
 }
 
 // hostName returns a host without its port.

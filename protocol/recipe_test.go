@@ -229,6 +229,9 @@ func TestLeadsElsewhere(t *testing.T) {
 		{"a dependency is no setting", `aioproxy = "^1.0"`, ""},
 		{"nor is a word", `description = "A proxy for certificates"`, ""},
 		{"a comment", "# proxy = x", ""},
+		{"a check that is on", "verify_ssl = true", ""},
+		{"one for all of its registries", `"secure-http": true`, ""},
+		{"no check, on", `"disable-tls": true`, "disable-tls"},
 	} {
 		if got := LeadsElsewhere(row.line); got != row.want {
 			t.Errorf("%s: %q, not %q", row.reason, got, row.want)
