@@ -95,6 +95,24 @@ func (r Recipe) CheckHost(host string) error {
 	return nil
 }
 
+// CheckPath returns why the tool cannot be given a file by its path.
+func (r Recipe) CheckPath(file string) error {
+	if slices.Contains([]string{"maven", "nix", "r"}, r.Tool) && strings.ContainsAny(file, "'\" ") {
+		return fmt.Errorf("%s cannot be given a file with a blank or a quote in its path, %q: name a folder without in XDG_RUNTIME_DIR", r.Tool, file)
+	}
+	return nil
+}
+
+// RecipeOf returns the row of a tool, if there is one.
+func RecipeOf(tool string) (Recipe, bool) {
+	for _, r := range Recipes() {
+		if r.Tool == tool {
+			return r, true
+		}
+	}
+	return Recipe{}, false
+}
+
 // RecipeTools returns the tools of the table.
 func RecipeTools() []string {
 	var tools []string

@@ -53,11 +53,11 @@ func TestRecipes(t *testing.T) {
 	for _, row := range rows {
 		proven = append(proven, row.tool)
 		t.Run(row.tool, func(t *testing.T) {
-			i := slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == row.tool })
-			if i < 0 {
+			r, ok := RecipeOf(row.tool)
+			if !ok {
 				t.Fatal("the table has no such row")
 			}
-			r, g := Recipes()[i], recipeGrant(row.environ...)
+			g := recipeGrant(row.environ...)
 			if row.tool == "cargo" {
 				r.Names = func([]byte) ([]Registry, error) { return nil, nil }
 			}
@@ -88,7 +88,7 @@ func TestRecipes(t *testing.T) {
 }
 
 func TestRecipeWords(t *testing.T) {
-	r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == "maven" })]
+	r, _ := RecipeOf("maven")
 	for program, want := range map[string]bool{"mvn": true, "mvn.cmd": true, "MVN.exe": true, "mvnw": true, "make": false, "mvnx": false} {
 		variables, words := r.Fill(recipeGrant(), program)
 		if got := slices.Equal(words, []string{"--settings", "/run/file"}) && variables == nil; got != want {
@@ -99,7 +99,7 @@ func TestRecipeWords(t *testing.T) {
 
 // TestRecipeScript: R's profile calls the person's own first.
 func TestRecipeScript(t *testing.T) {
-	r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == "r" })]
+	r, _ := RecipeOf("r")
 	text := recipeGrant("R_PROFILE_USER=/home/ada/profile.R").Fill(r.Script, "", Registry{})
 	for _, want := range []string{`c("/home/ada/profile.R", ".Rprofile", "~/.Rprofile")`, `"-fsSL --netrc-file '/run/file'"`} {
 		if !strings.Contains(text, want) {
@@ -126,7 +126,7 @@ func TestOwnFiles(t *testing.T) {
 		{"no JSON", "composer", "{", "error what you have given it already is no JSON"},
 	}
 	for _, row := range rows {
-		r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == row.tool })]
+		r, _ := RecipeOf(row.tool)
 		text, err := r.File([]byte(row.own), recipeGrant())
 		if want, fails := strings.CutPrefix(row.want, "error "); fails {
 			if err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -174,7 +174,7 @@ func TestKeepNames(t *testing.T) {
 
 func TestNamesInXML(t *testing.T) {
 	names := func(tool, text string) string {
-		r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == tool })]
+		r, _ := RecipeOf(tool)
 		all, err := r.Names([]byte(text))
 		if err != nil {
 			return "error"
@@ -253,7 +253,7 @@ func TestCheckHost(t *testing.T) {
 		{"deno", "[::1]:8443", false},
 		{"composer", "git.acme.dev:8443", false},
 	} {
-		r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == row.tool })]
+		r, _ := RecipeOf(row.tool)
 		if err := r.CheckHost(row.host); (err != nil) != row.refused {
 			t.Errorf("%s %s: %v", row.tool, row.host, err)
 		}
@@ -261,7 +261,7 @@ func TestCheckHost(t *testing.T) {
 }
 
 func TestBoundTo(t *testing.T) {
-	r := Recipes()[slices.IndexFunc(Recipes(), func(r Recipe) bool { return r.Tool == "twine" })]
+	r, _ := RecipeOf("twine")
 	ours := func(scheme, host string) bool { return scheme == "https" && host == "git.acme.dev" }
 	for _, row := range []struct {
 		address, words string

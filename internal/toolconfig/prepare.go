@@ -18,6 +18,8 @@ import (
 type Prepared struct {
 	Environ, Words []string
 	Remove         func() error
+	// LeftOut says which hosts the project names that the tool was not given the token for, and why.
+	LeftOut []error
 }
 
 // Prepare gives a tool, one of [protocol.RecipeTools], a profile's token for a command, which has at least one word: in variables, and in
@@ -28,10 +30,9 @@ type Prepared struct {
 func Prepare(env Env, tool string, p *config.Profile, command, environ []string, token string) (Prepared, error) {
 	if PackageManager(tool) != "" {
 		fresh, remove, err := prepareNPM(env, p, command, environ, token, tool == "yarn" || PackageManager(command[0]) == "yarn")
-		return Prepared{fresh, nil, remove}, err
+		return Prepared{Environ: fresh, Remove: remove}, err
 	}
-	all := protocol.Recipes()
-	r := all[slices.IndexFunc(all, func(r protocol.Recipe) bool { return r.Tool == tool })]
+	r, _ := protocol.RecipeOf(tool)
 	if tool == "cargo" {
 		r.Names = cargoNames
 	}
@@ -39,15 +40,17 @@ func Prepare(env Env, tool string, p *config.Profile, command, environ []string,
 	if err := g.Check(); err != nil {
 		return Prepared{}, &RequestError{fmt.Errorf("%s: %w", tool, err)}
 	}
-	own, err := look(r, &g, p, command)
+	own, leftOut, err := look(r, &g, p, command)
 	if err != nil {
 		return Prepared{}, err
 	}
-	return give(env, r, g, own, command, environ)
+	prepared, err := give(env, r, g, own, command)
+	prepared.LeftOut = leftOut
+	return prepared, err
 }
 
 // look finds the hosts and the registries that a tool can be given a token for, and returns the text of the user's own file.
-func look(r protocol.Recipe, g *protocol.Grant, p *config.Profile, command []string) (own []byte, err error) {
+func look(r protocol.Recipe, g *protocol.Grant, p *config.Profile, command []string) (own []byte, leftOut []error, err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = ""
@@ -65,38 +68,40 @@ func look(r protocol.Recipe, g *protocol.Grant, p *config.Profile, command []str
 			g.Registries, err = r.Names(own)
 		}
 		if err != nil {
-			return nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
+			return nil, nil, &config.Error{Err: fmt.Errorf("%s: %w", file, err)}
 		}
 	}
 	ours := func(scheme, host string) bool { return len(cfg.Match(scheme, host)) > 0 }
 	in := Repository{Config: cfg, Home: filepath.Clean(home), recipe: &r, grant: g}
 	found, err := in.CheckCommand(command[1:], nil, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	why := errors.New("it takes no wildcards, and no file here names a host below one")
 	for _, host := range npmRegistries(p, found) {
-		if err := r.CheckHost(host); err != nil {
-			why = err
-		} else if !strings.Contains(host, "/") {
+		if err := r.CheckHost(host); strings.Contains(host, "/") {
+			continue
+		} else if err == nil {
 			g.Hosts = append(g.Hosts, host)
+		} else if why = err; slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f+"/", host+"/") }) {
+			leftOut = append(leftOut, fmt.Errorf("%s: %w", r.Tool, err))
 		}
 	}
 	switch {
 	case r.Names != nil:
 		if err := g.KeepNames(ours, r.Tool); err != nil {
-			return nil, &RequestError{err}
+			return nil, nil, &RequestError{err}
 		}
 	case g.Hosts == nil:
-		return nil, &RequestError{fmt.Errorf("no host of profile %q can be given to %s: %w", p.Name, r.Tool, why)}
+		return nil, nil, &RequestError{fmt.Errorf("no host of profile %q can be given to %s: %w", p.Name, r.Tool, why)}
 	case r.Bound != "" && !r.BoundTo(ours, g, command[1:]):
-		return nil, &RequestError{fmt.Errorf("%s has one user name and password for all addresses: set %s to one of profile %q, and name no other", r.Tool, r.Bound, p.Name)}
+		return nil, nil, &RequestError{fmt.Errorf("%s has one user name and password for all addresses: set %s to one of profile %q, and name no other", r.Tool, r.Bound, p.Name)}
 	}
-	return own, nil
+	return own, leftOut, nil
 }
 
 // give makes the files, and fills the variables.
-func give(env Env, r protocol.Recipe, g protocol.Grant, own []byte, command, environ []string) (p Prepared, err error) {
+func give(env Env, r protocol.Recipe, g protocol.Grant, own []byte, command []string) (p Prepared, err error) {
 	var removes []func() error
 	p.Remove = func() (left error) {
 		for _, remove := range removes {
@@ -113,9 +118,7 @@ func give(env Env, r protocol.Recipe, g protocol.Grant, own []byte, command, env
 		file, remove, err := SecretFile(env.Getenv, text)
 		if err == nil {
 			removes = append(removes, remove)
-			if slices.Contains([]string{"maven", "nix", "r"}, r.Tool) && strings.ContainsAny(file, "'\" ") {
-				err = &RequestError{fmt.Errorf("%s cannot be given a file with a blank or a quote in its path, %q: name a folder without in XDG_RUNTIME_DIR", r.Tool, file)}
-			}
+			err = r.CheckPath(file)
 		}
 		return file, err
 	}
@@ -138,7 +141,7 @@ func give(env Env, r protocol.Recipe, g protocol.Grant, own []byte, command, env
 		}
 	}
 	variables, words := r.Fill(g, filepath.Base(command[0]))
-	p.Environ, p.Words = slices.Concat(environ, variables), words
+	p.Environ, p.Words = slices.Concat(g.Environ, variables), words
 	return p, nil
 }
 

@@ -177,8 +177,8 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 		if next := filepath.Dir(above[i]); !slices.Contains(above, next) {
 			above = append(above, next)
 		}
-		root := r.recipe != nil && r.recipe.Deep && i < given
-		if names, folders := r.list(above[i]); (root || isRoot(names, folders)) && !r.holdsHome(above[i]) {
+		names, folders := r.list(above[i])
+		if root := isRoot(names, folders) || r.recipe != nil && i < given; root && (r.recipe == nil || r.recipe.Deep) && !r.holdsHome(above[i]) {
 			r.roots = append(r.roots, above[i])
 		}
 	}
@@ -197,9 +197,6 @@ func (r Repository) Check(folders ...string) (registries []string, err error) {
 		if err := look(folder, names); err != nil {
 			return nil, err
 		}
-	}
-	if r.recipe != nil && !r.recipe.Deep {
-		r.roots = nil
 	}
 	for _, root := range r.roots {
 		if err := r.below(root, look); err != nil {
