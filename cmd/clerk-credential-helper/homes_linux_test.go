@@ -88,7 +88,7 @@ func TestRootInAPersonsHome(t *testing.T) {
 		{"a trace", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_TRACE=" + home + "/trace", gitIn},
 		{"a trace in a file of the person's", []string{"git-credential-clerk", "get"}, "CLERK_HELPER_TRACE=" + home + "/.gitconfig", gitIn},
 		{"the person's files of exec", []string{"clerk-credential-helper", "exec", "--file", "F", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
-		{"exec for npm", []string{"clerk-credential-helper", "exec", "--npm", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
+		{"exec for npm", []string{"clerk-credential-helper", "exec", "--for", "npm", "--profile", "acme", "--", "true"}, "CLERK_HELPER_TOKEN=opaque", ""},
 		{"a sign-in", []string{"clerk-credential-helper", "login", "acme"}, "", ""},
 		{"a sign-in without a store", []string{"clerk-credential-helper", "login", "acme"}, "CLERK_HELPER_STORE=none", ""},
 		{"a sign-in whose session is kept elsewhere, by a browser that writes", []string{"clerk-credential-helper", "login", "--timeout", "1s", "acme"},
