@@ -90,7 +90,7 @@ func (r Recipe) CheckHost(host string) error {
 	case r.ByName && hostName(host) != host:
 		return fmt.Errorf("it takes a name, whatever the port: other services of %q would get the token", host)
 	case r.Below && err != nil:
-		return fmt.Errorf("it would send the token to all hosts below %q too; if they may have it: --env 'DENO_AUTH_TOKENS={token}@%[1]s'", host)
+		return fmt.Errorf("it would send the token to all hosts below %q too; if they may have it: --env 'DENO_AUTH_TOKENS={token}@%s'", host, host)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"clerk-credential-helper/internal/console"
+	"clerk-credential-helper/protocol"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,6 +44,13 @@ func (c completeCommand) Run(k *kong.Context, sys *system) error {
 
 // argumentValues returns what the configuration has for an argument or a flag of that name. A pattern is no URL.
 func (sys *system) argumentValues(name string) []console.Candidate {
+	if name == "for" {
+		var tools []console.Candidate
+		for _, tool := range protocol.RecipeTools() {
+			tools = append(tools, console.Candidate{Word: tool})
+		}
+		return tools
+	}
 	profiles, urls, hosts := strings.Contains(name, "profile"), strings.Contains(name, "url"), name == "host"
 	if !profiles && !urls && !hosts {
 		return nil

@@ -113,6 +113,10 @@ func forRows() []forRow {
 		{"deno", "deno", "deno cache --reload --no-config --allow-import --unsafely-ignore-certificate-errors main.ts", map[string]string{"main.ts": "import hello from 'https://{TOOLS}/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, []hostileProject{
 			{"another host", "", map[string]string{"main.ts": "import hello from 'https://evil.dev/npm/hello' with {type: 'json'};\nconsole.log(hello);\n"}, ""},
 		}, true},
+		{"helm", "helm", "helm pull oci://git.acme.dev/charts/hello --version 1.0.0", map[string]string{"Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\n"}, []hostileProject{
+			{"another host", "", nil, "clerk-credential-helper exec --for helm -- helm pull oci://evil.dev/charts/hello --version 1.0.0"},
+			{"our host by http", byHTTP, map[string]string{"Chart.yaml": "apiVersion: v2\nname: app\nversion: 1.0.0\ndependencies:\n- name: x\n  version: 1.0.0\n  repository: http://git.acme.dev/charts\n"}, ""},
+		}, false},
 		{"nix", "nix-prefetch-url", "nix-prefetch-url $(cat address)", map[string]string{"address": "https://git.acme.dev/hello.tar.gz"}, []hostileProject{
 			{"another host", "", map[string]string{"address": "https://evil.dev/hello.tar.gz"}, ""},
 			{"a redirect", "", map[string]string{"address": "https://git.acme.dev/to/after-evil/hello.tar.gz"}, ""},
@@ -120,8 +124,20 @@ func forRows() []forRow {
 	}
 }
 
-// lightClients are those that .ci/run installs; .ci/managers installs the others.
-var lightClients = []string{"bundle", "composer", "twine"}
+// forClients says for each tool of exec --for which client proves its row, by the command that prints its version, or what the
+// row is compared with where none can be had.
+func forClients() map[string]string {
+	clients := map[string]string{
+		"npm": "npm --version", "pnpm": "pnpm10 --version; pnpm12 --version", "yarn": "yarn1 --version; yarn4 --version", "bun": "bun --version",
+		"docker": "golden: docker 28.3's notes, credentials in DOCKER_AUTH_CONFIG",
+		"uv":     "golden: docs.astral.sh, netrc files", "conda": "golden: requests, netrc", "hex": "golden: Hex.Netrc, which reads NETRC",
+		"nuget": "golden: learn.microsoft.com, credentials in environment variables", "apk": "golden: apk-tools' libfetch, which reads NETRC",
+	}
+	for _, row := range forRows() {
+		clients[row.tool] = row.program + map[bool]string{false: " --version", true: " version"}[row.program == "helm"]
+	}
+	return clients
+}
 
 // TestExecFor runs each client in its own project, where the token must arrive, and in those that want it elsewhere. The
 // project is a clone, and the registry stands behind a proxy that every client uses: it is all hosts there are.
@@ -187,13 +203,7 @@ func TestExecFor(t *testing.T) {
 	secrets := w.Clerk.Issued()
 	for _, row := range forRows() {
 		t.Run(row.tool, func(t *testing.T) {
-			if program, err := exec.LookPath(row.program); err != nil && (os.Getenv("CI") == "true" && slices.Contains(lightClients, row.program)) {
-				t.Fatal(err)
-			} else if err != nil {
-				t.Skipf("%s is not installed: .ci/managers --full installs it", row.program)
-			} else {
-				t.Log(program)
-			}
+			testworld.Need(t, row.program) // .ci/managers has those that are not in CI
 			script := row.script
 			if !strings.Contains(script, "clerk-credential-helper") {
 				script = "clerk-credential-helper exec --for " + row.tool + " -- " + row.script

@@ -54,6 +54,11 @@ func (t toolName) String() string {
 // named finds the tool, or says which there are.
 func (t toolName) named(sys *system, command string) (toolconfig.Tool, error) {
 	tool, ok := toolconfig.Named(string(t))
+	if recipe, given := protocol.RecipeOf(string(t)); given && !ok {
+		err := fmt.Errorf("%s asks no helper, so there is nothing to set up: exec gives it the token, for one command", recipe.Tool)
+		sys.console().Warn(err, "clerk-credential-helper exec --for "+recipe.Tool+" -- COMMAND")
+		return tool, &exitError{exitUsage}
+	}
 	if !ok {
 		err := fmt.Errorf("%q is no tool that setup knows; there is %s", string(t), strings.Join(toolconfig.Names(), ", "))
 		sys.console().Warn(err, "clerk-credential-helper "+command+" --help")

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"clerk-credential-helper/internal/testworld"
+	"clerk-credential-helper/protocol"
 )
 
 // TestMatrix holds docs/tools/matrix.md to the scripts: a script that begins with
@@ -62,27 +63,30 @@ func TestMatrix(t *testing.T) {
 			t.Errorf("%s does not show one refresh after the token's end", script)
 		}
 		head := fmt.Sprintf("| [%s](%s) | `%s` | ", tool, page, setUp)
-		proof := client
-		if !strings.HasPrefix(client, "golden: ") {
-			program, _, _ := strings.Cut(client, " ")
-			if !strings.Contains(string(text), program+" ") {
-				t.Errorf("%s never calls %s", script, program)
-			}
-			proof = recorded(string(before), head)
-			if testworld.Updating() || os.Getenv("CI") == "true" {
-				now := versions(t, client)
-				if testworld.Updating() && now != "" {
-					proof = now
-				}
-				if now != "" && majors(now) != majors(proof) {
-					t.Errorf("%s: %s says version %s, the table %s", tool, client, now, proof)
-				}
-			}
-			if proof == "" {
-				t.Errorf("%s: the table has no version of %q, and it does not run here", tool, client)
-			}
+		program, _, _ := strings.Cut(client, " ")
+		if !strings.HasPrefix(client, "golden: ") && !strings.Contains(string(text), program+" ") {
+			t.Errorf("%s never calls %s", script, program)
 		}
-		fmt.Fprintf(&out, "%s%s |\n", head, proof)
+		fmt.Fprintf(&out, "%s%s |\n", head, proven(t, string(before), head, client))
+	}
+	page, err := os.ReadFile(filepath.Join(docs, "package-managers.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, "package-managers.md")
+	out.WriteString("\n## By exec, for one command\n\n| tool | command | proven by |\n|---|---|---|\n")
+	for _, tool := range protocol.RecipeTools() {
+		command := regexp.MustCompile("`(clerk-credential-helper exec --for " + tool + " [^`]*)`").FindSubmatch(page)
+		client, ok := forClients()[tool]
+		if command == nil && slices.Contains([]string{"pnpm", "yarn", "bun"}, tool) {
+			command = [][]byte{nil, []byte("clerk-credential-helper exec --for " + tool + " -- make deps")}
+		}
+		if command == nil || !ok {
+			t.Errorf("%s: %q on the page, and %q proves it", tool, command, client)
+			continue
+		}
+		head := fmt.Sprintf("| [%s](package-managers.md) | `%s` | ", tool, command[1])
+		fmt.Fprintf(&out, "%s%s |\n", head, proven(t, string(before), head, client))
 	}
 	all, err := filepath.Glob(filepath.Join(docs, "*.md"))
 	if err != nil {
@@ -94,6 +98,27 @@ func TestMatrix(t *testing.T) {
 		}
 	}
 	testworld.Golden(t, filepath.Join(docs, file), out.String())
+}
+
+// proven returns the last cell of a row: the client's versions, of this machine or as the file has them, or what it is compared with.
+func proven(t *testing.T, before, head, client string) string {
+	if strings.HasPrefix(client, "golden: ") {
+		return client
+	}
+	proof := recorded(before, head)
+	if testworld.Updating() || os.Getenv("CI") == "true" {
+		now := versions(t, client)
+		if testworld.Updating() && now != "" {
+			proof = now
+		}
+		if now != "" && majors(now) != majors(proof) {
+			t.Errorf("%s says version %s, the table %s", client, now, proof)
+		}
+	}
+	if proof == "" {
+		t.Errorf("the table has no version of %q, and it does not run here", client)
+	}
+	return proof
 }
 
 // recorded is the last cell of the row in the file that begins with head.

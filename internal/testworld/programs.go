@@ -22,7 +22,7 @@ const runLimit = time.Minute
 func versionCommand(program string) []string {
 	program, _, _ = strings.Cut(program, "@")
 	switch program {
-	case "go":
+	case "go", "helm":
 		return []string{program, "version"}
 	case "kubectl":
 		return []string{program, "version", "--client"}
@@ -106,7 +106,8 @@ func recent(program, printed string) error {
 // may be skipped.
 func Required(program string) bool {
 	return os.Getenv("CI") == "true" && !strings.Contains(program, "@") &&
-		!slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun", "kwalletd6"}, program)
+		!slices.Contains([]string{"docker", "cargo", "kubectl", "terraform", "bun", "kwalletd6", // and those of .ci/managers
+			"twine", "mvn", "gradle", "poetry", "pdm", "Rscript", "nix-prefetch-url", "deno", "helm"}, program)
 }
 
 // Need skips a test that needs programs which do not run here, with the reason, or fails it if they are Required. A program
