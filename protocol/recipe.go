@@ -357,6 +357,19 @@ func inXML(text []byte, element func(path []string, e xml.StartElement, children
 	var path []string
 	var stack []*open
 	d := xml.NewDecoder(bytes.NewReader(text))
+	// Names and addresses are ASCII, which these encodings contain; what is not can be any other character.
+	d.CharsetReader = func(encoding string, r io.Reader) (io.Reader, error) {
+		if !slices.Contains([]string{"iso-8859-1", "iso-8859-15", "us-ascii", "windows-1252"}, strings.ToLower(encoding)) {
+			return nil, fmt.Errorf("it is in %q", encoding)
+		}
+		text, err := io.ReadAll(r)
+		for i, c := range text {
+			if c >= 0x80 {
+				text[i] = '?'
+			}
+		}
+		return bytes.NewReader(text), err
+	}
 	for {
 		token, err := d.Token()
 		switch token := token.(type) {
@@ -392,7 +405,18 @@ func mavenSettings(own []byte, g Grant) ([]byte, error) {
 		xml.EscapeText(&out, []byte(s)) // a strings.Builder takes all
 		return out.String()
 	}
+	var known []string
+	if err := inXML(own, func(path []string, _ xml.StartElement, children map[string]string) {
+		if path[len(path)-1] == "server" {
+			known = append(known, children["id"])
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("your settings.xml: %w", err)
+	}
 	for _, of := range g.Registries {
+		if slices.Contains(known, of.Name) {
+			return nil, fmt.Errorf("your settings.xml has a server %q, which may take precedence over the token: remove it", of.Name)
+		}
 		fmt.Fprintf(&servers, "<server><id>%s</id><username>%s</username><password>%s</password></server>", escaped(of.Name), escaped(g.User), escaped(g.Token))
 		fmt.Fprintf(&mirrors, "<mirror><id>%s</id><mirrorOf>%[1]s</mirrorOf><url>%s</url></mirror>", escaped(of.Name), escaped(of.Address))
 	}
