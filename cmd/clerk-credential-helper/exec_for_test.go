@@ -129,9 +129,9 @@ func forRows() []forRow {
 func forClients() map[string]string {
 	clients := map[string]string{
 		"npm": "npm --version", "pnpm": "pnpm10 --version; pnpm12 --version", "yarn": "yarn1 --version; yarn4 --version", "bun": "bun --version",
-		"docker": "golden: docker 28.3's notes, credentials in DOCKER_AUTH_CONFIG",
-		"uv":     "golden: docs.astral.sh, netrc files", "conda": "golden: requests, netrc", "hex": "golden: Hex.Netrc, which reads NETRC",
-		"nuget": "golden: learn.microsoft.com, credentials in environment variables", "apk": "golden: apk-tools' libfetch, which reads NETRC",
+		"docker": "golden: by its documentation: docker 28.3's notes, credentials in DOCKER_AUTH_CONFIG",
+		"uv":     "golden: docs.astral.sh, netrc files", "conda": "golden: by its documentation: requests, netrc", "hex": "golden: by its source: Hex.Netrc, which reads NETRC",
+		"nuget": "golden: by its documentation: learn.microsoft.com, credentials in environment variables", "apk": "golden: by its source: apk-tools' libfetch, which reads NETRC",
 	}
 	for _, row := range forRows() {
 		clients[row.tool] = row.program + map[bool]string{false: " --version", true: " version"}[row.program == "helm"]
