@@ -16,24 +16,25 @@ import (
 	"strings"
 )
 
-// Recipe is how a tool that asks for no credentials gets some for one command: in variables, and in a file that only the user
-// can read. In each text a word in braces stands for a value; see [Grant.Fill].
+// Recipe is how a tool that asks for no credentials gets some for one command: in variables, and in a file that only
+// the user can read. In each text a word in braces stands for a value; see [Grant.Fill].
 type Recipe struct {
 	Tool string
 	// Once are variables, as NAME=VALUE. Of Each there is one for each host, or for each registry with a name.
 	Once, Each []string
-	// Settings are the files of a project that the tool takes settings from, Packages those that have addresses only: patterns,
-	// between blanks. Deep is set if the tool reads them in folders below as well.
+	// Settings are the files of a project that the tool takes settings from, Packages those that have addresses only:
+	// patterns, between blanks. Deep is set if the tool reads them in folders below as well.
 	Settings, Packages string
 	Deep               bool
 	// ByName is set if the tool takes a credential by a host's name, whatever the port.
 	ByName bool
-	// OwnVariable and OwnPath say where the user's own file is: what the variable says, which may be its folder, or a path below
-	// the home folder, with slashes. Without a path the variable has the text itself. File returns what the command gets in its
-	// place. May be empty and nil.
+	// OwnVariable and OwnPath say where the user's own file is: what the variable says, which may be its folder, or a
+	// path below the home folder, with slashes. Without a path the variable has the text itself. File returns what the
+	// command gets in its place. May be empty and nil.
 	OwnVariable, OwnPath string
 	File                 func(own []byte, g Grant) ([]byte, error)
-	// Names returns the registries that a file of settings has by a name, for a tool that takes a credential by such a name. May be nil.
+	// Names returns the registries that a file of settings has by a name, for a tool that takes a credential by such a
+	// name. May be nil.
 	Names func(text []byte) ([]Registry, error)
 	// Script is the text of a second file, {script}. May be empty.
 	Script string
@@ -45,8 +46,8 @@ type Recipe struct {
 	Below bool
 }
 
-// Registry is one that a file has by a name. Fixed is set if the name could stand for another address in another file, and
-// what the command is given decides.
+// Registry is one that a file has by a name. Fixed is set if the name could stand for another address in another file,
+// and what the command is given decides.
 type Registry struct {
 	Name, Address string
 	Fixed         bool
@@ -122,8 +123,8 @@ func RecipeTools() []string {
 	return tools
 }
 
-// Recipes returns the table. The rows of npm and its relatives are empty: these take a user configuration, and a check of
-// their own.
+// Recipes returns the table. The rows of npm and its relatives are empty: these take a user configuration, and a check
+// of their own.
 func Recipes() []Recipe {
 	const index, lock = "pyproject.toml poetry.toml pdm.toml .pdm.toml uv.toml", "poetry.lock pdm.lock uv.lock"
 	netrc := func(tool, settings, packages string, once ...string) Recipe {
@@ -226,7 +227,8 @@ func (r Recipe) BoundTo(ours func(scheme, host string) bool, g *Grant, words []s
 	})
 }
 
-// KeepNames leaves the registries whose every address is ours, one for each name. A name that is also another's is an error.
+// KeepNames leaves the registries whose every address is ours, one for each name. A name that is also another's is an
+// error.
 func (g *Grant) KeepNames(ours func(scheme, host string) bool, tool string) error {
 	kept, foreign := map[string]Registry{}, map[string]bool{}
 	for _, of := range g.Registries {
@@ -251,8 +253,8 @@ func (g *Grant) KeepNames(ours func(scheme, host string) bool, tool string) erro
 	return nil
 }
 
-// LeadsElsewhere returns the key of a line of settings by which requests could go another way, or with their certificates
-// unchecked; "" if there is none.
+// LeadsElsewhere returns the key of a line of settings by which requests could go another way, or with their
+// certificates unchecked; "" if there is none.
 func LeadsElsewhere(line string) string {
 	const keys = `proxy|(?:https?|no)[_-]?proxy|[a-z0-9_.]*ssl[_-]?verify(?:[_-]mode)?|verify[_-]?ssl|\w*ssl_(?:ca|client)_cert|disable-tls|secure-http|` +
 		`ca-?(?:file|path|info)|cert|allow-insecure-host|[a-z.]*ssl\.insecure`
@@ -271,8 +273,8 @@ func hostName(host string) string {
 	return host
 }
 
-// netrcFile puts the hosts before the user's own entries, of which "default" has to be the last. It is an error if one of these
-// is for a host of the grant: tools differ in which of the two they take.
+// netrcFile puts the hosts before the user's own entries, of which "default" has to be the last. It is an error if one
+// of these is for a host of the grant: tools differ in which of the two they take.
 func netrcFile(own []byte, g Grant) ([]byte, error) {
 	var text strings.Builder
 	words := strings.Fields(string(own))
@@ -316,7 +318,8 @@ func inJSON(object string) func(own []byte, g Grant) ([]byte, error) {
 	}
 }
 
-// mavenNames returns what a pom.xml or a settings.xml calls by an id. What is in a mirror or for distribution is not Fixed.
+// mavenNames returns what a pom.xml or a settings.xml calls by an id. What is in a mirror or for distribution is not
+// Fixed.
 func mavenNames(text []byte) (all []Registry, err error) {
 	if !bytes.Contains(text, []byte("<")) {
 		return nil, nil // maven.config and jvm.config are words
@@ -347,7 +350,8 @@ func nugetNames(text []byte) (all []Registry, err error) {
 	})
 }
 
-// inXML calls element at each element's end, with the names of those around it, and the texts of its children by their names.
+// inXML calls element at each element's end, with the names of those around it, and the texts of its children by their
+// names.
 func inXML(text []byte, element func(path []string, e xml.StartElement, children map[string]string)) error {
 	type open struct {
 		e        xml.StartElement
@@ -396,8 +400,9 @@ func inXML(text []byte, element func(path []string, e xml.StartElement, children
 	}
 }
 
-// mavenSettings gives each registry's id the token as the password of a server, and makes the registry a mirror of its own id:
-// a repository of that name with another address, as the POM of a package may have one, is then asked for at ours.
+// mavenSettings gives each registry's id the token as the password of a server, and makes the registry a mirror of its
+// own id: a repository of that name with another address, as the POM of a package may have one, is then asked for at
+// ours.
 func mavenSettings(own []byte, g Grant) ([]byte, error) {
 	var servers, mirrors strings.Builder
 	escaped := func(s string) string {

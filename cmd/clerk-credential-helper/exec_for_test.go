@@ -19,8 +19,8 @@ import (
 	"clerk-credential-helper/internal/testworld"
 )
 
-// forRow is a real client of exec --for: a project of one's own, for which the token must arrive at git.acme.dev over TLS, and
-// projects that want it elsewhere.
+// forRow is a real client of exec --for: a project of one's own, for which the token must arrive at git.acme.dev over
+// TLS, and projects that want it elsewhere.
 type forRow struct {
 	tool, program, script string
 	files                 map[string]string
@@ -28,8 +28,8 @@ type forRow struct {
 	succeeds              bool // the token goes to the server of our world, without which the client fails
 }
 
-// hostileProject is the project with other files. Exec refuses it with these words, or the client runs and the token arrives at
-// no other place.
+// hostileProject is the project with other files. Exec refuses it with these words, or the client runs and the token
+// arrives at no other place.
 type hostileProject struct {
 	reason, says string
 	files        map[string]string
@@ -124,8 +124,8 @@ func forRows() []forRow {
 	}
 }
 
-// forClients says for each tool of exec --for which client proves its row, by the command that prints its version, or what the
-// row is compared with where none can be had.
+// forClients says for each tool of exec --for which client proves its row, by the command that prints its version, or
+// what the row is compared with where none can be had.
 func forClients() map[string]string {
 	clients := map[string]string{
 		"npm": "npm --version", "pnpm": "pnpm10 --version; pnpm12 --version", "yarn": "yarn1 --version; yarn4 --version", "bun": "bun --version",
@@ -139,8 +139,8 @@ func forClients() map[string]string {
 	return clients
 }
 
-// TestExecFor runs each client in its own project, where the token must arrive, and in those that want it elsewhere. The
-// project is a clone, and the registry stands behind a proxy that every client uses: it is all hosts there are.
+// TestExecFor runs each client in its own project, where the token must arrive, and in those that want it elsewhere.
+// The project is a clone, and the registry stands behind a proxy that every client uses: it is all hosts there are.
 func TestExecFor(t *testing.T) {
 	testworld.Long(t, "it runs package managers")
 	dir := t.TempDir()

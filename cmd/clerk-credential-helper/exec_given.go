@@ -159,8 +159,8 @@ func (e *execution) end() {
 	}
 }
 
-// checkForPNPM makes exec's checks when pnpm itself asks for the token. pnpm runs us in its own folder, and does not say
-// where the token goes.
+// checkForPNPM makes exec's checks when pnpm itself asks for the token. pnpm runs us in its own folder, and does not
+// say where the token goes.
 func checkForPNPM(sys *system, p *config.Profile) error {
 	return toolconfig.CheckNPM(sys.toolEnv(), p, []string{"pnpm"}, os.Environ())
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestExecKilled: what a killed exec leaves, and when it goes. The command runs on, so the files are those of a process that
-// nothing waits for; the next command of ours, whatever it is, removes them with their folders.
+// TestExecKilled: what a killed exec leaves, and when it goes. The command runs on, so the files are those of a process
+// that nothing waits for; the next command of ours, whatever it is, removes them with their folders.
 func TestExecKilled(t *testing.T) {
 	dir := t.TempDir()
 	_, vars, err := newWorld(dir, t.Cleanup)

@@ -22,11 +22,12 @@ type Prepared struct {
 	LeftOut []error
 }
 
-// Prepare gives a tool, one of [protocol.RecipeTools], a profile's token for a command, which has at least one word: in variables, and in
-// files of mode 0600. The token is for the profile's hosts, and for those below its wildcards that the project's files name.
+// Prepare gives a tool, one of [protocol.RecipeTools], a profile's token for a command, which has at least one word: in
+// variables, and in files of mode 0600. The token is for the profile's hosts, and for those below its wildcards that
+// the project's files name.
 //
-// The error is a *RequestError if the project, the command or the environment could lead the token elsewhere, or if the tool
-// cannot be given it; a *config.Error if a file of the user's cannot be read.
+// The error is a *RequestError if the project, the command or the environment could lead the token elsewhere, or if the
+// tool cannot be given it; a *config.Error if a file of the user's cannot be read.
 func Prepare(env Env, tool string, p *config.Profile, command, environ []string, token string) (Prepared, error) {
 	if PackageManager(tool) != "" {
 		fresh, remove, err := prepareNPM(env, p, command, environ, token, tool == "yarn" || PackageManager(command[0]) == "yarn")
@@ -49,7 +50,8 @@ func Prepare(env Env, tool string, p *config.Profile, command, environ []string,
 	return prepared, err
 }
 
-// look finds the hosts and the registries that a tool can be given a token for, and returns the text of the user's own file.
+// look finds the hosts and the registries that a tool can be given a token for, and returns the text of the user's own
+// file.
 func look(r protocol.Recipe, g *protocol.Grant, p *config.Profile, command []string) (own []byte, leftOut []error, err error) {
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"clerk-credential-helper/protocol"
 )
 
-// prepare gives a tool the token in a folder, with a home of its own, and returns the variables that are new, each with the text
-// of the file that it names, or the error.
+// prepare gives a tool the token in a folder, with a home of its own, and returns the variables that are new, each with
+// the text of the file that it names, or the error.
 func prepare(t *testing.T, tool, folder string, files map[string]string, environ ...string) string {
 	t.Helper()
 	home := t.TempDir()
@@ -63,8 +63,8 @@ func prepare(t *testing.T, tool, folder string, files map[string]string, environ
 
 const platformModes = os.PathSeparator == '/' // modes are a matter of Unix
 
-// TestPrepare: which hosts and registries a tool is given, in projects and homes of every kind. want is a part of the variables,
-// or "error: " and a part of the error; "!" before a part: it is not there.
+// TestPrepare: which hosts and registries a tool is given, in projects and homes of every kind. want is a part of the
+// variables, or "error: " and a part of the error; "!" before a part: it is not there.
 func TestPrepare(t *testing.T) {
 	const settings = "<settings><servers><server><id>mine</id><password>p</password></server></servers></settings>"
 	pom := func(repositories string) string { return "<project>" + repositories + "</project>" }

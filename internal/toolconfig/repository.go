@@ -267,8 +267,9 @@ func (r Repository) below(root string, look func(folder string, names []string) 
 // checkFolder looks at those of a folder's files that matter.
 func (r Repository) checkFolder(folder string, names []string) (registries []string, err error) {
 	for _, f := range r.files() {
-		if _, err := os.Stat(filepath.Join(folder, f.name)); strings.Contains(f.name, "/") && err == nil {
-			names = append(slices.Clone(names), f.name)
+		names := names
+		if strings.Contains(f.name, "/") && platform.IsPlain(filepath.Join(folder, f.name)) {
+			names = []string{f.name}
 		}
 		if r.Program != "" && r.Program != "bun" && f.users != "" && f.users != r.Program {
 			continue
