@@ -42,8 +42,9 @@ const (
 	notFound      = 127
 )
 
-// Run runs a command with a token in a variable, or in a file whose path is in one, or in the form of a tool that asks no
-// helper. The token stands in no argument. The command's exit status is ours, or 128 and the number of the signal that ended it.
+// Run runs a command with a token in a variable, or in a file whose path is in one, or in the form of a tool that asks
+// no helper. The token stands in no argument. The command's exit status is ours, or 128 and the number of the signal
+// that ended it.
 func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
@@ -88,6 +89,7 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 			}
 			of = live{p, s.Token(p)}
 			tokens[target] = of
+			mask(sys.getenv, sys.stderr, basic(p, of.token)) // the token's other form
 		}
 		if err := run.give(g, of.p, of.token); err != nil {
 			return err

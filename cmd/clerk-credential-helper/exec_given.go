@@ -84,7 +84,7 @@ func parseGiven(value string) (g given, err error) {
 	case ok && text == "":
 		return g, fmt.Errorf("%s= has no text: write it without the = for the token alone", variable)
 	}
-	for _, word := range placeholders.FindAllString(g.text, -1) {
+	for _, word := range regexp.MustCompile(`\{[A-Za-z0-9_.-]+\}`).FindAllString(g.text, -1) {
 		if !slices.Contains([]string{"{token}", "{user}", "{host}", "{basic}"}, word) {
 			return g, fmt.Errorf("%s is unknown in the text of %s: there is {token}, {user}, {host} and {basic}", word, variable)
 		}
@@ -92,13 +92,14 @@ func parseGiven(value string) (g given, err error) {
 	return g, nil
 }
 
-// placeholders are words in braces.
-var placeholders = regexp.MustCompile(`\{[A-Za-z0-9_.-]+\}`)
-
 // fill returns the text with what its words stand for.
 func (g given) fill(p *config.Profile, token string) string {
-	return strings.NewReplacer("{token}", token, "{user}", p.Username, "{host}", p.Hosts[0].String(),
-		"{basic}", base64.StdEncoding.EncodeToString([]byte(p.Username+":"+token))).Replace(g.text)
+	return strings.NewReplacer("{token}", token, "{user}", p.Username, "{host}", p.Hosts[0].String(), "{basic}", basic(p, token)).Replace(g.text)
+}
+
+// basic returns the user's name and the token as RFC 7617 has them, without the scheme.
+func basic(p *config.Profile, token string) string {
+	return base64.StdEncoding.EncodeToString([]byte(p.Username + ":" + token))
 }
 
 // checkHost refuses {host} for a profile that has several.
