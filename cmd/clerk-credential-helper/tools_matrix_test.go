@@ -86,7 +86,11 @@ func TestMatrix(t *testing.T) {
 			continue
 		}
 		head := fmt.Sprintf("| [%s](package-managers.md) | `%s` | ", tool, command[1])
-		fmt.Fprintf(&out, "%s%s |\n", head, proven(t, string(before), head, client))
+		proof := recorded(string(before), head)
+		if !slowClient(tool) || proof == "" || testworld.Updating() {
+			proof = proven(t, string(before), head, client)
+		}
+		fmt.Fprintf(&out, "%s%s |\n", head, proof)
 	}
 	all, err := filepath.Glob(filepath.Join(docs, "*.md"))
 	if err != nil {
