@@ -43,13 +43,12 @@ func (c completeCommand) Run(k *kong.Context, sys *system) error {
 }
 
 // argumentValues returns what the configuration has for an argument or a flag of that name. A pattern is no URL.
-func (sys *system) argumentValues(name string) []console.Candidate {
+func (sys *system) argumentValues(name string) (all []console.Candidate) {
 	if name == "for" {
-		var tools []console.Candidate
 		for _, tool := range protocol.RecipeTools() {
-			tools = append(tools, console.Candidate{Word: tool})
+			all = append(all, console.Candidate{Word: tool})
 		}
-		return tools
+		return all
 	}
 	profiles, urls, hosts := strings.Contains(name, "profile"), strings.Contains(name, "url"), name == "host"
 	if !profiles && !urls && !hosts {
@@ -59,7 +58,6 @@ func (sys *system) argumentValues(name string) []console.Candidate {
 	if err != nil {
 		return nil
 	}
-	var all []console.Candidate
 	for _, p := range cfg.Profiles {
 		if profiles {
 			all = append(all, console.Candidate{Word: p.Name, Help: "profile, " + p.Issuer})

@@ -69,29 +69,21 @@ func (c execCommand) Run(ctx context.Context, sys *system) error {
 	if !c.KeepEnv {
 		run.environ = platform.WithoutSecrets(run.environ)
 	}
-	for _, g := range all {
-		if err := g.checkHost(sys, c.Profile); err != nil {
-			return err
-		}
-	}
-	type live struct {
-		p     *config.Profile
-		token string
-	}
-	tokens := map[string]live{}
+	profiles, tokens := map[string]*config.Profile{}, map[string]string{}
 	for _, g := range all {
 		target := cmp.Or(g.profile, c.Profile)
-		of, ok := tokens[target]
-		if !ok {
+		if err := g.checkHost(sys, target); err != nil {
+			return err
+		}
+		if profiles[target] == nil {
 			p, s, err := sys.liveSession(ctx, "exec", target, c.MinTTL, false)
 			if err != nil {
 				return err
 			}
-			of = live{p, s.Token(p)}
-			tokens[target] = of
-			mask(sys.getenv, sys.stderr, basic(p, of.token)) // the token's other form
+			profiles[target], tokens[target] = p, s.Token(p)
+			mask(sys.getenv, sys.stderr, basic(p, s.Token(p))) // the token's other form
 		}
-		if err := run.give(g, of.p, of.token); err != nil {
+		if err := run.give(g, profiles[target], tokens[target]); err != nil {
 			return err
 		}
 	}

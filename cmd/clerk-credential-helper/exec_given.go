@@ -30,22 +30,20 @@ var errNPMVariable = errors.New("npm, pnpm, yarn and bun expand variables in a r
 func (c execCommand) givens() (all []given, err error) {
 	ofNPM := 0
 	for _, tool := range c.For {
-		g := given{tool: true}
-		named := false
-		g.name, g.profile, named = strings.Cut(tool, "@")
-		again := slices.ContainsFunc(all, func(other given) bool { return other.name == g.name })
-		if toolconfig.PackageManager(g.name) != "" {
+		name, profile, named := strings.Cut(tool, "@")
+		again := slices.ContainsFunc(all, func(other given) bool { return other.name == name })
+		if toolconfig.PackageManager(name) != "" {
 			ofNPM++
 		}
 		switch {
-		case !slices.Contains(protocol.RecipeTools(), g.name):
-			return nil, fmt.Errorf("%q is no tool that --for knows; there is %s", g.name, strings.Join(protocol.RecipeTools(), ", "))
-		case named && g.profile == "":
+		case !slices.Contains(protocol.RecipeTools(), name):
+			return nil, fmt.Errorf("%q is no tool that --for knows; there is %s", name, strings.Join(protocol.RecipeTools(), ", "))
+		case named && profile == "":
 			return nil, fmt.Errorf("%q names no profile after the @", tool)
 		case again || ofNPM > 1:
 			return nil, fmt.Errorf("%q is one too many: a tool has one profile, and npm, pnpm, yarn and bun are given the same", tool)
 		}
-		all = append(all, g)
+		all = append(all, given{name: name, profile: profile, tool: true})
 	}
 	if manager := toolconfig.PackageManager(c.Command[0]); manager != "" && ofNPM == 0 {
 		ofNPM++
@@ -71,11 +69,8 @@ func (c execCommand) givens() (all []given, err error) {
 // parseGiven reads NAME[@PROFILE][=TEXT]. A word in braces has to be one that is known: a text may be JSON.
 func parseGiven(value string) (g given, err error) {
 	variable, text, ok := strings.Cut(value, "=")
-	if g.text = text; !ok {
-		g.text = "{token}"
-	}
-	named := false
-	g.name, g.profile, named = strings.Cut(variable, "@")
+	name, profile, named := strings.Cut(variable, "@")
+	g = given{name: name, profile: profile, text: cmp.Or(text, "{token}")}
 	switch {
 	case !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(g.name):
 		return g, fmt.Errorf("%q is no name of a variable", g.name)
@@ -103,11 +98,11 @@ func basic(p *config.Profile, token string) string {
 }
 
 // checkHost refuses {host} for a profile that has several.
-func (g given) checkHost(sys *system, profile string) error {
+func (g given) checkHost(sys *system, target string) error {
 	if !strings.Contains(g.text, "{host}") {
 		return nil
 	}
-	_, p, err := sys.openProfile(cmp.Or(g.profile, profile))
+	_, p, err := sys.openProfile(target)
 	if err == nil && (len(p.Hosts) != 1 || !p.Hosts[0].Exact()) {
 		err = &usageError{fmt.Errorf("{host} in the text of %s is one host, and profile %q has several: write the host itself", g.name, p.Name)}
 	}
