@@ -46,20 +46,28 @@ async function Authorize({ searchParams }: Props) {
   const params = asParams(await searchParams);
   const request = parseAuthorize(params);
   const site = new URL(settings.origin).host;
+  const visitor = await whoVisits(settings, incoming);
+  switch (visitor.state) {
+    case "signed in":
+      return <Consent request={request} who={visitor.who} site={site} />;
+    case "renew":
+      return <Renew request={request} site={site} renewed={Number(params.get(RENEWED_PARAM))} />;
+    case "signed out":
+      return <SignedOut request={request} site={site} />;
+    case "unknown":
+      return <Unavailable request={request} site={site} />;
+  }
+}
+
+async function whoVisits(settings: Settings, incoming: Headers) {
   try {
     const session = await browserSession(settings, incoming);
-    switch (session.state) {
-      case "signed in":
-        return <Consent request={request} who={await personOf(settings, session)} site={site} />;
-      case "renew":
-        return <Renew request={request} site={site} renewed={Number(params.get(RENEWED_PARAM))} />;
-      case "signed out":
-        return <SignedOut request={request} site={site} />;
-    }
+    if (session.state !== "signed in") return session;
+    return { state: session.state, who: await personOf(settings, session) };
   } catch (error) {
     if (!(error instanceof ClerkUnavailable)) throw error;
     console.error(`cli-auth: ${error.message}`);
-    return <Unavailable request={request} site={site} />;
+    return { state: "unknown" as const };
   }
 }
 

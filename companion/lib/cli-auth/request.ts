@@ -32,16 +32,15 @@ export class BadParameter extends Error {
   }
 }
 
-const NAMES = [
-  "response_type",
-  "client_id",
-  "redirect_uri",
-  "state",
-  "code_challenge",
-  "code_challenge_method",
-  "machine_name",
-  "login_hint",
-] as const;
+type Name =
+  | "response_type"
+  | "client_id"
+  | "redirect_uri"
+  | "state"
+  | "code_challenge"
+  | "code_challenge_method"
+  | "machine_name"
+  | "login_hint";
 
 /** Reads the query of an authorize request, with or without its question mark. */
 export function parseQuery(search: string): AuthorizeRequest {
@@ -51,8 +50,8 @@ export function parseQuery(search: string): AuthorizeRequest {
 
 /** Reads an authorize request. Names that are not ours are ignored (RFC 6749 §3.1). */
 export function parseAuthorize(params: URLSearchParams): AuthorizeRequest {
-  const get = (name: (typeof NAMES)[number]) => single(params, name);
-  const check = (name: (typeof NAMES)[number], allowed: RegExp) => {
+  const get = (name: Name) => single(params, name);
+  const check = (name: Name, allowed: RegExp) => {
     const value = get(name);
     if (!allowed.test(value)) throw new BadParameter(name);
     return value;
