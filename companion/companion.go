@@ -3,9 +3,16 @@
 package companion
 
 import (
+	"archive/zip"
+	"bytes"
 	"embed"
 	"io/fs"
 )
+
+// Version is the version of the page's files, by Semantic Versioning: that of package.json, and of
+// lib/cli-auth/version.ts, which a deployed page names. A release whose files differ from those of the last one has
+// another.
+const Version = "1.1.0"
 
 // all: because Next.js gives names with a dot or an underscore in front a meaning.
 //
@@ -19,3 +26,35 @@ func Files() fs.FS { return files }
 //
 //go:embed proxy.ts
 var Proxy string
+
+// Layout is an app/cli-auth/layout.tsx for an app that has no layout above it.
+//
+//go:embed cli-auth-layout.tsx
+var Layout string
+
+// The page's files as earlier versions had them, to tell what an app's own changes are. Before Version is raised, those
+// of the last release are put there, from the top of the tree:
+//
+//	git archive --format=zip -9 -o companion/shipped/1.1.0.zip TAG:companion app/cli-auth app/api/cli-auth \
+//		app/.well-known lib/cli-auth proxy.ts cli-auth-layout.tsx
+//
+//go:embed shipped
+var shipped embed.FS
+
+// Shipped returns a file, named as in [Files], as an earlier version had it. It is nil if that version had no such
+// file, or is not known here.
+func Shipped(version, name string) []byte {
+	archive, err := shipped.ReadFile("shipped/" + version + ".zip")
+	if err != nil {
+		return nil
+	}
+	files, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		return nil
+	}
+	text, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil
+	}
+	return text
+}

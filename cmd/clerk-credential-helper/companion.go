@@ -12,7 +12,6 @@ import (
 	"clerk-credential-helper/internal/companionpage"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/internal/console"
-	"clerk-credential-helper/protocol"
 )
 
 // companionCommand is for those who run a companion page (companion/README.md).
@@ -22,10 +21,11 @@ type companionCommand struct {
 }
 
 type companionAddCommand struct {
-	Dir    string `arg:"" complete:"folders" help:"The folder of the app, the one with package.json."`
-	Origin string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
-	Force  bool   `help:"Also replace files that are there and differ."`
-	DryRun bool   `help:"Name the files and write none."`
+	Dir     string `arg:"" complete:"folders" help:"The folder of the app, the one with package.json."`
+	Origin  string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
+	Upgrade bool   `xor:"way" help:"Replace the files that are as an earlier version has them; write beside those that were edited."`
+	Force   bool   `xor:"way" help:"Also replace files that are there and differ."`
+	DryRun  bool   `help:"Name the files and write none."`
 }
 
 // Run copies the files of the companion page, then prints what is left to do by hand.
@@ -41,26 +41,28 @@ func (c companionAddCommand) Run(sys *system) error {
 	if err != nil {
 		return err
 	}
-	drafts, err := app.Files()
+	way := companionpage.Add
+	switch {
+	case c.Upgrade:
+		way = companionpage.Upgrade
+	case c.Force:
+		way = companionpage.Force
+	}
+	drafts, err := app.Files(way)
 	if err != nil {
 		return err
 	}
-	var differ []string
+	count := map[companionpage.Writing]int{}
 	for _, d := range drafts {
-		if d.State == companionpage.Replaced {
-			differ = append(differ, d.Path)
+		if count[d.State]++; d.State == companionpage.Differs {
+			fmt.Fprint(sys.stdout, d.Line(false))
 		}
 	}
-	if differ != nil && !c.Force {
-		for _, file := range differ {
-			fmt.Fprintf(sys.stdout, "differs: %s\n", protocol.Escape(file))
-		}
-		return fmt.Errorf("%d files are there already and differ: nothing was written; --force replaces them", len(differ))
+	if differ := count[companionpage.Differs]; differ > 0 {
+		return fmt.Errorf("%d files are there already and differ: nothing was written; --upgrade replaces those that were not edited, --force all", differ)
 	}
-	same := 0
 	for _, d := range drafts {
 		if d.State == companionpage.Unchanged {
-			same++
 			continue
 		}
 		if !c.DryRun {
@@ -68,16 +70,15 @@ func (c companionAddCommand) Run(sys *system) error {
 				return fmt.Errorf("writing %s: %w", d.Path, err)
 			}
 		}
-		words := string(d.State)
-		if c.DryRun {
-			words = "would be " + words
-		}
-		fmt.Fprintf(sys.stdout, "%s: %s\n", words, protocol.Escape(d.Path))
+		fmt.Fprint(sys.stdout, d.Line(c.DryRun))
 	}
-	if same > 0 {
+	if same := count[companionpage.Unchanged]; same > 0 {
 		fmt.Fprintf(sys.stdout, "as they should be already: %d files\n", same)
 	}
-	fmt.Fprint(sys.stdout, app.Next(origin))
+	fmt.Fprint(sys.stdout, app.Next(origin, way))
+	if beside := count[companionpage.Beside]; beside > 0 && !c.DryRun {
+		return fmt.Errorf("files that were edited and are as before: %d; merge into each what is new in FILE.new, with its first line, and delete FILE.new", beside)
+	}
 	return nil
 }
 

@@ -148,7 +148,7 @@ func (f *fakePage) metadata(w http.ResponseWriter) {
 		"token_endpoint_auth_methods_supported": []string{"none"}, "revocation_endpoint_auth_methods_supported": []string{"none"},
 		"code_challenge_methods_supported": []string{"S256"}, "authorization_response_iss_parameter_supported": true,
 		"prompt_values_supported": []string{"consent"},
-		"clerk_companion":         map[string]any{"version": 1, "clerk_issuer": f.issuer, "store": f.store},
+		"clerk_companion":         map[string]any{"version": 1, "page_version": "1.1.0", "clerk_issuer": f.issuer, "store": f.store},
 	}
 	if f.policy() {
 		d["grant_types_supported"] = []string{"refresh_token", "authorization_code", grantExchange}
@@ -158,13 +158,16 @@ func (f *fakePage) metadata(w http.ResponseWriter) {
 		d[field] = json.RawMessage(value)
 	}
 	if f.is("metadata: no store field") {
-		d["clerk_companion"] = map[string]any{"version": 1, "clerk_issuer": f.issuer}
+		d["clerk_companion"] = map[string]any{"version": 1, "page_version": "1.1.0", "clerk_issuer": f.issuer}
 	}
 	if f.is("metadata: version 2") {
-		d["clerk_companion"] = map[string]any{"version": 2, "clerk_issuer": f.issuer, "store": f.store}
+		d["clerk_companion"] = map[string]any{"version": 2, "page_version": "1.1.0", "clerk_issuer": f.issuer, "store": f.store}
+	}
+	if f.is("metadata: version of the page") {
+		d["clerk_companion"] = map[string]any{"version": 1, "page_version": "latest", "clerk_issuer": f.issuer, "store": f.store}
 	}
 	if f.is("metadata: issuer with a slash") {
-		d["clerk_companion"] = map[string]any{"version": 1, "clerk_issuer": f.issuer + "/", "store": f.store}
+		d["clerk_companion"] = map[string]any{"version": 1, "page_version": "1.1.0", "clerk_issuer": f.issuer + "/", "store": f.store}
 		d["jwks_uri"] = f.issuer + "//.well-known/jwks.json"
 	}
 	if !f.is("metadata: kept by caches") {
@@ -795,6 +798,7 @@ func TestCompanionCheckFaults(t *testing.T) {
 		{`metadata=clerk_companion={}`, false, []string{"metadata: clerk_companion.clerk_issuer", "metadata: jwks_uri", "metadata: clerk_companion.version",
 			"metadata: clerk_companion.store", "jwks_uri: RSA keys for RS256"}, "no https address"},
 		{"metadata: version 2", false, []string{"metadata: clerk_companion.version"}, `it is "2"`},
+		{"metadata: version of the page", false, []string{"page: version"}, `it is "latest", which is no version`},
 		{"metadata: no store field", false, []string{"metadata: clerk_companion.store"}, "missing"},
 		{"metadata: issuer with a slash", false, []string{"metadata: clerk_companion.clerk_issuer", "jwks_uri: RSA keys for RS256"}, "no https address"},
 		{"keys: down", false, []string{"jwks_uri: RSA keys for RS256"}, "status 404"},

@@ -107,6 +107,7 @@ func TestRootInAPersonsHome(t *testing.T) {
 		{"its undoing", []string{"clerk-credential-helper", "unset", "git", "--yes"}, "", ""},
 		{"a configuration", []string{"clerk-credential-helper", "setup", "--yes"}, "CLERK_HELPER_CONFIG=" + home + "/new.toml", ""},
 		{"the companion page", []string{"clerk-credential-helper", "companion", "add", home + "/app"}, "", ""},
+		{"its upgrade", []string{"clerk-credential-helper", "companion", "add", "--upgrade", home + "/app"}, "", ""},
 		{"repairs", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "", ""},
 		{"repairs by sudo", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "SUDO_UID=4242", ""},
 		{"repairs of the person's configuration", []string{"clerk-credential-helper", "doctor", "--fix", "--yes"}, "CLERK_HELPER_CONFIG=", ""},

@@ -2,12 +2,14 @@ package companionpage
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +28,14 @@ type App struct {
 	proxy    string
 	wraps    bool
 	newProxy string     // the name of the file to write if there is none
+	layout   bool       // the page needs a root layout of its own
 	install  [][]string // missing packages, and those for development
 	notes    []string
 }
 
 // ReadApp examines the Next.js app in dir and changes nothing. It is an error if the page cannot be added: dir has no
-// package.json of at most 1 MiB, names no next, has no App Router, or uses a version that is too old.
+// package.json of at most 1 MiB, names no next, has no App Router, uses a version that is too old, or has a
+// configuration under which the page cannot answer at its addresses.
 func ReadApp(dir string) (*App, error) {
 	file := filepath.Join(dir, "package.json")
 	text, err := platform.ReadPlain(file, maxSource)
@@ -75,13 +79,78 @@ func ReadApp(dir string) (*App, error) {
 	if err := app.packages(named); err != nil {
 		return nil, err
 	}
-	app.proxyFile()
-	if !slices.ContainsFunc([]string{"tsx", "jsx", "ts", "js"}, func(ending string) bool {
-		return platform.IsPlain(filepath.Join(app.root, "app", "layout."+ending))
-	}) {
-		app.notes = append(app.notes, "There is no layout directly in "+filepath.Join(app.root, "app")+": move app/cli-auth into the route group that has one.")
+	if err := app.configuration(); err != nil {
+		return nil, err
 	}
+	folders, _ := os.ReadDir(filepath.Join(app.root, "app"))
+	for _, group := range folders {
+		moved := filepath.Join(app.root, "app", group.Name(), "cli-auth")
+		if strings.HasPrefix(group.Name(), "(") && isDir(moved) {
+			return nil, fmt.Errorf("%s: move this folder into %s, where the page needs no layout above it any more", moved, filepath.Join(app.root, "app"))
+		}
+	}
+	app.proxyFile()
+	app.layout = !app.hasLayout()
 	return app, nil
+}
+
+// layoutEndings are those of a layout, as Next.js has them by default.
+var layoutEndings = []string{"tsx", "jsx", "ts", "js"}
+
+// hasLayout reports whether a layout above app/cli-auth makes the document. One that only passes its children on does
+// not, nor one without <html> where a layout in a folder beside the page has it: apps with a folder for each language
+// are like that.
+func (app *App) hasLayout() bool {
+	top, there := app.layoutIn("")
+	if !there || strings.Contains(top, "<html") {
+		return there
+	}
+	passes := regexp.MustCompile(`return\s*\(?\s*children\b|=>\s*\(?\s*children\b|<>\s*\{\s*children\s*\}\s*</>`)
+	folders, _ := os.ReadDir(filepath.Join(app.root, "app"))
+	return !passes.MatchString(top) && !slices.ContainsFunc(folders, func(e fs.DirEntry) bool {
+		text, _ := app.layoutIn(e.Name())
+		return e.Name() != "cli-auth" && strings.Contains(text, "<html")
+	})
+}
+
+// layoutIn returns the layout in a folder below app, and whether there is one, which may be unreadable.
+func (app *App) layoutIn(folder string) (text string, there bool) {
+	for _, ending := range layoutEndings {
+		text, err := platform.ReadPlain(filepath.Join(app.root, "app", folder, "layout."+ending), maxSource)
+		if err != nil || text != nil {
+			return string(text), true
+		}
+	}
+	return "", false
+}
+
+// configuration refuses what next.config may say against the page. It reads lines, not JavaScript: what is computed
+// there is found out by companion check.
+func (app *App) configuration() error {
+	for _, ending := range []string{"ts", "mts", "mjs", "js"} {
+		file := filepath.Join(app.dir, "next.config."+ending)
+		text, err := platform.ReadPlain(file, maxSource)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		said := map[string]string{}
+		comment := regexp.MustCompile(`(^|\s)(//|/\*|\*).*`)
+		setting := regexp.MustCompile(`(?:^|[{,\s])["']?(basePath|output|trailingSlash|skipTrailingSlashRedirect)["']?:\s*["'` + "`" + `]?([^"'` + "`" + `,\s}]*)`)
+		for line := range strings.Lines(string(text)) {
+			for _, found := range setting.FindAllStringSubmatch(comment.ReplaceAllString(line, ""), -1) {
+				said[found[1]] = found[2]
+			}
+		}
+		switch {
+		case said["basePath"] != "" && said["basePath"] != "undefined":
+			return fmt.Errorf("%s sets basePath: the page's addresses are at the root of an origin (RFC 8414), so it needs an app without one", file)
+		case said["output"] == "export":
+			return fmt.Errorf("%s has output: \"export\": the page needs a server, and an exported app has none", file)
+		case said["trailingSlash"] == "true" && said["skipTrailingSlashRedirect"] != "true":
+			return fmt.Errorf("%s has trailingSlash: true: Next.js redirects the page's addresses then, unless skipTrailingSlashRedirect: true is there too", file)
+		}
+	}
+	return nil
 }
 
 // packages compares the app's packages with those that the page's files need.
@@ -175,14 +244,23 @@ func parseVersion(text string) (v version, ok bool) {
 	return v, true
 }
 
-// command returns the command that installs packages, by the package manager that the lock file belongs to.
+// command returns the command that installs packages, by the package manager that the lock file belongs to: the app's,
+// or that of a workspace around it.
 func (app *App) command(packages string, develop bool) string {
 	program, dev := "npm install", " --save-dev"
-	for _, other := range []struct{ lock, program string }{
-		{"bun.lockb", "bun add"}, {"bun.lock", "bun add"}, {"yarn.lock", "yarn add"}, {"pnpm-lock.yaml", "pnpm add"},
-	} {
-		if platform.IsPlain(filepath.Join(app.dir, other.lock)) {
-			program, dev = other.program, " --dev"
+	folder, err := filepath.Abs(app.dir)
+	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
+		found := false
+		for _, other := range []struct{ lock, program, dev string }{
+			{"package-lock.json", "npm install", " --save-dev"}, {"bun.lockb", "bun add", " --dev"}, {"bun.lock", "bun add", " --dev"},
+			{"yarn.lock", "yarn add", " --dev"}, {"pnpm-lock.yaml", "pnpm add", " --save-dev"},
+		} {
+			if platform.IsPlain(filepath.Join(folder, other.lock)) {
+				program, dev, found = other.program, other.dev, true
+			}
+		}
+		if _, err := os.Lstat(filepath.Join(folder, ".git")); found || err == nil {
+			break
 		}
 	}
 	if !develop {
@@ -218,40 +296,44 @@ const (
 	Unchanged Writing = "unchanged" // the same text, but perhaps for CRLF line ends
 	Written   Writing = "written"   // a new file
 	Replaced  Writing = "replaced"  // another text was there
-	Kept      Writing = "kept"      // another text was there, in a file that is made to be edited
+	Kept      Writing = "kept"      // another text is there, and stays
+	Beside    Writing = "beside"    // another text is there, and the page's is written beside it
+	Removed   Writing = "removed"   // the page has no such file any more
+	Differs   Writing = "differs"   // another text is there, and the Way does not say what becomes of it
 )
 
-// edited are the files with a company's own code: the policy for CI jobs, and the rate limit.
-var edited = []string{"lib/cli-auth/ci.ts", "lib/cli-auth/limit.ts"}
+// Way says what becomes of a file that is there with another text.
+type Way int
+
+const (
+	Add     Way = iota // it stays, and is [Differs], unless it is made to be edited
+	Upgrade            // it is replaced if it is as it was copied; what was edited stays, with the page's file beside it
+	Force              // it is replaced, unless it is made to be edited and was
+)
+
+// edited are the files with a company's own code: the policy for CI jobs, the rate limit, and the store.
+var edited = []string{"lib/cli-auth/ci.ts", "lib/cli-auth/limit.ts", "lib/cli-auth/store.ts"}
 
 // File is a file of the page, to be written into an app.
 type File struct {
 	Path  string
 	State Writing // compared with the existing file
-	text  []byte
+	Note  string  // on State, for people; with foreign text
+	// Diff, for people and escaped for a terminal, is what was changed in the app, and what the page has changed, both
+	// since the version that was copied. If that version is not known, it is from the app's file to the page's.
+	Diff string
+	text []byte
 }
 
-// Files returns the files of the page, and a proxy file if the app has none, compared with what is in the app. It is an
-// error if an existing file cannot be read or is larger than 1 MiB.
-func (app *App) Files() ([]File, error) {
+// Files returns the files of the page, and the proxy file and the layout that the app needs, compared with what is in
+// the app. With Upgrade they are followed by those of an earlier version that the page has no more. It is an error if
+// an existing file cannot be read, is larger than 1 MiB, or, without Force, is of a later version than this program's.
+func (app *App) Files(way Way) ([]File, error) {
 	var drafts []File
-	draft := func(name string, text []byte) error {
-		d := File{Path: filepath.Join(app.root, filepath.FromSlash(name)), text: text, State: Written}
-		there, err := platform.ReadPlain(d.Path, maxSource)
-		if err != nil {
-			return fmt.Errorf("%s: %w", d.Path, err)
-		}
-		switch {
-		case there == nil:
-		case bytes.Equal(bytes.ReplaceAll(there, []byte("\r\n"), []byte("\n")), text): // git on Windows changes line ends
-			d.State = Unchanged
-		case slices.Contains(edited, name):
-			d.State = Kept
-		default:
-			d.State = Replaced
-		}
+	draft := func(name, at string, text []byte) error {
+		d, err := settle(name, filepath.Join(app.root, filepath.FromSlash(at)), text, way)
 		drafts = append(drafts, d)
-		return nil
+		return err
 	}
 	files := companionfiles.Files()
 	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
@@ -262,35 +344,174 @@ func (app *App) Files() ([]File, error) {
 		if err != nil {
 			return err
 		}
-		return draft(name, text)
+		return draft(name, name, text)
 	})
-	if err == nil && app.proxy == "" {
-		err = draft(app.newProxy, []byte(companionfiles.Proxy))
+	if err == nil && app.layout && app.ownLayout() {
+		err = draft(layoutName, layoutName, []byte(companionfiles.Layout))
 	}
-	return drafts, err
+	switch {
+	case err != nil:
+	case app.proxy == "":
+		err = draft(proxyName, app.newProxy, []byte(companionfiles.Proxy))
+	default: // one that was edited is the app's own
+		if there, _ := platform.ReadPlain(app.proxy, maxSource); readCopied(proxyName, there).untouched() {
+			err = draft(proxyName, filepath.Base(app.proxy), []byte(companionfiles.Proxy))
+		}
+	}
+	if err != nil || way != Upgrade {
+		return drafts, err
+	}
+	gone, err := app.obsolete(drafts)
+	return append(drafts, gone...), err
 }
 
-// Write writes the file, with mode 0644, and creates its folder. It overwrites an existing file, except one that is Kept,
-// and writes nothing in an app of another user's, who could not change it then: see [platform.CheckPlace].
+// The names of the two files that only some apps get.
+const (
+	layoutName = "app/cli-auth/layout.tsx"
+	proxyName  = "proxy.ts"
+)
+
+// ownLayout reports whether the layout beside the page, if there is one, is what we have written.
+func (app *App) ownLayout() bool {
+	text, there := app.layoutIn("cli-auth")
+	return !there || readCopied(layoutName, []byte(text)).stamped
+}
+
+// settle decides what becomes of the file at the path at, which is to have a text.
+func settle(name, at string, text []byte, way Way) (File, error) {
+	d := File{Path: at, text: stamped(name, text), State: Written}
+	there, err := platform.ReadPlain(at, maxSource)
+	if err != nil {
+		return d, fmt.Errorf("%s: %w", at, err)
+	}
+	if there == nil {
+		return d, nil
+	}
+	theirs, now := readCopied(name, there), hash(text)
+	if theirs.newer() && way != Force {
+		return d, fmt.Errorf("%s is of version %s of the page, and this program has %s: upgrade the program first", at, theirs.version, companionfiles.Version)
+	}
+	same, ours := hash(theirs.text) == now, slices.Contains(edited, name)
+	switch {
+	case same && (way == Add || theirs.hash == now && theirs.stamped && theirs.version == companionfiles.Version):
+		d.State = Unchanged
+	case same, theirs.untouched() && way == Upgrade:
+		d.State = Replaced
+	case way == Upgrade && theirs.hash == now:
+		d.State = Kept
+		d.Note = fmt.Sprintf("edited since %s, and %s has nothing new for it", theirs.version, companionfiles.Version)
+	case way == Upgrade:
+		d.State = Beside
+		d.Note = fmt.Sprintf("%s was edited since %s", filepath.Base(at), cmp.Or(theirs.version, "it was copied"))
+		if then := companionfiles.Shipped(theirs.version, name); then != nil && hash(then) == theirs.hash {
+			d.Diff = diff(at+" of "+theirs.version, at, then, theirs.text) + diff(at+" of "+theirs.version, at+besideEnding, then, text)
+		} else { // of a build between two releases
+			d.Diff = diff(at, at+besideEnding, theirs.text, text)
+		}
+		other, err := platform.ReadPlain(at+besideEnding, maxSource)
+		if err == nil && other != nil && !readCopied(name, other).stamped {
+			err = errors.New("it is not of this program, and its place is needed")
+		}
+		if err != nil {
+			return d, fmt.Errorf("%s: %w", at+besideEnding, err)
+		}
+	case ours && (way == Add || !theirs.untouched()):
+		d.State = Kept
+	case way == Force:
+		d.State = Replaced
+	default:
+		d.State = Differs
+		d.Note = "edited"
+		if theirs.untouched() {
+			d.Note = "as " + theirs.version + " has it"
+		}
+	}
+	return d, nil
+}
+
+// besideEnding is what the name of a file has in addition that is written beside an edited one. Next.js takes no notice
+// of it.
+const besideEnding = ".new"
+
+// obsolete returns the files of earlier versions that drafts has not: to be removed, or kept because they were edited.
+func (app *App) obsolete(drafts []File) ([]File, error) {
+	var gone []File
+	for _, folder := range []string{"app/cli-auth", "app/api/cli-auth", "app/.well-known", "lib/cli-auth"} {
+		err := fs.WalkDir(os.DirFS(app.root), folder, func(name string, e fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			at := filepath.Join(app.root, filepath.FromSlash(name))
+			if slices.ContainsFunc(drafts, func(d File) bool { return at == d.Path || d.State == Beside && at == d.Path+besideEnding }) {
+				return nil
+			}
+			text, err := platform.ReadPlain(at, maxSource)
+			if err != nil {
+				return nil // too large for one of ours
+			}
+			switch theirs := readCopied(name, text); {
+			case theirs.hash == "":
+			case theirs.untouched():
+				gone = append(gone, File{Path: at, State: Removed})
+			default:
+				gone = append(gone, File{Path: at, State: Kept, Note: "edited; the page has no such file any more"})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return gone, nil
+}
+
+// Line returns the line for people, escaped for a terminal; dry is of what would be done.
+func (d File) Line(dry bool) string {
+	words, at := string(d.State), d.Path
+	if d.State == Beside {
+		words, at = string(Written), d.Path+besideEnding
+	}
+	if dry && d.State != Differs {
+		words = "would be " + words
+	}
+	words += ": " + at
+	if d.Note != "" {
+		words += " (" + d.Note + ")"
+	}
+	return console.Escape(words) + "\n" + d.Diff
+}
+
+// Write does what the file's State says. It creates folders, writes with mode 0644, and writes nothing in an app of
+// another user's, who could not change it then: see [platform.CheckPlace].
 func (d File) Write() error {
-	if d.State == Kept {
+	at := d.Path
+	switch d.State {
+	case Unchanged, Kept, Differs:
 		return nil
+	case Beside:
+		at += besideEnding
 	}
-	if err := platform.CheckPlace(d.Path); errors.Is(err, platform.ErrForeign) {
+	if err := platform.CheckPlace(at); errors.Is(err, platform.ErrForeign) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(d.Path), 0o755); err != nil {
+	if d.State == Removed {
+		return os.Remove(at)
+	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return err
 	}
-	if err := platform.WriteFile(d.Path, d.text); err != nil {
+	if err := platform.WriteFile(at, d.text); err != nil {
 		return err
 	}
-	return os.Chmod(d.Path, 0o644) // a source file, which a build by another user reads too
+	return os.Chmod(at, 0o644) // a source file, which a build by another user reads too
 }
 
-// Next returns the steps that are left to do by hand, for people, with foreign text escaped. origin is the address of the
-// app, as [config.ParseCompanion] returns it.
-func (app *App) Next(origin string) string {
+// Next returns the steps that are left to do by hand, for people, with foreign text escaped; after an Upgrade those of
+// a page that runs are left out. origin is the address of the app, as [config.ParseCompanion] returns it.
+func (app *App) Next(origin string, way Way) string {
 	var steps []string
 	var commands []string
 	for i, packages := range app.install {
@@ -309,21 +530,29 @@ cover /cli-auth and /api/cli-auth/approve:
 
     export default withCliAuth(clerkMiddleware(/* as before */));`, console.Escape(app.proxy)))
 	}
+	deploy := fmt.Sprintf(`Build and deploy, then:
+
+    clerk-credential-helper companion check %s`, origin)
+	if way == Upgrade { // the page runs, and people use it
+		return app.list(append(steps, deploy))
+	}
 	steps = append(steps, fmt.Sprintf(`Set in the app's environment, besides Clerk's own keys:
 
     CLI_AUTH_ORIGIN=%s
     CLI_AUTH_SECRET=...        # a secret of its own: openssl rand -base64 33
     CLI_AUTH_STORE=...         # see companion/README.md: without one, a code or a
                                # refresh token can be used twice, and revoke does nothing`, origin))
-	steps = append(steps, fmt.Sprintf(`Build and deploy, then:
-
-    clerk-credential-helper companion check %s`, origin))
+	steps = append(steps, deploy)
 	steps = append(steps, fmt.Sprintf(`People write into their configuration:
 
     [profiles.app]
     companion = %q
     hosts     = ["api.acme.dev"]   # who may have the token`, origin))
+	return app.list(steps)
+}
 
+// list returns the notes and steps for people.
+func (app *App) list(steps []string) string {
 	var out strings.Builder
 	for _, note := range app.notes {
 		fmt.Fprintf(&out, "\n%s\n", console.Escape(note))

@@ -83,7 +83,7 @@ const (
 // Remedies for a page that does not answer as it should.
 const (
 	cureProxy  = "proxy.ts must call withCliAuth, and its matcher must cover /cli-auth and /api/cli-auth/approve"
-	cureRoutes = "write the files again with companion add --force, and let nothing in front of the app ask for a sign-in at these paths"
+	cureRoutes = "write the files again with companion add --upgrade, and let nothing in front of the app ask for a sign-in at these paths"
 	cureCORS   = "exclude the route from the app's CORS rules"
 	cureEnv    = "set CLI_AUTH_ORIGIN to the address that you gave here, and Clerk's keys, and deploy again"
 )
@@ -276,6 +276,7 @@ type companionDescription struct {
 	Prompts     []string `json:"prompt_values_supported"`
 	Companion   struct {
 		Version int    `json:"version"`
+		Page    string `json:"page_version"`
 		Clerk   string `json:"clerk_issuer"`
 		Store   *bool  `json:"store"`
 	} `json:"clerk_companion"`
@@ -335,6 +336,7 @@ func (p *Probe) metadata(ctx context.Context) bool {
 		words = "it is missing"
 	}
 	p.holds("metadata: clerk_companion.store", words, cureRoutes)
+	p.add(pageVersion(d.Companion.Page, closings))
 	return true
 }
 

@@ -17,7 +17,7 @@ import (
 // A token that a server has seen must not act for its person on the page: its holder could approve a grant that
 // outlives it. Only a browser's own session counts there.
 
-const cureSession = "write the files again with companion add --force, and deploy"
+const cureSession = "write the files again with companion add --upgrade, and deploy"
 
 // tried is a way to present a token.
 type tried struct {

@@ -3,6 +3,7 @@
 import { TOKEN_EXCHANGE } from "./exchange";
 import { json, respond } from "./respond";
 import { readSettings } from "./settings";
+import { VERSION } from "./version";
 
 /** GET /.well-known/oauth-authorization-server */
 export function metadata(): Promise<Response> {
@@ -22,7 +23,7 @@ export function metadata(): Promise<Response> {
       code_challenge_methods_supported: ["S256"],
       authorization_response_iss_parameter_supported: true,
       prompt_values_supported: ["consent"],
-      clerk_companion: { version: 1, clerk_issuer: clerk, store: store.kind !== "none" },
+      clerk_companion: { version: 1, page_version: VERSION, clerk_issuer: clerk, store: store.kind !== "none" },
     });
   });
 }

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import {
   approved,
@@ -25,6 +26,8 @@ import {
   tokens,
   unseal,
 } from "./app.mjs";
+
+const { version: pageVersion } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
 const now = () => Math.floor(Date.now() / 1000);
 const statuses = ["revoked", "ended", "expired", "removed", "replaced", "abandoned", "pending"];
@@ -94,7 +97,7 @@ for (const mode of ["none", "memory"]) {
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
         prompt_values_supported: ["consent"],
-        clerk_companion: { version: 1, clerk_issuer: clerk.issuer, store: stored },
+        clerk_companion: { version: 1, page_version: pageVersion, clerk_issuer: clerk.issuer, store: stored },
       });
     });
 
