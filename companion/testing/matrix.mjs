@@ -1,0 +1,282 @@
+// Kinds of app: each gets the companion page from "clerk-credential-helper companion add", is built and started, and
+// must pass "companion check"; or it is refused with the reason, before anything is written. The other versions of
+// Next.js and Clerk, and what the package managers make of a workspace, are installed from npm: it takes minutes.
+//
+//   node --test --test-reporter=spec testing/matrix.mjs
+//   node --test --test-reporter=spec --test-name-pattern=locale testing/matrix.mjs
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Apps, companion, layout, missing } from "./apps.mjs";
+import { takePort } from "./port.mjs";
+
+const apps = new Apps();
+const skip = missing();
+if (skip && process.env.CI === "true") throw new Error(skip);
+
+before(() => skip || apps.open());
+after(() => apps.close());
+
+const config = (text) => `import type { NextConfig } from "next";
+
+const nextConfig: NextConfig = {
+  ${text}
+};
+
+export default nextConfig;
+`;
+
+const html = `export default function Layout({ children }: { children: React.ReactNode }) {
+  return (
+    <html lang="en">
+      <body>{children}</body>
+    </html>
+  );
+}
+`;
+
+// Sends everything that has no language to one that has, as next-intl's does.
+const localeProxy = `import { clerkMiddleware } from "@clerk/nextjs/server";
+import { NextResponse } from "next/server";
+import { withCliAuth } from "./lib/cli-auth/proxy";
+
+const app = clerkMiddleware(async (auth, request) => {
+  const { pathname } = request.nextUrl;
+  if (/^\\/(en|de)(\\/|$)/.test(pathname)) {
+    await auth.protect();
+    return NextResponse.next();
+  }
+  return NextResponse.redirect(new URL(\`/en\${pathname}\`, request.url));
+});
+
+export default withCliAuth(app);
+
+export const config = { matcher: ["/((?!_next|.*\\\\..*).*)", "/.well-known/:path*", "/(api|trpc)(.*)"] };
+`;
+
+const page = "export default function Page() {\n  return <main>Hello</main>;\n}\n";
+
+/** What is different in an app: files (null: there is none), versions, where its folder is, who installs. */
+const built = [
+  {
+    name: "everything below [locale], and a proxy that sends all to a language",
+    files: {
+      "app/layout.tsx": null,
+      "app/page.tsx": null,
+      "app/[locale]/layout.tsx": html,
+      "app/[locale]/page.tsx": page,
+      "proxy.ts": localeProxy,
+    },
+    said: /written: .*app\/cli-auth\/layout\.tsx/,
+    during: async (origin) => {
+      const home = await fetch(origin, { redirect: "manual" });
+      assert.equal(new URL(home.headers.get("location"), origin).pathname, "/en/", "the app's own proxy");
+    },
+  },
+  {
+    name: "[locale] below a layout that passes its children on",
+    files: {
+      "app/layout.tsx":
+        "export default function Layout({ children }: { children: React.ReactNode }) {\n  return children;\n}\n",
+      "app/page.tsx": null,
+      "app/[locale]/layout.tsx": html,
+      "app/[locale]/page.tsx": page,
+    },
+    said: /written: .*app\/cli-auth\/layout\.tsx/,
+  },
+  {
+    name: "route groups with a root layout each, below src",
+    source: "src",
+    files: {
+      "src/app/layout.tsx": null,
+      "src/app/page.tsx": null,
+      "src/app/(site)/layout.tsx": html,
+      "src/app/(site)/page.tsx": page,
+      "src/app/(shop)/layout.tsx": html,
+      "src/app/(shop)/shop/page.tsx": page,
+    },
+    said: /written: .*app\/cli-auth\/layout\.tsx/,
+  },
+  {
+    name: "the languages of the pages router beside app",
+    files: {
+      "next.config.ts": config('i18n: { locales: ["en", "de"], defaultLocale: "en" },'),
+      "pages/about.tsx": page,
+    },
+  },
+  {
+    name: "trailingSlash without its redirect",
+    files: { "next.config.ts": config("trailingSlash: true,\n  skipTrailingSlashRedirect: true,") },
+  },
+  {
+    name: "no TypeScript",
+    files: {
+      "tsconfig.json": null,
+      "next.config.ts": null,
+      "next.config.mjs": "export default {};\n",
+      "jsconfig.json": '{ "compilerOptions": { "paths": { "@/*": ["./*"] } } }\n',
+      "app/layout.tsx": null,
+      "app/page.tsx": null,
+      "app/layout.js":
+        'export default function Layout({ children }) {\n  return (\n    <html lang="en">\n      <body>{children}</body>\n    </html>\n  );\n}\n',
+      "app/page.js": page,
+    },
+    types: false,
+    said: /npm install --save-dev typescript/,
+  },
+  {
+    name: "Tailwind",
+    files: {
+      "app/globals.css": '@import "tailwindcss";\n',
+      "postcss.config.mjs": 'export default { plugins: { "@tailwindcss/postcss": {} } };\n',
+    },
+    versions: { tailwindcss: "4.3.5", "@tailwindcss/postcss": "4.3.5" },
+  },
+  {
+    name: "create-next-app's own choice: cacheComponents",
+    files: { "next.config.ts": config("cacheComponents: true,") },
+  },
+  { name: "Next.js 15.2", versions: { next: "15.2.9" }, said: /written: .*middleware\.ts/ },
+  { name: "Next.js 15.5", versions: { next: "15.5.29" }, said: /written: .*middleware\.ts/ },
+  { name: "a pnpm workspace", workspace: "pnpm" },
+  { name: "a yarn workspace", workspace: "yarn" },
+  { name: "a bun workspace", workspace: "bun" },
+];
+
+const refused = [
+  { name: "basePath", files: { "next.config.ts": config('basePath: "/shop",') }, why: /basePath/ },
+  {
+    name: "trailingSlash with its redirect",
+    files: { "next.config.ts": config("trailingSlash: true,") },
+    why: /skipTrailingSlashRedirect/,
+  },
+  { name: "a static export", files: { "next.config.ts": config('output: "export",') }, why: /export/ },
+  { name: "Next.js 15.2.7", manifest: { next: "15.2.7" }, why: /next 15\.2\.7 is too old/ },
+  { name: "Next.js 14", manifest: { next: "^14.2.0" }, why: /next 14\.x\.x is too old/ },
+  // Its clerkMiddleware sends a form's POST to Clerk and back, as it does a page.
+  { name: "@clerk/nextjs 6", manifest: { "@clerk/nextjs": "^6.39.0" }, why: /@clerk\/nextjs 6\.x\.x is too old/ },
+  { name: "jose 5", manifest: { jose: "^5.0.0" }, why: /jose 5\.x\.x is too old/ },
+  {
+    name: "pages alone",
+    files: {
+      "app/layout.tsx": null,
+      "app/page.tsx": null,
+      "app/globals.css": null,
+      "app/page.module.css": null,
+      "pages/index.tsx": page,
+    },
+    why: /needs the App Router/,
+  },
+];
+
+const managers = {
+  pnpm: {
+    package: "pnpm@10.34.8",
+    install: ["install", "--ignore-scripts"],
+    files: { "pnpm-workspace.yaml": 'packages: ["apps/*"]\n' },
+    lock: "pnpm-lock.yaml",
+  },
+  yarn: {
+    package: "@yarnpkg/cli-dist@4.18.1",
+    install: ["install", "--mode=skip-build"],
+    files: {
+      ".yarnrc.yml":
+        "nodeLinker: node-modules\nenableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n",
+      "yarn.lock": "",
+    },
+    lock: "yarn.lock",
+  },
+  bun: { package: "bun@1.4.5", install: ["install", "--ignore-scripts"], files: {}, lock: "bun.lock" },
+};
+
+// Package managers take registries, proxies and certificates from the environment.
+const { CI: _, ...env } = process.env;
+
+const installed = new Map();
+
+/** A folder with the node_modules that an app needs. */
+async function modules(manifest) {
+  const key = JSON.stringify(manifest.dependencies);
+  if (!installed.has(key)) {
+    const dir = join(apps.dir, `installed-${installed.size}`);
+    await apps.write(dir, { "package.json": JSON.stringify(manifest, null, 2) });
+    await npm(dir, "install", "--legacy-peer-deps", "--ignore-scripts");
+    installed.set(key, dir);
+  }
+  return installed.get(key);
+}
+
+function npm(cwd, ...args) {
+  return apps.children.run("npm", [...args, "--silent", "--no-audit", "--no-fund", "--prefer-offline"], { cwd, env });
+}
+
+/** Another package manager: a function that runs it. */
+async function manager(name) {
+  const tools = join(apps.dir, "tools", name);
+  await apps.write(tools, { "package.json": "{}" });
+  await npm(tools, "install", managers[name].package); // with its scripts: bun's program comes by one
+  return (cwd, ...args) => apps.children.run(join(tools, "node_modules", ".bin", name), args, { cwd, env });
+}
+
+function files(row) {
+  const all = { ...layout(row.source ?? "", apps.packages), ...row.files };
+  const manifest = JSON.parse(all["package.json"]);
+  Object.assign(manifest.dependencies, row.versions, row.manifest);
+  if (row.types === false) delete manifest.devDependencies;
+  all["package.json"] = JSON.stringify(manifest, null, 2);
+  return { all, manifest };
+}
+
+for (const [index, row] of built.entries()) {
+  test(row.name, { skip, timeout: 1_200_000 }, async () => {
+    const root = join(apps.dir, `app-${index}`);
+    const { all, manifest } = files(row);
+    const { port, release } = await takePort();
+    const origin = `http://localhost:${port}`;
+    if (row.workspace) {
+      const app = join(root, "apps", "web");
+      await workspace(row.workspace, { root, app, all, manifest, origin });
+      await apps.check(app, { port, release, store: "memory" });
+      return;
+    }
+    await apps.write(root, all);
+    await apps.link(row.versions ? await modules(manifest) : companion, root);
+    const said = await apps.add(root, origin);
+    if (row.said) assert.match(said, row.said);
+    await apps.check(root, { port, release, store: "memory", during: row.during });
+  });
+}
+
+/** An app in a workspace, which gets the page, and what is missing then by the command that is printed. */
+async function workspace(name, { root, app, all, manifest, origin }) {
+  const { install, files, lock } = managers[name];
+  await apps.write(root, {
+    "package.json": JSON.stringify({ name: "root", private: true, workspaces: ["apps/*"] }),
+    ...files,
+  });
+  delete manifest.dependencies.jose;
+  await apps.write(app, {
+    ...all,
+    "package.json": JSON.stringify(manifest, null, 2),
+    "next.config.ts": config('turbopack: { root: process.cwd() + "/../.." },'),
+  });
+  const run = await manager(name);
+  await run(root, ...install);
+  assert.ok(existsSync(join(root, lock)));
+  const [, program, ...command] = /^ {4}(\S+) (add) (jose@6)$/m.exec(await apps.add(app, origin)) ?? [];
+  assert.deepEqual([program, ...command], [name, "add", "jose@6"]);
+  await run(app, ...command);
+  assert.match(await apps.add(app, origin), /as they should be already: \d+ files\n\n1\. Set in/);
+}
+
+for (const [index, row] of refused.entries()) {
+  test(`refused: ${row.name}`, { skip }, async () => {
+    const app = join(apps.dir, `refused-${index}`);
+    await apps.write(app, files(row).all);
+    await assert.rejects(apps.add(app, "http://localhost:1"), row.why);
+    for (const written of ["app/cli-auth", "lib", "proxy.ts"]) {
+      assert.ok(!existsSync(join(app, written)), written);
+    }
+  });
+}
