@@ -16,7 +16,7 @@ import { single } from "./request";
 import { invalidRequest, OAuthError } from "./respond";
 import { now } from "./seal";
 import type { Rule, Settings } from "./settings";
-import type { Mark, Store } from "./store";
+import type { Mark, Store } from "./stores/interface";
 
 export const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 

@@ -19,7 +19,7 @@ import {
   Unsealable,
 } from "./seal";
 import type { Settings } from "./settings";
-import type { Store } from "./store";
+import type { Store } from "./stores/interface";
 
 const CODE_LIFE = 60; // seconds: the browser goes straight back to the helper, which redeems at once
 const REFRESH_LIFE = 30 * 24 * 3600;

@@ -4,7 +4,7 @@ import { ClerkUnavailable } from "./clerk";
 import { IssuerUnavailable } from "./keys";
 import { BadParameter } from "./request";
 import { SettingsError } from "./settings";
-import { StoreError, StoreFull } from "./store";
+import { StoreError, StoreFull } from "./stores/interface";
 
 /** An error with the code that the helper decides by. */
 export class OAuthError extends Error {

@@ -3,6 +3,7 @@
 import { isHttpsOrLoopback } from "./address";
 import { policy } from "./ci";
 import { checkPolicy, type Entry } from "./policy";
+import { parseStore, type StoreSetting } from "./stores/setting";
 
 /** What the operator set up. A wrong setting is a SettingsError that names the variable and never its value. */
 export type Settings = {
@@ -16,7 +17,7 @@ export type Settings = {
   tokenSeconds: number;
   /** The JWT template that tokens are minted from; empty for session tokens. */
   template: string;
-  store: { kind: "none" } | { kind: "memory" } | { kind: "kv"; url: string; token: string };
+  store: StoreSetting;
   backend: { url: string; secretKey: string };
   /** The file that the company publishes for its people. */
   company: object | undefined;
@@ -43,7 +44,7 @@ export function readSettings(
     secrets: readSecrets(env.CLI_AUTH_SECRET),
     tokenSeconds: readTokenSeconds(env.CLI_AUTH_TOKEN_SECONDS),
     template: readTemplate(env.CLI_AUTH_TEMPLATE),
-    store: readStore(env.CLI_AUTH_STORE, env.CLI_AUTH_STORE_TOKEN),
+    store: readStore(env),
     backend: {
       url: (env.CLERK_API_URL || "https://api.clerk.com").replace(/\/+$/, ""),
       secretKey: required("CLERK_SECRET_KEY", env.CLERK_SECRET_KEY),
@@ -118,14 +119,25 @@ function readTemplate(value: string | undefined): string {
   return template;
 }
 
-function readStore(value: string | undefined, token: string | undefined): Settings["store"] {
-  if (!value) return { kind: "none" };
-  if (value === "memory") return { kind: "memory" };
-  const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (!url || !isHttpsOrLoopback(url) || url.username || url.password || url.search || url.hash) {
-    throw new SettingsError("CLI_AUTH_STORE must be memory, or the https address of a Redis REST store");
+function readStore(env: Record<string, string | undefined>): StoreSetting {
+  const ca = env.CLI_AUTH_STORE_CA?.replaceAll("\\n", "\n") || undefined; // some hosts keep a value on one line
+  const store = parseStore(env.CLI_AUTH_STORE ?? "", env.CLI_AUTH_STORE_TOKEN ?? "", ca);
+  if (!store) {
+    throw new SettingsError(
+      "CLI_AUTH_STORE must be memory, or the address of a store: redis://, rediss://, postgres://, or https:// of a Redis " +
+        "REST interface. Special characters of a password are percent-encoded; a postgres address names user and database, " +
+        "and may have sslmode and channel_binding",
+    );
   }
-  return { kind: "kv", url: url.href, token: required("CLI_AUTH_STORE_TOKEN", token) };
+  if (store.kind === "rest") required("CLI_AUTH_STORE_TOKEN", store.token);
+  if (
+    ca !== undefined &&
+    !/^\s*(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+$/.test(ca)
+  )
+    throw new SettingsError("CLI_AUTH_STORE_CA must be certificates in PEM form");
+  if (ca !== undefined && !("server" in store && store.server.tls))
+    throw new SettingsError("CLI_AUTH_STORE_CA is for rediss:// and for postgres:// with TLS");
+  return store;
 }
 
 // The helper reads the file strictly; this finds what is no such file at all.
