@@ -2,7 +2,7 @@
 
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import ts from "typescript";
 
 const companion = join(import.meta.dirname, "..", "..");
@@ -15,12 +15,15 @@ export async function compileLibrary() {
   const folder = await mkdtemp(join(cache, "cli-auth-"));
   await writeFile(join(folder, "package.json"), '{"type":"commonjs"}');
   const source = join(companion, "lib", "cli-auth");
-  for (const name of await readdir(source)) {
+  for (const name of await readdir(source, { recursive: true })) {
+    if (!name.endsWith(".ts")) continue;
     const { outputText } = ts.transpileModule(await readFile(join(source, name), "utf8"), {
       fileName: name,
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS, esModuleInterop: true },
     });
-    await writeFile(join(folder, name.replace(/\.ts$/, ".js")), outputText);
+    const compiled = join(folder, name.replace(/\.ts$/, ".js"));
+    await mkdir(dirname(compiled), { recursive: true });
+    await writeFile(compiled, outputText);
   }
   const require = createRequire(join(folder, "package.json"));
   return {

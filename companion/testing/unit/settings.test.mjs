@@ -12,6 +12,7 @@ const { issuerOfKey, readSettings, SettingsError } = library.load("settings");
 process.env.NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY = "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ";
 delete process.env.NEXT_PUBLIC_CLERK_PROXY_URL;
 const [secret, other] = ["9f86d081884c7d659a2feaa0c55ad015", "Zm9yIHRoZSB0ZXN0cywgYW5kIGZvciBub3RoaW5n"];
+const pem = "-----BEGIN CERTIFICATE-----\nMIIB+/=\n-----END CERTIFICATE-----\n";
 const good = {
   CLI_AUTH_ORIGIN: "https://app.acme.dev",
   CLI_AUTH_SECRET: secret,
@@ -49,7 +50,33 @@ test("what may be set", () => {
   }
   assert.deepEqual(readSettings({ ...good, CLI_AUTH_STORE: "memory" }).store, { kind: "memory" });
   const kv = { ...good, CLI_AUTH_STORE: "https://kv.acme.dev", CLI_AUTH_STORE_TOKEN: "t" };
-  assert.deepEqual(readSettings(kv).store, { kind: "kv", url: "https://kv.acme.dev/", token: "t" });
+  assert.deepEqual(readSettings(kv).store, { kind: "rest", url: "https://kv.acme.dev/", token: "t" });
+  const server = { host: "kv.acme.dev", port: 6379, user: "", password: "", database: "", tls: undefined };
+  const full = { ...server, port: 7000, user: "app", password: "p@ss/?#", database: "3", tls: { ca: undefined } };
+  const pg = { ...server, host: "db.acme.dev", port: 5432, user: "app", password: "p w", database: "cli" };
+  const tls = { ca: undefined };
+  for (const [text, store] of [
+    ["redis://kv.acme.dev", { kind: "redis", server }],
+    ["redis://[::1]:7000/", { kind: "redis", server: { ...server, host: "::1", port: 7000 } }],
+    ["redis://:pw@kv.acme.dev/0", { kind: "redis", server: { ...server, password: "pw", database: "0" } }],
+    ["rediss://app:p%40ss%2F%3F%23@kv.acme.dev:7000/3", { kind: "redis", server: full }],
+    ["postgres://app:p%20w@db.acme.dev/cli", { kind: "postgres", server: { ...pg, tls }, channelBinding: false }],
+    [
+      "postgresql://app:p%20w@localhost/cli",
+      { kind: "postgres", server: { ...pg, host: "localhost" }, channelBinding: false },
+    ],
+    ["postgres://app:p%20w@db.acme.dev/cli?sslmode=disable", { kind: "postgres", server: pg, channelBinding: false }],
+    [
+      "postgres://app:p%20w@localhost:5433/cli?sslmode=require&channel_binding=require",
+      { kind: "postgres", server: { ...pg, host: "localhost", port: 5433, tls }, channelBinding: true },
+    ],
+  ]) {
+    assert.deepEqual(readSettings({ ...good, CLI_AUTH_STORE: text }).store, store, text);
+  }
+  for (const CLI_AUTH_STORE_CA of [pem, pem.replaceAll("\n", "\\n"), `${pem}${pem}`]) {
+    const { store } = readSettings({ ...good, CLI_AUTH_STORE: "rediss://kv.acme.dev", CLI_AUTH_STORE_CA });
+    assert.equal(store.server.tls.ca, CLI_AUTH_STORE_CA.replaceAll("\\n", "\n"));
+  }
 });
 
 test("the company's file", () => {
@@ -102,7 +129,36 @@ test("what may not be set", () => {
     ["CLI_AUTH_TOKEN_SECONDS", "-600", "negative"],
     ["CLI_AUTH_TEMPLATE", "../x", "it becomes part of a path"],
     ["CLI_AUTH_TEMPLATE", "x".repeat(65), "too long"],
-    ["CLI_AUTH_STORE", "redis://kv.acme.dev", "another scheme"],
+    ["CLI_AUTH_STORE", "mysql://kv.acme.dev", "another scheme"],
+    ["CLI_AUTH_STORE", "redis:kv.acme.dev", "no host"],
+    ["CLI_AUTH_STORE", "redis://:secret/password@kv.acme.dev", "a slash that is not encoded"],
+    ["CLI_AUTH_STORE", "redis://:secret#password@kv.acme.dev", "nor is a hash"],
+    ["CLI_AUTH_STORE", "redis://:100%secret@kv.acme.dev", "a percent sign for itself"],
+    ["CLI_AUTH_STORE", "redis://kv.acme.dev/cache", "databases have numbers"],
+    ["CLI_AUTH_STORE", "redis://kv.acme.dev/0?tls=true", "a query that is not read"],
+    ["CLI_AUTH_STORE", "redis://kv.acme.dev:70000", "no such port"],
+    ["CLI_AUTH_STORE", "redis+socket:///run/redis.sock", "a socket"],
+    ["CLI_AUTH_STORE", "postgres://db.acme.dev/cli", "no user"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev", "no database"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/", "an empty one"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?sslmode=prefer", "TLS that gives way"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?sslmode=no-verify", "TLS that verifies nothing"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?sslmode=", "no mode"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?sslmode=require&sslmode=disable", "two of them"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?channel_binding=maybe", "no such word"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?options=-csearch_path=x", "an option that is not read"],
+    ["CLI_AUTH_STORE", "postgres://app:secret@db.acme.dev/cli?host=evil.example", "another host"],
+    ["CLI_AUTH_STORE_CA", "ca.pem", "the name of a file", { CLI_AUTH_STORE: "rediss://kv.acme.dev" }],
+    ["CLI_AUTH_STORE_CA", `${pem}-----BEGIN PRIVATE KEY-----`, "a key", { CLI_AUTH_STORE: "rediss://kv.acme.dev" }],
+    ["CLI_AUTH_STORE_CA", pem, "a connection in the clear", { CLI_AUTH_STORE: "redis://kv.acme.dev" }],
+    ["CLI_AUTH_STORE_CA", pem, "the same", { CLI_AUTH_STORE: "postgres://app@localhost/cli" }],
+    [
+      "CLI_AUTH_STORE_CA",
+      pem,
+      "which it does not reach",
+      { CLI_AUTH_STORE: "https://kv.acme.dev", CLI_AUTH_STORE_TOKEN: "t" },
+    ],
+    ["CLI_AUTH_STORE_CA", pem, "no store"],
     ["CLI_AUTH_STORE", "http://kv.acme.dev", "the store's token would pass in the clear"],
     ["CLI_AUTH_STORE", "https://u:p@kv.acme.dev", "a password in the address"],
     ["CLI_AUTH_STORE", "Memory", "not a word of ours"],

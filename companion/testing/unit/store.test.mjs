@@ -7,7 +7,9 @@ import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
 after(library.remove);
-const { kvStore, openStore, StoreError, StoreFull } = library.load("store");
+const { openStore } = library.load("store");
+const { restStore } = library.load("stores/rest");
+const { StoreError, StoreFull } = library.load("stores/interface");
 
 async function serve(t, answer) {
   const server = createServer(answer);
@@ -96,7 +98,7 @@ test("memory: full of live entries, it refuses new ones instead of forgetting on
 
 test("none is none", () => assert.equal(openStore({ store: { kind: "none" } }), undefined));
 
-test("kv: the commands, and who sends them", async (t) => {
+test("rest: the commands, and who sends them", async (t) => {
   const seen = [];
   const kept = new Set();
   const url = await serve(t, async (request, response) => {
@@ -104,30 +106,60 @@ test("kv: the commands, and who sends them", async (t) => {
     for await (const part of request) body += part;
     const words = JSON.parse(body);
     seen.push([request.method, request.headers.authorization, ...words]);
-    const had = kept.has(words[1]);
-    if (words[0] === "SET") kept.add(words[1]);
-    response.end(JSON.stringify({ result: words[0] === "SET" ? (had ? null : "OK") : Number(had) }));
+    const key = words[0] === "EVAL" ? words[3] : words[1];
+    const had = kept.has(key);
+    if (words[0] === "EVAL") kept.add(key);
+    response.end(
+      JSON.stringify({ result: words[0] === "TIME" ? ["1000", "5999"] : Number((words[0] === "EVAL") !== had) }),
+    );
   });
-  const store = kvStore(url, "secret");
-  assert.equal(await store.has(used("a", 2)), false);
+  const store = restStore({ url, token: "secret" });
   assert.equal(await store.take(used("a", 2), 60), true);
   assert.equal(await store.take(used("a", 2), 60), false);
-  assert.equal(await store.has(used("a", 2)), true);
   assert.equal(await store.take(revoked("a"), 60), true);
+  assert.equal(await store.take({ ...revoked("a"), kind: "ended" }, 60), true);
+  for (const [method, authorization] of seen) assert.deepEqual([method, authorization], ["POST", "Bearer secret"]);
+  const [time, first, , second, , third, , fourth] = seen.map((words) => words.slice(2));
+  assert.deepEqual(time, ["TIME"]);
+  const attempts = [first, second, third, fourth].map(([command, script, keys, key, attempt, seconds, deadline]) => {
+    assert.deepEqual([command, keys, seconds, deadline], ["EVAL", "1", "60", "1002005"]);
+    assert.match(script, /'TIME'.*'GET'.*'SET'/s);
+    assert.match(attempt, /^[0-9a-f-]{36}$/);
+    return [key, attempt];
+  });
+  const keys = ["cli-auth:used:a.2", "cli-auth:used:a.2", "cli-auth:revoked:a", "cli-auth:ended:a"];
   assert.deepEqual(
-    [...seen.slice(0, 2), seen.at(-1)],
-    [
-      ["POST", "Bearer secret", "EXISTS", "cli-auth:used:a.2"],
-      ["POST", "Bearer secret", "SET", "cli-auth:used:a.2", "1", "NX", "EX", "60"],
-      ["POST", "Bearer secret", "SET", "cli-auth:revoked:a", "1", "NX", "EX", "60"],
-    ],
+    attempts.map(([key]) => key),
+    keys,
   );
+  assert.equal(new Set(attempts.map(([, attempt]) => attempt)).size, 4, "each attempt is known by a name of its own");
 });
 
-test("kv: whatever is not an answer is an error, and never yes or no", async (t) => {
+test("rest: what the script says is believed as it is said", async (t) => {
+  let result;
+  const url = await serve(t, async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    response.end(JSON.stringify({ result: JSON.parse(body)[0] === "TIME" ? ["1000", "0"] : result }));
+  });
+  const store = restStore({ url, token: "secret" });
+  for (const [answer, wanted] of [
+    [1, true],
+    [0, false],
+  ]) {
+    result = answer;
+    assert.equal(await store.take(used("a"), 60), wanted);
+  }
+  for (const answer of [-1, 2, "1", true, null, "OK", [1], {}]) {
+    result = answer;
+    await assert.rejects(store.take(used("a"), 60), StoreError, JSON.stringify(answer));
+  }
+});
+
+test("rest: whatever is not an answer is an error, and never yes or no", async (t) => {
   let answer;
   const url = await serve(t, (_, response) => answer(response));
-  const store = kvStore(url, "secret");
+  const store = restStore({ url, token: "secret" });
   const rows = [
     ["an error of the store", (r) => r.writeHead(400).end('{"error":"WRONGPASS"}')],
     ["an error with status 200", (r) => r.end('{"error":"READONLY"}')],
@@ -135,7 +167,10 @@ test("kv: whatever is not an answer is an error, and never yes or no", async (t)
     ["no JSON", (r) => r.end("OK")],
     ["nothing", (r) => r.end()],
     ["another type", (r) => r.end('{"result":true}')],
-    ["a number for SET, a word for EXISTS", (r) => r.end('{"result":"1"}')],
+    ["no result", (r) => r.end("{}")],
+    ["a list of another kind", (r) => r.end('{"result":["a","b"]}')],
+    ["nothing as its result", (r) => r.end('{"result":null}')],
+    ["a word for a number", (r) => r.end('{"result":"1"}')],
     ["far too much", (r) => r.end(JSON.stringify({ result: "OK", more: "x".repeat(1 << 20) }))],
     ["a redirect", (r) => r.writeHead(307, { location: url }).end()],
     ["a connection that breaks", (r) => r.destroy()],
@@ -144,5 +179,7 @@ test("kv: whatever is not an answer is an error, and never yes or no", async (t)
     answer = wrong;
     await assert.rejects(store.take(used("a"), 60), StoreError, why);
     await assert.rejects(store.has(used("a")), StoreError, why);
+    await assert.rejects(store.note("user_1", { family: "a", org: "", machine: "" }, 60), StoreError, why);
+    await assert.rejects(store.list("user_1"), StoreError, why);
   }
 });

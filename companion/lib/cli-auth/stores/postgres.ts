@@ -184,10 +184,10 @@ async function transaction(client: Client, text: string, values: unknown[]): Pro
   return result;
 }
 
-// The cast keeps TypeScript from looking for a package that is not there; a bundler takes it where it is.
+// The cast keeps TypeScript, and the comment a bundler, from complaining of a package that is not there.
 async function loadPackage(): Promise<Package> {
   try {
-    const loaded: Package & { default?: Package } = await import("pg" as string);
+    const loaded: Package & { default?: Package } = await import(/* turbopackOptional: true */ "pg" as string);
     return loaded.default ?? loaded;
   } catch {
     throw new StoreError("CLI_AUTH_STORE needs the package pg when the app is built: npm install pg");

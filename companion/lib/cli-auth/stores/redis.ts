@@ -104,10 +104,10 @@ class Connection {
   }
 }
 
-// The cast keeps TypeScript from looking for a package that is not there; a bundler takes it where it is.
+// The cast keeps TypeScript, and the comment a bundler, from complaining of a package that is not there.
 async function loadPackage(): Promise<{ createClient(options: object): Client }> {
   try {
-    return await import("redis" as string);
+    return await import(/* turbopackOptional: true */ "redis" as string);
   } catch {
     throw new StoreError("CLI_AUTH_STORE needs the package redis when the app is built: npm install redis");
   }
