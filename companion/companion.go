@@ -19,8 +19,14 @@ const Version = "1.1.0"
 //go:embed all:app/cli-auth all:app/api/cli-auth all:app/.well-known all:lib/cli-auth
 var files embed.FS
 
-// Files are the files to copy, below app and lib. They import nothing but each other, next, react, @clerk/nextjs and jose.
+// Files are the files to copy, below app and lib. They import nothing but each other, next, react, @clerk/nextjs and
+// jose; two of them load redis or pg where a store needs it.
 func Files() fs.FS { return files }
+
+// PostgresTables is the SQL that makes the tables of the store in PostgreSQL.
+//
+//go:embed postgres.sql
+var PostgresTables string
 
 // Proxy is a proxy.ts (middleware.ts before Next.js 16) for an app that has none.
 //

@@ -23,6 +23,7 @@ type companionCommand struct {
 type companionAddCommand struct {
 	Dir     string `arg:"" complete:"folders" help:"The folder of the app, the one with package.json."`
 	Origin  string `placeholder:"URL" help:"Where people reach the app; stands in the lines that are printed."`
+	Store   string `enum:"redis,postgres,rest,none," default:"" placeholder:"KIND" help:"Say what this kind of store takes: redis, postgres, rest or none."`
 	Upgrade bool   `xor:"way" help:"Replace the files that are as an earlier version has them; write beside those that were edited."`
 	Force   bool   `xor:"way" help:"Also replace files that are there and differ."`
 	DryRun  bool   `help:"Name the files and write none."`
@@ -48,6 +49,7 @@ func (c companionAddCommand) Run(sys *system) error {
 	case c.Force:
 		way = companionpage.Force
 	}
+	app.UseStore(c.Store)
 	drafts, err := app.Files(way)
 	if err != nil {
 		return err

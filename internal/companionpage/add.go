@@ -31,6 +31,7 @@ type App struct {
 	layout   bool       // the page needs a root layout of its own
 	install  [][]string // missing packages, and those for development
 	notes    []string
+	store    string // see UseStore
 }
 
 // ReadApp examines the Next.js app in dir and changes nothing. It is an error if the page cannot be added: dir has no
@@ -524,7 +525,7 @@ func (app *App) Next(origin string, way Way) string {
 	}
 	if app.proxy != "" && !app.wraps {
 		steps = append(steps, fmt.Sprintf(`In %s, put withCliAuth around what it exports, and let its matcher
-cover /cli-auth and /api/cli-auth/approve:
+cover all paths below /cli-auth and /api/cli-auth:
 
     import { withCliAuth } from "./lib/cli-auth/proxy";
 
@@ -540,8 +541,10 @@ cover /cli-auth and /api/cli-auth/approve:
 
     CLI_AUTH_ORIGIN=%s
     CLI_AUTH_SECRET=...        # a secret of its own: openssl rand -base64 33
-    CLI_AUTH_STORE=...         # see companion/README.md: without one, a code or a
-                               # refresh token can be used twice, and revoke does nothing`, origin))
+    %s`, origin, app.storeLines()))
+	if tables := app.migration(); tables != "" {
+		steps = append(steps, tables)
+	}
 	steps = append(steps, deploy)
 	steps = append(steps, fmt.Sprintf(`People write into their configuration:
 

@@ -27,8 +27,9 @@ var ErrNotAsked = errors.New("status --check asks no person")
 
 // CheckToken asks the issuer about the token that a tool would get; detail says why, where the state alone does not. A
 // session is refreshed first if its token is not good any more, as a tool would have it, and once if the issuer refuses
-// its token and that is not fresh; a machine's token is minted only if none is kept that lives, since each costs money.
-// The request about the token is limited by Limit, a refresh as for a tool.
+// its token and that is not fresh; that of a companion page always, since its grant can end before its token. A machine's
+// token is minted only if none is kept that lives, since each costs money. The request about the token is limited by Limit, a
+// refresh as for a tool.
 func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state TokenState, detail string) {
 	quiet := *b
 	quiet.Person = broker.NoPerson{Reason: ErrNotAsked}
@@ -37,6 +38,12 @@ func CheckToken(ctx context.Context, b *broker.Broker, p *config.Profile) (state
 	if state == TokenRefused && plan.Source == broker.SourceKeychain {
 		if other := quiet.PlanRejected(ctx, plan); other.Next == broker.NextRefresh {
 			return checkPlan(ctx, &quiet, other)
+		}
+	}
+	if kept := plan.Next == broker.NextAnswer && plan.Session.RefreshToken != ""; kept && p.Companion && state == TokenAccepted {
+		// The token is good until it expires. Whether the grant was ended in the web app, only a refresh tells.
+		if grant, why := checkPlan(ctx, &quiet, quiet.PlanFresh(ctx, p)); grant == TokenNeedsSignIn {
+			return grant, why
 		}
 	}
 	return state, detail

@@ -3,11 +3,13 @@
 
 import { readForm } from "./form";
 import { issueCode } from "./grant";
+import { countAddress, countPerson } from "./hourly";
 import { plainPage } from "./plain-page";
 import { type AuthorizeRequest, authorizePath, parseAuthorize, RETRY_PARAM, redirectUri, single } from "./request";
 import { invalidRequest, OAuthError, toOAuthError } from "./respond";
 import { browserSession } from "./session";
 import { readSettings, type Settings } from "./settings";
+import { openCounts } from "./store";
 
 /** POST /api/cli-auth/approve */
 export async function approve(request: Request): Promise<Response> {
@@ -39,13 +41,16 @@ async function decide(request: Request): Promise<Response> {
     return askAgain(settings, authorizeRequest);
 
   if (decision === "deny") return callback(settings, authorizeRequest, { error: "access_denied" });
+  const counts = openCounts(settings);
+  await countAddress(settings, counts, request.headers);
+  await countPerson(settings, counts, sub);
   const code = await issueCode(settings, { sid, sub, org }, authorizeRequest);
   return callback(settings, authorizeRequest, { code });
 }
 
 // Without this another site could post the form for the person. A browser says where a form comes from; both headers
 // are out of a page's reach.
-function sameOrigin(request: Request, settings: Settings): boolean {
+export function sameOrigin(request: Request, settings: Settings): boolean {
   const site = request.headers.get("sec-fetch-site");
   return request.headers.get("origin") === settings.origin && (site === null || site === "same-origin");
 }
@@ -64,7 +69,7 @@ function callback(
 }
 
 // 303 and never 307: the browser must not send the form on.
-function seeOther(location: string): Response {
+export function seeOther(location: string): Response {
   return new Response(null, {
     status: 303,
     headers: { location, "cache-control": "no-store", "referrer-policy": "no-referrer" },

@@ -20,7 +20,12 @@ const TITLES: Record<number, string> = {
 };
 
 /** A page that says what is wrong. The message is one of our own sentences; it is escaped all the same. */
-export function plainPage(status: number, message: string, headers: Record<string, string> = {}): Response {
+export function plainPage(
+  status: number,
+  message: string,
+  headers: Record<string, string> = {},
+  rest = "Nothing was granted. You can close this tab and start the sign-in again in the terminal.",
+): Response {
   const title = TITLES[status] ?? "The sign-in cannot go on";
   const html = `<!doctype html>
 <html lang="en">
@@ -32,7 +37,7 @@ export function plainPage(status: number, message: string, headers: Record<strin
 <main>
 <h1>${title}</h1>
 <p>${escaped(message.charAt(0).toUpperCase() + message.slice(1))}.</p>
-<p>Nothing was granted. You can close this tab and start the sign-in again in the terminal.</p>
+<p>${rest}</p>
 </main>
 </html>
 `;

@@ -7,7 +7,7 @@
 import { type ClerkMiddlewareOptions, clerkMiddleware } from "@clerk/nextjs/server";
 import { type NextFetchEvent, type NextMiddleware, NextRequest, NextResponse } from "next/server";
 import { pageHeaders, plainPage } from "./plain-page";
-import { type AuthorizeRequest, CHECKED_HEADER, parseQuery, RETRY_PARAM } from "./request";
+import { CHECKED_HEADER, MACHINES_PATH, parseQuery, RETRY_PARAM } from "./request";
 import { toOAuthError } from "./respond";
 import { refuseAuthorization } from "./session";
 import { readSettings } from "./settings";
@@ -25,8 +25,11 @@ export function withCliAuth(app: NextMiddleware, options: ClerkMiddlewareOptions
   return (request, event) => {
     switch (request.nextUrl.pathname) {
       case "/cli-auth":
-        return authorize(request, event, clerk);
+        return page(request, event, clerk, () => parseQuery(request.nextUrl.search).port);
+      case MACHINES_PATH:
+        return page(request, event, clerk, () => undefined);
       case "/api/cli-auth/approve":
+      case "/api/cli-auth/machines":
         return clerk(request, event);
       case "/api/cli-auth/token":
       case "/api/cli-auth/revoke":
@@ -38,7 +41,13 @@ export function withCliAuth(app: NextMiddleware, options: ClerkMiddlewareOptions
   };
 }
 
-async function authorize(request: NextRequest, event: NextFetchEvent, clerk: NextMiddleware): Promise<Response> {
+/** One of our pages. port checks the request and tells where its form may lead to, besides this app. */
+async function page(
+  request: NextRequest,
+  event: NextFetchEvent,
+  clerk: NextMiddleware,
+  port: () => number | undefined,
+): Promise<Response> {
   // Clerk's sign-in calls a server action of Next's on the page it stands on.
   const read = request.method === "GET" || request.method === "HEAD";
   if (!read && !(request.method === "POST" && request.headers.has("next-action"))) {
@@ -50,18 +59,18 @@ async function authorize(request: NextRequest, event: NextFetchEvent, clerk: Nex
   if (read && destination !== null && destination !== "document") {
     return plainPage(400, "this page can only be opened by itself");
   }
-  let authorizeRequest: AuthorizeRequest;
+  let headers: Record<string, string>;
   try {
     readSettings(); // a page that leads nowhere is of no use: the first visitor is the one who sets it up
     refuseAuthorization(request.headers);
-    authorizeRequest = parseQuery(request.nextUrl.search);
+    headers = pageHeaders(port());
   } catch (error) {
     const { status, message } = toOAuthError(error);
     return plainPage(status, message);
   }
   const response = await clerk(withoutHandshake(request), event);
   if (!response) throw new Error("clerkMiddleware answered nothing");
-  for (const [name, value] of Object.entries(pageHeaders(authorizeRequest.port))) response.headers.set(name, value);
+  for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
   return response;
 }
 

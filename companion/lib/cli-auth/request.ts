@@ -111,6 +111,9 @@ export function authorizePath(request: AuthorizeRequest): string {
   return `/cli-auth?${new URLSearchParams(parameters(request))}`;
 }
 
+/** The path of the page with the machines that are signed in. */
+export const MACHINES_PATH = "/cli-auth/machines";
+
 /** The redirect address, built from a number. */
 export function redirectUri(port: number): string {
   return `http://127.0.0.1:${port}/callback`;

@@ -13,8 +13,10 @@ export type Grant = { family: string; sid: string; sub: string; org: string };
 /** A grant that was sealed. family is shared by a code, generation 0, and every refresh token that comes of it. */
 export type Sealed = Grant & { generation: number; jti: string; exp: number };
 
-/** A sealed code, bound to the challenge and the port that it was asked with. */
-export type SealedCode = Sealed & { challenge: string; port: number };
+/** What a code is bound to: the challenge and the port that it was asked with, and what the machine calls itself. */
+export type Bound = { challenge: string; port: number; machine: string };
+
+export type SealedCode = Sealed & Bound;
 
 /** A value that is not ours, not of this kind, over, or changed. Which of these it is stays here. */
 export class Unsealable extends Error {}
@@ -32,7 +34,7 @@ export function now(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-export function sealCode(settings: Settings, grant: Grant, bound: { challenge: string; port: number }, exp: number) {
+export function sealCode(settings: Settings, grant: Grant, bound: Bound, exp: number) {
   return seal(settings, "code", { ...grant, ...bound, generation: 0 }, exp);
 }
 
@@ -54,10 +56,10 @@ async function seal(settings: Settings, kind: Kind, claims: Record<string, strin
 
 export async function openCode(settings: Settings, value: string): Promise<SealedCode> {
   const claims = await open(settings, "code", value);
-  const { challenge, port } = claims;
+  const { challenge, port, machine = "" } = claims;
   if (typeof challenge !== "string" || !/^[A-Za-z0-9_-]{43}$/.test(challenge)) throw new Unsealable();
-  if (!isInteger(port)) throw new Unsealable();
-  return { ...grantOf(claims), challenge, port };
+  if (!isInteger(port) || typeof machine !== "string") throw new Unsealable();
+  return { ...grantOf(claims), challenge, port, machine };
 }
 
 export async function openRefresh(settings: Settings, value: string): Promise<Sealed> {

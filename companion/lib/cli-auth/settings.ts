@@ -18,6 +18,8 @@ export type Settings = {
   /** The JWT template that tokens are minted from; empty for session tokens. */
   template: string;
   store: StoreSetting;
+  /** How many codes and tokens a person, and an address, gets in an hour; 0 is no limit. */
+  hourly: { person: number; address: number; proxies: number };
   backend: { url: string; secretKey: string };
   /** The file that the company publishes for its people. */
   company: object | undefined;
@@ -45,6 +47,11 @@ export function readSettings(
     tokenSeconds: readTokenSeconds(env.CLI_AUTH_TOKEN_SECONDS),
     template: readTemplate(env.CLI_AUTH_TEMPLATE),
     store: readStore(env),
+    hourly: {
+      person: readNumber(env, "CLI_AUTH_PERSON_PER_HOUR", 300, 1_000_000),
+      address: readNumber(env, "CLI_AUTH_ADDRESS_PER_HOUR", 3000, 1_000_000),
+      proxies: readNumber(env, "CLI_AUTH_PROXIES", 0, 9),
+    },
     backend: {
       url: (env.CLERK_API_URL || "https://api.clerk.com").replace(/\/+$/, ""),
       secretKey: required("CLERK_SECRET_KEY", env.CLERK_SECRET_KEY),
@@ -111,6 +118,14 @@ function readTokenSeconds(value: string | undefined): number {
     throw new SettingsError("CLI_AUTH_TOKEN_SECONDS must be a number from 60 to 3600");
   }
   return seconds;
+}
+
+function readNumber(env: Record<string, string | undefined>, name: string, normal: number, most: number): number {
+  const text = env[name] || String(normal);
+  const number = Number(text);
+  if (!/^[0-9]{1,7}$/.test(text) || number > most)
+    throw new SettingsError(`${name} must be a number from 0 to ${most}`);
+  return number;
 }
 
 function readTemplate(value: string | undefined): string {

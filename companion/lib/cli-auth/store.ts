@@ -1,8 +1,9 @@
 // Which store stands behind the page. A store of your own, such as a table of your database with a unique key, takes its
-// place here: openStore has to return two functions. Without openGrants there is no page of machines.
+// place here: openStore has to return two functions. Where openGrants or openCounts returns undefined there is no page of
+// machines, or no hourly limit.
 
 import type { Settings } from "./settings";
-import type { Grants, Store } from "./stores/interface";
+import type { Counts, Grants, Store } from "./stores/interface";
 import { memoryStore } from "./stores/memory";
 import { postgresStore } from "./stores/postgres";
 import { redisStore } from "./stores/redis";
@@ -18,7 +19,12 @@ export function openGrants(settings: Settings): Grants | undefined {
   return open(settings);
 }
 
-function open({ store }: Settings): (Store & Grants) | undefined {
+/** The same store as the counters of the hourly limits; undefined where nothing is counted. */
+export function openCounts(settings: Settings): Counts | undefined {
+  return open(settings);
+}
+
+function open({ store }: Settings): (Store & Grants & Counts) | undefined {
   switch (store.kind) {
     case "none":
       return undefined;

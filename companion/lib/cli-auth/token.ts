@@ -3,24 +3,26 @@
 
 import { exchange, TOKEN_EXCHANGE } from "./exchange";
 import { readForm, required } from "./form";
-import { redeemCode, redeemRefresh, revoke } from "./grant";
+import { type Kept, redeemCode, redeemRefresh, revoke } from "./grant";
+import { countAddress } from "./hourly";
 import { type RateLimit, rateLimit } from "./limit";
 import { CLIENT_ID, parseRedirect, single } from "./request";
 import { invalidRequest, json, OAuthError, respond } from "./respond";
-import { readSettings } from "./settings";
-import { openStore } from "./store";
+import { readSettings, type Settings } from "./settings";
+import { openCounts, openGrants, openStore } from "./store";
 
 /** POST /api/cli-auth/token */
 export function token(request: Request, limit: RateLimit = rateLimit): Promise<Response> {
   return respond(async () => {
     const settings = readSettings();
     const form = await readClientForm(request, "token", limit);
-    const store = openStore(settings);
+    const kept = openKept(settings);
+    await countAddress(settings, kept.counts, request.headers);
     const grantType = required(form, "grant_type");
     if (grantType === "refresh_token") {
-      return json(await redeemRefresh(settings, store, required(form, "refresh_token")));
+      return json(await redeemRefresh(settings, kept, required(form, "refresh_token")));
     }
-    if (grantType === TOKEN_EXCHANGE && settings.ci.length > 0) return json(await exchange(settings, store, form));
+    if (grantType === TOKEN_EXCHANGE && settings.ci.length > 0) return json(await exchange(settings, kept.store, form));
     if (grantType !== "authorization_code") {
       throw new OAuthError(400, "unsupported_grant_type", "only authorization_code and refresh_token are granted");
     }
@@ -29,7 +31,7 @@ export function token(request: Request, limit: RateLimit = rateLimit): Promise<R
     if (port === undefined) throw invalidRequest("redirect_uri is not http://127.0.0.1:PORT/callback");
     const verifier = required(form, "code_verifier");
     if (!/^[A-Za-z0-9._~-]{43,128}$/.test(verifier)) throw invalidRequest("code_verifier has not the form of one");
-    return json(await redeemCode(settings, store, { code, verifier, port }));
+    return json(await redeemCode(settings, kept, { code, verifier, port }));
   });
 }
 
@@ -38,9 +40,14 @@ export function revocation(request: Request, limit: RateLimit = rateLimit): Prom
   return respond(async () => {
     const settings = readSettings();
     const form = await readClientForm(request, "revoke", limit);
-    await revoke(settings, openStore(settings), required(form, "token"));
+    const kept = openKept(settings);
+    await revoke(settings, kept, required(form, "token"));
     return json({});
   });
+}
+
+function openKept(settings: Settings): Kept {
+  return { store: openStore(settings), grants: openGrants(settings), counts: openCounts(settings) };
 }
 
 async function readClientForm(request: Request, endpoint: "token" | "revoke", limit: RateLimit) {

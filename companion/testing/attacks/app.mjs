@@ -43,6 +43,7 @@ async function startAppAt(at, clerk, settings) {
     PATH: process.env.PATH,
     CLI_AUTH_ORIGIN: origin,
     CLI_AUTH_SECRET: secret,
+    CLI_AUTH_PERSON_PER_HOUR: "0", // one person makes all of the requests here
     CLERK_SECRET_KEY: clerk.secretKey,
     CLERK_API_URL: clerk.backend,
     NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: publishableKey,

@@ -342,6 +342,36 @@ test("the company's file: as it was set, without a session; nothing where it is 
   assert.equal((await fetch(without.origin + path, { redirect: "manual" })).status, 404);
 });
 
+test("the hourly limits: a person, and an address behind a proxy; a refused request leaves everything as it was", async (t) => {
+  const limits = { CLI_AUTH_PERSON_PER_HOUR: "4", CLI_AUTH_ADDRESS_PER_HOUR: "6", CLI_AUTH_PROXIES: "1" };
+  const from = (address) => ({ "x-forwarded-for": `6.6.6.6, ${address}` });
+  const app = await running(t, { ...limits, CLI_AUTH_STORE: "memory" });
+  const refreshFrom = (address, token) =>
+    post(app, "/api/cli-auth/token", { ...client, grant_type: "refresh_token", refresh_token: token }, from(address));
+  const [ada, bob] = [await signIn(app), await signIn(app, { user: "bob@acme.dev", organization: "" })];
+
+  const { refresh_token: first } = await signedInTokens(app, ada); // the code is one of four, its redemption another
+  const { refresh_token: second } = await tokens(await refreshFrom("203.0.113.1", first));
+  await refused(await refreshFrom("203.0.113.1", first), 400, "invalid_grant", "used twice, which is not counted");
+  const again = await approved(app, ada);
+  const answer = await redeem(app, again);
+  assert.match(answer.headers.get("retry-after"), /^[0-9]{1,4}$/);
+  await refused(answer, 429, "temporarily_unavailable", "the fifth of the person");
+  const form = await sendForm(app, filled(asking().params, ada), ada);
+  assert.equal(form.status, 429);
+  assertPageHeaders(form, "'self'");
+  await refused(await refreshFrom("203.0.113.2", second), 400, "invalid_grant", "its family ended");
+  await signedInTokens(app, bob);
+
+  for (let at = 0; at < 6; at++) await refused(await refreshFrom("203.0.113.3", "x"), 400, "invalid_grant", "not ours");
+  await refused(await refreshFrom("203.0.113.3", "x"), 429, "temporarily_unavailable", "the seventh of the address");
+  await refused(await refreshFrom("203.0.113.4", "x"), 400, "invalid_grant", "another address");
+
+  const without = await running(t, limits);
+  const eve = await signIn(without);
+  for (let at = 0; at < 4; at++) await signedInTokens(without, eve); // nothing is counted without a store
+});
+
 test("wrong settings: everything is refused, the variable is named, its value is not", async (t) => {
   const rows = [
     ["CLI_AUTH_ORIGIN", undefined],

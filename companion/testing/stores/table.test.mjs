@@ -13,15 +13,16 @@ const skip = missingServers();
 // Servers take long to start on a busy machine: one of each serves all rows.
 const library = await compileLibrary();
 after(library.remove);
-const { openGrants, openStore } = library.load("store");
+const { openCounts, openGrants, openStore } = library.load("store");
 const { StoreError, StoreFull } = library.load("stores/interface");
 const { parseStore } = library.load("stores/setting");
 
 const open = (value, token = "", ca = undefined) => {
   const store = parseStore(value, token, ca);
   assert.ok(store, "the setting is read");
-  return { ...methods(openStore({ store })), ...methods(openGrants({ store })) };
+  return { ...methods(openStore({ store })), ...methods(openGrants({ store })), count: bound(openCounts({ store })) };
 };
+const bound = (counts) => counts.count.bind(counts);
 const methods = (store) =>
   Object.fromEntries(["take", "has", "note", "list", "remove"].map((name) => [name, store[name].bind(store)]));
 
@@ -139,6 +140,20 @@ function rows(kind, make) {
       );
       await store.note(sub, { family: "family_c", org: "", machine: "" }, 0);
       assert.equal((await store.list(sub)).length, 1, "one that is over is not listed");
+    });
+
+    test("counted: each name by itself, and from the beginning after its time", { timeout: 20_000 }, async () => {
+      const name = `person ${randomUUID()}`;
+      const counts = await Promise.all(Array.from({ length: 20 }, () => store.count(name, 60)));
+      assert.deepEqual(
+        counts.sort((a, b) => a - b),
+        Array.from({ length: 20 }, (_, at) => at + 1),
+      );
+      assert.equal(await store.count(`${name}'`, 60), 1);
+      const short = `address ${randomUUID()}`;
+      assert.equal(await store.count(short, 1), 1);
+      await new Promise((done) => setTimeout(done, 1500));
+      assert.equal(await store.count(short, 60), 1);
     });
 
     test("too many grants of one person: those that are there go on", async () => {

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import {
+  type Counts,
   type Grants,
   keyOf,
   type ListedGrant,
@@ -38,13 +39,18 @@ redis.call('HSET', KEYS[1], 'last:' .. ARGV[1], ARGV[3])
 if redis.call('TTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
 return 1`;
 
+const COUNT = `
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return count`;
+
 const LIST = "return redis.call('HGETALL', KEYS[1])"; // a script's answer has one form in every version of the protocol
 
-export function commandStore(command: Command): Store & Grants {
+export function commandStore(command: Command): Store & Grants & Counts {
   return new CommandStore(command);
 }
 
-class CommandStore implements Store, Grants {
+class CommandStore implements Store, Grants, Counts {
   constructor(private readonly command: Command) {}
 
   async take(mark: Mark, seconds: number): Promise<boolean> {
@@ -112,6 +118,12 @@ class CommandStore implements Store, Grants {
 
   async remove(sub: string, family: string): Promise<void> {
     await this.command("HDEL", grantsKey(sub), `first:${family}`, `last:${family}`);
+  }
+
+  async count(name: string, seconds: number): Promise<number> {
+    const result = await this.command("EVAL", COUNT, "1", `cli-auth:count:${personKey(name)}`, String(seconds));
+    if (typeof result !== "number" || result < 1) throw notUnderstood("EVAL");
+    return result;
   }
 }
 

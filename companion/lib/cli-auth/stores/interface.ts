@@ -35,6 +35,12 @@ export interface Grants {
   remove(sub: string, family: string): Promise<void>;
 }
 
+/** Counters, which are forgotten after their time. */
+export interface Counts {
+  /** Counts one more of this name, for so many seconds from the first. How many there have been. */
+  count(name: string, seconds: number): Promise<number>;
+}
+
 /** How many grants a store lists for one person. */
 export const MAX_GRANTS = 500;
 

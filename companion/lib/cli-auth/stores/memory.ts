@@ -1,6 +1,7 @@
 // A store for an app that is one process, which forgets when it ends.
 
 import {
+  type Counts,
   type Grants,
   type ListedGrant,
   MAX_GRANTS,
@@ -22,11 +23,14 @@ type Family = {
   listed: Omit<ListedGrant, "family"> | undefined;
 };
 
-export function memoryStore(): Store & Grants {
+const MAX_COUNTERS = 100_000;
+
+export function memoryStore(): Store & Grants & Counts {
   return oneForProcess("memory", () => new Memory());
 }
 
-class Memory implements Store, Grants {
+class Memory implements Store, Grants, Counts {
+  private counters = new Map<string, { count: number; until: number }>();
   private people = new Map<string, Map<string, Family>>();
   private size = 0;
   private swept = 0;
@@ -62,6 +66,18 @@ class Memory implements Store, Grants {
   async remove(sub: string, family: string): Promise<void> {
     const found = this.find({ sub, family });
     if (found) found.listed = undefined;
+  }
+
+  async count(name: string, seconds: number): Promise<number> {
+    const now = Date.now();
+    const found = this.counters.get(name);
+    if (found && found.until > now) {
+      found.count += 1;
+      return found.count;
+    }
+    if (this.counters.size >= MAX_COUNTERS) this.counters.clear(); // they are about load; nothing hangs on one of them
+    this.counters.set(name, { count: 1, until: now + seconds * 1000 });
+    return 1;
   }
 
   private knows({ kind, of }: Mark): boolean {

@@ -3,6 +3,7 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import {
+  type Counts,
   certificateFault,
   type Grants,
   keyOf,
@@ -31,7 +32,7 @@ type Package = { Pool: new (options: object) => Pool };
 
 type Setting = { server: Server; channelBinding: boolean };
 
-export function postgresStore(setting: Setting): Store & Grants {
+export function postgresStore(setting: Setting): Store & Grants & Counts {
   const name = createHash("sha256").update(JSON.stringify(setting)).digest("base64url");
   return oneForProcess(`postgres ${name}`, () => new Postgres(setting));
 }
@@ -52,11 +53,18 @@ ON CONFLICT (family) DO UPDATE SET org = excluded.org, used_at = now(), expires_
 WHERE listed.person = excluded.person
 RETURNING 1`;
 
+const COUNT = `
+INSERT INTO cli_auth_counts AS counter (name, count, expires_at) VALUES ($1, 1, now() + $2::int * interval '1 second')
+ON CONFLICT (name) DO UPDATE SET
+  count = CASE WHEN counter.expires_at > now() THEN counter.count + 1 ELSE 1 END,
+  expires_at = CASE WHEN counter.expires_at > now() THEN counter.expires_at ELSE excluded.expires_at END
+RETURNING count`;
+
 const LIST = `
 SELECT family, org, machine, extract(epoch FROM created_at)::bigint AS created, extract(epoch FROM used_at)::bigint AS used
 FROM cli_auth_grants WHERE person = $1 AND expires_at > now()`;
 
-class Postgres implements Store, Grants {
+class Postgres implements Store, Grants, Counts {
   private pool: Promise<Pool> | undefined;
   private swept = Date.now();
 
@@ -93,6 +101,11 @@ class Postgres implements Store, Grants {
 
   async remove(sub: string, family: string): Promise<void> {
     await this.query("DELETE FROM cli_auth_grants WHERE family = $1 AND person = $2", [family, personKey(sub)]);
+  }
+
+  async count(name: string, seconds: number): Promise<number> {
+    const [row] = await this.query(COUNT, [personKey(name), seconds]);
+    return Number(row?.count);
   }
 
   private async query(text: string, values: unknown[]): Promise<Record<string, unknown>[]> {
@@ -155,7 +168,7 @@ class Postgres implements Store, Grants {
   private sweep() {
     if (Date.now() - this.swept < SWEEP_EVERY) return;
     this.swept = Date.now();
-    for (const table of ["cli_auth_marks", "cli_auth_grants"]) {
+    for (const table of ["cli_auth_marks", "cli_auth_grants", "cli_auth_counts"]) {
       const some = `SELECT ctid FROM ${table} WHERE expires_at <= now() LIMIT 1000`;
       this.query(`DELETE FROM ${table} WHERE ctid = ANY (ARRAY (${some}))`, []).catch(() => {});
     }

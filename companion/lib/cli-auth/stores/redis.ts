@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { type Command, commandStore } from "./commands";
 import {
+  type Counts,
   certificateFault,
   type Grants,
   oneForProcess,
@@ -28,7 +29,7 @@ type Client = {
   on(event: "error", listener: () => void): unknown;
 };
 
-export function redisStore({ server }: { server: Server }): Store & Grants {
+export function redisStore({ server }: { server: Server }): Store & Grants & Counts {
   const name = createHash("sha256").update(JSON.stringify(server)).digest("base64url");
   return oneForProcess(`redis ${name}`, () => {
     const connection = new Connection(server);

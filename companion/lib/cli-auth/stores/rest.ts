@@ -2,11 +2,11 @@
 
 import { readLimited } from "../read";
 import { commandStore } from "./commands";
-import { type Grants, type Store, StoreError, StoreFull, TIME_LIMIT } from "./interface";
+import { type Counts, type Grants, type Store, StoreError, StoreFull, TIME_LIMIT } from "./interface";
 
 const MAX_ANSWER = 1 << 20;
 
-export function restStore({ url, token }: { url: string; token: string }): Store & Grants {
+export function restStore({ url, token }: { url: string; token: string }): Store & Grants & Counts {
   return commandStore(async (...words) => {
     let answer: unknown;
     let ok = false;
