@@ -310,8 +310,11 @@ func execute(ctx context.Context, b *Broker, plan Plan) (s Session, gave string,
 		s, err = refresh{slot: b.slot(p), session: plan.Session, began: plan.began, refused: plan.rejected, perhaps: plan.perhaps}.run(ctx)
 		switch {
 		case isOver(err):
-			if errors.Is(err, clerk.ErrNoIDToken) {
+			switch {
+			case errors.Is(err, clerk.ErrNoIDToken):
 				plan.over = clerk.ErrNoIDToken
+			case errors.Is(err, clerk.ErrSignedOutThere):
+				plan.over = clerk.ErrSignedOutThere
 			}
 			return execute(ctx, b, b.slot(p).planSignIn(ctx, plan)) // which is never another refresh
 		case errors.Is(err, platform.ErrLocked):

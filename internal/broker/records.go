@@ -37,6 +37,7 @@ const (
 	proxy      code = "proxy"   // gave no connection, with Status
 	refused    code = "refused" // by the issuer, with Error and Status
 	grantEnded code = "grant-ended"
+	endedThere code = "signed-out-there"
 	keychain   code = "keychain"
 	shut       code = "locked" // the keychain's prompt was dismissed, or not answered
 	otherUser  code = "other-account"
@@ -111,6 +112,8 @@ func codeOf(err error) code {
 		return noBrowser
 	case errors.Is(err, ErrOtherAccount):
 		return otherUser
+	case errors.Is(err, clerk.ErrSignedOutThere):
+		return endedThere
 	case errors.Is(err, clerk.ErrGrantEnded):
 		return grantEnded
 	case errors.Is(err, clerk.ErrNoIDToken):
@@ -187,6 +190,8 @@ func (r record) errOfCode() error {
 		return e
 	case grantEnded:
 		return clerk.ErrGrantEnded
+	case endedThere:
+		return clerk.ErrSignedOutThere
 	case noIDToken:
 		return clerk.ErrNoIDToken
 	case keychain:

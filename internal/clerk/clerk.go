@@ -46,11 +46,15 @@ var (
 	ErrNoKeys = errors.New("it gives no keys")
 	// ErrGrantEnded means that the refresh token is no longer valid: revoked, expired, or used by another process.
 	ErrGrantEnded = errors.New("the grant has ended")
+	// ErrSignedOutThere is an ErrGrantEnded: the person has signed this machine out on the companion page's list of machines.
+	ErrSignedOutThere = fmt.Errorf("%w: you signed this machine out in the web app", ErrGrantEnded)
 	// ErrNoIDToken means that a refresh returned no ID token, though the profile hands out ID tokens.
 	ErrNoIDToken = errors.New("the refresh brought no ID token")
 )
 
 const (
+	// signedOutThere is how the companion page describes such an invalid_grant (companion/lib/cli-auth/grant.ts).
+	signedOutThere = "this machine was signed out on the page of the machines that are signed in"
 	// personTime is how long the user has for a sign-in if Client.Timeout is 0.
 	personTime = 5 * time.Minute
 	// patience is how long a request that changes nothing is tried again when the user has signed in, and briefPatience before.
@@ -152,6 +156,9 @@ func (c *Client) Refresh(ctx context.Context, p *config.Profile, old Tokens) (To
 		// Clerk answers invalid_grant with 400 or 401: the code counts, not the status alone.
 		if refused, ok := errors.AsType[*ResponseError](err); ok && refused.OAuth && refused.Code == "invalid_grant" &&
 			(refused.Status == 400 || refused.Status == 401) {
+			if p.Companion && refused.Description == signedOutThere {
+				return Tokens{}, fmt.Errorf("%w: %w", ErrSignedOutThere, err)
+			}
 			return Tokens{}, fmt.Errorf("%w: %w", ErrGrantEnded, err)
 		}
 		return Tokens{}, err

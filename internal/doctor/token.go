@@ -60,6 +60,8 @@ func checkPlan(ctx context.Context, b *broker.Broker, plan broker.Plan) (state T
 	var failed *broker.RefreshError
 	var mint *broker.MintError
 	switch {
+	case errors.As(err, &needs) && errors.Is(err, ErrNotAsked) && needs.Over != nil:
+		return TokenNeedsSignIn, needs.Over.Error()
 	case errors.As(err, &needs) && errors.Is(err, ErrNotAsked):
 		return TokenNeedsSignIn, ""
 	case errors.As(err, &needs):

@@ -67,6 +67,15 @@ func (c *Companion) EndSession() {
 	c.ended = true
 }
 
+// SignOutMachines ends all grants, as the person does on the page of the machines that are signed in.
+func (c *Companion) SignOutMachines() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.refresh {
+		t.grant.ended, t.grant.signedOut = true, true
+	}
+}
+
 // ServeHTTP answers as the web app does.
 func (c *Companion) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.server.serve(w, r, c.mux) }
 
@@ -202,6 +211,9 @@ func (c *Companion) redeem(form url.Values) (*grant, error) {
 		return code.grant, nil
 	case "refresh_token":
 		t, known := c.refresh[form.Get("refresh_token")]
+		if known && t.grant.signedOut {
+			return nil, bad("this machine was signed out on the page of the machines that are signed in")
+		}
 		if !known || t.grant.ended {
 			return nil, bad("the refresh token is not known")
 		}

@@ -25,6 +25,8 @@ type grant struct {
 	scopes []string
 	nonce  string
 	ended  bool
+	// signedOut is set if the person has ended it on the companion page's list of machines.
+	signedOut bool
 }
 
 // refresh is a refresh token, good for one use.

@@ -333,10 +333,14 @@ func startCI(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// web signed-out: the person signs out of the web app.
+// web signed-out: the person signs out of the web app. web machines-signed-out: on its page of machines, of all of them.
 func signOutOfWebApp(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 1 && args[0] == "machines-signed-out" {
+		worldOf(ts).page.SignOutMachines()
+		return
+	}
 	if len(args) != 1 || args[0] != "signed-out" {
-		ts.Fatalf("usage: web signed-out")
+		ts.Fatalf("usage: web signed-out | web machines-signed-out")
 	}
 	worldOf(ts).page.EndSession()
 }

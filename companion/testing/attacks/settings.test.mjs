@@ -11,6 +11,7 @@ import {
   claimsOf,
   clerkForTests,
   client,
+  filled,
   openPage,
   post,
   redeem,
