@@ -107,7 +107,7 @@ async function redeem(settings: Settings, kept: Kept, sealed: Sealed, machine: s
   const remembered = Math.max(sealed.exp, end) - now() + SLACK;
   await grants?.note(sub, { family, org, machine }, remembered);
   if (store && !(await store.take({ kind: "used", of: sealed }, remembered))) return reused(kept, sealed);
-  if (store && (await revokedMeanwhile(store, sealed))) {
+  if (store && (await endedMeanwhile(store, sealed))) {
     await unlist(kept, sealed);
     throw await revoked(store, sealed);
   }
@@ -167,8 +167,8 @@ async function primaryEmail(settings: Settings, sub: string): Promise<string> {
 
 // A person who ends the grant while it is refreshed has ended it. The token is used by now: with a store that does not
 // answer the refresh goes on, rather than take for a fault what cannot be tried again.
-async function revokedMeanwhile(store: Store, sealed: Sealed): Promise<boolean> {
-  return store.has({ kind: "revoked", of: sealed }).catch(() => false);
+async function endedMeanwhile(store: Store, sealed: Sealed): Promise<boolean> {
+  return store.has({ kind: "ended", of: sealed }).catch(() => false);
 }
 
 // Only what was sealed here gets this far, and who has it may know that its person has ended it.

@@ -70,6 +70,7 @@ async function startAppAt(at, clerk, settings) {
     port: at,
     issuer: env.CLI_AUTH_ORIGIN,
     clerk,
+    pid: child.pid,
     log: () => output,
     stop: async () => {
       child.kill("SIGKILL");

@@ -7,6 +7,7 @@ import {
   asking,
   assertPageHeaders,
   clerkForTests,
+  cookieHeader,
   filled,
   redeem,
   redirected,
@@ -86,6 +87,9 @@ for (const mode of ["none", "memory"]) {
       await clerk?.close();
     });
 
+    /** A browser in which no person is signed in. */
+    const stranger = async () => ({ cookie: cookieHeader((await clerk.control("/browser", {})).cookies) });
+
     /** A person with two machines: the session, the tokens of both, and what the page calls them. */
     async function person(user = "ada@acme.dev") {
       const session = await signIn(app, user.startsWith("bob") ? { user, organization: "" } : { user });
@@ -101,7 +105,7 @@ for (const mode of ["none", "memory"]) {
 
     test("the page cannot be framed, and is a document of its own", async () => {
       const session = await signIn(app);
-      for (const who of [session, {}]) {
+      for (const who of [session, await stranger()]) {
         const page = await openMachines(app, who);
         assert.equal(page.status, 200);
         assertPageHeaders(page, "'self'");
@@ -169,7 +173,7 @@ for (const mode of ["none", "memory"]) {
       test("without a store the page says why it is empty, to all the same, and the form is not there", async () => {
         const session = await signIn(app);
         await signedInTokens(app, session);
-        for (const who of [session, {}]) {
+        for (const who of [session, await stranger()]) {
           const text = await (await openMachines(app, who)).text();
           assert.match(text, /keeps no list of the machines/);
           assert.doesNotMatch(text, /name="grant"/);
@@ -192,7 +196,7 @@ for (const mode of ["none", "memory"]) {
       const bob = await signIn(app, { user: "bob@acme.dev", organization: "" });
       const other = await (await openMachines(app, bob)).text();
       for (const word of ["laptop", "desk", ada.one, ada.two]) assert.ok(!other.includes(word), word);
-      const none = await (await openMachines(app)).text();
+      const none = await (await openMachines(app, await stranger())).text();
       for (const word of ["laptop", "desk", ada.one, ada.two]) assert.ok(!none.includes(word), word);
     });
 

@@ -344,7 +344,7 @@ test("the company's file: as it was set, without a session; nothing where it is 
 });
 
 test("the hourly limits: a person, and an address behind a proxy; a refused request leaves everything as it was", async (t) => {
-  const limits = { CLI_AUTH_PERSON_PER_HOUR: "4", CLI_AUTH_ADDRESS_PER_HOUR: "6", CLI_AUTH_PROXIES: "1" };
+  const limits = { CLI_AUTH_PERSON_PER_HOUR: "4", CLI_AUTH_ADDRESS_PER_HOUR: "7", CLI_AUTH_PROXIES: "1" };
   const from = (address) => ({ "x-forwarded-for": `6.6.6.6, ${address}` });
   const app = await running(t, { ...limits, CLI_AUTH_STORE: "memory" });
   const refreshFrom = (address, token) =>
@@ -364,8 +364,8 @@ test("the hourly limits: a person, and an address behind a proxy; a refused requ
   await refused(await refreshFrom("203.0.113.2", second), 400, "invalid_grant", "its family ended");
   await signedInTokens(app, bob);
 
-  for (let at = 0; at < 6; at++) await refused(await refreshFrom("203.0.113.3", "x"), 400, "invalid_grant", "not ours");
-  await refused(await refreshFrom("203.0.113.3", "x"), 429, "temporarily_unavailable", "the seventh of the address");
+  for (let at = 0; at < 7; at++) await refused(await refreshFrom("203.0.113.3", "x"), 400, "invalid_grant", "not ours");
+  await refused(await refreshFrom("203.0.113.3", "x"), 429, "temporarily_unavailable", "the eighth of the address");
   await refused(await refreshFrom("203.0.113.4", "x"), 400, "invalid_grant", "another address");
 
   const without = await running(t, limits);

@@ -420,7 +420,7 @@ for (const mode of ["none", "memory"]) {
       const of = { iss: app.origin, aud: clerk.issuer, sid: ada.session, sub: ada.user, org: ada.organization };
       const challenge = createHash("sha256").update(approval.verifier).digest("base64url");
       const { jti, family, iat, exp } = code;
-      assert.deepEqual(code, { ...of, jti, family, generation: 0, iat, exp, challenge, port });
+      assert.deepEqual(code, { ...of, jti, family, generation: 0, iat, exp, challenge, port, machine: "" });
       assert.equal(exp - iat, 60);
       assert.ok(Math.abs(iat - now()) < 10);
 

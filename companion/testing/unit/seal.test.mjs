@@ -10,7 +10,7 @@ const { now, openCode, openRefresh, sealCode, sealRefresh, Unsealable } = librar
 
 const settings = { origin: "https://app.acme.dev", clerk: "https://clerk.acme.dev", secrets: ["a".repeat(32)] };
 const grant = { family: "family_1", generation: 3, sid: "sess_1", sub: "user_1", org: "org_1" };
-const bound = { challenge: "c".repeat(43), port: 49152 };
+const bound = { challenge: "c".repeat(43), port: 49152, machine: "the laptop" };
 const later = () => now() + 60;
 
 test("a round trip keeps the grant", async () => {

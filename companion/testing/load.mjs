@@ -1,0 +1,97 @@
+// How long a refresh and an authorize page take under load, with a real Redis, and whether the app's memory grows.
+//
+//   node testing/attacks/build.mjs && node testing/load.mjs [--rate 200] [--seconds 600]
+//
+// Three of four requests are refreshes, one opens the authorize page. They are sent at the given rate whether or not the
+// earlier ones have been answered, so a slow answer is not hidden by a pause. The stand-in for Clerk runs in this process.
+
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { asking, clerkForTests, openPage, refresh, signedInTokens, signIn, startApp } from "./attacks/app.mjs";
+import { startRedis } from "./stores/servers.mjs";
+
+const { values } = parseArgs({
+  options: { rate: { type: "string", default: "200" }, seconds: { type: "string", default: "600" } },
+});
+const [rate, seconds] = [Number(values.rate), Number(values.seconds)];
+const GRANTS = rate * 2; // each is refreshed one time after the other
+
+const clerk = await clerkForTests();
+const redis = await startRedis();
+const app = await startApp(clerk, { CLI_AUTH_STORE: redis.url });
+const took = { refresh: [], authorize: [] };
+const statuses = new Map();
+
+try {
+  const people = [];
+  for (let at = 0; at < 10; at++) people.push(await signIn(app));
+  const free = [];
+  for (let at = 0; at < GRANTS; at++) free.push((await signedInTokens(app, people[at % 10])).refresh_token);
+  console.log(`${GRANTS} grants; ${rate} requests a second for ${seconds} s`);
+
+  const waiting = new Set();
+  let busy = 0;
+  const send = async (kind, work) => {
+    const began = performance.now();
+    const status = await work().catch((error) => error.cause?.code ?? error.message);
+    took[kind].push(performance.now() - began);
+    statuses.set(`${kind} ${status}`, (statuses.get(`${kind} ${status}`) ?? 0) + 1);
+  };
+  const one = (at) => {
+    const token = at % 4 === 0 ? undefined : free.shift();
+    if (token === undefined) {
+      if (at % 4 !== 0) busy += 1; // all grants wait for an answer
+      return send("authorize", async () => {
+        const page = await openPage(app, asking().params, people[at % 10]);
+        await page.arrayBuffer();
+        return page.status;
+      });
+    }
+    return send("refresh", async () => {
+      const answer = await refresh(app, token);
+      const body = await answer.json();
+      free.push(body.refresh_token ?? token);
+      return answer.status;
+    });
+  };
+
+  const began = performance.now();
+  let minute = 0;
+  await new Promise((done) => {
+    let sent = 0;
+    const timer = setInterval(async () => {
+      const passed = (performance.now() - began) / 1000;
+      for (; sent < Math.min(passed, seconds) * rate; sent++) {
+        const work = one(sent);
+        waiting.add(work);
+        work.finally(() => waiting.delete(work));
+      }
+      if (passed >= minute * 30) {
+        minute += 1;
+        console.log(`${Math.round(passed)} s: ${await memory(app.pid)} MiB, ${waiting.size} without an answer`);
+      }
+      if (passed >= seconds) {
+        clearInterval(timer);
+        done();
+      }
+    }, 5);
+  });
+  await Promise.all(waiting);
+  console.log(`at the end: ${await memory(app.pid)} MiB; no free grant: ${busy}`);
+  for (const [kind, times] of Object.entries(took)) {
+    times.sort((a, b) => a - b);
+    const at = (part) => `${(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(0)} ms`;
+    console.log(`${kind}: ${times.length}, p50 ${at(0.5)}, p95 ${at(0.95)}, p99 ${at(0.99)}, most ${at(1)}`);
+  }
+  for (const [what, count] of statuses) console.log(`${what}: ${count}`);
+} finally {
+  await app.stop();
+  await redis.remove();
+  await clerk.close();
+}
+
+/** The resident memory of a process, in MiB. */
+async function memory(pid) {
+  const text = await readFile(`/proc/${pid}/status`, "utf8");
+  return Math.round(Number(/^VmRSS:\s+([0-9]+) kB/m.exec(text)?.[1]) / 1024);
+}
