@@ -7,7 +7,16 @@
 
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { asking, clerkForTests, openPage, refresh, signedInTokens, signIn, startApp } from "./attacks/app.mjs";
+import {
+  asking,
+  clerkForTests,
+  openPage,
+  patiently,
+  refresh,
+  signedInTokens,
+  signIn,
+  startApp,
+} from "./attacks/app.mjs";
 import { startRedis } from "./stores/servers.mjs";
 
 const { values } = parseArgs({
@@ -26,7 +35,10 @@ try {
   const people = [];
   for (let at = 0; at < 10; at++) people.push(await signIn(app));
   const free = [];
-  for (let at = 0; at < GRANTS; at++) free.push((await signedInTokens(app, people[at % 10])).refresh_token);
+  for (let at = 0; at < GRANTS; at++) {
+    const { refresh_token } = await patiently(() => signedInTokens(app, people[at % 10]));
+    free.push(refresh_token);
+  }
   console.log(`${GRANTS} grants; ${rate} requests a second for ${seconds} s`);
 
   const waiting = new Set();

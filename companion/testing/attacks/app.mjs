@@ -197,6 +197,17 @@ export async function signedInTokens(app, session) {
   return tokens(await redeem(app, await approved(app, session)));
 }
 
+/** What a helper does that is told to wait. */
+export async function patiently(ask) {
+  for (const end = Date.now() + 60_000; ; ) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error.actual !== 503 || Date.now() > end) throw error;
+    }
+  }
+}
+
 /** Demands a refusal of exactly this kind, in the shape of RFC 6749 §5.2 and without a token. */
 export async function refused(response, status, error, why) {
   const text = await response.text();

@@ -7,7 +7,17 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { approved, clerkForTests, redeem, refresh, revoke, signedInTokens, signIn, startApp } from "../attacks/app.mjs";
+import {
+  approved,
+  clerkForTests,
+  patiently,
+  redeem,
+  refresh,
+  revoke,
+  signedInTokens,
+  signIn,
+  startApp,
+} from "../attacks/app.mjs";
 import { missingServers, startGateway, startPostgres, startRedis } from "./servers.mjs";
 
 const skip = missingServers();
@@ -155,17 +165,6 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
       }
     });
   });
-}
-
-/** What a helper does that is told to wait. */
-async function patiently(ask) {
-  for (const end = Date.now() + 60_000; ; ) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (error.actual !== 503 || Date.now() > end) throw error;
-    }
-  }
 }
 
 /** Does all of it, so many at a time. */

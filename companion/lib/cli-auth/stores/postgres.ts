@@ -113,10 +113,12 @@ class Postgres implements Store, Grants, Counts {
   }
 
   private async attempts(work: (client: Client) => Promise<Rows>): Promise<Rows> {
+    this.pool ??= this.open();
+    const pool = await this.pool; // not timed: the package takes its time where the app has just started
     const end = Date.now() + TIME_LIMIT;
     for (let pause = FIRST_PAUSE; ; pause *= 2) {
       try {
-        return await this.attempt(work, end);
+        return await this.attempt(pool, work, end);
       } catch (error) {
         const reason = reasonOf(error);
         if (!reason.again || Date.now() + pause >= end) throw reason.error;
@@ -127,9 +129,7 @@ class Postgres implements Store, Grants, Counts {
 
   // A connection that has failed is not used again: the server takes back what it has not committed, and after a
   // failover the name may lead to another server.
-  private async attempt(work: (client: Client) => Promise<Rows>, end: number): Promise<Rows> {
-    this.pool ??= this.open();
-    const pool = await this.pool;
+  private async attempt(pool: Pool, work: (client: Client) => Promise<Rows>, end: number): Promise<Rows> {
     const client = await connection(pool, end);
     try {
       const result = await within(end - Date.now(), work(client));

@@ -29,6 +29,8 @@ type Client = {
   on(event: "error", listener: () => void): unknown;
 };
 
+type Package = { createClient(options: object): Client };
+
 export function redisStore({ server }: { server: Server }): Store & Grants & Counts {
   const name = createHash("sha256").update(JSON.stringify(server)).digest("base64url");
   return oneForProcess(`redis ${name}`, () => {
@@ -54,9 +56,10 @@ class Connection {
   }
 
   private async attempts(words: string[]): Promise<unknown> {
+    const { createClient } = await loadPackage(); // which takes its time where the app has just started
     const end = Date.now() + TIME_LIMIT;
     for (let pause = FIRST_PAUSE; ; pause *= 2) {
-      this.client ??= this.connect();
+      this.client ??= this.connect(createClient);
       const client = this.client;
       try {
         const send = client.then((connected) => connected.sendCommand(words));
@@ -78,9 +81,8 @@ class Connection {
     );
   }
 
-  private async connect(): Promise<Client> {
+  private async connect(createClient: Package["createClient"]): Promise<Client> {
     const { host, port, user, password, database, tls } = this.server;
-    const { createClient } = await loadPackage();
     const client = createClient({
       socket: {
         host,
@@ -106,7 +108,7 @@ class Connection {
 }
 
 // The cast keeps TypeScript, and the comment a bundler, from complaining of a package that is not there.
-async function loadPackage(): Promise<{ createClient(options: object): Client }> {
+async function loadPackage(): Promise<Package> {
   try {
     return await import(/* turbopackOptional: true */ "redis" as string);
   } catch {
