@@ -50,14 +50,17 @@ try {
     statuses.set(`${kind} ${status}`, (statuses.get(`${kind} ${status}`) ?? 0) + 1);
   };
   const one = (at) => {
-    const token = at % 4 === 0 ? undefined : free.shift();
-    if (token === undefined) {
-      if (at % 4 !== 0) busy += 1; // all grants wait for an answer
+    if (at % 4 === 0) {
       return send("authorize", async () => {
         const page = await openPage(app, asking().params, people[at % 10]);
         await page.arrayBuffer();
         return page.status;
       });
+    }
+    const token = free.shift();
+    if (token === undefined) {
+      busy += 1; // all grants wait for an answer
+      return Promise.resolve();
     }
     return send("refresh", async () => {
       const answer = await refresh(app, token);
@@ -89,7 +92,7 @@ try {
     }, 5);
   });
   await Promise.all(waiting);
-  console.log(`at the end: ${await memory(app.pid)} MiB; no free grant: ${busy}`);
+  console.log(`at the end: ${await memory(app.pid)} MiB; refreshes not sent, since no grant was free: ${busy}`);
   for (const [kind, times] of Object.entries(took)) {
     times.sort((a, b) => a - b);
     const at = (part) => `${(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(0)} ms`;
