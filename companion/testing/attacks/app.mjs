@@ -203,7 +203,7 @@ export async function patiently(ask) {
     try {
       return await ask();
     } catch (error) {
-      if (error.actual !== 503 || Date.now() > end) throw error;
+      if ((error.actual !== 503 && error.message !== "fetch failed") || Date.now() > end) throw error;
     }
   }
 }
