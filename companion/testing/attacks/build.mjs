@@ -47,7 +47,10 @@ async function copySources() {
   const text = await readFile(config, "utf8");
   const root = text.replace("root: import.meta.dirname", 'root: import.meta.dirname.replace(/.test$/, "")');
   if (root === text) throw new Error("next.config.ts names no root");
-  await writeFile(config, root);
+  // The types are checked once, where the source is.
+  const quick = root.replace("const config: NextConfig = {", "$& typescript: { ignoreBuildErrors: true },");
+  if (quick === root) throw new Error("next.config.ts has another form");
+  await writeFile(config, quick);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href && !(await isBuilt())) {

@@ -12,7 +12,6 @@ import { makeCertificates, missingServers, startGateway, startPostgres, startRed
 const skip = missingServers();
 // Servers take long to start on a busy machine: one of each serves all rows.
 const library = await compileLibrary();
-after(library.remove);
 const { openCounts, openGrants, openStore } = library.load("store");
 const { StoreError, StoreFull } = library.load("stores/interface");
 const { parseStore } = library.load("stores/setting");

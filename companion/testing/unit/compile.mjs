@@ -1,33 +1,40 @@
 // Makes JavaScript of lib/cli-auth for the unit tests: Node runs no TypeScript in the oldest release that Next.js runs on.
 
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import ts from "typescript";
 
 const companion = join(import.meta.dirname, "..", "..");
+// Below node_modules, so that the compiled files find the same packages.
+const cache = join(companion, "node_modules", ".cache", "cli-auth");
 
-/** Compiles the library; `load` gives one of its files, `remove` takes everything away. */
+/** Compiles the library, once for all test files; `load` gives one of its files. */
 export async function compileLibrary() {
-  // Below node_modules, so that the compiled files find the same packages.
-  const cache = join(companion, "node_modules", ".cache");
-  await mkdir(cache, { recursive: true });
-  const folder = await mkdtemp(join(cache, "cli-auth-"));
-  await writeFile(join(folder, "package.json"), '{"type":"commonjs"}');
   const source = join(companion, "lib", "cli-auth");
-  for (const name of await readdir(source, { recursive: true })) {
-    if (!name.endsWith(".ts")) continue;
-    const { outputText } = ts.transpileModule(await readFile(join(source, name), "utf8"), {
+  const names = (await readdir(source, { recursive: true })).filter((name) => name.endsWith(".ts"));
+  const files = await Promise.all(names.map(async (name) => [name, await readFile(join(source, name), "utf8")]));
+  const hash = createHash("sha256").update(await readFile(import.meta.filename));
+  const folder = join(cache, hash.update(JSON.stringify(files)).digest("hex").slice(0, 16));
+  if (!(await stat(folder).catch(() => undefined))) await compile(files, folder);
+  const require = createRequire(join(folder, "package.json"));
+  return { load: (name) => require(`./${name}.js`) };
+}
+
+async function compile(files, folder) {
+  const { default: ts } = await import("typescript");
+  await mkdir(cache, { recursive: true });
+  const fresh = await mkdtemp(join(cache, "fresh-"));
+  await writeFile(join(fresh, "package.json"), '{"type":"commonjs"}');
+  for (const [name, text] of files) {
+    const { outputText } = ts.transpileModule(text, {
       fileName: name,
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS, esModuleInterop: true },
     });
-    const compiled = join(folder, name.replace(/\.ts$/, ".js"));
+    const compiled = join(fresh, name.replace(/\.ts$/, ".js"));
     await mkdir(dirname(compiled), { recursive: true });
     await writeFile(compiled, outputText);
   }
-  const require = createRequire(join(folder, "package.json"));
-  return {
-    load: (name) => require(`./${name}.js`),
-    remove: () => rm(folder, { recursive: true, force: true }),
-  };
+  // Another test file may have been faster; its files are the same.
+  await rename(fresh, folder).catch(() => rm(fresh, { recursive: true, force: true }));
 }

@@ -5,7 +5,6 @@ import { after, test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { addressOf, countAddress, countPerson } = library.load("hourly");
 const { OAuthError } = library.load("respond");
 

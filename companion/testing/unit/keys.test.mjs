@@ -1,12 +1,11 @@
 // The keys of issuers: kept for a while, asked for once by many, and not again for each unknown name of a key.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { newKey, newKeys, startCiIssuer } from "../ci-issuer.mjs";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { IssuerKeys, IssuerUnavailable } = library.load("keys");
 
 const made = newKeys();

@@ -1,11 +1,10 @@
 // Reading an authorize request: what is taken, and the longer list of what is not.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { authorizePath, parseAuthorize, parseQuery, parseRedirect } = library.load("request");
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -1,11 +1,10 @@
 // Sealed values: what was put in comes out, for the right kind, secret, app and instance, and in no other case.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { now, openCode, openRefresh, sealCode, sealRefresh, Unsealable } = library.load("seal");
 
 const settings = { origin: "https://app.acme.dev", clerk: "https://clerk.acme.dev", secrets: ["a".repeat(32)] };

@@ -2,11 +2,10 @@
 
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { issuerOfKey, readSettings, SettingsError } = library.load("settings");
 
 process.env.NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY = "pk_test_bm90ZWQtbGFiLTQyLmNsZXJrLmFjY291bnRzLmRldiQ";

@@ -2,11 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { openStore } = library.load("store");
 const { restStore } = library.load("stores/rest");
 const { StoreError, StoreFull } = library.load("stores/interface");

@@ -1,11 +1,10 @@
 // The places for a company's own code: the rate limit, and a store of its own.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();
-after(library.remove);
 const { revocation, token } = library.load("token");
 const { readLimited } = library.load("read");
 
