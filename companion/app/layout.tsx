@@ -1,5 +1,4 @@
 // The app around the companion page when it runs by itself. A company's own app has its own.
-import { ClerkProvider } from "@clerk/nextjs";
 import type { Metadata } from "next";
 import type { ReactNode } from "react";
 import "./global.css";
@@ -9,9 +8,7 @@ export const metadata: Metadata = { title: "Companion of clerk-credential-helper
 export default function RootLayout({ children }: { children: ReactNode }) {
   return (
     <html lang="en">
-      <body>
-        <ClerkProvider>{children}</ClerkProvider>
-      </body>
+      <body>{children}</body>
     </html>
   );
 }

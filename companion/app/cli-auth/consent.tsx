@@ -4,11 +4,12 @@
 import { useAuth, useClerk } from "@clerk/nextjs";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import type { Organization } from "../../lib/cli-auth/clerk";
+import type { Messages } from "../../lib/cli-auth/messages";
 import { useHydrated } from "./hydrated";
 import styles from "./page.module.css";
 
 /** Approve and Deny: a plain form. */
-export function Decision({ fields }: { fields: [string, string][] }) {
+export function Decision({ fields, messages }: { fields: [string, string][]; messages: Messages }) {
   const ready = useReady();
   const sent = useRef(false);
   useEffect(() => {
@@ -28,10 +29,17 @@ export function Decision({ fields }: { fields: [string, string][] }) {
         <input key={name} type="hidden" name={name} value={value} />
       ))}
       <button type="submit" name="decision" value="deny" className={styles.deny}>
-        Deny
+        {messages.deny}
       </button>
-      <button type="submit" name="decision" value="approve" className={styles.approve} disabled={!ready}>
-        Approve
+      {/* Not disabled: Tab would skip it. Until it is ready it is a button that does nothing. */}
+      <button
+        type={ready ? "submit" : "button"}
+        name="decision"
+        value="approve"
+        className={styles.approve}
+        aria-disabled={!ready}
+      >
+        {messages.approve}
       </button>
     </form>
   );
@@ -75,8 +83,13 @@ function useLoaded(): boolean {
 }
 
 /** The organisation that the token will act in: the one active in the whole app, so choosing one switches it there. */
-export function OrganizationSwitch(props: { self: string; current: string; organizations: Organization[] }) {
-  const { self, current, organizations } = props;
+export function OrganizationSwitch(props: {
+  self: string;
+  current: string;
+  organizations: Organization[];
+  messages: Messages;
+}) {
+  const { self, current, organizations, messages } = props;
   const loaded = useLoaded();
   const { setActive } = useClerk();
   const [state, setState] = useState<"" | "switching" | "failed">("");
@@ -93,7 +106,7 @@ export function OrganizationSwitch(props: { self: string; current: string; organ
   return (
     <>
       <select
-        aria-label="Organisation"
+        aria-label={messages.organization}
         className={styles.organization}
         value={current}
         disabled={!loaded || state === "switching"}
@@ -105,18 +118,18 @@ export function OrganizationSwitch(props: { self: string; current: string; organ
             {name}
           </option>
         ))}
-        <option value="">Personal account</option>
+        <option value="">{messages.personal}</option>
       </select>
       <span className={styles.aside} role="status">
-        {state === "switching" && "switching…"}
-        {state === "failed" && "this organisation cannot be chosen"}
+        {state === "switching" && messages.switching}
+        {state === "failed" && messages.notSwitched}
       </span>
     </>
   );
 }
 
 /** Signs this session out and asks for a sign-in. */
-export function AnotherAccount({ self, session }: { self: string; session: string }) {
+export function AnotherAccount({ self, session, messages }: { self: string; session: string; messages: Messages }) {
   const loaded = useLoaded();
   const { signOut } = useClerk();
   return (
@@ -126,7 +139,7 @@ export function AnotherAccount({ self, session }: { self: string; session: strin
       disabled={!loaded}
       onClick={() => signOut({ sessionId: session, redirectUrl: self })}
     >
-      Use another account
+      {messages.anotherAccount}
     </button>
   );
 }

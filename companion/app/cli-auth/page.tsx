@@ -6,6 +6,8 @@ import type { Metadata } from "next";
 import { headers } from "next/headers";
 import { type ReactNode, Suspense } from "react";
 import { type Account, account, ClerkUnavailable, type Organization, organizations } from "../../lib/cli-auth/clerk";
+import { languageOf, languages, messagesFor } from "../../lib/cli-auth/language";
+import { fill, type Language, type Messages } from "../../lib/cli-auth/messages";
 import {
   type AuthorizeRequest,
   authorizePath,
@@ -22,8 +24,13 @@ import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
 import styles from "./page.module.css";
 import { Renewal } from "./renewal";
 import { SignInForm } from "./sign-in";
+import { Site } from "./site";
+import { Quoted, Text } from "./text";
 
-export const metadata: Metadata = { title: "Sign in from the command line", robots: { index: false } };
+export async function generateMetadata(): Promise<Metadata> {
+  const { title } = messagesFor(languageOf(await headers()));
+  return { title: { absolute: `${title} · ${new URL(readSettings().origin).host}` }, robots: { index: false } };
+}
 
 type Props = { searchParams: Promise<Record<string, string | string[] | undefined>> };
 
@@ -45,21 +52,21 @@ async function Authorize({ searchParams }: Props) {
   const settings = readSettings();
   const params = asParams(await searchParams);
   const request = parseAuthorize(params);
-  const site = new URL(settings.origin).host;
-  const visitor = await whoVisits(settings, incoming);
-  switch (visitor.state) {
+  const place = placeOf(settings, languageOf(incoming));
+  const session = await read(settings, incoming);
+  if (session === undefined) return <Unavailable request={request} place={place} />;
+  switch (session.state) {
     case "signed in":
-      return <Consent request={request} who={visitor.who} site={site} />;
+      return <Consent request={request} who={session.who} place={place} machines={settings.store.kind !== "none"} />;
     case "renew":
-      return <Renew request={request} site={site} renewed={Number(params.get(RENEWED_PARAM))} />;
+      return <Renew request={request} place={place} renewed={Number(params.get(RENEWED_PARAM))} />;
     case "signed out":
-      return <SignedOut request={request} site={site} />;
-    case "unknown":
-      return <Unavailable request={request} site={site} />;
+      return <SignedOut request={request} place={place} />;
   }
 }
 
-async function whoVisits(settings: Settings, incoming: Headers) {
+/** Who the browser's session is of; undefined if Clerk does not answer. */
+async function read(settings: Settings, incoming: Headers) {
   try {
     const session = await browserSession(settings, incoming);
     if (session.state !== "signed in") return session;
@@ -67,8 +74,15 @@ async function whoVisits(settings: Settings, incoming: Headers) {
   } catch (error) {
     if (!(error instanceof ClerkUnavailable)) throw error;
     console.error(`cli-auth: ${error.message}`);
-    return { state: "unknown" as const };
+    return undefined;
   }
+}
+
+/** Which site this is, and what it says. */
+type Place = { site: string; language: Language; messages: Messages };
+
+function placeOf(settings: Settings, language: Language): Place {
+  return { site: new URL(settings.origin).host, language, messages: messagesFor(language) };
 }
 
 type SignedIn = {
@@ -77,136 +91,170 @@ type SignedIn = {
   person: Account;
   organization: string;
   memberships: Organization[];
+  expiresAt: number;
 };
 
-async function personOf(settings: Settings, { sid, sub, org }: { sid: string; sub: string; org: string }) {
+async function personOf(
+  settings: Settings,
+  { sid, sub, org, expiresAt }: { sid: string; sub: string; org: string; expiresAt: number },
+) {
   const [person, memberships] = await Promise.all([account(settings, sub), organizations(settings, sub)]);
-  return { session: sid, user: sub, person, organization: org, memberships } satisfies SignedIn;
+  return { session: sid, user: sub, person, organization: org, memberships, expiresAt } satisfies SignedIn;
 }
 
-function Consent({ request, who, site }: { request: AuthorizeRequest; who: SignedIn; site: string }) {
+type ConsentProps = { request: AuthorizeRequest; who: SignedIn; place: Place; machines: boolean };
+
+function Consent({ request, who, place, machines }: ConsentProps) {
   const { person, memberships } = who;
+  const { site, messages } = place;
   const self = authorizePath(request);
   return (
-    <Frame site={site}>
-      <h1>Let the command line act as you?</h1>
+    <Frame place={place}>
+      <h1>{messages.consentHeading}</h1>
       <p>
-        <strong>{CLIENT_ID}</strong> on <Machine name={request.machine} /> asks for access to your account.
+        <Asks text={messages.asks} request={request} messages={messages} />
       </p>
-      <OtherAccount hint={request.loginHint} person={person} />
+      <OtherAccount text={messages.otherAccount} hint={request.loginHint} person={person} />
       <dl className={styles.facts}>
         <div>
-          <dt>Account</dt>
+          <dt>{messages.account}</dt>
           <dd>
-            {person.name && <bdi className={styles.name}>{person.name}</bdi>}
+            {person.name && <bdi className={styles.name}>{person.name}</bdi>}{" "}
             {person.email && <bdi className={styles.email}>{person.email}</bdi>}
             {!person.name && !person.email && <bdi className={styles.name}>{who.user}</bdi>}
           </dd>
         </div>
         <div>
-          <dt>Organisation</dt>
+          <dt>{messages.organization}</dt>
           <dd>
             {memberships.length > 0 ? (
-              <OrganizationSwitch self={self} current={who.organization} organizations={memberships} />
+              <OrganizationSwitch
+                self={self}
+                current={who.organization}
+                organizations={memberships}
+                messages={messages}
+              />
             ) : (
-              <bdi>{who.organization || "Personal account"}</bdi>
+              <bdi>{who.organization || messages.personal}</bdi>
             )}
           </dd>
         </div>
         <div>
-          <dt>Client</dt>
-          <dd>{CLIENT_ID}</dd>
+          <dt>{messages.may}</dt>
+          <dd>
+            <Text text={messages.mayAll} values={{ site: <strong>{site}</strong> }} />
+          </dd>
         </div>
-        {request.machine && (
-          <div>
-            <dt>Machine</dt>
-            <dd>
-              <Quoted text={request.machine} />
-              <span className={styles.aside}>its own words, not verified</span>
-            </dd>
-          </div>
-        )}
+        <div>
+          <dt>{messages.until}</dt>
+          <dd>{until(place, who.expiresAt)}</dd>
+        </div>
+        <div>
+          <dt>{messages.end}</dt>
+          <dd>
+            {machines ? (
+              <Text
+                text={messages.endMachines}
+                values={{ link: <a href="/cli-auth/machines">{messages.machines}</a> }}
+              />
+            ) : (
+              messages.endSignOut
+            )}
+          </dd>
+        </div>
       </dl>
-      <p className={styles.warning}>
-        The token acts as you in the whole app: a program that has it can do all that you can do on {site}. Approve only
-        if you have started this sign-in yourself, just now.
-      </p>
-      <Decision fields={[...parameters(request), ["session", who.session], ["organization", who.organization]]} />
+      <p className={styles.warning}>{messages.warning}</p>
+      <Decision
+        fields={[...parameters(request), ["session", who.session], ["organization", who.organization]]}
+        messages={messages}
+      />
       <p className={styles.end}>
-        Access ends soon after you sign out of {site} in this browser. Not you?{" "}
-        <AnotherAccount self={self} session={who.session} />
+        {messages.notYou} <AnotherAccount self={self} session={who.session} messages={messages} />
       </p>
     </Frame>
   );
 }
 
-function OtherAccount({ hint, person }: { hint: string; person: Account }) {
+function until({ language, messages }: Place, expiresAt: number): string {
+  if (!Number.isFinite(expiresAt)) return messages.untilSignOut;
+  const date = new Intl.DateTimeFormat(language, { dateStyle: "long", timeZone: "UTC" }).format(expiresAt * 1000);
+  return fill(messages.untilDate, { date });
+}
+
+function OtherAccount({ text, hint, person }: { text: string; hint: string; person: Account }) {
   const expected = hint.toLowerCase();
   if (hint === "" || person.emails.some((email) => email.toLowerCase() === expected)) return null;
   return (
     <p className={styles.notice} role="note">
-      This sign-in was started for <Quoted text={hint} />, and you are signed in with another account.
+      <Text text={text} values={{ hint: <Quoted text={hint} /> }} />
     </p>
   );
 }
 
-function SignedOut({ request, site }: { request: AuthorizeRequest; site: string }) {
-  const self = authorizePath(request);
+function SignedOut({ request, place }: { request: AuthorizeRequest; place: Place }) {
   return (
-    <Frame site={site} wide>
-      <h1>Sign in to go on</h1>
+    <Frame place={place}>
       <p>
-        <strong>{CLIENT_ID}</strong> on <Machine name={request.machine} /> asks for access to your account. You decide
-        after signing in.
+        <Asks text={place.messages.asksBefore} request={request} messages={place.messages} />
       </p>
-      <SignInForm self={self} hint={request.loginHint} />
-      <noscript>
-        <p className={styles.notice}>The sign-in form needs JavaScript.</p>
-      </noscript>
+      <SignInForm self={authorizePath(request)} hint={request.loginHint} messages={place.messages} />
+      <NeedsScript messages={place.messages} />
     </Frame>
   );
 }
 
 // Whose session it is stays unsaid: the token in the cookie may be anybody's.
-function Renew({ request, site, renewed }: { request: AuthorizeRequest; site: string; renewed: number }) {
+function Renew({ request, place, renewed }: { request: AuthorizeRequest; place: Place; renewed: number }) {
   const self = authorizePath(request);
   const at = now();
   // Renewed a moment ago, and still not ours: once more would go on for ever. An older address may be tried anew.
   const just = Math.abs(at - renewed) < 60;
   return (
-    <Frame site={site} wide>
+    <Frame place={place}>
       <Renewal
         self={self}
         next={`${self}&${RENEWED_PARAM}=${at}`}
         renewed={just}
         hint={request.loginHint}
-        site={site}
+        site={place.site}
+        messages={place.messages}
       />
-      <noscript>
-        <p className={styles.notice}>This page needs JavaScript.</p>
-      </noscript>
+      <NeedsScript messages={place.messages} />
     </Frame>
   );
 }
 
-function Unavailable({ request, site }: { request: AuthorizeRequest; site: string }) {
+function Unavailable({ request, place }: { request: AuthorizeRequest; place: Place }) {
+  const { site, messages } = place;
   return (
-    <Frame site={site}>
-      <h1>Try again in a moment</h1>
-      <p>Clerk, which keeps the accounts of {site}, does not answer. Nothing was granted.</p>
-      <p className={styles.end}>
-        <a href={authorizePath(request)}>Try again</a>
+    <Frame place={place}>
+      <h1>{messages.unavailableHeading}</h1>
+      <p>
+        {fill(messages.unavailable, { site })} {messages.nothing}
+      </p>
+      <p className={styles.decision}>
+        <a className={styles.approve} href={authorizePath(request)}>
+          {messages.tryAgain}
+        </a>
       </p>
     </Frame>
   );
 }
 
-function Frame({ site, wide, children }: { site: string; wide?: boolean; children: ReactNode }) {
+function NeedsScript({ messages }: { messages: Messages }) {
   return (
-    <ClerkProvider>
-      <main className={styles.page}>
-        <section className={wide ? `${styles.card} ${styles.wide}` : styles.card}>
-          <p className={styles.site}>{site}</p>
+    <noscript>
+      <p className={styles.notice}>{messages.needsScript}</p>
+    </noscript>
+  );
+}
+
+function Frame({ place, children }: { place: Place; children: ReactNode }) {
+  return (
+    <ClerkProvider localization={languages[place.language] ?? {}}>
+      <main className={styles.page} lang={place.language}>
+        <section className={styles.card}>
+          <Site host={place.site} title={place.messages.title} />
           {children}
         </section>
       </main>
@@ -214,22 +262,14 @@ function Frame({ site, wide, children }: { site: string; wide?: boolean; childre
   );
 }
 
-function Machine({ name }: { name: string }) {
-  if (name === "") return <>a computer that gave no name</>;
-  return (
-    <>
-      a computer that calls itself <Quoted text={name} />
-    </>
-  );
-}
-
-// Text from outside stands in quotes and keeps its direction to itself.
-function Quoted({ text }: { text: string }) {
-  return (
-    <span className={styles.quoted}>
-      “<bdi>{text}</bdi>”
-    </span>
-  );
+function Asks({ text, request, messages }: { text: string; request: AuthorizeRequest; messages: Messages }) {
+  const machine =
+    request.machine === "" ? (
+      messages.noMachine
+    ) : (
+      <Text text={messages.machine} values={{ name: <Quoted text={request.machine} /> }} />
+    );
+  return <Text text={text} values={{ client: <strong>{CLIENT_ID}</strong>, machine }} />;
 }
 
 function asParams(record: Record<string, string | string[] | undefined>): URLSearchParams {

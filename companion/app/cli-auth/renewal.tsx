@@ -2,15 +2,23 @@
 // What is shown to a browser whose session token does not name this app: it is renewed, with Clerk's own cookie, and the
 // server is asked again. Who has the token and not that cookie is signed out for Clerk's script, and comes no further.
 
-import { ClerkFailed, useAuth, useClerk } from "@clerk/nextjs";
+import { ClerkFailed, ClerkLoaded, ClerkLoading, useAuth, useClerk } from "@clerk/nextjs";
 import { useEffect, useRef, useState } from "react";
+import { fill, type Messages } from "../../lib/cli-auth/messages";
 import { useHydrated } from "./hydrated";
 import styles from "./page.module.css";
-import { SignInForm } from "./sign-in";
+import { NotLoaded, SignInForm, Waiting } from "./sign-in";
 
 /** Renews the session and goes to next. renewed says that this has just been done, and has changed nothing. */
-export function Renewal(props: { self: string; next: string; renewed: boolean; hint: string; site: string }) {
-  const { self, next, renewed, hint, site } = props;
+export function Renewal(props: {
+  self: string;
+  next: string;
+  renewed: boolean;
+  hint: string;
+  site: string;
+  messages: Messages;
+}) {
+  const { self, next, renewed, hint, site, messages } = props;
   const hydrated = useHydrated();
   const { isLoaded, isSignedIn, sessionId, getToken } = useAuth();
   const { signOut } = useClerk();
@@ -29,43 +37,35 @@ export function Renewal(props: { self: string; next: string; renewed: boolean; h
   if (hydrated && isLoaded && isSignedIn && (renewed || failed)) {
     return (
       <>
-        <h1>Your session cannot be used here</h1>
+        <h1>{messages.unusableHeading}</h1>
         <p className={styles.notice} role="alert">
-          {failed
-            ? "Clerk does not answer. Nothing was granted."
-            : `Clerk's session in this browser does not say that it is for ${site}. Nothing was granted.`}
+          {failed ? `${fill(messages.unavailable, { site })} ${messages.nothing}` : fill(messages.otherSite, { site })}
         </p>
-        <p className={styles.end}>
-          <a href={self}>Try again</a>, or{" "}
+        <p className={styles.decision}>
           <button
             type="button"
-            className={styles.link}
+            className={styles.deny}
             onClick={() => signOut({ sessionId: sessionId ?? undefined, redirectUrl: self })}
           >
-            sign in again
+            {messages.signInAgain}
           </button>
-          .
+          <a className={styles.approve} href={self}>
+            {messages.tryAgain}
+          </a>
         </p>
       </>
     );
   }
+  if (hydrated && isLoaded && !isSignedIn) return <SignInForm self={self} hint={hint} messages={messages} />;
+  const waiting = <Waiting heading={messages.signInHeading} text={messages.renewing} />;
+  if (!hydrated) return waiting;
   return (
     <>
-      <h1>Sign in to go on</h1>
-      {hydrated && isLoaded && !isSignedIn ? (
-        <SignInForm self={self} hint={hint} />
-      ) : (
-        <p className={styles.waiting} role="status">
-          Renewing your session…
-        </p>
-      )}
-      {hydrated && (
-        <ClerkFailed>
-          <p className={styles.notice} role="alert">
-            Clerk&rsquo;s script cannot be loaded. Check your connection and <a href={self}>try again</a>.
-          </p>
-        </ClerkFailed>
-      )}
+      <ClerkFailed>
+        <NotLoaded self={self} messages={messages} />
+      </ClerkFailed>
+      <ClerkLoading>{waiting}</ClerkLoading>
+      <ClerkLoaded>{waiting}</ClerkLoaded>
     </>
   );
 }

@@ -13,21 +13,28 @@ import { openCounts } from "./store";
 
 /** POST /api/cli-auth/approve */
 export async function approve(request: Request): Promise<Response> {
+  const asked: Asked = { path: undefined };
   try {
-    return await decide(request);
+    return await decide(request, asked);
   } catch (error) {
     const { status, message, headers } = toOAuthError(error);
-    return plainPage(status, message, headers);
+    // What was sent once is not sent again: the person is asked anew.
+    const again = status === 503 && asked.path ? { again: asked.path } : {};
+    return plainPage(request.headers, { status, message, headers, ...again });
   }
 }
 
-async function decide(request: Request): Promise<Response> {
+/** The page that the form is of, once that is known. */
+type Asked = { path: string | undefined };
+
+async function decide(request: Request, asked: Asked): Promise<Response> {
   const settings = readSettings();
   if (!sameOrigin(request, settings)) {
     throw new OAuthError(403, "invalid_request", `this form can only be sent from a page of ${settings.origin}`);
   }
   const form = await readForm(request);
   const authorizeRequest = parseAuthorize(form);
+  asked.path = authorizePath(authorizeRequest);
   const decision = single(form, "decision");
   if (decision !== "approve" && decision !== "deny") throw invalidRequest("the parameter decision is missing or wrong");
 

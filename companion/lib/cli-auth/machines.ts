@@ -19,8 +19,7 @@ export async function signOutMachines(request: Request): Promise<Response> {
   try {
     return await signOut(request);
   } catch (error) {
-    const { status, message, headers } = toOAuthError(error);
-    return plainPage(status, message, headers, "Go back to the page of your machines to see which are signed in.");
+    return plainPage(request.headers, { ...toOAuthError(error), again: MACHINES_PATH });
   }
 }
 

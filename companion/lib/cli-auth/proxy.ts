@@ -51,13 +51,17 @@ async function page(
   // Clerk's sign-in calls a server action of Next's on the page it stands on.
   const read = request.method === "GET" || request.method === "HEAD";
   if (!read && !(request.method === "POST" && request.headers.has("next-action"))) {
-    return plainPage(405, "this page is only for reading", { allow: "GET, HEAD" });
+    return plainPage(request.headers, {
+      status: 405,
+      message: "this page is only for reading",
+      headers: { allow: "GET, HEAD" },
+    });
   }
   // The page must be a document of its own, with the headers below. Next's router fetches the parts of a page into the
   // document that is open; refused, it loads the page instead.
   const destination = request.headers.get("sec-fetch-dest");
   if (read && destination !== null && destination !== "document") {
-    return plainPage(400, "this page can only be opened by itself");
+    return plainPage(request.headers, { status: 400, message: "this page can only be opened by itself" });
   }
   let headers: Record<string, string>;
   try {
@@ -66,7 +70,7 @@ async function page(
     headers = pageHeaders(port());
   } catch (error) {
     const { status, message } = toOAuthError(error);
-    return plainPage(status, message);
+    return plainPage(request.headers, { status, message });
   }
   const response = await clerk(withoutHandshake(request), event);
   if (!response) throw new Error("clerkMiddleware answered nothing");

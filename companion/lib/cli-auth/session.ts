@@ -13,7 +13,7 @@ import type { Settings } from "./settings";
  * have it renewed with Clerk's own cookie, which the holder of a token alone cannot.
  */
 export type BrowserSession =
-  | { state: "signed in"; sid: string; sub: string; org: string }
+  | { state: "signed in"; sid: string; sub: string; org: string; expiresAt: number }
   | { state: "renew" }
   | { state: "signed out" };
 
@@ -35,5 +35,5 @@ export async function browserSession(settings: Settings, headers: Headers): Prom
   if (sessionClaims.azp !== settings.origin) return { state: "renew" };
   const session = await activeSession(settings, sessionId);
   if (session?.sub !== userId) return { state: "signed out" };
-  return { state: "signed in", sid: sessionId, sub: userId, org: session.org };
+  return { state: "signed in", sid: sessionId, sub: userId, org: session.org, expiresAt: session.expiresAt };
 }

@@ -1,5 +1,6 @@
 // Builds the app for the stand-in's publishable key, if the build that is there is older than its source. What is built
-// is a copy in .test: its ci.ts takes the policy for CI jobs from the environment, so that one build can have any.
+// is a copy in .test: its ci.ts takes the policy for CI jobs from the environment, so that one build can have any, and its
+// language.ts has all languages.
 
 import { spawn } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -42,6 +43,14 @@ async function copySources() {
     await cp(join(companion, name), join(builtApp, name), { recursive: true });
   }
   await writeFile(join(builtApp, "lib", "cli-auth", "ci.ts"), policy);
+  const language = join(builtApp, "lib", "cli-auth", "language.ts");
+  const english = await readFile(language, "utf8");
+  const three = english
+    .replace("import type {", 'import { deDE, frFR } from "@clerk/localizations";\nimport type {')
+    .replace("= { en: {} };", "= { en: {}, de: deDE, fr: frFR };");
+  if (!/^import \{ deDE.*^export const languages.*fr: frFR/ms.test(three))
+    throw new Error("language.ts has another form");
+  await writeFile(language, three);
   // The packages are those of the folder above, which then has to be the root.
   const config = join(builtApp, "next.config.ts");
   const text = await readFile(config, "utf8");

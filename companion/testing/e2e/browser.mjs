@@ -1,10 +1,13 @@
 // Chromium, one for the run; each scenario has a profile of its own in it.
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 /** How long a page may take to show what a test waits for. A slow machine is slow, not wrong. */
 export const patience = 20_000;
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Starts Chromium. It finds the issuer at the stand-in, the loopback addresses, and nothing else in the world. */
 export async function startBrowser({ packages, clerk, executable }) {
@@ -30,12 +33,13 @@ export async function startBrowser({ packages, clerk, executable }) {
 
 /** One scenario's profile of the browser, and everything that its pages said and asked for. */
 export class Profile {
-  static async of(stage, name) {
+  static async of(stage, name, options = {}) {
     const profile = new Profile();
     const context = await stage.browser.newContext({
-      viewport: { width: 1200, height: 800 },
+      viewport: { width: 1280, height: 640 },
       colorScheme: "light",
       locale: "en-GB",
+      ...options,
     });
     // What a page may not say in the console, unless a scenario wants it to.
     Object.assign(profile, { stage, name, context, console: [], hosts: new Set(), expected: /^$/ });
@@ -75,10 +79,11 @@ export class Profile {
       page.screenshot({ path: join(artifacts, `${name}-${suffix}.png`), animations: "disabled", fullPage: true });
     const wide = page.viewportSize();
     await take("light");
-    const faint = await page.evaluate(faintText);
+    const faint = await page.evaluate(hardToSee);
+    faint.push(...(await violations(page)));
     await page.emulateMedia({ colorScheme: "dark" });
     await take("dark");
-    faint.push(...(await page.evaluate(faintText)));
+    faint.push(...(await page.evaluate(hardToSee)));
     await page.setViewportSize({ width: 390, height: 844 });
     await take("390-dark");
     await page.emulateMedia({ colorScheme: "light" });
@@ -121,8 +126,9 @@ export class Profile {
 /**
  * In the page: the texts that do not stand out from what is behind them (WCAG 2.2, 1.4.3: 4.5 to 1, large ones 3 to 1).
  * Texts of what is switched off are not meant.
+ * And the controls whose edge does not (1.4.11: 3 to 1).
  */
-function faintText() {
+function hardToSee() {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
   const brush = canvas.getContext("2d", { willReadFrequently: true });
@@ -161,7 +167,35 @@ function faintText() {
       faint.push(`"${text.slice(0, 40)}" ${ratio.toFixed(1)} ${dark ? "dark" : "light"}`);
     }
   }
+  const contrast = (one, other) => {
+    const [a, b] = [luminance(one), luminance(other)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
+  for (const control of document.querySelectorAll("button, input, select, textarea")) {
+    if (!control.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (control.closest("[aria-hidden=true], [inert]") || control.getBoundingClientRect().width < 8) continue;
+    const style = getComputedStyle(control);
+    const around = [];
+    for (let at = control.parentElement; at; at = at.parentElement) {
+      around.unshift(getComputedStyle(at).backgroundColor);
+    }
+    const out = paint([ground, ...around]);
+    const inside = contrast(paint([ground, ...around, style.backgroundColor]), out);
+    const edge = contrast(paint([ground, ...around, style.borderTopColor]), out);
+    const bordered = Number.parseFloat(style.borderTopWidth) > 0 && style.borderTopStyle !== "none";
+    if (!bordered && inside < 1.01) continue; // it looks like a link
+    if (Math.max(inside, bordered ? edge : 0) < 3) {
+      faint.push(`the edge of ${control.name || control.className} ${edge.toFixed(1)} ${dark ? "dark" : "light"}`);
+    }
+  }
   return faint;
+}
+
+/** What axe finds wrong with a page. */
+async function violations(page) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`));
 }
 
 /** Signs in at <SignIn/> with a password. */
@@ -185,11 +219,12 @@ export async function enterPassword(page, password) {
 }
 
 /** The consent page, once it is there. */
-export async function consent(page, email) {
+export async function consent(page, email, words = ["Approve", "Deny", "Use another account"]) {
+  const [approve, deny, another] = words;
   const buttons = {
-    approve: page.getByRole("button", { name: "Approve", disabled: false }),
-    deny: page.getByRole("button", { name: "Deny" }),
-    another: page.getByRole("button", { name: /use another account/i }),
+    approve: page.getByRole("button", { name: approve, disabled: false, exact: true }),
+    deny: page.getByRole("button", { name: deny, exact: true }),
+    another: page.getByRole("button", { name: another, exact: true }),
   };
   await buttons.approve.waitFor();
   if (email) await page.getByText(email).first().waitFor();

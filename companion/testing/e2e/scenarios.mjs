@@ -134,6 +134,13 @@ function form(action, fields) {
   return `<form method="post" action="${action}">${inputs.join("")}</form>`;
 }
 
+/** The names of the buttons in each language: Approve, Deny, Use another account. */
+const spoken = {
+  en: ["Approve", "Deny", "Use another account"],
+  de: ["Erlauben", "Ablehnen", "Anderes Konto verwenden"],
+  fr: ["Autoriser", "Refuser", "Utiliser un autre compte"],
+};
+
 /** What is slow only waits, and runs beside the others. */
 export const scenarios = [
   {
@@ -233,11 +240,134 @@ export const scenarios = [
       const { approve } = await consent(page, bob.email);
       // A double click that began on another page must not land on Approve: it comes switched off.
       const html = await (await page.request.get(page.url(), { headers: { "sec-fetch-dest": "document" } })).text();
-      assert.match(/<button[^>]*value="approve"[^>]*>/.exec(html)?.[0] ?? "", /disabled/);
+      const button = /<button[^>]*value="approve"[^>]*>/.exec(html)?.[0] ?? "";
+      assert.match(button, /type="button"/);
+      assert.match(button, /aria-disabled="true"/);
       await approve.click();
       await listenerSays(page, "You are signed in");
       await ended(clone);
       await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "in-view",
+    what: "Approve is in view without scrolling, in a small window and on a telephone, in each language",
+    async run(stage, profile) {
+      await arriveSignedIn(stage, profile, ada, { organization: stage.clerk.organizations.Acme });
+      for (const [language, words] of Object.entries(spoken)) {
+        await profile.context.setExtraHTTPHeaders({ "accept-language": language });
+        for (const hint of ["", bob.email]) {
+          const query = new URLSearchParams({ ...parameters(40000), ...(hint ? { login_hint: hint } : {}) });
+          for (const [width, height] of [
+            [1280, 640],
+            [390, 844],
+          ]) {
+            const page = await profile.context.newPage();
+            await page.setViewportSize({ width, height });
+            await page.goto(`${stage.app}/cli-auth?${query}`);
+            const { approve } = await consent(page, ada.email, words);
+            await page.getByText("Acme", { exact: true }).first().waitFor();
+            const box = await approve.boundingBox();
+            const at = `${language} ${width}x${height} ${hint}: ends at ${box.y + box.height}`;
+            assert.ok(box.y + box.height < height, at);
+            assert.equal(await page.locator("h1").count(), 1, "one heading");
+            assert.match(await page.title(), / · Acme$/, "the application's name in the tab");
+            assert.equal(await page.locator("main").getAttribute("lang"), language);
+            if (!hint && width > 400) await profile.shoot(page, `consent-${language}`);
+            await page.close();
+          }
+        }
+      }
+    },
+  },
+  {
+    name: "languages",
+    what: "the sign-in page and Clerk's card speak the browser's language, and so do the pages for errors",
+    async run(stage, profile) {
+      const query = new URLSearchParams(parameters(40000));
+      for (const [language, button, heading] of [
+        ["de-AT,en;q=0.5", "Weiter", "Dieser Anmeldelink geht nicht"],
+        ["fr-CH", "Continuer", "Ce lien de connexion ne fonctionne pas"],
+        ["pt-BR", "Continue", "This sign-in link does not work"],
+      ]) {
+        const name = language.slice(0, 2);
+        await profile.context.setExtraHTTPHeaders({ "accept-language": language });
+        const page = await profile.open(`${stage.app}/cli-auth?${query}`);
+        await page.locator(".cl-formButtonPrimary", { hasText: button }).waitFor();
+        assert.equal(await page.locator("h1").count(), 1, "one heading");
+        await profile.shoot(page, `sign-in-${name}`);
+        await page.goto(`${stage.app}/cli-auth?${query}&state=`);
+        await page.getByRole("heading", { name: heading }).waitFor();
+        await profile.shoot(page, `bad-request-${name}`);
+      }
+    },
+  },
+  {
+    name: "keyboard",
+    what: "the keyboard alone: Tab reaches Approve at once, Enter presses it once it is ready",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "keyboard");
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await page.locator("input[name=identifier]").waitFor();
+      await page.locator("input[name=identifier]").focus();
+      await page.keyboard.type(bob.email);
+      await page.keyboard.press("Enter");
+      await page.locator("input[name=password]:enabled:not([tabindex='-1'])").waitFor();
+      await page.locator("input[name=password]:enabled:not([tabindex='-1'])").focus();
+      await page.keyboard.type(bob.password);
+      await page.keyboard.press("Enter");
+      // Within the first half second the button cannot be pressed, and is reached all the same.
+      await page.locator("button[value=approve]").waitFor();
+      await page.evaluate(() => {
+        window.blurred = true;
+        window.dispatchEvent(new Event("blur"));
+      });
+      await page.locator("button[value=approve][aria-disabled=true]").waitFor();
+      const visited = [];
+      for (let n = 0; n < 8 && visited.at(-1) !== "approve"; n += 1) {
+        await page.keyboard.press("Tab");
+        visited.push(await page.evaluate(() => document.activeElement.value || document.activeElement.textContent));
+      }
+      assert.equal(visited.at(-1), "approve", `Tab passes ${visited}`);
+      assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none");
+      await page.keyboard.press("Enter");
+      assert.equal(clone.ended, false, "too early to count");
+      assert.equal(new URL(page.url()).pathname, "/cli-auth");
+      await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+      await page.locator("button[value=approve][aria-disabled=false]").waitFor();
+      await page.keyboard.press("Enter");
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "theme",
+    what: "the page follows the app's own dark or light mode, and takes its colours",
+    async run(stage, profile) {
+      await arriveSignedIn(stage, profile, bob);
+      const page = await profile.open(`${stage.app}/cli-auth?${new URLSearchParams(parameters(40000))}`);
+      await consent(page, bob.email);
+      const ground = () => page.evaluate(() => getComputedStyle(document.querySelector("main")).backgroundColor);
+      const [light, dark] = ["rgb(244, 245, 247)", "rgb(14, 16, 20)"];
+      const set = (code) => page.evaluate((text) => new Function("root", text)(document.documentElement), code);
+      assert.equal(await ground(), light);
+      for (const [on, off, want] of [
+        ['root.classList.add("dark")', 'root.classList.remove("dark")', dark],
+        ['root.dataset.theme = "dark"', "delete root.dataset.theme", dark],
+        ['root.style.colorScheme = "dark"', 'root.style.colorScheme = ""', dark],
+        ['root.style.setProperty("--cli-auth-ground", "#123456")', 'root.removeAttribute("style")', "rgb(18, 52, 86)"],
+      ]) {
+        await set(on);
+        assert.equal(await ground(), want, on);
+        await set(off);
+        assert.equal(await ground(), light, off);
+      }
+      await page.emulateMedia({ colorScheme: "dark" });
+      assert.equal(await ground(), dark);
+      await set('root.dataset.theme = "light"');
+      assert.equal(await ground(), light, "the app's own choice goes before the system's");
     },
   },
   {
@@ -496,12 +626,12 @@ export const scenarios = [
       await freezeCookies(profile);
       const page = await profile.open(await person.address(clone));
       const again = page.getByRole("link", { name: /try again/i });
-      await page.getByRole("alert").filter({ hasText: "Clerk does not answer" }).waitFor();
+      await page.getByRole("alert").filter({ hasText: "does not answer" }).waitFor();
       await profile.shoot(page, "no-renewal");
 
       await profile.context.unroute(tokens);
       await again.click();
-      await page.getByRole("alert").filter({ hasText: "does not say that it is for localhost" }).waitFor();
+      await page.getByRole("alert").filter({ hasText: "is not for localhost" }).waitFor();
       const renewed = new URL(page.url());
       assert.match(renewed.searchParams.get("renewed"), /^\d+$/, "it was asked once and not for ever");
       await profile.shoot(page, "no-azp");
@@ -548,14 +678,17 @@ export const scenarios = [
   },
   {
     name: "bad-request",
-    what: "a wrong parameter is a plain page that names it, and leads nowhere",
+    what: "a wrong parameter is a page that names the site and no parameter, and leads nowhere",
     async run(stage, profile) {
       await arriveSignedIn(stage, profile, bob);
       const page = await profile.context.newPage();
       const query = new URLSearchParams({ ...parameters(40000), redirect_uri: "http://127.0.0.1:40000@evil.example/" });
       const response = await page.goto(`${stage.app}/cli-auth?${query}`);
       assert.equal(response.status(), 400);
-      await page.getByText("redirect_uri").first().waitFor();
+      await page.getByText(new URL(stage.app).host).first().waitFor();
+      const detail = await page.locator("meta[name=cli-auth-error]").getAttribute("content");
+      assert.match(detail, /redirect_uri/, "for a developer, in the source");
+      assert.doesNotMatch(await page.locator("body").innerText(), /_/, "no parameter is shown to a person");
       assert.doesNotMatch(await page.content(), /evil\.example/, "the value is not repeated");
       await profile.shoot(page, "bad-request");
     },
