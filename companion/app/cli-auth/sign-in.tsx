@@ -58,7 +58,13 @@ export function NotLoaded({ self, messages }: { self: string; messages: Messages
 const control = {
   border: "1px solid var(--cli-control)",
   boxShadow: "none",
-  "&:focus": { outline: "3px solid var(--cli-accent)", outlineOffset: "1px" },
+  "&:hover": { border: "1px solid var(--cli-control)", boxShadow: "none" },
+  "&:focus": {
+    border: "1px solid var(--cli-control)",
+    boxShadow: "none",
+    outline: "3px solid var(--cli-accent)",
+    outlineOffset: "1px",
+  },
 };
 
 // Clerk's form takes the colours of the page, in the light and in the dark. (Names without a prefix are Clerk's own: a

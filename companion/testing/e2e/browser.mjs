@@ -57,6 +57,21 @@ export class Profile {
     return page;
   }
 
+  /** Another profile, whose browser speaks another language; what its pages must not do fails the scenario as well. */
+  async speaking(locale, run) {
+    const other = await Profile.of(this.stage, this.name, { locale });
+    try {
+      await run(other);
+      const faults = other.faults();
+      if (faults.length > 0) throw new Error(`${locale}: the pages did what none may do:\n${faults.join("\n")}`);
+    } catch (error) {
+      error.stack += `\n${await other.describe()}`;
+      throw error;
+    } finally {
+      await other.close();
+    }
+  }
+
   async setCookies(cookies) {
     await this.context.addCookies(
       Object.entries(cookies).map(([name, value]) => ({ name, value, url: this.stage.app, sameSite: "Lax" })),
