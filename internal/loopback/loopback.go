@@ -319,8 +319,8 @@ func (l *Listener) serveStart(w http.ResponseWriter, r *http.Request, start stri
 	own, certain := l.owner(r.RemoteAddr)
 	switch {
 	case !own:
-		w.Header().Set("Connection", "close")
-		http.Error(w, "This link is for another user of this machine. If it is yours, open the address that the terminal shows.", http.StatusNotFound)
+		refuseSaying(w, http.StatusNotFound,
+			"This link is for another user of this machine. If it is yours, open the address that the terminal shows.")
 		return
 	case prefetches(r):
 		refuse(w, http.StatusServiceUnavailable) // the browser asks again when the person wants the page
@@ -663,6 +663,17 @@ func redirect(w http.ResponseWriter, location string) {
 
 // refuse answers with the status alone and closes the connection, since the request is not from our sign-in.
 func refuse(w http.ResponseWriter, status int) {
-	w.Header().Set("Connection", "close")
-	http.Error(w, http.StatusText(status), status)
+	refuseSaying(w, status, http.StatusText(status))
+}
+
+// refuseSaying is refuse with a sentence for a person. A browser shows it, so it is a page with a title and a language.
+func refuseSaying(w http.ResponseWriter, status int, sentence string) {
+	h := w.Header()
+	h.Set("Connection", "close")
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\">\n<title>%s</title>\n<main>\n<h1>%s</h1>\n</main>\n</html>\n",
+		http.StatusText(status), sentence)
 }

@@ -305,8 +305,14 @@ func TestSecondSuccessIsNotTaken(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"state=" + testState, good + "&code=other", "code=other&state=wrong", "code=other", "token=a.b.c"} {
-		if resp, _ := get(t, browser(t), l.RedirectURI()+"?"+query); resp.StatusCode != http.StatusBadRequest {
+		resp, body := get(t, browser(t), l.RedirectURI()+"?"+query)
+		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s got %d, want 400", query, resp.StatusCode)
+		}
+		for _, want := range []string{`<html lang="en">`, "<title>Bad Request</title>"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s got a page without %s", query, want)
+			}
 		}
 	}
 	select {

@@ -67,10 +67,12 @@ func (s *Server) showConsent(w http.ResponseWriter, page waiting) {
 
 const pageStyle = `
 :root { color-scheme: light dark; --page: #f4f4f7; --card: #fff; --line: #e3e3ea; --text: #1b1b24; --soft: #5f5f70;
-  --accent: #5b3fd6; --on-accent: #fff; --note: #efecfc; --bad: #b3261e; }
+  --accent: #5b3fd6; --on-accent: #fff; --note: #efecfc; --bad: #b3261e;
+  --control: #80808e; }
 @media (prefers-color-scheme: dark) {
   :root { --page: #121218; --card: #1c1c25; --line: #32323f; --text: #f0f0f5; --soft: #a5a5b6;
-    --accent: #a994ff; --on-accent: #17122e; --note: #292440; --bad: #ff9d95; }
+    --accent: #a994ff; --on-accent: #17122e; --note: #292440; --bad: #ff9d95;
+    --control: #7d7d92; }
 }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: flex; flex-direction: column; align-items: center; justify-content: center;
@@ -84,9 +86,9 @@ h1 { margin: 0 0 .35rem; font-size: 1.3rem; line-height: 1.3; font-weight: 650; 
 p { margin: 0; }
 .lead { color: var(--soft); text-align: center; margin-bottom: 1.25rem; }
 label { display: block; font-size: .875rem; font-weight: 600; margin-bottom: .35rem; }
-input { width: 100%; font: inherit; color: inherit; background: var(--page); border: 1px solid var(--line);
+input { width: 100%; font: inherit; color: inherit; background: var(--page); border: 1px solid var(--control);
   border-radius: .6rem; padding: .6rem .8rem; }
-button { font: inherit; font-weight: 600; border-radius: .6rem; padding: .6rem 1rem; border: 1px solid var(--line);
+button { font: inherit; font-weight: 600; border-radius: .6rem; padding: .6rem 1rem; border: 1px solid var(--control);
   background: transparent; color: inherit; cursor: pointer; }
 button.main { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 button:hover { filter: brightness(1.06); }

@@ -159,7 +159,9 @@ export type Language = keyof typeof messages;
 
 /** The text with plain values in the place of their names. */
 export function fill(text: string, values: Record<string, string>): string {
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) =>
+    Object.hasOwn(values, name) ? String(values[name]) : whole,
+  );
 }
 
 const MAX_HEADER = 500;

@@ -49,7 +49,6 @@ const urls = [
   "user_profile_url",
   "organization_profile_url",
   "create_organization_url",
-  "logo_image_url",
   "favicon_image_url",
   "terms_url",
   "privacy_policy_url",

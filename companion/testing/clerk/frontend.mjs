@@ -10,6 +10,9 @@ import { emailCode } from "./world.mjs";
 
 const id = "([A-Za-z0-9_-]{1,128})";
 
+const logo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 28 28" width="28" height="28">
+<rect width="28" height="28" rx="7" fill="#6c47ff"/><path d="M7 21 14 7l7 14z" fill="#fff"/></svg>`;
+
 /** Where an app under test may live; everything else is no origin of this instance. */
 function isLocal(origin) {
   try {
@@ -47,6 +50,10 @@ export function frontendGuard({ request }) {
 
 /** The routes, for serve() of web.mjs. `packages` is the folder with the unpacked clerk-js and ui. */
 export function frontendRoutes(world, packages) {
+  const instance = {
+    ...environment,
+    display_config: { ...environment.display_config, logo_image_url: `${world.issuer}/logo.svg` },
+  };
   const browserOf = ({ url }) => {
     const browser = world.browsers.get(url.searchParams.get("__clerk_db_jwt"));
     if (!browser) throw new Refusal(401, "dev_browser_unauthenticated", "unknown browser");
@@ -233,9 +240,10 @@ export function frontendRoutes(world, packages) {
       }),
     ],
 
-    ["GET", /^\/v1\/environment$/, () => ({ json: environment })],
-    ["POST", /^\/v1\/environment$/, () => ({ json: environment })],
-    ["PATCH", /^\/v1\/environment$/, () => ({ json: environment })],
+    ["GET", /^\/logo\.svg$/, () => ({ raw: logo, headers: { "content-type": "image/svg+xml" } })],
+    ["GET", /^\/v1\/environment$/, () => ({ json: instance })],
+    ["POST", /^\/v1\/environment$/, () => ({ json: instance })],
+    ["PATCH", /^\/v1\/environment$/, () => ({ json: instance })],
     ["POST", /^\/v1\/dev_browser$/, () => ({ json: { object: "dev_browser", id: world.newBrowser().token } })],
     // Brings the app's cookies up to date: the page is sent here by the app's server and goes back with a nonce.
     [

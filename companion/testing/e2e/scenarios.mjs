@@ -265,6 +265,9 @@ export const scenarios = [
         const box = await approve.boundingBox();
         const at = `${language} ${width}x${height} ${query.get("login_hint") ?? ""}: ends at ${box.y + box.height}`;
         assert.ok(box.y + box.height < height, at);
+        assert.ok(
+          await page.locator("main img").evaluate((image) => image.decode().then(() => image.naturalWidth > 0)),
+        );
         assert.equal(await page.locator("h1").count(), 1, "one heading");
         assert.match(await page.title(), / · Acme$/, "the application's name in the tab");
         assert.equal(await page.locator("main").getAttribute("lang"), language);
@@ -281,6 +284,32 @@ export const scenarios = [
           }
         });
       }
+    },
+  },
+  {
+    name: "no-name",
+    what: "Clerk has a logo that does not load, or says nothing of the application: the host stands alone",
+    async run(stage, profile) {
+      await arriveSignedIn(stage, profile, bob);
+      const address = `${stage.app}/cli-auth?${new URLSearchParams(parameters(40000))}`;
+      const host = new URL(stage.app).host;
+      await profile.context.route(`${stage.clerk.issuer}/logo.svg`, (route) => route.abort());
+      const page = await profile.open(address);
+      await consent(page, bob.email);
+      await page.locator("main section > p", { hasText: "Acme" }).first().waitFor();
+      await page.waitForFunction(() => document.querySelector("main img") === null);
+      await profile.context.route(`${stage.clerk.issuer}/v1/environment?**`, async (route) => {
+        const response = await route.fetch();
+        const json = await response.json();
+        json.display_config.application_name = null;
+        json.display_config.logo_image_url = "javascript:alert(1)";
+        await route.fulfill({ response, json });
+      });
+      await page.goto(address);
+      await consent(page, bob.email);
+      await page.locator("button:enabled", { hasText: "Use another account" }).waitFor(); // Clerk's script is there
+      assert.equal(await page.locator("main section > p").first().innerText(), host);
+      assert.match(await page.title(), new RegExp(` · ${host}$`));
     },
   },
   {
