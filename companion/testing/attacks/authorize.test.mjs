@@ -237,7 +237,7 @@ test("the label is text: markup in it stays on the page as it was written", asyn
 });
 
 test("another account than the one that was asked for is said so", async () => {
-  const warned = /<p [^>]*role="note">[^]*you are signed in with another account/;
+  const warned = /<p [^>]*role="note">[\s\S]*you are signed in with another account/;
   for (const [hint, warn] of [
     ["bob@acme.dev", true],
     ["ada@acme.dev.evil.com", true],

@@ -253,35 +253,30 @@ export const scenarios = [
     name: "in-view",
     what: "Approve is in view without scrolling, in a small window and on a telephone, in each language",
     async run(stage, profile) {
-      const asked = [{}, { login_hint: bob.email }].map(
-        (more) => new URLSearchParams({ ...parameters(40000), ...more }),
-      );
-      const fits = async (other, language, query, { width, height }) => {
-        const page = await other.context.newPage();
-        await page.setViewportSize({ width, height });
-        await page.goto(`${stage.app}/cli-auth?${query}`);
-        const { approve } = await consent(page, ada.email, spoken[language]);
-        await page.getByText("Acme", { exact: true }).first().waitFor();
-        const box = await approve.boundingBox();
-        const at = `${language} ${width}x${height} ${query.get("login_hint") ?? ""}: ends at ${box.y + box.height}`;
-        assert.ok(box.y + box.height < height, at);
-        assert.ok(
-          await page.locator("main img").evaluate((image) => image.decode().then(() => image.naturalWidth > 0)),
-        );
-        assert.equal(await page.locator("h1").count(), 1, "one heading");
-        assert.match(await page.title(), / · Acme$/, "the application's name in the tab");
-        assert.equal(await page.locator("main").getAttribute("lang"), language);
-        return page;
-      };
+      // With the note about another account, which makes the page as tall as it can be.
+      const query = new URLSearchParams({ ...parameters(40000), login_hint: bob.email });
       for (const language of Object.keys(spoken)) {
         await profile.speaking(language, async (other) => {
           await arriveSignedIn(stage, other, ada, { organization: stage.clerk.organizations.Acme });
-          for (const query of asked) {
-            await (await fits(other, language, query, { width: 390, height: 844 })).close();
-            const page = await fits(other, language, query, { width: 1280, height: 640 });
-            await profile.shoot(page, `consent-${language}`);
-            await page.close();
+          const page = await other.open(`${stage.app}/cli-auth?${query}`);
+          const { approve } = await consent(page, ada.email, spoken[language]);
+          await page.getByText(`“${bob.email}”`).waitFor();
+          await page.getByText("Acme", { exact: true }).first().waitFor();
+          const logo = page.locator("main img");
+          assert.ok(await logo.evaluate((image) => image.decode().then(() => image.naturalWidth > 0)), "the logo");
+          for (const [width, height] of [
+            [390, 844],
+            [1280, 640],
+          ]) {
+            await page.setViewportSize({ width, height });
+            const box = await approve.boundingBox();
+            const bottom = box.y + box.height;
+            assert.ok(box.y > 0 && bottom < height, `${language} ${width}x${height}: Approve ends at ${bottom}`);
           }
+          assert.equal(await page.locator("h1").count(), 1, "one heading");
+          assert.match(await page.title(), / · Acme$/, "the application's name in the tab");
+          assert.equal(await page.locator("main").getAttribute("lang"), language);
+          await profile.shoot(page, `consent-${language}`);
         });
       }
     },
@@ -298,12 +293,15 @@ export const scenarios = [
       await consent(page, bob.email);
       await page.locator("main section > p", { hasText: "Acme" }).first().waitFor();
       await page.waitForFunction(() => document.querySelector("main img") === null);
-      await profile.context.route(`${stage.clerk.issuer}/v1/environment?**`, async (route) => {
-        const response = await route.fetch();
-        const json = await response.json();
-        json.display_config.application_name = null;
-        json.display_config.logo_image_url = "javascript:alert(1)";
-        await route.fulfill({ response, json });
+      await page.addInitScript(() => {
+        const { json } = Response.prototype;
+        Response.prototype.json = async function () {
+          const answer = await json.call(this);
+          if (answer?.display_config) {
+            Object.assign(answer.display_config, { application_name: null, logo_image_url: "javascript:alert(1)" });
+          }
+          return answer;
+        };
       });
       await page.goto(address);
       await consent(page, bob.email);
