@@ -19,7 +19,8 @@ export async function signOutMachines(request: Request): Promise<Response> {
   try {
     return await signOut(request);
   } catch (error) {
-    return plainPage(request.headers, { ...toOAuthError(error), again: MACHINES_PATH });
+    const { status, message, headers } = toOAuthError(error);
+    return plainPage(request.headers, { status, message, headers, again: MACHINES_PATH });
   }
 }
 
