@@ -1,11 +1,11 @@
 // The whole way of a sign-in, with real programs: git, the helper, Chromium with the real clerk-js, the companion as
 // Next.js serves it in production, the example backend of docs/backend, and a stand-in for Clerk alone.
 //
-//   node testing/e2e.mjs [--only NAME,NAME...]
+//   node testing/e2e.mjs [--only NAME,NAME...] [--firefox]
 //
 // It needs Chromium, Go, git, openssl, script(1) and the companion built for the stand-in (npm run build:test); on its
 // first run also npm, for three packages. E2E_ARTIFACTS names the folder for pictures of every page, E2E_PACKAGES the
-// cache of those packages, CHROMIUM the browser.
+// cache of those packages, CHROMIUM and FIREFOX the browsers.
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { builtApp } from "./attacks/build.mjs";
 import { startClerk } from "./clerk.mjs";
-import { Profile, startBrowser } from "./e2e/browser.mjs";
+import { Profile, startBrowser, startFirefox } from "./e2e/browser.mjs";
 import { unpackPackages } from "./e2e/packages.mjs";
 import { Mailbox } from "./e2e/person.mjs";
 import { Children } from "./e2e/processes.mjs";
@@ -25,6 +25,7 @@ const companion = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const repository = resolve(companion, "..");
 
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const firefox = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 const limits = { all: 10 * 60_000, scenario: 60_000 };
 
 /** Which build of the companion there is. */
@@ -61,6 +62,7 @@ class Stage {
     const git = join(this.folder, "git");
     await Promise.all([mkdir(this.bin), mkdir(git), mkdir(join(this.folder, "server"))]);
     const env = { ...process.env, GOFLAGS: "-mod=readonly" };
+    await mkdir(this.artifacts, { recursive: true });
     const [packages] = await Promise.all([
       unpackPackages(join(this.folder, "packages"), process.env.E2E_PACKAGES),
       this.children.run(
@@ -79,6 +81,7 @@ class Stage {
       this.mailbox.open(),
     ]);
     await symlink("clerk-credential-helper", join(this.bin, "git-credential-clerk"));
+    this.packages = packages;
     this.standIn = await startClerk({ packages });
     this.clerk = this.standIn.ready;
     // Whom a page may ask; data: and blob: have no host.
@@ -90,6 +93,10 @@ class Stage {
         this.browser = browser;
       }),
     ]);
+  }
+
+  startFirefox() {
+    return startFirefox({ packages: this.packages, clerk: this.clerk, executable: firefox });
   }
 
   async makeRepository(folder) {
@@ -177,13 +184,14 @@ class Stage {
 
 const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
 
-async function runScenario(stage, { name, what, run }) {
+async function runScenario(stage, { name, what, run, firefox: cold }) {
   const began = performance.now();
   const from = stage.standIn.journal.entries.length;
   const started = stage.children.all.length;
   const profile = await Profile.of(stage, name);
   try {
-    await within(limits.scenario, name, run(stage, profile));
+    // Firefox starts in its scenario.
+    await within(cold ? 3 * limits.scenario : limits.scenario, name, run(stage, profile));
     const faults = profile.faults();
     if (faults.length > 0) throw new Error(`the pages did what none may do:\n${faults.join("\n")}`);
     console.log(`ok    ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
@@ -212,7 +220,7 @@ async function runScenario(stage, { name, what, run }) {
 /** The programs that are needed and not here. */
 async function missing() {
   const found = await Promise.all(
-    ["go", "git", "openssl", "script", "tar", chromium].map(async (name) => {
+    ["go", "git", "openssl", "script", "tar", chromium, ...(values.firefox ? [firefox] : [])].map(async (name) => {
       const child = stage.children.start("/bin/sh", ["-c", 'command -v "$1"', "sh", name], { env: process.env });
       return (await child.exit) === 0 ? undefined : name;
     }),
@@ -220,9 +228,11 @@ async function missing() {
   return found.filter(Boolean);
 }
 
-const { values } = parseArgs({ options: { only: { type: "string" } } });
+const { values } = parseArgs({ options: { only: { type: "string" }, firefox: { type: "boolean" } } });
 const wanted = values.only?.split(",");
-const chosen = scenarios.filter(({ name }) => !wanted || wanted.includes(name));
+const chosen = scenarios
+  .filter((scenario) => values.firefox || !scenario.firefox)
+  .filter(({ name }) => !wanted || wanted.includes(name));
 const began = performance.now();
 const stage = new Stage();
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
-import { consent, enterPassword, identify, listenerSays, signIn } from "./browser.mjs";
+import { join } from "node:path";
+import { consent, enterPassword, identify, listenerSays, patience, signIn } from "./browser.mjs";
 import { claims, Person } from "./person.mjs";
 
 const ada = { email: "ada@acme.dev", password: "correct horse" };
@@ -20,6 +21,10 @@ async function arriveSignedIn(stage, profile, user, options = {}) {
   });
   await profile.setCookies(answer.cookies);
   return answer;
+}
+
+function cookiesOf(stage, cookies) {
+  return Object.entries(cookies).map(([name, value]) => ({ name, value, url: stage.app, sameSite: "Lax" }));
 }
 
 /** The cookies with another session token. */
@@ -141,8 +146,39 @@ const spoken = {
   fr: ["Autoriser", "Refuser", "Utiliser un autre compte"],
 };
 
-/** What is slow only waits, and runs beside the others. */
+/** What is slow only waits, and runs beside the others. What is in Firefox runs with --firefox only. */
 export const scenarios = [
+  {
+    name: "firefox",
+    what: "Firefox: signed in already, consent, Approve; the clone goes on",
+    firefox: true,
+    async run(stage) {
+      const browser = await stage.startFirefox();
+      try {
+        const person = await Person.at(stage, "firefox");
+        const clone = person.clone();
+        const context = await browser.newContext({
+          ignoreHTTPSErrors: true,
+          locale: "de-DE",
+          viewport: { width: 1280, height: 640 },
+        });
+        context.setDefaultTimeout(patience);
+        const page = await context.newPage();
+        await arriveSignedIn(stage, { setCookies: (all) => context.addCookies(cookiesOf(stage, all)) }, bob);
+        await page.goto(await person.address(clone));
+        const { approve } = await consent(page, bob.email, spoken.de);
+        const box = await approve.boundingBox();
+        assert.ok(box.y + box.height < 640, `Approve ends at ${box.y + box.height}`);
+        await page.screenshot({ path: join(stage.artifacts, "firefox-consent-de.png") });
+        await approve.click();
+        await listenerSays(page, "You are signed in");
+        await ended(clone);
+        await keeps(stage, person, bob);
+      } finally {
+        await browser.close();
+      }
+    },
+  },
   {
     name: "password",
     what: "git clone waits; e-mail and password, consent, Approve; the clone goes on",
