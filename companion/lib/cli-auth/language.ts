@@ -2,9 +2,8 @@
 //
 // The sign-in card is Clerk's and speaks what ClerkProvider's `localization` says, so a language is listed here with
 // Clerk's words for it. In an app whose layout has a ClerkProvider that one decides: then list the language it is in. With
-// the package @clerk/localizations:
+// deDE and frFR of the package @clerk/localizations:
 //
-//   import { deDE, frFR } from "@clerk/localizations";
 //   export const languages: Languages = { en: {}, de: deDE, fr: frFR };
 
 import type { ClerkProvider } from "@clerk/nextjs";

@@ -118,8 +118,8 @@ export class Profile {
     await this.context.addCookies(cookies.map((cookie) => ({ ...cookie, sameSite: "None", secure: true })));
   }
 
-  /** Pictures of a page, light, dark and on a telephone, once for each name in a run. */
-  async shoot(page, name) {
+  /** Pictures of a page, light, dark and on a telephone, once for each name in a run. Ours are judged as well. */
+  async shoot(page, name, { ours = true } = {}) {
     const { artifacts, shot } = this.stage;
     if (shot.has(name)) return;
     shot.add(name);
@@ -129,7 +129,7 @@ export class Profile {
     const wide = page.viewportSize();
     await take("light");
     const faint = await page.evaluate(hardToSee);
-    faint.push(...(await violations(page)));
+    if (ours) faint.push(...(await violations(page)));
     await page.emulateMedia({ colorScheme: "dark" });
     await take("dark");
     faint.push(...(await page.evaluate(hardToSee)));
@@ -140,7 +140,7 @@ export class Profile {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     await page.setViewportSize(wide);
     if (over > 0) throw new Error(`${name}: the page is ${over} pixels wider than a telephone`);
-    if (faint.length > 0) throw new Error(`${name}: hard to read: ${faint.join(", ")}`);
+    if (ours && faint.length > 0) throw new Error(`${name}: hard to read: ${faint.join(", ")}`);
   }
 
   /** What the pages did that none may do: scripts that failed, a broken policy, a request to another host. */

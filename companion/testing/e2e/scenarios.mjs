@@ -875,7 +875,7 @@ export const scenarios = [
       address.searchParams.delete("state");
       const page = await profile.open(address.href);
       await page.locator("input[name=identifier]").waitFor();
-      await profile.shoot(page, "original");
+      await profile.shoot(page, "original", { ours: false });
       await signIn(page, bob.email, bob.password);
       await first.said(/\[y\/N\]/i);
       assert.equal(await person.session(), undefined, "nothing is kept before the answer");
