@@ -312,8 +312,8 @@ const (
 	Force              // it is replaced, unless it is made to be edited and was
 )
 
-// edited are the files with a company's own code: the policy for CI jobs, the rate limit, and the store.
-var edited = []string{"lib/cli-auth/ci.ts", "lib/cli-auth/limit.ts", "lib/cli-auth/store.ts"}
+// edited are the files with a company's own code: the policy for CI jobs, the languages, the rate limit, and the store.
+var edited = []string{"lib/cli-auth/ci.ts", "lib/cli-auth/language.ts", "lib/cli-auth/limit.ts", "lib/cli-auth/store.ts"}
 
 // File is a file of the page, to be written into an app.
 type File struct {

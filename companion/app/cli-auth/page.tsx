@@ -1,13 +1,12 @@
 // The authorize page: the sign-in for who is signed out, the question for who is signed in. It decides nothing; the
 // consent form's route reads everything again.
 
-import { ClerkProvider } from "@clerk/nextjs";
 import type { Metadata } from "next";
 import { headers } from "next/headers";
-import { type ReactNode, Suspense } from "react";
+import { Suspense } from "react";
 import { type Account, account, ClerkUnavailable, type Organization, organizations } from "../../lib/cli-auth/clerk";
-import { languageOf, languages, messagesFor } from "../../lib/cli-auth/language";
-import { fill, type Language, type Messages } from "../../lib/cli-auth/messages";
+import { languageOf, messagesFor } from "../../lib/cli-auth/language";
+import { fill, type Messages } from "../../lib/cli-auth/messages";
 import {
   type AuthorizeRequest,
   authorizePath,
@@ -21,10 +20,10 @@ import { now } from "../../lib/cli-auth/seal";
 import { browserSession } from "../../lib/cli-auth/session";
 import { readSettings, type Settings } from "../../lib/cli-auth/settings";
 import { AnotherAccount, Decision, OrganizationSwitch } from "./consent";
+import { Frame, NeedsScript, type Place, placeOf } from "./frame";
 import styles from "./page.module.css";
 import { Renewal } from "./renewal";
 import { SignInForm } from "./sign-in";
-import { Site } from "./site";
 import { Quoted, Text } from "./text";
 
 export async function generateMetadata(): Promise<Metadata> {
@@ -78,13 +77,6 @@ async function read(settings: Settings, incoming: Headers) {
   }
 }
 
-/** Which site this is, and what it says. */
-type Place = { site: string; language: Language; messages: Messages };
-
-function placeOf(settings: Settings, language: Language): Place {
-  return { site: new URL(settings.origin).host, language, messages: messagesFor(language) };
-}
-
 type SignedIn = {
   session: string;
   user: string;
@@ -109,7 +101,7 @@ function Consent({ request, who, place, machines }: ConsentProps) {
   const { site, messages } = place;
   const self = authorizePath(request);
   return (
-    <Frame place={place}>
+    <Frame place={place} title={place.messages.title}>
       <h1>{messages.consentHeading}</h1>
       <p>
         <Asks text={messages.asks} request={request} messages={messages} />
@@ -193,7 +185,7 @@ function OtherAccount({ text, hint, person }: { text: string; hint: string; pers
 
 function SignedOut({ request, place }: { request: AuthorizeRequest; place: Place }) {
   return (
-    <Frame place={place}>
+    <Frame place={place} title={place.messages.title}>
       <p>
         <Asks text={place.messages.asksBefore} request={request} messages={place.messages} />
       </p>
@@ -210,7 +202,7 @@ function Renew({ request, place, renewed }: { request: AuthorizeRequest; place: 
   // Renewed a moment ago, and still not ours: once more would go on for ever. An older address may be tried anew.
   const just = Math.abs(at - renewed) < 60;
   return (
-    <Frame place={place}>
+    <Frame place={place} title={place.messages.title}>
       <Renewal
         self={self}
         next={`${self}&${RENEWED_PARAM}=${at}`}
@@ -227,7 +219,7 @@ function Renew({ request, place, renewed }: { request: AuthorizeRequest; place: 
 function Unavailable({ request, place }: { request: AuthorizeRequest; place: Place }) {
   const { site, messages } = place;
   return (
-    <Frame place={place}>
+    <Frame place={place} title={place.messages.title}>
       <h1>{messages.unavailableHeading}</h1>
       <p>
         {fill(messages.unavailable, { site })} {messages.nothing}
@@ -238,27 +230,6 @@ function Unavailable({ request, place }: { request: AuthorizeRequest; place: Pla
         </a>
       </p>
     </Frame>
-  );
-}
-
-function NeedsScript({ messages }: { messages: Messages }) {
-  return (
-    <noscript>
-      <p className={styles.notice}>{messages.needsScript}</p>
-    </noscript>
-  );
-}
-
-function Frame({ place, children }: { place: Place; children: ReactNode }) {
-  return (
-    <ClerkProvider localization={languages[place.language] ?? {}}>
-      <main className={styles.page} lang={place.language}>
-        <section className={styles.card}>
-          <Site host={place.site} title={place.messages.title} />
-          {children}
-        </section>
-      </main>
-    </ClerkProvider>
   );
 }
 

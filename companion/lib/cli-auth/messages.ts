@@ -49,6 +49,19 @@ const en = {
   setup: "Tell the people who run {site}.",
   otherHeading: "The sign-in cannot go on",
   other: "{site} cannot answer this request.",
+  noMachines: "No machine is signed in as you.",
+  machineName: "Machine",
+  unverified: "its own words, not verified",
+  signedInAt: "Signed in",
+  lastToken: "Last token",
+  signOutMachine: "Sign out this machine",
+  signOutAll: "Sign out all machines",
+  afterSignOut: "A machine that is signed out gets no further token. One that it has lives to its end.",
+  notKept:
+    "{site} keeps no list of the machines that are signed in: it has no store that could hold one. What a machine got ends with the session that it was approved in: sign out of {site} in that browser.",
+  machinesBefore: "Sign in to see the machines that are signed in as you.",
+  storeUnavailable: "The list of machines of {site} cannot be read now.",
+  noneSignedOut: "No machine was signed out.",
 };
 
 export type Messages = Record<keyof typeof en, string>;
@@ -101,6 +114,19 @@ const de: Messages = {
   setup: "Sagen Sie es den Betreibern von {site}.",
   otherHeading: "Die Anmeldung kann nicht weitergehen",
   other: "{site} kann diese Anfrage nicht beantworten.",
+  noMachines: "Kein Computer ist mit Ihrem Konto angemeldet.",
+  machineName: "Computer",
+  unverified: "eigene Angabe, nicht geprüft",
+  signedInAt: "Angemeldet",
+  lastToken: "Letzter Token",
+  signOutMachine: "Diesen Computer abmelden",
+  signOutAll: "Alle Computer abmelden",
+  afterSignOut: "Ein abgemeldeter Computer bekommt keinen weiteren Token. Einer, den er hat, gilt bis zu seinem Ende.",
+  notKept:
+    "{site} führt keine Liste der angemeldeten Computer, denn es hat keinen Speicher dafür. Was ein Computer bekommen hat, endet mit der Sitzung, in der es erlaubt wurde: Melden Sie sich in jenem Browser von {site} ab.",
+  machinesBefore: "Melden Sie sich an, um die Computer zu sehen, die mit Ihrem Konto angemeldet sind.",
+  storeUnavailable: "Die Liste der Computer von {site} kann gerade nicht gelesen werden.",
+  noneSignedOut: "Es wurde kein Computer abgemeldet.",
 };
 
 const fr: Messages = {
@@ -151,6 +177,19 @@ const fr: Messages = {
   setup: "Prévenez les responsables de {site}.",
   otherHeading: "La connexion ne peut pas continuer",
   other: "{site} ne peut pas répondre à cette demande.",
+  noMachines: "Aucun ordinateur n’est connecté avec votre compte.",
+  machineName: "Ordinateur",
+  unverified: "selon ses propres dires, non vérifié",
+  signedInAt: "Connecté",
+  lastToken: "Dernier jeton",
+  signOutMachine: "Déconnecter cet ordinateur",
+  signOutAll: "Déconnecter tous les ordinateurs",
+  afterSignOut: "Un ordinateur déconnecté ne reçoit plus de jeton. Celui qu’il a reste valable jusqu’à sa fin.",
+  notKept:
+    "{site} ne tient pas de liste des ordinateurs connectés, faute d’un stockage pour elle. Ce qu’un ordinateur a reçu prend fin avec la session dans laquelle il a été autorisé : déconnectez-vous de {site} dans ce navigateur-là.",
+  machinesBefore: "Connectez-vous pour voir les ordinateurs connectés avec votre compte.",
+  storeUnavailable: "La liste des ordinateurs de {site} ne peut pas être lue pour le moment.",
+  noneSignedOut: "Aucun ordinateur n’a été déconnecté.",
 };
 
 export const messages = { en, de, fr };

@@ -1,7 +1,7 @@
 // The hourly limits: whose address a request has, and when it is refused.
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { compileLibrary } from "./compile.mjs";
 
 const library = await compileLibrary();

@@ -1,22 +1,28 @@
 // The machines that are signed in for a person. It decides nothing; the form's route reads everything again.
 
-import { ClerkProvider } from "@clerk/nextjs";
 import type { Metadata } from "next";
 import { headers } from "next/headers";
 import { type ReactNode, Suspense } from "react";
 import { ClerkUnavailable, type Organization, organizations } from "../../../lib/cli-auth/clerk";
+import { languageOf, messagesFor } from "../../../lib/cli-auth/language";
 import { ALL } from "../../../lib/cli-auth/machines";
+import { fill } from "../../../lib/cli-auth/messages";
 import { CHECKED_HEADER, MACHINES_PATH, RENEWED_PARAM } from "../../../lib/cli-auth/request";
 import { now } from "../../../lib/cli-auth/seal";
 import { browserSession } from "../../../lib/cli-auth/session";
 import { readSettings, type Settings } from "../../../lib/cli-auth/settings";
 import { openGrants } from "../../../lib/cli-auth/store";
 import { type Grants, type ListedGrant, StoreError } from "../../../lib/cli-auth/stores/interface";
+import { Frame, NeedsScript, type Place, placeOf } from "../frame";
 import styles from "../page.module.css";
 import { Renewal } from "../renewal";
 import { SignInForm } from "../sign-in";
+import { Quoted } from "../text";
 
-export const metadata: Metadata = { title: "Machines signed in", robots: { index: false } };
+export async function generateMetadata(): Promise<Metadata> {
+  const { machines } = messagesFor(languageOf(await headers()));
+  return { title: { absolute: `${machines} · ${new URL(readSettings().origin).host}` }, robots: { index: false } };
+}
 
 type Props = { searchParams: Promise<Record<string, string | string[] | undefined>> };
 
@@ -36,91 +42,91 @@ async function Machines({ searchParams }: Props) {
     throw new Error(`cli-auth: proxy.ts does not call withCliAuth, or its matcher leaves ${MACHINES_PATH} out`);
   }
   const settings = readSettings();
-  const site = new URL(settings.origin).host;
+  const place = placeOf(settings, languageOf(incoming));
   const grants = openGrants(settings);
-  if (!grants) return <NotKept site={site} />;
-  try {
-    const session = await browserSession(settings, incoming);
-    switch (session.state) {
-      case "signed in":
-        return <Listed site={site} session={session.sid} {...(await readList(settings, grants, session.sub))} />;
-      case "renew":
-        return <Renew site={site} renewed={Number((await searchParams)[RENEWED_PARAM])} />;
-      case "signed out":
-        return <SignedOut site={site} />;
-    }
-  } catch (error) {
-    if (!(error instanceof ClerkUnavailable || error instanceof StoreError)) throw error;
-    console.error(`cli-auth: ${error.message}`);
-    return <Unavailable site={site} what={error instanceof StoreError ? "The store of this page" : "Clerk"} />;
+  if (!grants) return <NotKept place={place} />;
+  const found = await read(settings, grants, incoming);
+  switch (found.state) {
+    case "signed in":
+      return <Listed place={place} {...found} />;
+    case "renew":
+      return <Renew place={place} renewed={Number((await searchParams)[RENEWED_PARAM])} />;
+    case "signed out":
+      return <SignedOut place={place} />;
+    case "unknown":
+      return <Unavailable place={place} store={found.store} />;
   }
 }
 
-async function readList(settings: Settings, grants: Grants, sub: string) {
-  const [listed, memberships] = await Promise.all([grants.list(sub), organizations(settings, sub)]);
-  return { listed: listed.sort((a, b) => b.used - a.used), memberships };
+/** Who the browser's session is of, and what is signed in for them. */
+async function read(settings: Settings, grants: Grants, incoming: Headers) {
+  try {
+    const session = await browserSession(settings, incoming);
+    if (session.state !== "signed in") return session;
+    const { state, sid, sub } = session;
+    const [listed, memberships] = await Promise.all([grants.list(sub), organizations(settings, sub)]);
+    return { state, session: sid, listed: listed.sort((a, b) => b.used - a.used), memberships };
+  } catch (error) {
+    if (!(error instanceof ClerkUnavailable || error instanceof StoreError)) throw error;
+    console.error(`cli-auth: ${error.message}`);
+    return { state: "unknown" as const, store: error instanceof StoreError };
+  }
 }
 
-type ListProps = { site: string; session: string; listed: ListedGrant[]; memberships: Organization[] };
+type ListProps = { place: Place; session: string; listed: ListedGrant[]; memberships: Organization[] };
 
-function Listed({ site, session, listed, memberships }: ListProps) {
+function Listed({ place, session, listed, memberships }: ListProps) {
+  const { messages } = place;
   const organization = (id: string) =>
-    id === "" ? "Personal account" : (memberships.find((item) => item.id === id)?.name ?? id);
+    id === "" ? messages.personal : (memberships.find((item) => item.id === id)?.name ?? id);
   return (
-    <Frame site={site}>
-      <h1>Machines signed in</h1>
-      {listed.length === 0 && <p role="status">No machine is signed in as you.</p>}
+    <Frame place={place} title={messages.machines}>
+      <h1>{messages.machines}</h1>
+      {listed.length === 0 && <p role="status">{messages.noMachines}</p>}
       {listed.map(({ family, machine, org, created, used }) => (
-        <section key={family} aria-label={machine || "A computer that gave no name"}>
+        <section key={family} aria-label={machine || messages.noMachine}>
           <dl className={styles.facts}>
-            <div>
-              <dt>Machine</dt>
-              <dd>
-                {machine ? (
-                  <>
-                    <span className={styles.quoted}>
-                      “<bdi>{machine}</bdi>”
-                    </span>
-                    <span className={styles.aside}>its own words, not verified</span>
-                  </>
-                ) : (
-                  "a computer that gave no name"
-                )}
-              </dd>
-            </div>
-            <div>
-              <dt>Organisation</dt>
-              <dd>
-                <bdi>{organization(org)}</bdi>
-              </dd>
-            </div>
-            <div>
-              <dt>Signed in</dt>
-              <dd>
-                <Moment at={created} />
-              </dd>
-            </div>
-            <div>
-              <dt>Last token</dt>
-              <dd>
-                <Moment at={used} />
-              </dd>
-            </div>
+            <Fact name={messages.machineName}>
+              {machine ? (
+                <>
+                  <Quoted text={machine} />
+                  <span className={styles.aside}>{messages.unverified}</span>
+                </>
+              ) : (
+                messages.noMachine
+              )}
+            </Fact>
+            <Fact name={messages.organization}>
+              <bdi>{organization(org)}</bdi>
+            </Fact>
+            <Fact name={messages.signedInAt}>
+              <Moment at={created} language={place.language} />
+            </Fact>
+            <Fact name={messages.lastToken}>
+              <Moment at={used} language={place.language} />
+            </Fact>
           </dl>
           <SignOut session={session} grant={family}>
-            Sign out this machine
+            {messages.signOutMachine}
           </SignOut>
         </section>
       ))}
       {listed.length > 1 && (
         <SignOut session={session} grant={ALL}>
-          Sign out all machines
+          {messages.signOutAll}
         </SignOut>
       )}
-      <p className={styles.end}>
-        A machine that is signed out gets no further token. One that it has lives to its end.
-      </p>
+      <p className={styles.end}>{messages.afterSignOut}</p>
     </Frame>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
 
@@ -135,73 +141,60 @@ function SignOut({ session, grant, children }: { session: string; grant: string;
   );
 }
 
-const MOMENT = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
-
-function Moment({ at }: { at: number }) {
+function Moment({ at, language }: { at: number; language: string }) {
   const date = new Date(at * 1000);
-  return <time dateTime={date.toISOString()}>{MOMENT.format(date)} UTC</time>;
+  const text = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+  return <time dateTime={date.toISOString()}>{text.format(date)} UTC</time>;
 }
 
-function NotKept({ site }: { site: string }) {
+function NotKept({ place }: { place: Place }) {
+  const { site, messages } = place;
   return (
-    <Frame site={site}>
-      <h1>Machines signed in</h1>
-      <p>
-        {site} keeps no list of the machines that are signed in: it has no store that could hold one. What a machine got
-        ends with the session that it was approved in: sign out of {site} in that browser.
-      </p>
+    <Frame place={place} title={messages.machines}>
+      <h1>{messages.machines}</h1>
+      <p>{fill(messages.notKept, { site })}</p>
     </Frame>
   );
 }
 
-function SignedOut({ site }: { site: string }) {
+function SignedOut({ place }: { place: Place }) {
+  const { messages } = place;
   return (
-    <Frame site={site} wide>
-      <h1>Sign in to see your machines</h1>
-      <SignInForm self={MACHINES_PATH} hint="" />
-      <noscript>
-        <p className={styles.notice}>The sign-in form needs JavaScript.</p>
-      </noscript>
+    <Frame place={place} title={messages.machines}>
+      <p>{messages.machinesBefore}</p>
+      <SignInForm self={MACHINES_PATH} hint="" messages={messages} />
+      <NeedsScript messages={messages} />
     </Frame>
   );
 }
 
-function Renew({ site, renewed }: { site: string; renewed: number }) {
+function Renew({ place, renewed }: { place: Place; renewed: number }) {
+  const { site, messages } = place;
   const at = now();
   // Renewed a moment ago, and still not ours: once more would go on for ever. An older address may be tried anew.
   const just = Math.abs(at - renewed) < 60;
   const next = `${MACHINES_PATH}?${RENEWED_PARAM}=${at}`;
   return (
-    <Frame site={site} wide>
-      <Renewal self={MACHINES_PATH} next={next} renewed={just} hint="" site={site} />
-      <noscript>
-        <p className={styles.notice}>This page needs JavaScript.</p>
-      </noscript>
+    <Frame place={place} title={messages.machines}>
+      <Renewal self={MACHINES_PATH} next={next} renewed={just} hint="" site={site} messages={messages} />
+      <NeedsScript messages={messages} />
     </Frame>
   );
 }
 
-function Unavailable({ site, what }: { site: string; what: string }) {
+function Unavailable({ place, store }: { place: Place; store: boolean }) {
+  const { site, messages } = place;
   return (
-    <Frame site={site}>
-      <h1>Try again in a moment</h1>
-      <p>{`${what} does not answer. No machine was signed out.`}</p>
-      <p className={styles.end}>
-        <a href={MACHINES_PATH}>Try again</a>
+    <Frame place={place} title={messages.machines}>
+      <h1>{messages.unavailableHeading}</h1>
+      <p>
+        {fill(store ? messages.storeUnavailable : messages.unavailable, { site })} {messages.noneSignedOut}
+      </p>
+      <p className={styles.decision}>
+        <a className={styles.approve} href={MACHINES_PATH}>
+          {messages.tryAgain}
+        </a>
       </p>
     </Frame>
-  );
-}
-
-function Frame({ site, wide, children }: { site: string; wide?: boolean; children: ReactNode }) {
-  return (
-    <ClerkProvider>
-      <main className={styles.page}>
-        <section className={wide ? `${styles.card} ${styles.wide}` : styles.card}>
-          <p className={styles.site}>{site}</p>
-          {children}
-        </section>
-      </main>
-    </ClerkProvider>
   );
 }
