@@ -53,7 +53,10 @@ async function startAppAt(at, clerk, settings) {
   };
   for (const name of Object.keys(env)) if (env[name] === undefined) delete env[name];
   const next = join(companion, "node_modules", "next", "dist", "bin", "next");
-  const child = spawn(process.execPath, [next, "start", "-p", String(at)], { cwd: builtApp, env });
+  const child = spawn(process.execPath, [next, "start", "-p", String(at), "--keepAliveTimeout", "70000"], {
+    cwd: builtApp,
+    env,
+  });
   let output = "";
   const exit = new Promise((done) => child.once("exit", done));
   await new Promise((done, fail) => {

@@ -322,7 +322,10 @@ for (const mode of ["none", "memory"]) {
         const answer = await sendSignOut(app, form, session);
         assert.equal(answer.status, 503, String(status));
         await clerk.control("/fault", { path: `/v1/sessions/${session.session}`, status });
-        assert.match(await (await openMachines(app, session)).text(), /The sign-in service of localhost:\d+ does not answer/);
+        assert.match(
+          await (await openMachines(app, session)).text(),
+          /The sign-in service of localhost:\d+ does not answer/,
+        );
       }
       assert.equal((await listed(app, session)).length, 2);
       await redirected(await sendSignOut(app, form, session));
@@ -337,7 +340,10 @@ test("a store that does not answer: the page and the form say so", async (t) => 
   const app = await startApp(clerk, { CLI_AUTH_STORE: "http://127.0.0.1:1", CLI_AUTH_STORE_TOKEN: "private" });
   t.after(() => app.stop());
   const session = await signIn(app);
-  assert.match(await (await openMachines(app, session)).text(), /The list of machines of localhost:\d+ cannot be read now/);
+  assert.match(
+    await (await openMachines(app, session)).text(),
+    /The list of machines of localhost:\d+ cannot be read now/,
+  );
   const answer = await sendSignOut(app, { session: session.session, grant: "all" }, session);
   assert.equal(answer.status, 503);
   assertPageHeaders(answer, "'self'");

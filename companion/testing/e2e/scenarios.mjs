@@ -505,6 +505,47 @@ export const scenarios = [
     },
   },
   {
+    name: "machines",
+    what: "the machines that are signed in: the consent page leads there, and one that is signed out gets no more",
+    async run(stage, profile) {
+      const person = await Person.at(stage, "machines");
+      const query = new URLSearchParams(parameters(40000));
+      await arriveSignedIn(stage, profile, bob);
+      const clone = person.clone();
+      const page = await profile.open(await person.address(clone));
+      await (await consent(page, bob.email)).approve.click();
+      await listenerSays(page, "You are signed in");
+      await ended(clone);
+
+      await page.goto(`${stage.app}/cli-auth?${query}`);
+      await page.getByRole("link", { name: "Signed-in machines" }).click();
+      const out = page.getByRole("button", { name: "Sign out this machine" });
+      await out.first().waitFor();
+      const before = await out.count();
+      await profile.shoot(page, "machines");
+      await out.first().click(); // the one that got a token last
+      await page.waitForFunction(
+        ([name, count]) =>
+          [...document.querySelectorAll("button")].filter(({ textContent }) => textContent === name).length < count,
+        ["Sign out this machine", before],
+      );
+      if (before === 1) {
+        await page.getByText("No machine is signed in as you.").waitFor();
+        await profile.shoot(page, "machines-none");
+      }
+
+      const check = person.helper("status", "--check");
+      assert.equal(await check.exit, 1, check.output());
+      assert.match(check.output(), /you signed this machine out/);
+      await profile.speaking("de-AT", async (other) => {
+        const german = await other.open(`${stage.app}/cli-auth/machines`);
+        await german.locator(".cl-formButtonPrimary", { hasText: "Fortsetzen" }).waitFor();
+        assert.equal(await german.locator("h1").count(), 1, "one heading");
+        await other.shoot(german, "machines-sign-in-de");
+      });
+    },
+  },
+  {
     name: "organizations",
     what: "another organisation is chosen on the consent page, and the token names it",
     async run(stage, profile) {
