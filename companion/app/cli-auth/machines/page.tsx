@@ -84,7 +84,7 @@ function Listed({ place, session, listed, memberships }: ListProps) {
       <h1>{messages.machines}</h1>
       {listed.length === 0 && <p role="status">{messages.noMachines}</p>}
       {listed.map(({ family, machine, org, created, used }) => (
-        <section key={family} aria-label={machine || messages.noMachine}>
+        <div key={family}>
           <dl className={styles.facts}>
             <Fact name={messages.machineName}>
               {machine ? (
@@ -106,16 +106,10 @@ function Listed({ place, session, listed, memberships }: ListProps) {
               <Moment at={used} language={place.language} />
             </Fact>
           </dl>
-          <SignOut session={session} grant={family}>
-            {messages.signOutMachine}
-          </SignOut>
-        </section>
+          <SignOut session={session} grant={family} text={messages.signOutMachine} of={machine || messages.noMachine} />
+        </div>
       ))}
-      {listed.length > 1 && (
-        <SignOut session={session} grant={ALL}>
-          {messages.signOutAll}
-        </SignOut>
-      )}
+      {listed.length > 1 && <SignOut session={session} grant={ALL} text={messages.signOutAll} />}
       <p className={styles.end}>{messages.afterSignOut}</p>
     </Frame>
   );
@@ -130,12 +124,20 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
   );
 }
 
-function SignOut({ session, grant, children }: { session: string; grant: string; children: ReactNode }) {
+type SignOutProps = { session: string; grant: string; text: string; of?: string };
+
+function SignOut({ session, grant, text, of }: SignOutProps) {
   return (
     <form method="post" action="/api/cli-auth/machines" className={styles.decision}>
       <input type="hidden" name="session" value={session} />
-      <button type="submit" name="grant" value={grant} className={styles.deny}>
-        {children}
+      <button
+        type="submit"
+        name="grant"
+        value={grant}
+        className={styles.deny}
+        aria-label={of ? `${text}: ${of}` : undefined}
+      >
+        {text}
       </button>
     </form>
   );
