@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"clerk-credential-helper/internal/broker"
 	"clerk-credential-helper/internal/config"
 	"clerk-credential-helper/platform"
+	"clerk-credential-helper/protocol"
 )
 
 // history is what the broker tells of each token; nil if none is kept.
@@ -47,7 +49,17 @@ func (c historyCommand) Run(_ context.Context, sys *system) error {
 		fmt.Fprintln(sys.stdout, "no history is kept: the configuration, or its policy, says so")
 	}
 	for _, e := range entries {
-		fmt.Fprintln(sys.stdout, e)
+		fmt.Fprintln(sys.stdout, historyLine(e))
 	}
 	return nil
+}
+
+// historyLine is an entry for a terminal.
+func historyLine(e broker.Entry) string {
+	job := ""
+	if e.Claims != nil {
+		job = "  " + e.CI + ": " + e.Claims.String()
+	}
+	return protocol.Escape(fmt.Sprintf("%s  %-11s %-8s  %s  %s %s (%s)%s", e.At.Local().Format(time.DateTime), e.Outcome, cmp.Or(e.Token, "-"),
+		e.Profile, cmp.Or(e.Host, "-"), e.Tool, cmp.Or(e.Program, "-"), job))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clerk-credential-helper/internal/broker"
+	"clerk-credential-helper/internal/clerk"
 	"clerk-credential-helper/internal/sandbox"
 	"clerk-credential-helper/internal/testworld"
 )
@@ -166,5 +167,19 @@ func TestHistoryHarmless(t *testing.T) {
 	status, out, _ = runHere("doctor", "--json")
 	if state := checkDocument(t, "doctor", out); state != "warning" || status != exitOK || !strings.Contains(out, "no entry can be written, and tools get tokens all the same") {
 		t.Errorf("%s: %s", state, out)
+	}
+}
+
+// TestHistoryLine: the names in an entry are others' text, and stay on one line of the terminal.
+func TestHistoryLine(t *testing.T) {
+	for _, foreign := range []string{"a\nb", "a\x1b[2Jb", "\u202eevil", "\u009b31m"} {
+		line := historyLine(broker.Entry{Program: foreign, Host: foreign, Profile: "acme", CI: "GitLab", Claims: clerk.Claims{"sub": foreign}})
+		if strings.ContainsAny(line, "\n\x1b\u202e\u009b") || !strings.Contains(line, "GitLab") {
+			t.Errorf("%q", line)
+		}
+	}
+	e := broker.Entry{Profile: "acme", Tool: "git", Outcome: broker.GaveMinted, CI: "GitHub Actions", Claims: clerk.Claims{"sub": "repo:1"}}
+	if line := historyLine(e); !strings.HasSuffix(line, `  acme  - git (-)  GitHub Actions: sub "repo:1"`) {
+		t.Errorf("%q", line)
 	}
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -83,16 +82,6 @@ func (e Entry) Line() []byte {
 		line = append(append(line, `,"claims":`...), claims...)
 	}
 	return append(line, '}', '\n')
-}
-
-// String is a line of the history for a terminal.
-func (e Entry) String() string {
-	job := ""
-	if e.Claims != nil {
-		job = "  " + e.CI + ": " + e.Claims.String()
-	}
-	return protocol.Escape(fmt.Sprintf("%s  %-11s %-8s  %s  %s %s (%s)%s", e.At.Local().Format(time.DateTime), e.Outcome, cmp.Or(e.Token, "-"),
-		e.Profile, cmp.Or(e.Host, "-"), e.Tool, cmp.Or(e.Program, "-"), job))
 }
 
 // History is the entries of this user, in a folder of their own, 0700: history.jsonl, to which many processes append, and
