@@ -131,7 +131,7 @@ func Recipes() []Recipe {
 		return Recipe{Tool: tool, Settings: settings, Packages: packages, Once: once, ByName: true, OwnVariable: "NETRC", OwnPath: ".netrc", File: netrcFile}
 	}
 	r := netrc("r", "", "DESCRIPTION renv.lock", "R_PROFILE_USER={script}")
-	r.Script = `local({f <- c("{R_PROFILE_USER}", ".Rprofile", "~/.Rprofile"); f <- f[nzchar(f) & file.exists(f)]; if (length(f)) source(f[1])})
+	r.Script = `local({f <- c("{R_PROFILE_USER}", ".Rprofile", file.path("~", ".Rprofile")); f <- f[nzchar(f) & file.exists(f)]; if (length(f)) source(f[1])})
 options(download.file.method = "curl", download.file.extra = "-fsSL --netrc-file '{file}'")
 `
 	return []Recipe{

@@ -101,7 +101,7 @@ func TestRecipeWords(t *testing.T) {
 func TestRecipeScript(t *testing.T) {
 	r, _ := RecipeOf("r")
 	text := recipeGrant("R_PROFILE_USER=/home/ada/profile.R").Fill(r.Script, "", Registry{})
-	for _, want := range []string{`c("/home/ada/profile.R", ".Rprofile", "~/.Rprofile")`, `"-fsSL --netrc-file '/run/file'"`} {
+	for _, want := range []string{`c("/home/ada/profile.R", ".Rprofile", file.path("~", ".Rprofile"))`, `"-fsSL --netrc-file '/run/file'"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s lacks %s", text, want)
 		}
