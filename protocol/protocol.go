@@ -3,7 +3,8 @@
 // A tool's bytes come in through [Wire.ReadRequest] and leave as a [Request], in the terms that all wires share. What
 // was decided comes back as a [Reply] and goes out through [Wire.WriteReply], which also knows how "none" and "failed"
 // look on that wire and which exit status the tool expects. One file per wire: git.go, docker.go, cargo.go and so on.
-// What a tool says in its arguments or in the environment is a field of its wire, for the caller to fill in.
+// What a tool says in its arguments or in the environment is a field of its wire, for the caller to fill in. Tools that
+// ask for nothing have a [Recipe] each: a [Grant] and the texts of their files come in, variables and files' texts go out.
 //
 // The package is pure. It never opens a file, looks at the environment, starts a program, or decides who may have a
 // token; it only reads and writes, within limits, and refuses what the wires' own rules refuse.

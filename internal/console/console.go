@@ -1,5 +1,6 @@
-// Package console talks to the person who typed a command: it prints facts, messages and JSON documents, asks questions, shows
-// progress, and writes the trace that they have asked for. From the grammar of the command line it makes the manual page and the words that a shell completes.
+// Package console talks to the person who typed a command: it prints facts, messages and JSON documents, asks questions,
+// shows progress, and writes the trace that they have asked for. From the grammar of the command line it makes the manual
+// page and the words that a shell completes.
 //
 // The streams of the process and its environment come in; lines that fit a terminal go out, and answers come back. If
 // standard input is not a terminal, a question is an error: the package never waits for an answer that cannot come, and

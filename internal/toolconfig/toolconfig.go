@@ -5,7 +5,7 @@
 // of it is undone. [CheckNPM] checks the files of a repository before a package manager gets a token. Text that is not
 // ours stays byte for byte, and a file that cannot be parsed is never changed. The package runs no program and uses no
 // network. The one token that it sees is what it puts into the configuration of a package manager for one run; see
-// [PrepareNPM].
+// [Prepare].
 package toolconfig
 
 import (

@@ -119,8 +119,9 @@ export function openPage(app, query, { cookie, headers = {} } = {}) {
   });
 }
 
-/** Sends the consent form. form is an object, an array of pairs, or the text itself; headers may take some away. */
-export function sendForm(app, form, { cookie, headers = {} } = {}) {
+/** Sends the form of a page, the consent form unless path says otherwise. form is an object, an array of pairs, or the text
+ * itself; headers may take some away. */
+export function sendForm(app, form, { cookie, headers = {}, path = "/api/cli-auth/approve", method = "POST" } = {}) {
   const all = {
     "content-type": "application/x-www-form-urlencoded",
     origin: app.origin,
@@ -130,8 +131,9 @@ export function sendForm(app, form, { cookie, headers = {} } = {}) {
     ...headers,
   };
   for (const name of Object.keys(all)) if (all[name] === undefined) delete all[name];
-  const body = typeof form === "string" ? form : String(new URLSearchParams(form));
-  return fetch(`${app.origin}/api/cli-auth/approve`, { method: "POST", redirect: "manual", headers: all, body });
+  const text = typeof form === "string" ? form : String(new URLSearchParams(form));
+  const body = method === "POST" ? text : undefined;
+  return fetch(app.origin + path, { method, redirect: "manual", headers: all, body });
 }
 
 /** The form of a consent page, filled in. */

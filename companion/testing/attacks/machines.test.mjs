@@ -31,20 +31,8 @@ function openMachines(app, { cookie, headers = {}, query = "" } = {}) {
   });
 }
 
-/** Sends the page's form; headers may take some away. */
-function sendSignOut(app, form, { cookie, headers = {}, method = "POST" } = {}) {
-  const all = {
-    "content-type": "application/x-www-form-urlencoded",
-    origin: app.origin,
-    "sec-fetch-site": "same-origin",
-    "sec-fetch-dest": "document",
-    ...(cookie ? { cookie } : {}),
-    ...headers,
-  };
-  for (const name of Object.keys(all)) if (all[name] === undefined) delete all[name];
-  const body = method === "POST" ? String(new URLSearchParams(form)) : undefined;
-  return fetch(`${app.origin}/api/cli-auth/machines`, { method, redirect: "manual", headers: all, body });
-}
+/** Sends the page's form. */
+const sendSignOut = (app, form, options) => sendForm(app, form, { ...options, path: "/api/cli-auth/machines" });
 
 /** The grants that the page lists: what its buttons send. */
 async function listed(app, session) {
