@@ -531,21 +531,25 @@ cover all paths below /cli-auth and /api/cli-auth:
 
     export default withCliAuth(clerkMiddleware(/* as before */));`, console.Escape(app.proxy)))
 	}
-	deploy := fmt.Sprintf(`Build and deploy, then:
-
-    clerk-credential-helper companion check %s`, origin)
-	if way == Upgrade { // the page runs, and people use it
-		return app.list(append(steps, deploy))
-	}
-	steps = append(steps, fmt.Sprintf(`Set in the app's environment, besides Clerk's own keys:
+	switch {
+	case way != Upgrade:
+		steps = append(steps, fmt.Sprintf(`Set in the app's environment, besides Clerk's own keys:
 
     CLI_AUTH_ORIGIN=%s
     CLI_AUTH_SECRET=...        # a secret of its own: openssl rand -base64 33
     %s`, origin, app.storeLines()))
+	case app.store != "": // the page runs, and gets a store now
+		steps = append(steps, "Set in the app's environment:\n\n    "+app.storeLines())
+	}
 	if tables := app.migration(); tables != "" {
 		steps = append(steps, tables)
 	}
-	steps = append(steps, deploy)
+	steps = append(steps, fmt.Sprintf(`Build and deploy, then:
+
+    clerk-credential-helper companion check %s`, origin))
+	if way == Upgrade { // people use it
+		return app.list(steps)
+	}
 	steps = append(steps, fmt.Sprintf(`People write into their configuration:
 
     [profiles.app]
