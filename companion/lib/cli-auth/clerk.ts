@@ -1,7 +1,7 @@
 // The few calls to Clerk's Backend API. Only a plain "no such session" counts as no: every other failure (no network, a
 // rate limit, a fault there, a wrong secret key here) means "try again later", so that it signs no user out.
 
-import { readLimited } from "./read";
+import { ask } from "./read";
 import type { Settings } from "./settings";
 
 const TIME_LIMIT = 8000; // ms; the helper waits 30 s for the whole of a refresh
@@ -105,19 +105,19 @@ async function call(
   let response: Response;
   let answer: string | undefined;
   try {
-    response = await fetch(backend.url + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${backend.secretKey}`,
-        "content-type": "application/json",
-        "user-agent": "clerk-credential-helper-companion/1",
+    ({ response, text: answer } = await ask(
+      backend.url + path,
+      {
+        method,
+        headers: {
+          authorization: `Bearer ${backend.secretKey}`,
+          "content-type": "application/json",
+          "user-agent": "clerk-credential-helper-companion/1",
+        },
+        ...(body ? { body: JSON.stringify(body) } : {}),
       },
-      ...(body ? { body: JSON.stringify(body) } : {}),
-      signal: AbortSignal.timeout(TIME_LIMIT),
-      redirect: "error",
-      cache: "no-store",
-    });
-    answer = await readLimited(response, MAX_ANSWER);
+      { milliseconds: TIME_LIMIT, max: MAX_ANSWER },
+    ));
   } catch {
     throw new ClerkUnavailable("no answer");
   }

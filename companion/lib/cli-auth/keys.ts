@@ -3,7 +3,7 @@
 
 import type { JWK } from "jose";
 import { isHttpsOrLoopback } from "./address";
-import { readLimited } from "./read";
+import { ask } from "./read";
 
 /** An issuer's keys cannot be had: it does not answer, or not with what it must. */
 export class IssuerUnavailable extends Error {
@@ -87,22 +87,13 @@ async function discover(issuer: string, origins: string[]): Promise<JWK[]> {
 }
 
 async function fetchJson(issuer: string, address: string): Promise<Record<string, unknown>> {
-  let text: string | undefined;
-  try {
-    const response = await fetch(address, {
-      headers: { accept: "application/json", "user-agent": "clerk-credential-helper-companion/1" },
-      signal: AbortSignal.timeout(TIME_LIMIT),
-      redirect: "error",
-      cache: "no-store",
-    });
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw new IssuerUnavailable(issuer, `status ${response.status} for its keys`);
-    }
-    text = await readLimited(response, MAX_ANSWER);
-  } catch (error) {
-    throw error instanceof IssuerUnavailable ? error : new IssuerUnavailable(issuer, "no answer about its keys");
-  }
+  const headers = { accept: "application/json", "user-agent": "clerk-credential-helper-companion/1" };
+  const { response, text } = await ask(address, { headers }, { milliseconds: TIME_LIMIT, max: MAX_ANSWER }).catch(
+    () => {
+      throw new IssuerUnavailable(issuer, "no answer about its keys");
+    },
+  );
+  if (!response.ok) throw new IssuerUnavailable(issuer, `status ${response.status} for its keys`);
   if (text === undefined) throw new IssuerUnavailable(issuer, "its answer is too large");
   try {
     const value: unknown = JSON.parse(text);

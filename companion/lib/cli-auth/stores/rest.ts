@@ -1,6 +1,6 @@
 // A Redis behind a REST interface in the style of Upstash and Vercel KV.
 
-import { readLimited } from "../read";
+import { ask } from "../read";
 import { commandStore } from "./commands";
 import { type Counts, type Grants, type Store, StoreError, StoreFull, TIME_LIMIT } from "./interface";
 
@@ -11,16 +11,14 @@ export function restStore({ url, token }: { url: string; token: string }): Store
     let answer: unknown;
     let ok = false;
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: JSON.stringify(words),
-        signal: AbortSignal.timeout(TIME_LIMIT),
-        redirect: "error",
-        cache: "no-store",
-      });
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const { response, text } = await ask(
+        url,
+        { method: "POST", headers, body: JSON.stringify(words) },
+        { milliseconds: TIME_LIMIT, max: MAX_ANSWER },
+      );
       ok = response.ok;
-      answer = JSON.parse((await readLimited(response, MAX_ANSWER)) ?? "");
+      answer = JSON.parse(text ?? "");
     } catch {
       // said below: the cause may hold the address or what was answered
     }
