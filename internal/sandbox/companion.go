@@ -184,6 +184,9 @@ func (c *Companion) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+	if form.Get("grant_type") != "refresh_token" {
+		answer["email"] = g.person.Email
+	}
 	writeJSON(w, http.StatusOK, answer)
 }
 
@@ -239,7 +242,7 @@ func (c *Companion) answer(g *grant, f Faults) (map[string]any, error) {
 	c.server.mu.Unlock()
 	c.refresh[next] = &refresh{grant: g}
 	answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int64(life / time.Second),
-		"refresh_token": next, "email": g.person.Email}
+		"refresh_token": next}
 	if f.OmitExpiresIn {
 		delete(answer, "expires_in")
 	}

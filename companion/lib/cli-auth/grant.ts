@@ -97,7 +97,9 @@ async function redeem(settings: Settings, kept: Kept, sealed: Sealed, machine: s
   const session = await activeSession(settings, sid);
   if (!session || session.sub !== sub || session.org !== org) throw invalidGrant();
 
-  const [minted, email] = await Promise.all([mint(settings, sealed), primaryEmail(settings, sub)]);
+  // The helper keeps the address that came with the code, and Clerk limits how often it is asked.
+  const first = generation === 0;
+  const [minted, email] = await Promise.all([mint(settings, sealed), first ? primaryEmail(settings, sub) : ""]);
   const end = Math.min(now() + REFRESH_LIFE, session.expiresAt);
   const refresh = await sealRefresh(settings, { family, generation: generation + 1, sid, sub, org }, end);
 
@@ -157,7 +159,7 @@ function readClaims(jwt: string) {
   }
 }
 
-// The address is for a person to read: without it a refresh is as good.
+// The address is for a person to read: without it a sign-in is as good.
 async function primaryEmail(settings: Settings, sub: string): Promise<string> {
   return account(settings, sub).then(
     ({ email }) => email,

@@ -471,9 +471,19 @@ for (const mode of ["none", "memory"]) {
     });
 
     test("the address cannot be asked: the tokens come without it", async () => {
-      const { refresh_token } = await signedInTokens(app, ada);
+      const approval = await approved(app, ada);
       await clerk.control("/fault", { path: `/v1/users/${ada.user}`, status: 500 });
+      assert.equal((await tokens(await redeem(app, approval))).email, undefined);
+    });
+
+    test("a refresh asks Clerk for the session and for a token, and for no more", async () => {
+      const { refresh_token, email } = await signedInTokens(app, ada);
+      assert.equal(email, "ada@acme.dev");
+      const before = (await clerk.log()).length;
       assert.equal((await tokens(await refresh(app, refresh_token))).email, undefined);
+      const since = (await clerk.log()).slice(before).filter(({ server }) => server === "backend");
+      const asked = since.map(({ method, path }) => `${method} ${path}`);
+      assert.deepEqual(asked, [`GET ${session()}`, `POST ${session("/tokens")}`]);
     });
 
     // ---- once or more than once ----
