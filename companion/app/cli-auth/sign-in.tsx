@@ -55,16 +55,17 @@ export function NotLoaded({ self, messages }: { self: string; messages: Messages
 }
 
 // A control's edge stands out from what is around it (WCAG 2.2, 1.4.11: 3 to 1), which Clerk's own does not.
-const control = {
-  border: "1px solid var(--cli-control)",
-  boxShadow: "none",
-  "&:hover": { border: "1px solid var(--cli-control)", boxShadow: "none" },
-  "&:focus": {
-    border: "1px solid var(--cli-control)",
-    boxShadow: "none",
-    outline: "3px solid var(--cli-accent)",
-    outlineOffset: "1px",
-  },
+const edge = { border: "1px solid var(--cli-control)", boxShadow: "none" };
+const focused = { ...edge, outline: "3px solid var(--cli-accent)", outlineOffset: "1px" };
+const control = { ...edge, "&:hover": edge, "&:focus": focused };
+
+// The boxes of a code that was sent. They are drawn beside the one field that has the focus, and Clerk's rules for them
+// name an attribute.
+const box = {
+  '&[data-variant="default"]': edge,
+  '&[data-variant="default"]:hover': edge,
+  '&[data-variant="default"][data-focus-within="true"]': focused,
+  '&[data-variant="default"][aria-invalid="true"]': { ...edge, borderColor: "var(--cli-bad)" },
 };
 
 // Clerk's form takes the colours of the page, in the light and in the dark. (Names without a prefix are Clerk's own: a
@@ -99,7 +100,7 @@ const appearance = {
     headerSubtitle: { display: "none" },
     logoBox: { display: "none" },
     formFieldInput: control,
-    otpCodeFieldInput: control,
+    otpCodeFieldInput: box,
     socialButtonsBlockButton: control,
     socialButtonsIconButton: control,
     footer: { background: "none" },

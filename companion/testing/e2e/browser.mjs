@@ -220,7 +220,7 @@ function hardToSee() {
     const [a, b] = [luminance(one), luminance(other)];
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   };
-  for (const control of document.querySelectorAll("button, input, select, textarea")) {
+  for (const control of document.querySelectorAll("button, input, select, textarea, .cl-otpCodeFieldInput")) {
     if (!control.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     if (control.closest("[aria-hidden=true], [inert]") || control.getBoundingClientRect().width < 8) continue;
     const style = getComputedStyle(control);
@@ -232,7 +232,7 @@ function hardToSee() {
     const inside = contrast(paint([ground, ...around, style.backgroundColor]), out);
     const edge = contrast(paint([ground, ...around, style.borderTopColor]), out);
     const bordered = Number.parseFloat(style.borderTopWidth) > 0 && style.borderTopStyle !== "none";
-    if (!bordered && inside < 1.01) continue; // it looks like a link
+    if (!bordered && style.boxShadow === "none" && inside < 1.01) continue; // it looks like a link
     if (Math.max(inside, bordered ? edge : 0) < 3) {
       faint.push(`the edge of ${control.name || control.className} ${edge.toFixed(1)} ${dark ? "dark" : "light"}`);
     }
