@@ -214,23 +214,45 @@ func TestSecretServiceFirstCall(t *testing.T) {
 
 // TestSecretServiceNotYetKnown has a service that tells a client of which it has no record yet of no keyring; see begin.
 func TestSecretServiceNotYetKnown(t *testing.T) {
-	for name, call := range map[string]func(*Keychain) error{
-		"Get":    func(k *Keychain) error { _, err := k.Get(t.Context(), "item"); return err },
-		"Set":    func(k *Keychain) error { return k.Set(t.Context(), "item", "secret") },
-		"Delete": func(k *Keychain) error { return k.Delete(t.Context(), "item") },
-	} {
-		want := ErrNotFound
-		if name == "Set" {
-			want = nil
-		}
-		k := (&fakeService{aliases: []dbus.ObjectPath{"/"}}).run(t)
-		if err := call(k); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", name, err, want)
-		}
-		k = (&fakeService{aliases: []dbus.ObjectPath{"/", "/"}}).run(t)
-		if err := call(k); !errors.Is(err, ErrNoKeyring) || !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), "locked") {
-			t.Errorf("%s, and there is no keyring indeed: %v, want %v", name, err, ErrNoKeyring)
-		}
+	onBus := func(t *testing.T, f *fakeService) *Keychain { return f.run(t) }
+	throughProxy := func(t *testing.T, f *fakeService) *Keychain {
+		b := startBus(t)
+		f.serve(t, b.conn)
+		return keychainOn(b.startProxy(t))
+	}
+	for where, run := range map[string]func(*testing.T, *fakeService) *Keychain{"bus": onBus, "proxy": throughProxy} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			for name, call := range map[string]func(*Keychain) error{
+				"Get":    func(k *Keychain) error { _, err := k.Get(t.Context(), "item"); return err },
+				"Set":    func(k *Keychain) error { return k.Set(t.Context(), "item", "secret") },
+				"Delete": func(k *Keychain) error { return k.Delete(t.Context(), "item") },
+			} {
+				want := ErrNotFound
+				if name == "Set" {
+					want = nil
+				}
+				f := &fakeService{aliases: []dbus.ObjectPath{"/"}}
+				if err := call(run(t, f)); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", name, err, want)
+				}
+				calls := f.seen()
+				early, sessions := calls[:min(2, len(calls))], 0
+				for _, call := range calls {
+					if call == "OpenSession" {
+						sessions++
+					}
+				}
+				if !slices.Equal(early, []string{"ReadAlias", "ReadAlias"}) || sessions > 1 {
+					t.Errorf("%s called %q, want ReadAlias twice before anything else, and OpenSession once", name, calls)
+				}
+				f = &fakeService{aliases: []dbus.ObjectPath{"/", "/"}}
+				err := call(run(t, f))
+				if !errors.Is(err, ErrNoKeyring) || !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), "locked") {
+					t.Errorf("%s, and there is no keyring indeed: %v, want %v", name, err, ErrNoKeyring)
+				}
+			}
+		})
 	}
 }
 

@@ -749,7 +749,7 @@ func (s secretService) look(ctx context.Context, name string) (c *secretsConn, o
 
 // connect returns a connection on which the service has answered once. No bus is ever started, but the bus may start the
 // service. next, if not nil, prepares calls while the service works on its first answer; they go out when one of theirs
-// is waited for.
+// is waited for. It is called again, for other serials, if there was a second question.
 func (s secretService) connect(ctx context.Context, next func(*secretsConn)) (*secretsConn, error) {
 	c, err := s.dial(ctx)
 	if err != nil {
@@ -785,7 +785,9 @@ func (c *secretsConn) begin(ctx context.Context, next func(*secretsConn)) error 
 	if err == nil && c.collection == noObject {
 		err = c.send(ctx, secretsPath, "Service", "ReadAlias", "default")(&c.collection)
 	}
-	resume()
+	if !resume() && next != nil {
+		next(c)
+	}
 	c.known = err == nil
 	return err
 }

@@ -115,13 +115,17 @@ func TestSecretServiceLocked(t *testing.T) {
 func TestSecretServiceNoDefaultKeyring(t *testing.T) {
 	s := startBus(t)
 	s.startKeyring(t, "")
-	k := keychainOn(s.address)
-	wantAll(t, k, "missing", ErrLocked)
-	wantAll(t, k, "missing", ErrNoKeyring)
-	for name, err := range map[string]error{"Set": k.Set(t.Context(), "item", "secret"), "Unlock": k.Unlock(t.Context(), nil)} {
-		if err == nil || !strings.Contains(err.Error(), "no default keyring") || strings.Contains(err.Error(), "locked") {
-			t.Errorf("%s: %v", name, err)
-		}
+	for where, address := range map[string]func(testing.TB) string{"bus": func(testing.TB) string { return s.address }, "proxy": s.startProxy} {
+		t.Run(where, func(t *testing.T) {
+			k := keychainOn(address(t))
+			wantAll(t, k, "missing", ErrLocked)
+			wantAll(t, k, "missing", ErrNoKeyring)
+			for name, err := range map[string]error{"Set": k.Set(t.Context(), "item", "secret"), "Unlock": k.Unlock(t.Context(), nil)} {
+				if err == nil || !strings.Contains(err.Error(), "no default keyring") || strings.Contains(err.Error(), "locked") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
 	}
 }
 

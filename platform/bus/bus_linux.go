@@ -74,11 +74,18 @@ func (c *Conn) Watch(ctx context.Context) {
 // Release ends Watch. It reports whether the connection can still be used.
 func (c *Conn) Release() bool { return c.socket.release() && !c.broken }
 
-// Hold keeps the calls that were prepared from being written until resume.
-func (c *Conn) Hold() (resume func()) {
-	held := c.out
+// Hold keeps the calls that were prepared from being written until resume. If another call was made meanwhile, resume drops
+// them and reports false: serials have to rise, or xdg-dbus-proxy 0.1.4 ends the connection.
+func (c *Conn) Hold() (resume func() bool) {
+	held, last := c.out, c.serial
 	c.out = nil
-	return func() { c.out = append(held, c.out...) }
+	return func() bool {
+		if c.serial != last {
+			return false
+		}
+		c.out = held
+		return true
+	}
 }
 
 // Call prepares a method call and returns its serial, for Answer.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -108,5 +109,40 @@ func TestHandshakeIsWaitedFor(t *testing.T) {
 	}
 	if !isProxy(0) || !isProxy(1<<30) {
 		t.Error("a process that cannot be seen is not taken for a proxy")
+	}
+}
+
+// TestHeldCallsGoOutInOrder: the serials of a connection rise, as xdg-dbus-proxy wants them, whatever is called between Hold and
+// resume.
+func TestHeldCallsGoOutInOrder(t *testing.T) {
+	for _, row := range []struct {
+		reason    string
+		meanwhile int
+		resumed   bool
+	}{
+		{"nothing else is called: they go out", 0, true},
+		{"another call goes out first: they do not follow it", 1, false},
+		{"nor two others", 2, false},
+	} {
+		c := newConn(&socket{})
+		c.out = nil // the handshake
+		call := func(method string) { c.Call("dev.acme.Service", "/", "dev.acme.API", method) }
+		call("First")
+		call("Second")
+		held := c.out
+		resume := c.Hold()
+		if len(c.out) != 0 {
+			t.Errorf("%s: %q is not held", row.reason, c.out)
+		}
+		for range row.meanwhile {
+			call("Other")
+		}
+		want := c.out
+		if row.resumed {
+			want = held
+		}
+		if resumed := resume(); resumed != row.resumed || !bytes.Equal(c.out, want) {
+			t.Errorf("%s: resume = %t, and %q is to be written, want %q", row.reason, resumed, c.out, want)
+		}
 	}
 }
