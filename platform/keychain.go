@@ -26,23 +26,16 @@ var (
 
 // ErrNoKeyring is [ErrLocked] of a Secret Service that has no default keyring. Only a prompt of its own can make one, which needs
 // a desktop.
-var ErrNoKeyring error = noKeyring{}
+var ErrNoKeyring error = lockedError{errors.New("the Secret Service has no default keyring")}
 
 // ErrConfirm is [ErrLocked] of a service that has the person confirm each access to an item, as KeePassXC does unless told
 // otherwise. The keychain itself is open.
-var ErrConfirm error = confirm{}
+var ErrConfirm error = lockedError{errors.New("the keychain has the person confirm each access")}
 
-type confirm struct{}
+// lockedError is a kind of [ErrLocked], with a message of its own.
+type lockedError struct{ error }
 
-func (confirm) Error() string { return "the keychain has the person confirm each access" }
-
-func (confirm) Is(target error) bool { return target == ErrLocked }
-
-type noKeyring struct{}
-
-func (noKeyring) Error() string { return "the Secret Service has no default keyring" }
-
-func (noKeyring) Is(target error) bool { return target == ErrLocked }
+func (lockedError) Is(target error) bool { return target == ErrLocked }
 
 // UnseenError is [ErrNotFound] of a store that stands in for another one, which may have the item and could not be looked at.
 type UnseenError struct {
