@@ -43,7 +43,8 @@ export function sealRefresh(settings: Settings, grant: Grant & { generation: num
 }
 
 async function seal(settings: Settings, kind: Kind, claims: Record<string, string | number>, exp: number) {
-  const secret = settings.secrets[0] as string;
+  const [secret] = settings.secrets;
+  if (!secret) throw new Error("there is no secret to seal with");
   return new EncryptJWT(claims)
     .setProtectedHeader({ alg: "dir", enc: "A256GCM", kid: keyId(secret) })
     .setJti(randomId())

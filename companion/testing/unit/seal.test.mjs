@@ -7,7 +7,13 @@ import { compileLibrary } from "./compile.mjs";
 const library = await compileLibrary();
 const { now, openCode, openRefresh, sealCode, sealRefresh, Unsealable } = library.load("seal");
 
-const settings = { origin: "https://app.acme.dev", clerk: "https://clerk.acme.dev", secrets: ["a".repeat(32)] };
+const [origin, clerk] = ["https://app.acme.dev", "https://clerk.acme.dev"];
+/** The settings, as far as they are read here. */
+const settings = /** @type {import("../../lib/cli-auth/settings").Settings} */ ({
+  origin,
+  clerk,
+  secrets: ["a".repeat(32)],
+});
 const grant = { family: "family_1", generation: 3, sid: "sess_1", sub: "user_1", org: "org_1" };
 const bound = { challenge: "c".repeat(43), port: 49152, machine: "the laptop" };
 const later = () => now() + 60;
@@ -62,6 +68,12 @@ test("rotation: the first secret seals, all of them open, a removed one no more"
   await assert.rejects(openRefresh({ ...settings, secrets: [fresh] }, before), Unsealable);
 });
 
+test("without a secret nothing is sealed", async () => {
+  for (const secrets of [[], [""]]) {
+    await assert.rejects(sealRefresh({ ...settings, secrets }, grant, later()), /no secret/);
+  }
+});
+
 test("it ends when it says", async () => {
   await openRefresh(settings, await sealRefresh(settings, grant, now() + 2));
   for (const age of [0, 1, 3600]) {
@@ -86,6 +98,7 @@ test("no character of it can be changed", async () => {
   }
 });
 
+/** @param {string} letter */
 function letterAfter(letter) {
   const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   return letters[(letters.indexOf(letter) + 32) % 64];
@@ -111,6 +124,7 @@ test("what is no sealed value is refused without more ado", async () => {
 });
 
 test("every field has its type, also in a value that another release sealed", async () => {
+  /** @type {[change: object, why: string][]} */
   const rows = [
     [{ sid: 1 }, "a number for an id"],
     [{ sid: "" }, "an empty id"],
@@ -127,7 +141,9 @@ test("every field has its type, also in a value that another release sealed", as
     const value = await sealRefresh(settings, { ...grant, ...change }, later());
     await assert.rejects(openRefresh(settings, value), Unsealable, why);
   }
-  for (const change of [{ port: "49152" }, { port: 1.5 }, { challenge: "short" }, { challenge: undefined }]) {
+  /** @type {object[]} */
+  const changes = [{ port: "49152" }, { port: 1.5 }, { challenge: "short" }, { challenge: undefined }];
+  for (const change of changes) {
     const value = await sealCode(settings, grant, { ...bound, ...change }, later());
     await assert.rejects(openCode(settings, value), Unsealable, JSON.stringify(change));
   }
