@@ -18,11 +18,17 @@ import { World } from "./clerk/world.mjs";
 /** The instance's host: as of a real development instance, because clerk-js treats others differently. */
 export const standardHost = "noted-lab-42.clerk.accounts.dev";
 
-/** Starts the stand-in; the answer's `ready` is what the command prints, `close` ends it. */
+/** @typedef {Awaited<ReturnType<typeof startClerk>>} StandIn */
+
+/**
+ * Starts the stand-in; the answer's `ready` is what the command prints, `close` ends it.
+ * @param {{ host?: string, packages?: string }} [options]
+ */
 export async function startClerk({ host = standardHost, packages } = {}) {
   const world = new World(host);
   const journal = new Journal();
   const certificate = await makeCertificate(host);
+  /** @type {import("node:http").Server[]} */
   const servers = [];
   const close = async () => {
     for (const server of servers) {
@@ -31,10 +37,10 @@ export async function startClerk({ host = standardHost, packages } = {}) {
     }
     await certificate.remove();
   };
-  const start = async (options) => {
-    const server = await serve({ journal, ...options });
+  const start = async (/** @type {Omit<Parameters<typeof serve>[0], "journal">} */ options) => {
+    const { server, port } = await serve({ journal, ...options });
     servers.push(server);
-    return server.address().port;
+    return port;
   };
   try {
     const backend = await start({ name: "backend", routes: backendRoutes(world), before: backendGuard(world) });
@@ -47,12 +53,12 @@ export async function startClerk({ host = standardHost, packages } = {}) {
     });
     const control = await start({ name: "control", routes: controlRoutes(world, journal) });
     const proxy = await startProxy(host, frontend, journal);
-    servers.push(proxy);
+    servers.push(proxy.server);
     return {
       ready: {
         backend: `http://127.0.0.1:${backend}`,
         frontend: `https://127.0.0.1:${frontend}`,
-        proxy: `http://127.0.0.1:${proxy.address().port}`,
+        proxy: `http://127.0.0.1:${proxy.port}`,
         control: `http://127.0.0.1:${control}`,
         ca: certificate.ca,
         spki: certificate.spki,

@@ -4,12 +4,29 @@ import { createServer } from "node:net";
 /** A port that no other program gets until it is released. */
 export async function takePort() {
   const server = createServer();
-  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
+  const port = await listen(server);
   server.unref();
-  return { port: server.address().port, release: () => new Promise((done) => server.close(done)) };
+  return { port, release: () => new Promise((done) => server.close(done)) };
 }
 
-/** Starts a server on a port. Another program may take it between its release and its use, so there are three attempts. */
+/**
+ * Lets a server listen on 127.0.0.1, at a port of the system's choice.
+ * @param {import("node:net").Server} server
+ * @returns {Promise<number>} the port
+ */
+export async function listen(server) {
+  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", () => done(undefined)));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  return address.port;
+}
+
+/**
+ * Starts a server on a port. Another program may take it between its release and its use, so there are three attempts.
+ * @template T
+ * @param {(port: number) => Promise<T>} start
+ * @returns {Promise<T>}
+ */
 export async function onFreePort(start) {
   for (let attempt = 1; ; attempt += 1) {
     const { port, release } = await takePort();

@@ -1,10 +1,16 @@
 // Clerk's Backend API, as far as the companion page and docs/backend use it. Every request carries the secret key.
 import { Refusal } from "./web.mjs";
 
+/** @import { Asked, Request, Route } from "./web.mjs" */
+/** @import { Opaque, Organization, Session, User, World } from "./world.mjs" */
+
 const id = "([A-Za-z0-9_-]{1,128})";
 const longest = 315_360_000; // the most that Clerk allows a token, ten years
 
-/** A user as the Backend API shows one. */
+/**
+ * A user as the Backend API shows one.
+ * @param {User} user
+ */
 export function userJson(user) {
   const emailId = `idn_2${user.id.slice(6)}`;
   return {
@@ -58,7 +64,10 @@ export function userJson(user) {
   };
 }
 
-/** An organisation. */
+/**
+ * An organisation.
+ * @param {Organization} organization
+ */
 export function organizationJson(organization) {
   return {
     object: "organization",
@@ -78,7 +87,11 @@ export function organizationJson(organization) {
   };
 }
 
-/** The organisations that a user belongs to, by name. */
+/**
+ * The organisations that a user belongs to, by name.
+ * @param {World} world
+ * @param {User} user
+ */
 export function membershipsJson(world, user) {
   return Object.entries(user.roles)
     .map(([organizationId, role]) => {
@@ -107,6 +120,7 @@ export function membershipsJson(world, user) {
     .sort((a, b) => a.organization.name.localeCompare(b.organization.name));
 }
 
+/** @param {Session} session */
 function sessionJson(session) {
   return {
     object: "session",
@@ -124,6 +138,10 @@ function sessionJson(session) {
   };
 }
 
+/**
+ * @param {string} token
+ * @param {Opaque} one
+ */
 function opaqueJson(token, one) {
   return {
     object: { m2m: "machine_to_machine_token", api_key: "api_key", oauth: "clerk_idp_oauth_access_token" }[one.kind],
@@ -147,15 +165,23 @@ function opaqueJson(token, one) {
   };
 }
 
+/**
+ * @param {URL} url
+ * @param {object[]} all
+ */
 function page(url, all) {
   const limit = Number(url.searchParams.get("limit") ?? 10);
   const offset = Number(url.searchParams.get("offset") ?? 0);
   return { data: all.slice(offset, offset + limit), total_count: all.length };
 }
 
-/** The routes, for serve() of web.mjs. */
+/**
+ * The routes, for serve() of web.mjs.
+ * @param {World} world
+ * @returns {Route[]}
+ */
 export function backendRoutes(world) {
-  const token = ({ match, body }) => {
+  const token = (/** @type {Asked} */ { match, body }) => {
     const session = world.session(match[1]);
     const seconds = body.expires_in_seconds;
     if (seconds !== undefined && !(Number.isInteger(seconds) && seconds >= 30 && seconds <= longest)) {
@@ -168,11 +194,11 @@ export function backendRoutes(world) {
       : world.sessionToken(session, { seconds });
     return { json: { object: "token", jwt } };
   };
-  const judge = (kind, parameter) => ({
-    answer: ({ body }) => {
+  const judge = (/** @type {Opaque["kind"]} */ kind, /** @type {string} */ parameter) => ({
+    answer: (/** @type {Asked} */ { body }) => {
       const secret = body[parameter];
       const one = typeof secret === "string" ? world.opaque.get(secret) : undefined;
-      if (one?.kind !== kind) throw new Refusal(404, "resource_not_found", "no such token");
+      if (one === undefined || one.kind !== kind) throw new Refusal(404, "resource_not_found", "no such token");
       return { json: opaqueJson(secret, one) };
     },
   });
@@ -183,7 +209,7 @@ export function backendRoutes(world) {
       "GET",
       /^\/v1\/clients\/handshake_payload$/,
       ({ url }) => {
-        const nonce = url.searchParams.get("nonce");
+        const nonce = url.searchParams.get("nonce") ?? "";
         const directives = world.handshakes.get(nonce);
         if (!directives) throw new Refusal(404, "resource_not_found", "no such nonce");
         world.handshakes.delete(nonce);
@@ -226,7 +252,7 @@ export function backendRoutes(world) {
         if (claims !== null && (typeof claims !== "object" || Array.isArray(claims)))
           throw new Refusal(400, "form_param_value_invalid", "an object or null", "claims");
         const opaque = world.opaqueToken("m2m", { subject: machine, seconds, scopes: [machine], claims });
-        const one = opaqueJson(opaque, world.opaque.get(opaque));
+        const one = opaqueJson(opaque, world.opaqueOf(opaque));
         if (format === "opaque") return { status: 201, json: one };
         world.opaque.delete(opaque); // a JWT is kept nowhere
         return { status: 201, json: { ...one, token: world.m2mToken({ seconds, machine, claims: claims ?? {} }) } };
@@ -241,16 +267,24 @@ export function backendRoutes(world) {
 
 const mintMachineToken = /^(?:\/v1)?\/m2m_tokens$/;
 
+/**
+ * @param {World} world
+ * @param {Request} request
+ */
 function machineOf(world, request) {
-  return world.machines.get(/^Bearer (ak_[0-9a-f]+)$/.exec(request.headers.authorization ?? "")?.[1]);
+  const machine = world.machines.get(/^Bearer (ak_[0-9a-f]+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "");
+  if (!machine) throw new Refusal(401, "machine_secret_key_invalid", "the machine's secret key is missing or wrong");
+  return machine;
 }
 
-/** Refuses callers without the secret key; a machine has a key of its own, for one thing only. */
+/**
+ * Refuses callers without the secret key; a machine has a key of its own, for one thing only.
+ * @param {World} world
+ */
 export function backendGuard(world) {
-  return ({ request, url }) => {
+  return (/** @type {Pick<Asked, "request" | "url">} */ { request, url }) => {
     if (mintMachineToken.test(url.pathname)) {
-      if (!machineOf(world, request))
-        throw new Refusal(401, "machine_secret_key_invalid", "the machine's secret key is missing or wrong");
+      machineOf(world, request);
       return;
     }
     if (request.headers.authorization !== `Bearer ${world.secretKey}`) {

@@ -12,8 +12,14 @@ import { createClerkClient } from "@clerk/backend";
 import { startClerk } from "../clerk.mjs";
 
 const app = "http://localhost:3000";
+/** @import { StandIn } from "../clerk.mjs" */
+/** @typedef {ReturnType<typeof createClerkClient>} Client Clerk's own server code */
+
+/** @type {StandIn} */
 let clerk;
+/** @type {StandIn["ready"]} */
 let ready;
+/** @type {Client} */
 let client;
 
 before(async () => {
@@ -25,6 +31,11 @@ before(async () => {
 after(() => clerk.close());
 beforeEach(() => control("/reset"));
 
+/**
+ * @param {string} path
+ * @param {object} [body]
+ * @returns {Promise<any>}
+ */
 async function control(path, body = {}) {
   const response = await fetch(ready.control + path, {
     method: "POST",
@@ -35,19 +46,26 @@ async function control(path, body = {}) {
   return response.json();
 }
 
-const cookieHeader = (cookies) =>
+const cookieHeader = (/** @type {Record<string, string>} */ cookies) =>
   Object.entries(cookies)
     .map(([name, value]) => `${name}=${value}`)
     .join("; ");
 
-/** What Clerk's server code makes of a request. */
+/**
+ * What Clerk's server code makes of a request.
+ * @param {Record<string, string>} headers
+ * @param {Parameters<Client["authenticateRequest"]>[1]} [options]
+ */
 function judged(headers, options = {}, path = "/") {
   return client.authenticateRequest(new Request(app + path, { headers }), options);
 }
 
 const page = { accept: "text/html", "sec-fetch-dest": "document" };
 
-/** A GET over TLS to the issuer's real name, through the proxy. */
+/**
+ * A GET over TLS to the issuer's real name, through the proxy.
+ * @param {string} path
+ */
 async function throughProxy(path, host = new URL(ready.issuer).hostname) {
   const { hostname, port } = new URL(ready.proxy);
   const tunnel = request({ hostname, port, method: "CONNECT", path: `${host}:443` }).end();
@@ -68,7 +86,7 @@ async function throughProxy(path, host = new URL(ready.issuer).hostname) {
 test("the cookies of a sign-in are a session to Clerk's code", async () => {
   const { cookies, session, user } = await control("/sign-in", { user: "ada@acme.dev", organization: "acme" });
   const state = await judged({ cookie: cookieHeader(cookies), ...page });
-  assert.equal(state.status, "signed-in", state.reason);
+  assert.equal(state.status, "signed-in", String(state.reason));
   const { userId, sessionId, orgId, orgSlug, orgRole } = state.toAuth();
   assert.deepEqual(
     { userId, sessionId, orgId, orgSlug, orgRole },
@@ -79,13 +97,13 @@ test("the cookies of a sign-in are a session to Clerk's code", async () => {
 test("a browser without a session is signed out, without a handshake", async () => {
   const { cookies } = await control("/browser");
   const state = await judged({ cookie: cookieHeader(cookies), ...page });
-  assert.equal(state.status, "signed-out", state.reason);
+  assert.equal(state.status, "signed-out", String(state.reason));
 });
 
 test("a browser that Clerk does not know goes through a handshake and is known afterwards", async () => {
   const state = await judged(page, {}, "/cli-auth?state=x");
   assert.equal(state.status, "handshake");
-  const away = new URL(state.headers.get("location"));
+  const away = new URL(state.headers.get("location") ?? "");
   assert.equal(away.origin, ready.issuer);
   const answer = await throughProxy(away.pathname + away.search);
   assert.equal(answer.status, 307);
@@ -95,30 +113,30 @@ test("a browser that Clerk does not know goes through a handshake and is known a
   const names = resolved.headers.getSetCookie().map((line) => line.split("=")[0]);
   assert.ok(names.includes("__clerk_db_jwt") && names.includes(`__client_uat_${ready.cookieSuffix}`), names.join());
   const once = await client.clients
-    .getHandshakePayload({ nonce: back.searchParams.get("__clerk_handshake_nonce") })
+    .getHandshakePayload({ nonce: back.searchParams.get("__clerk_handshake_nonce") ?? "" })
     .catch((e) => e);
   assert.equal(once.status, 404, "a nonce works once");
 });
 
 test("a handshake brings the session of a browser that is known, in a token that names no page", async () => {
   const { cookies, session } = await control("/sign-in", { user: "ada@acme.dev", origin: app });
-  const azp = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url")).azp;
+  const azp = (/** @type {string} */ token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url").toString()).azp;
   assert.equal(azp(cookies.__session), app, "a token that a page asked for names it");
   const { token } = await control("/token", { kind: "session", session, claims: { exp: 1_700_000_000 } });
   const old = { ...cookies, __session: token, [`__session_${ready.cookieSuffix}`]: token };
   const state = await judged({ cookie: cookieHeader(old), ...page });
-  assert.equal(state.status, "handshake", state.reason);
-  const away = new URL(state.headers.get("location"));
+  assert.equal(state.status, "handshake", String(state.reason));
+  const away = new URL(state.headers.get("location") ?? "");
   const back = new URL((await throughProxy(away.pathname + away.search)).headers.location);
   const resolved = await judged({ cookie: cookieHeader(old), ...page }, {}, back.pathname + back.search);
   const fresh = resolved.headers.getSetCookie().find((line) => line.startsWith("__session="));
-  const [, jwt] = /^__session=([^;]+)/.exec(fresh);
+  const [, jwt] = /^__session=([^;]+)/.exec(fresh ?? "") ?? assert.fail("no session");
   assert.equal(azp(jwt), undefined);
   const again = await judged({
     cookie: cookieHeader({ ...cookies, __session: jwt, [`__session_${ready.cookieSuffix}`]: jwt }),
     ...page,
   });
-  assert.equal(again.toAuth().sessionId, session, "to Clerk's code it is a session all the same");
+  assert.equal(again.toAuth()?.sessionId, session, "to Clerk's code it is a session all the same");
 });
 
 test("a handshake leads to apps of this machine only", async () => {
@@ -129,7 +147,9 @@ test("a handshake leads to apps of this machine only", async () => {
 test("every kind of token is what it says", async () => {
   const { session, user } = await control("/sign-in", { user: "bob@acme.dev" });
   const machine = "mch_2ci0000000000000000000000000";
+  /** @type {(body: object) => Promise<string>} */
   const jwt = async (body) => (await control("/token", body)).token;
+  /** @type {(body: object) => Promise<string>} */
   const opaque = async (body) => (await control("/opaque", body)).token;
   for (const [why, token, options, want] of [
     ["a session token", await jwt({ kind: "session", session }), {}, user],
@@ -144,7 +164,7 @@ test("every kind of token is what it says", async () => {
     ["an API key that was never made", `ak_${"0".repeat(48)}`, { acceptsToken: "api_key" }, null],
   ]) {
     const state = await judged({ authorization: `Bearer ${token}` }, options);
-    const auth = state.toAuth();
+    const auth = /** @type {Record<string, unknown> | null} */ (state.toAuth());
     assert.equal(auth?.userId ?? auth?.machineId ?? auth?.subject ?? null, want, why);
   }
 });
@@ -153,7 +173,7 @@ test("the Backend API tells sessions, people and organisations", async () => {
   const { session, user } = await control("/sign-in", { user: "ada@acme.dev", organization: "lab" });
   const got = await client.sessions.getSession(session);
   assert.deepEqual([got.userId, got.status, got.lastActiveOrganizationId], [user, "active", ready.organizations.Lab]);
-  assert.equal((await client.users.getUser(user)).primaryEmailAddress.emailAddress, "ada@acme.dev");
+  assert.equal((await client.users.getUser(user)).primaryEmailAddress?.emailAddress, "ada@acme.dev");
   const memberships = await client.users.getOrganizationMembershipList({ userId: user, limit: 100 });
   assert.deepEqual(
     memberships.data.map(({ organization }) => organization.name),
@@ -168,18 +188,24 @@ test("the Backend API tells sessions, people and organisations", async () => {
 test("tokens are made for the session, as long as asked, while it is active", async () => {
   const { session, user } = await control("/sign-in", { user: "ada@acme.dev", organization: "lab" });
   const { jwt } = await client.sessions.getToken(session, undefined, 900);
-  const claims = JSON.parse(Buffer.from(jwt.split(".")[1], "base64url"));
+  const claims = JSON.parse(Buffer.from(jwt.split(".")[1], "base64url").toString());
   assert.deepEqual(
     [claims.sub, claims.sid, claims.o.id, claims.exp - claims.iat],
     [user, session, ready.organizations.Lab, 900],
   );
   assert.equal("azp" in claims, false, "there is no page that it could be for");
-  for (const [why, promise, status] of [
+  /** @type {[why: string, promise: Promise<unknown>, status: number][]} */
+  const refused = [
     ["too short", client.sessions.getToken(session, undefined, 29), 422],
     ["no such template", client.sessions.getToken(session, "nothing"), 404],
     ["no such session", client.sessions.getToken("sess_2nobody"), 404],
-  ]) {
-    assert.equal((await promise.catch((error) => error)).status, status, why);
+  ];
+  for (const [why, promise, status] of refused) {
+    const { status: got } = await promise.then(
+      () => ({ status: 200 }),
+      (error) => error,
+    );
+    assert.equal(got, status, why);
   }
   for (const status of ["pending", "revoked", "ended", "expired", "removed", "replaced", "abandoned"]) {
     await control("/session", { session, status });
@@ -207,11 +233,9 @@ test("faults come on order, and end", async () => {
 });
 
 test("the proxy leads to the issuer and nowhere else", async () => {
+  const numbers = (/** @type {{ kid?: string, n?: string }} */ { kid, n }) => ({ kid, n });
   const keys = await throughProxy("/.well-known/jwks.json");
-  assert.deepEqual(
-    JSON.parse(keys.text).keys.map(({ kid, n }) => ({ kid, n })),
-    (await client.jwks.getJwks()).keys.map(({ kid, n }) => ({ kid, n })),
-  );
+  assert.deepEqual(JSON.parse(keys.text ?? "").keys.map(numbers), (await client.jwks.getJwks()).keys?.map(numbers));
   assert.equal((await throughProxy("/", "example.com")).status, 403);
 });
 

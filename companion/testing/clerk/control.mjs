@@ -1,15 +1,25 @@
 // What a test may do to the stand-in: everything that a person would do in Clerk's dashboard, and some harm.
 import { Refusal } from "./web.mjs";
 
+/** @import { Body, Journal, Route } from "./web.mjs" */
+/** @import { World } from "./world.mjs" */
+
 const statuses = ["active", "pending", "revoked", "ended", "expired", "removed", "replaced", "abandoned"];
 
-/** The routes, for serve() of web.mjs. Bodies are JSON objects. */
+/**
+ * The routes, for serve() of web.mjs. Bodies are JSON objects.
+ * @param {World} world
+ * @param {Journal} journal
+ * @returns {Route[]}
+ */
 export function controlRoutes(world, journal) {
+  /** @type {(path: string, answer: (body: Body) => object | void) => Route} */
   const post = (path, answer) => [
     "POST",
     new RegExp(`^/${path}$`),
     ({ body }) => ({ json: answer(body) ?? { ok: true } }),
   ];
+  /** @type {Record<string, (body: Body) => string>} */
   const mint = {
     session: (body) => world.sessionToken(world.session(body.session), body),
     template: (body) => world.templateToken(world.session(body.session), body.template ?? "cli_session_token", body),
@@ -67,15 +77,13 @@ export function controlRoutes(world, journal) {
       return { token: mint[body.kind](body) };
     }),
     // {kind: "m2m"|"api_key"|"oauth", subject, scopes?, seconds?, revoked?}: an opaque token.
-    post("opaque", (body) => ({ token: world.opaqueToken(body.kind, body) })),
+    post("opaque", (body) => ({ token: world.opaqueToken(body.kind, { ...body, subject: body.subject }) })),
     // {token, revoked}: an opaque token is revoked, or not.
     post("opaque/revoke", ({ token, revoked = true }) => {
-      const one = world.opaque.get(token);
-      if (!one) throw new Refusal(404, "resource_not_found", "no such token");
-      one.revoked = revoked;
+      world.opaqueOf(token).revoked = revoked;
     }),
     // {path, status: number|"drop"|"hang", times?, method?, headers?}
-    post("fault", (body) => journal.fault(body)),
+    post("fault", (body) => journal.fault({ ...body, path: body.path, status: body.status })),
     // The requests so far: server, method, path and status, no bodies and no queries.
     ["GET", /^\/log$/, () => ({ json: journal.entries })],
   ];

@@ -8,12 +8,18 @@ import { environment } from "./environment.mjs";
 import { Refusal } from "./web.mjs";
 import { emailCode } from "./world.mjs";
 
+/** @import { Answer, Asked, Body, Request, Route } from "./web.mjs" */
+/** @import { Browser, Session, SignIn, User, World } from "./world.mjs" */
+
 const id = "([A-Za-z0-9_-]{1,128})";
 
 const logo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 28 28" width="28" height="28">
 <rect width="28" height="28" rx="7" fill="#6c47ff"/><path d="M7 21 14 7l7 14z" fill="#fff"/></svg>`;
 
-/** Where an app under test may live; everything else is no origin of this instance. */
+/**
+ * Where an app under test may live; everything else is no origin of this instance.
+ * @param {string} origin
+ */
 function isLocal(origin) {
   try {
     const url = new URL(origin);
@@ -23,7 +29,11 @@ function isLocal(origin) {
   }
 }
 
-/** CORS, for the apps of this machine only. */
+/**
+ * CORS, for the apps of this machine only.
+ * @param {Request} request
+ * @returns {Record<string, string>}
+ */
 export function frontendHeaders(request) {
   const origin = request.headers.origin;
   if (!origin || !isLocal(origin)) return {};
@@ -35,7 +45,10 @@ export function frontendHeaders(request) {
   };
 }
 
-/** Answers preflights. */
+/**
+ * Answers preflights.
+ * @param {Pick<Asked, "request">} asked
+ */
 export function frontendGuard({ request }) {
   if (request.method !== "OPTIONS") return undefined;
   return {
@@ -48,35 +61,41 @@ export function frontendGuard({ request }) {
   };
 }
 
-/** The routes, for serve() of web.mjs. `packages` is the folder with the unpacked clerk-js and ui. */
+/**
+ * The routes, for serve() of web.mjs.
+ * @param {World} world
+ * @param {string} [packages] the folder with the unpacked clerk-js and ui
+ * @returns {Route[]}
+ */
 export function frontendRoutes(world, packages) {
   const instance = {
     ...environment,
     display_config: { ...environment.display_config, logo_image_url: `${world.issuer}/logo.svg` },
   };
-  const browserOf = ({ url }) => {
-    const browser = world.browsers.get(url.searchParams.get("__clerk_db_jwt"));
+  const browserOf = (/** @type {Asked} */ { url }) => {
+    const browser = world.browsers.get(url.searchParams.get("__clerk_db_jwt") ?? "");
     if (!browser) throw new Refusal(401, "dev_browser_unauthenticated", "unknown browser");
     return browser;
   };
-  const sessionOf = (browser, match) => {
+  const sessionOf = (/** @type {Browser} */ browser, /** @type {RegExpExecArray} */ match) => {
     const session = world.activeSessions(browser).find((one) => one.id === match[1]);
     if (!session) throw new Refusal(404, "resource_not_found", "no such session");
     return session;
   };
   // Requests about the person go by the session that the page has active.
-  const personOf = (context) => {
+  const personOf = (/** @type {Asked} */ context) => {
     const browser = browserOf(context);
     const wanted = context.url.searchParams.get("_clerk_session_id") ?? browser.lastActiveSession;
     const session = world.activeSessions(browser).find((one) => one.id === wanted);
     if (!session) throw new Refusal(401, "authentication_invalid", "not signed in");
     return world.user(session.userId);
   };
+  /** @type {(session: Session, request: Request, options?: { organizationId?: string | null }) => object} */
   const token = (session, request, options = {}) => ({
     object: "token",
     jwt: world.sessionToken(session, { origin: request.headers.origin, ...options }),
   });
-  const publicData = (user) => ({
+  const publicData = (/** @type {User} */ user) => ({
     user_id: user.id,
     identifier: user.email,
     first_name: user.firstName,
@@ -84,8 +103,11 @@ export function frontendRoutes(world, packages) {
     image_url: "",
     has_image: false,
   });
-  const person = (user) => ({ ...userJson(user), organization_memberships: membershipsJson(world, user) });
-  const sessionJson = (session, request) => {
+  const person = (/** @type {User} */ user) => ({
+    ...userJson(user),
+    organization_memberships: membershipsJson(world, user),
+  });
+  const sessionJson = (/** @type {Session} */ session, /** @type {Request} */ request) => {
     const user = world.user(session.userId);
     return {
       object: "session",
@@ -105,14 +127,14 @@ export function frontendRoutes(world, packages) {
       updated_at: session.lastActiveAt,
     };
   };
-  const verification = (strategy, status) => ({
+  const verification = (/** @type {string} */ strategy, /** @type {string} */ status) => ({
     object: "verification_password",
     strategy,
     status,
     attempts: 0,
     expire_at: Date.now() + 600_000,
   });
-  const signInJson = (signIn) => {
+  const signInJson = (/** @type {SignIn | null} */ signIn) => {
     if (!signIn) return null;
     const user = signIn.userId ? world.user(signIn.userId) : null;
     const emailId = user ? userJson(user).primary_email_address_id : null;
@@ -138,7 +160,7 @@ export function frontendRoutes(world, packages) {
       timezone: null,
     };
   };
-  const clientJson = (browser, request) => ({
+  const clientJson = (/** @type {Browser} */ browser, /** @type {Request} */ request) => ({
     object: "client",
     id: browser.clientId,
     sessions: world.activeSessions(browser).map((session) => sessionJson(session, request)),
@@ -151,24 +173,27 @@ export function frontendRoutes(world, packages) {
     created_at: browser.createdAt,
     updated_at: Date.now(),
   });
+  /** @type {(response: object | null, browser: Browser, request: Request) => Answer} */
   const withClient = (response, browser, request) => ({
     json: { response, client: clientJson(browser, request) },
   });
-  const list = (url, all) => {
+  const list = (/** @type {URL} */ url, /** @type {object[]} */ all) => {
     const limit = Number(url.searchParams.get("limit") ?? 10);
     const offset = Number(url.searchParams.get("offset") ?? 0);
     return { json: { response: { data: all.slice(offset, offset + limit), total_count: all.length } } };
   };
 
-  const complete = (browser, signIn, strategy) => {
-    const session = world.startSession(browser, world.user(signIn.userId));
+  /** @type {(browser: Browser, signIn: SignIn, user: User, strategy: string) => void} */
+  const complete = (browser, signIn, user, strategy) => {
+    const session = world.startSession(browser, user);
     signIn.status = "complete";
     signIn.sessionId = session.id;
     signIn.verification = verification(strategy, "verified");
     browser.signIn = null;
   };
+  /** @type {(browser: Browser, signIn: SignIn, body: Body) => void} */
   const attempt = (browser, signIn, { strategy, password, code }) => {
-    const user = world.user(signIn.userId);
+    const user = world.user(signIn.userId ?? "");
     if (strategy === "password") {
       if (password !== user.password) {
         throw new Refusal(
@@ -186,10 +211,11 @@ export function frontendRoutes(world, packages) {
     } else {
       throw new Refusal(422, "strategy_for_user_invalid", "This way of signing in is not offered.", "strategy");
     }
-    complete(browser, signIn, strategy);
+    complete(browser, signIn, user, strategy);
   };
-  const signInOf = (browser, match) => {
-    if (browser.signIn?.id !== match[1]) throw new Refusal(404, "resource_not_found", "no such sign-in");
+  const signInOf = (/** @type {Browser} */ browser, /** @type {RegExpExecArray} */ match) => {
+    if (browser.signIn === null || browser.signIn.id !== match[1])
+      throw new Refusal(404, "resource_not_found", "no such sign-in");
     return browser.signIn;
   };
 
@@ -252,7 +278,7 @@ export function frontendRoutes(world, packages) {
       ({ url }) => {
         const back = url.searchParams.get("redirect_url") ?? "";
         if (!isLocal(back)) throw new Refusal(422, "redirect_url_invalid", "not an app of this machine");
-        const known = world.browsers.get(url.searchParams.get("__clerk_db_jwt"));
+        const known = world.browsers.get(url.searchParams.get("__clerk_db_jwt") ?? "");
         const target = new URL(back);
         const nonce = world.handshake(known ?? world.newBrowser());
         target.searchParams.set("__clerk_handshake_nonce", nonce);
@@ -289,6 +315,7 @@ export function frontendRoutes(world, packages) {
         if (world.activeSessions(browser).length > 0) {
           throw new Refusal(403, "session_exists", "You're already signed in.");
         }
+        /** @type {SignIn} */
         const signIn = {
           id: `sia_2${browser.clientId.slice(8)}${Date.now()}`,
           status: "needs_identifier",
@@ -382,17 +409,17 @@ export function frontendRoutes(world, packages) {
         return { json: { object: "token", jwt } };
       },
     ],
-    ...["end", "remove"].map((verb) => [
+    [
       "POST",
-      new RegExp(`^/v1/client/sessions/${id}/${verb}$`),
+      new RegExp(`^/v1/client/sessions/${id}/(end|remove)$`),
       (context) => {
         const browser = browserOf(context);
         const session = sessionOf(browser, context.match);
         const before = sessionJson(session, context.request);
-        world.endSession(browser, session, verb === "end" ? "ended" : "removed");
+        world.endSession(browser, session, context.match[2] === "end" ? "ended" : "removed");
         return withClient({ ...before, status: session.status }, browser, context.request);
       },
-    ]),
+    ],
 
     ["GET", /^\/v1\/me$/, (context) => ({ json: { response: person(personOf(context)) } })],
     [

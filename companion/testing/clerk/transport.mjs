@@ -7,8 +7,12 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { listen } from "../port.mjs";
 
-/** A certificate for `host`, which signs for itself: its file serves as the root that clients must trust. */
+/**
+ * A certificate for `host`, which signs for itself: its file serves as the root that clients must trust.
+ * @param {string} host
+ */
 export async function makeCertificate(host) {
   const folder = await mkdtemp(join(tmpdir(), "clerk-stand-in-"));
   const ca = join(folder, "ca.pem");
@@ -55,14 +59,19 @@ export async function makeCertificate(host) {
   }
 }
 
-/** An HTTP proxy that connects HOST:443 with a local port and refuses everything else. */
+/**
+ * An HTTP proxy that connects HOST:443 with a local port and refuses everything else.
+ * @param {string} host
+ * @param {number} port
+ * @param {import("./web.mjs").Journal} journal
+ */
 export async function startProxy(host, port, journal) {
   const server = createServer((_, response) => {
     response.writeHead(403).end();
   });
   server.on("connect", (request, socket, head) => {
     const allowed = request.url === `${host}:443`;
-    journal.note({ server: "proxy", method: "CONNECT", path: request.url, status: allowed ? 200 : 403 });
+    journal.note({ server: "proxy", method: "CONNECT", path: request.url ?? "", status: allowed ? 200 : 403 });
     socket.on("error", () => socket.destroy());
     if (!allowed) {
       socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
@@ -77,9 +86,5 @@ export async function startProxy(host, port, journal) {
     socket.on("close", () => upstream.destroy());
     upstream.on("close", () => socket.destroy());
   });
-  await new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  return server;
+  return { server, port: await listen(server) };
 }

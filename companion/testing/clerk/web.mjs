@@ -1,12 +1,28 @@
 // The little HTTP that the stand-in needs: routes, bodies with a limit, a log without secrets, and faults on order.
 import { createServer as createHttp } from "node:http";
 import { createServer as createHttps } from "node:https";
+import { listen } from "../port.mjs";
+
+/** @typedef {import("node:http").IncomingMessage} Request */
+/** @typedef {import("node:http").ServerResponse} Response */
+/** @typedef {Record<string, any>} Body the members of a JSON object, or the fields of a form */
+/** @typedef {{ server: string, method: string, path: string, status: number, fault?: Fault["status"] }} Entry a request */
+/** @typedef {{ path: string, status: number | "drop" | "hang", method?: string, headers?: Record<string, string> }} Fault */
+/** @typedef {{ status?: number, json?: unknown, text?: string, raw?: string | Buffer, headers?: Record<string, string> }} Answer */
+/** @typedef {{ request: Request, url: URL, method: string, body: Body, match: RegExpExecArray }} Asked */
+/** @typedef {[method: string, pattern: RegExp, answer: (asked: Asked) => Answer | Promise<Answer>]} Route */
 
 const maxBody = 64 * 1024;
 const maxLog = 10_000;
 
 /** An answer in the shape of Clerk's errors. */
 export class Refusal extends Error {
+  /**
+   * @param {number} status
+   * @param {string} code
+   * @param {string} message
+   * @param {string} [param] the parameter that is wrong
+   */
   constructor(status, code, message, param) {
     super(message);
     this.status = status;
@@ -17,6 +33,10 @@ export class Refusal extends Error {
   }
 }
 
+/**
+ * @param {Request} request
+ * @returns {Promise<Body>}
+ */
 async function readBody(request) {
   const parts = [];
   let size = 0;
@@ -38,9 +58,10 @@ async function readBody(request) {
 
 /** What was asked and what must go wrong, shared by the servers of one stand-in. */
 export class Journal {
-  constructor() {
-    this.reset();
-  }
+  /** @type {Entry[]} */
+  entries = [];
+  /** @type {(Fault & { left: number })[]} */
+  faults = [];
 
   reset() {
     this.entries = [];
@@ -50,6 +71,7 @@ export class Journal {
   /**
    * The next requests for a path, exact or up to a final *, go wrong: `status` is a number, "drop" (the connection is
    * cut) or "hang" (no answer).
+   * @param {Fault & { times?: number }} fault
    */
   fault({ path, status, times = 1, method, headers = {} }) {
     if (typeof path !== "string" || !(status === "drop" || status === "hang" || Number.isInteger(status))) {
@@ -58,6 +80,10 @@ export class Journal {
     this.faults.push({ path, status, left: times, method, headers });
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   */
   takeFault(method, path) {
     const found = this.faults.find(
       (fault) =>
@@ -69,25 +95,34 @@ export class Journal {
     return found;
   }
 
+  /** @param {Entry} entry */
   note(entry) {
     if (this.entries.length < maxLog) this.entries.push(entry);
   }
 }
 
 /**
- * A server on 127.0.0.1 and a port of the system's choice. `routes` are [method, pattern, answer]; an answer gets
- * {request, url, match, body, method} and returns {status, json | text | raw, headers}, or throws a Refusal.
- * `before` may answer in its place or refuse; `headers` are for every answer.
+ * A server on 127.0.0.1 and a port of the system's choice. A route may throw a Refusal in place of its answer. `before`
+ * may answer before all routes, or refuse; `headers` are for every answer.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {Journal} options.journal
+ * @param {Route[]} options.routes
+ * @param {(asked: Pick<Asked, "request" | "url">) => Answer | void} [options.before]
+ * @param {(request: Request) => Record<string, string>} [options.headers]
+ * @param {{ cert: Buffer, key: Buffer }} [options.tls]
  */
 export async function serve({ name, journal, routes, before, headers = () => ({}), tls }) {
-  const answer = async (request, response) => {
-    const url = new URL(request.url, "http://stand-in.invalid");
+  const answer = async (/** @type {Request} */ request, /** @type {Response} */ response) => {
+    const url = new URL(request.url ?? "", "http://stand-in.invalid");
     // clerk-js sends every verb other than GET and POST as a POST with ?_method=.
-    const method = request.method === "POST" ? (url.searchParams.get("_method") ?? "POST") : request.method;
+    const sent = request.method ?? "";
+    const method = sent === "POST" ? (url.searchParams.get("_method") ?? "POST") : sent;
+    /** @type {Entry} */
     const entry = { server: name, method, path: url.pathname, status: 0 };
     journal.note(entry);
 
-    const send = ({ status = 200, json, text, raw, headers: own = {} }) => {
+    const send = (/** @type {Answer} */ { status = 200, json, text, raw, headers: own = {} }) => {
       entry.status = status;
       const body = raw ?? text ?? (json === undefined ? "" : JSON.stringify(json));
       response.writeHead(status, {
@@ -124,7 +159,7 @@ export async function serve({ name, journal, routes, before, headers = () => ({}
         .map(([verb, pattern, handler]) => ({ verb, handler, match: pattern.exec(url.pathname) }))
         .filter(({ match }) => match);
       const route = here.find(({ verb }) => verb === method);
-      if (!route) throw new Refusal(here.length > 0 ? 405 : 404, "resource_not_found", "not found");
+      if (!route?.match) throw new Refusal(here.length > 0 ? 405 : 404, "resource_not_found", "not found");
       const body = await readBody(request);
       send(await route.handler({ request, url, method, body, match: route.match }));
     } catch (error) {
@@ -136,9 +171,5 @@ export async function serve({ name, journal, routes, before, headers = () => ({}
   };
 
   const server = tls ? createHttps(tls, answer) : createHttp(answer);
-  await new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  return server;
+  return { server, port: await listen(server) };
 }
