@@ -2,8 +2,23 @@
 // the claims that GitHub and GitLab put into theirs. It shares no code with the companion.
 import { createHmac, generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { createServer } from "node:http";
+import { listen } from "./port.mjs";
 
-const base64url = (value) =>
+/** @typedef {ReturnType<typeof newKey>} Key */
+/** @typedef {{ header?: object, secret?: string | Buffer }} Signing members for the header; a secret, to sign with HS256 */
+/** @typedef {string | object | ((response: import("node:http").ServerResponse, usual: object | undefined) => unknown)} Change */
+/**
+ * @typedef {object} CiIssuer
+ * @property {string} url
+ * @property {Key[]} keys
+ * @property {Record<string, number>} asked how often, by path
+ * @property {{ jwks?: Change, discovery?: Change }} change what it answers in place of the usual
+ * @property {(audience: unknown, job: object, changes?: object, how?: Signing & { key?: Key | null }) => string} token
+ *   a token of a job for the audience; a claim that is undefined is left out
+ * @property {() => Promise<unknown>} close
+ */
+
+const base64url = (/** @type {string | object} */ value) =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
 /** The claims of a job on a branch of the repository acme/shop, as GitHub Actions makes them. */
@@ -56,7 +71,11 @@ export const gitlabJob = {
   user_login: "ada",
 };
 
-/** A key pair for an algorithm, with its id. */
+/**
+ * A key pair for an algorithm, with its id.
+ * @param {string} alg
+ * @param {string} [kid]
+ */
 export function newKey(alg, kid = randomUUID()) {
   const pair =
     alg === "ES256"
@@ -70,26 +89,31 @@ export function newKeys() {
   return ["RS256", "ES256", "PS256"].map((alg) => newKey(alg));
 }
 
-/** A JWS in the compact form. `secret` signs it with HS256; a key of null leaves the signature out. */
+/**
+ * A JWS in the compact form. A key of null leaves the signature out.
+ * @param {Key | null} key
+ * @param {string | object} claims the payload, as it is or as JSON
+ * @param {Signing} [how]
+ */
 export function signJwt(key, claims, { header = {}, secret } = {}) {
   const input = `${base64url({ alg: key?.alg ?? "none", kid: key?.kid, typ: "JWT", ...header })}.${base64url(claims)}`;
   if (secret !== undefined) return `${input}.${createHmac("sha256", secret).update(input).digest("base64url")}`;
   if (key === null) return `${input}.`;
   const options =
     key.alg === "ES256"
-      ? { key: key.privateKey, dsaEncoding: "ieee-p1363" }
+      ? { key: key.privateKey, dsaEncoding: /** @type {const} */ ("ieee-p1363") }
       : key.alg === "PS256"
         ? { key: key.privateKey, padding: 6, saltLength: 32 }
         : { key: key.privateKey };
   return `${input}.${sign("sha256", Buffer.from(input), options).toString("base64url")}`;
 }
 
-/** An issuer on 127.0.0.1. `change` replaces what it answers; `asked` counts the questions by their path. */
+/** An issuer on 127.0.0.1. */
 export async function startCiIssuer({ path = "", keys = newKeys() } = {}) {
-  const issuer = { keys, asked: {}, change: {} };
   const server = createServer((request, response) => {
-    const at = request.url;
+    const at = request.url ?? "";
     issuer.asked[at] = (issuer.asked[at] ?? 0) + 1;
+    /** @type {Record<string, () => object>} */
     const answers = {
       [`${path}/.well-known/openid-configuration`]: () => ({
         issuer: issuer.url,
@@ -100,23 +124,27 @@ export async function startCiIssuer({ path = "", keys = newKeys() } = {}) {
     };
     const name = at.endsWith("/jwks") ? "jwks" : "discovery";
     const changed = issuer.change[name];
-    if (typeof changed === "function") return changed(response, answers[at]?.());
+    if (changed instanceof Function) return changed(response, answers[at]?.());
     const answer = changed ?? answers[at]?.();
     if (answer === undefined) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": "application/json" });
     response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
   });
-  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
-  issuer.url = `http://127.0.0.1:${server.address().port}${path}`;
-  issuer.close = () => {
-    server.closeAllConnections();
-    return new Promise((done) => server.close(done));
-  };
-  /** A token of a job for `audience`. A claim that is undefined is left out. */
-  issuer.token = (audience, job, changes = {}, { key = issuer.keys[0], ...how } = {}) => {
-    const now = Math.floor(Date.now() / 1000);
-    const times = { iat: now, nbf: now - 5, exp: now + 300 };
-    return signJwt(key, { iss: issuer.url, aud: audience, jti: randomUUID(), ...times, ...job, ...changes }, how);
+  /** @type {CiIssuer} */
+  const issuer = {
+    keys,
+    asked: {},
+    change: {},
+    url: `http://127.0.0.1:${await listen(server)}${path}`,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((done) => server.close(done));
+    },
+    token: (audience, job, changes = {}, { key = issuer.keys[0], ...how } = {}) => {
+      const now = Math.floor(Date.now() / 1000);
+      const times = { iat: now, nbf: now - 5, exp: now + 300 };
+      return signJwt(key, { iss: issuer.url, aud: audience, jti: randomUUID(), ...times, ...job, ...changes }, how);
+    },
   };
   return issuer;
 }

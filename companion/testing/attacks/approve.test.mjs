@@ -20,8 +20,13 @@ import {
   tokens,
 } from "./app.mjs";
 
+/** @import { App, Changes, Clerk, Session } from "./app.mjs" */
+
+/** @type {Clerk} */
 let clerk;
+/** @type {App} */
 let app;
+/** @type {Session} */
 let ada;
 const now = () => Math.floor(Date.now() / 1000);
 
@@ -58,6 +63,7 @@ test("the form that the page shows is the one that is taken", async () => {
   }
 });
 
+/** @type {[change: Record<string, string | undefined | ((app: App) => string)>, why: string][]} */
 const foreign = [
   [{ origin: "https://evil.com" }, "another site"],
   [{ origin: undefined }, "a browser that says nothing"],
@@ -104,15 +110,11 @@ test("another account than the one that the page showed is asked again", async (
   const switched = await signIn(app);
   await clerk.control("/organization", { session: switched.session, id: clerk.organizations.Lab });
   const old = await signIn(app);
-  const { token } = await clerk.control("/token", {
-    kind: "session",
-    session: old.session,
-    origin: app.origin,
-    claims: { iat: now() - 120, nbf: now() - 130, exp: now() - 60 },
-  });
+  const token = await overdue(old);
   const nobody = cookieHeader((await clerk.control("/browser", {})).cookies);
   const template = await clerk.control("/token", { kind: "template", session: ada.session });
 
+  /** @type {[who: { cookie?: string }, change: Changes, why: string, shown?: Session][]} */
   const rows = [
     [{ cookie: nobody }, {}, "signed out"],
     [{}, {}, "no cookies at all"],
@@ -135,15 +137,27 @@ test("another account than the one that the page showed is asked again", async (
   for (const [who, change, why, shown = ada] of rows) {
     const { params } = asking({ machine_name: "ada's laptop" });
     const form = filled(params, shown, change);
-    for (const name of Object.keys(form)) if (form[name] === undefined) delete form[name];
     const to = await redirected(await sendForm(app, form, { cookie: who.cookie }));
     assert.equal(`${to.origin}${to.pathname}`, `${app.origin}/cli-auth`, why);
     assert.deepEqual(Object.fromEntries(to.searchParams), { ...params, again: "1" }, why);
   }
 });
 
+/**
+ * A token of a session's cookie that is over.
+ * @param {Session} session
+ */
+async function overdue({ session }) {
+  const claims = { iat: now() - 120, nbf: now() - 130, exp: now() - 60 };
+  return (await clerk.control("/token", { kind: "session", session, origin: app.origin, claims })).token;
+}
+
+/**
+ * @param {Session} browser
+ * @param {string} token
+ */
 function withSession(browser, token) {
-  return browser.cookie.replace(/(__session[^=;]*)=[^;]*/g, (_, name) => `${name}=${token}`);
+  return browser.cookie.replace(/(__session[^=;]*)=[^;]*/g, `$1=${token}`);
 }
 
 test("the organisation is the session's, on the page and in the grant, whatever tab wrote the cookie", async () => {
@@ -154,20 +168,14 @@ test("the organisation is the session's, on the page and in the grant, whatever 
   assert.match(page, new RegExp(`name="organization" value="${clerk.organizations.Lab}"`));
   const form = filled(params, session, { organization: clerk.organizations.Lab });
   const to = await redirected(await sendForm(app, form, session));
-  const code = to.searchParams.get("code");
+  const code = to.searchParams.get("code") ?? "";
   const { access_token } = await tokens(await redeem(app, { code, verifier, redirect_uri: params.redirect_uri }));
   assert.equal(claimsOf(access_token).o.id, clerk.organizations.Lab);
 });
 
 test("asked again, the page stays here: Clerk's redirect would be stopped by the form's own policy", async () => {
   const old = await signIn(app);
-  const { token } = await clerk.control("/token", {
-    kind: "session",
-    session: old.session,
-    origin: app.origin,
-    claims: { iat: now() - 120, nbf: now() - 130, exp: now() - 60 },
-  });
-  const cookie = withSession(old, token);
+  const cookie = withSession(old, await overdue(old));
   const { params } = asking();
   assert.equal((await openPage(app, params, { cookie })).status, 307, "without the mark it leads to Clerk");
   const again = await openPage(app, { ...params, again: "1" }, { cookie });
@@ -184,7 +192,12 @@ test("a session token that names no page, or another: it is renewed by the page'
     const to = await redirected(await sendForm(app, filled(params, session), session));
     assert.equal(`${to.origin}${to.pathname}`, `${app.origin}/cli-auth`);
     assert.deepEqual(Object.fromEntries(to.searchParams), { ...params, again: "1" });
-    for (const more of [{}, { again: "1" }, { renewed: "1" }, { again: "1", renewed: "1" }]) {
+    for (const more of /** @type {Record<string, string>[]} */ ([
+      {},
+      { again: "1" },
+      { renewed: "1" },
+      { again: "1", renewed: "1" },
+    ])) {
       const page = await openPage(app, { ...params, ...more }, session);
       assert.equal(page.status, 200);
       assertPageHeaders(page, `'self' http://127.0.0.1:${port}`);
@@ -210,7 +223,6 @@ test("a session that has ended gets no consent page, whatever its cookie says", 
 test("a decision is one word of two", async () => {
   for (const decision of [undefined, "", "Approve", "approve ", "yes", "1"]) {
     const form = filled(asking().params, ada, { decision });
-    if (decision === undefined) delete form.decision;
     const answer = await sendForm(app, form, ada);
     assert.equal(answer.status, 400, String(decision));
     assert.equal(answer.headers.get("location"), null);
@@ -225,7 +237,7 @@ test("a decision is one word of two", async () => {
 
 test("only a form, and not a large one", async () => {
   const form = filled(asking().params, ada);
-  const type = (value) => ({ ...ada, headers: { "content-type": value } });
+  const type = (/** @type {string} */ value) => ({ ...ada, headers: { "content-type": value } });
   for (const wrong of [
     "application/json",
     "text/plain",
@@ -277,7 +289,7 @@ test("Clerk does not answer: nothing is approved, no one is signed out, and the 
     const answer = await sendForm(app, filled(asking().params, ada), ada);
     assert.equal(answer.status, 503, String(status));
     assert.equal(answer.headers.get("location"), null);
-    assert.match(answer.headers.get("retry-after"), /^[0-9]+$/);
+    assert.match(answer.headers.get("retry-after") ?? "", /^[0-9]+$/);
     assertPageHeaders(answer, "'self'", String(status));
 
     const user = `/v1/users/${ada.user}`;
@@ -296,6 +308,7 @@ test("Clerk does not answer: nothing is approved, no one is signed out, and the 
 test("a forged Host does not move the way back", async () => {
   const other = await signIn(app);
   const body = String(new URLSearchParams(filled(asking().params, other)));
+  /** @type {string} */
   const location = await new Promise((resolve, reject) => {
     const request = plainRequest(
       `${app.origin}/api/cli-auth/approve`,
@@ -312,7 +325,7 @@ test("a forged Host does not move the way back", async () => {
       },
       (response) => {
         response.resume();
-        resolve(response.headers.location);
+        resolve(response.headers.location ?? "");
       },
     );
     request.on("error", reject);

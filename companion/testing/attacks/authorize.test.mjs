@@ -17,9 +17,15 @@ import {
   startApp,
 } from "./app.mjs";
 
+/** @import { App, Changes, Clerk, Session } from "./app.mjs" */
+
+/** @type {Clerk} */
 let clerk;
+/** @type {App} */
 let app;
+/** @type {Session} */
 let ada;
+/** @type {string} */
 let nobody;
 
 before(async () => {
@@ -33,11 +39,15 @@ after(async () => {
   await clerk?.close();
 });
 
-const redirect = (rest) => ({ redirect_uri: `http://127.0.0.1${rest}` });
-const uri = (redirect_uri) => ({ redirect_uri });
+const redirect = (/** @type {string} */ rest) => ({ redirect_uri: `http://127.0.0.1${rest}` });
+const uri = (/** @type {string | undefined} */ redirect_uri) => ({ redirect_uri });
+/** @type {(name: string, value: string) => [string, string][]} */
 const repeat = (name, value) => [[name, value]];
 
-// [the parameter that the page must name, the change, why it must be refused]
+/**
+ * The parameter that the page must name, the change (pairs come on top), why it must be refused, and what else is sent.
+ * @type {[name: string, change: Changes | [string, string][], why: string, more?: Changes][]}
+ */
 const rows = [
   ["redirect_uri", uri(undefined), "no redirect at all"],
   ["redirect_uri", redirect(":80@evil.com/callback"), "the number is a password, evil.com is the host"],
@@ -161,7 +171,7 @@ for (const [name, change, why, more = {}] of rows) {
       assert.match(text, new RegExp(`The parameter ${name} is missing or wrong`), where);
       assertPageHeaders(answer, "'self'", where);
       const value = Array.isArray(change) ? change[0][1] : change[name];
-      if (value?.length > 3) assert.ok(!text.includes(value), `${where}: the value is repeated`);
+      if (value && value.length > 3) assert.ok(!text.includes(value), `${where}: the value is repeated`);
     }
   });
 }
@@ -183,7 +193,7 @@ test("what a helper may send is taken, so the rows above are refused for their o
     assert.match(await page.text(), /value="approve"/);
     const answer = await sendForm(app, filled(params, ada), ada);
     assert.equal(answer.status, 303, JSON.stringify(change));
-    assert.ok(answer.headers.get("location").startsWith(`${params.redirect_uri}?code=`));
+    assert.ok(answer.headers.get("location")?.startsWith(`${params.redirect_uri}?code=`));
   }
 });
 
@@ -238,13 +248,13 @@ test("the label is text: markup in it stays on the page as it was written", asyn
 
 test("another account than the one that was asked for is said so", async () => {
   const warned = /<p [^>]*role="note">[\s\S]*you are signed in with another account/;
-  for (const [hint, warn] of [
+  for (const [hint, warn] of /** @type {const} */ ([
     ["bob@acme.dev", true],
     ["ada@acme.dev.evil.com", true],
     ["ADA@acme.dev", false],
     ["ada@acme.dev", false],
     ["", false],
-  ]) {
+  ])) {
     const page = await openPage(app, asking({ login_hint: hint }).params, ada);
     assert.equal(warned.test(await page.text()), warn, hint);
   }
@@ -269,7 +279,7 @@ test("a megabyte of query ends at the server, which goes on", async () => {
       response.resume();
       resolve(response.statusCode);
     });
-    request.on("error", (error) => resolve(error.code));
+    request.on("error", (/** @type {NodeJS.ErrnoException} */ error) => resolve(error.code));
     request.end();
   });
   assert.ok([431, 400, "ECONNRESET", "EPIPE"].includes(status), String(status));
@@ -287,6 +297,11 @@ test("a forged Host changes nothing that leaves the app", async () => {
   assert.equal(bad.headers.location, undefined);
 });
 
+/**
+ * @param {string} path
+ * @param {Record<string, string>} headers
+ * @returns {Promise<{ status: number | undefined, headers: import("node:http").IncomingHttpHeaders, body: string }>}
+ */
 function viaHost(path, headers) {
   return new Promise((resolve, reject) => {
     const request = plainRequest(`${app.origin}${path}`, { headers }, async (response) => {

@@ -22,6 +22,10 @@ const policy = `import type { Policy } from "./policy";
 export const policy: Policy = JSON.parse(process.env.TEST_CI_POLICY ?? "[]");
 `;
 
+/**
+ * @param {string} path
+ * @returns {Promise<number>}
+ */
 async function newest(path) {
   const entry = await stat(path);
   if (!entry.isDirectory()) return entry.mtimeMs;

@@ -6,14 +6,22 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { githubJob, gitlabJob, newKey, signJwt, startCiIssuer } from "../ci-issuer.mjs";
-import { claimsOf, clerkForTests, client, post, refused, signedInTokens, signIn, startApp } from "./app.mjs";
+import { listen } from "../port.mjs";
+import { claimsOf, clerkForTests, client, given, post, refused, signedInTokens, signIn, startApp } from "./app.mjs";
+
+/** @import { TestContext } from "node:test" */
+/** @import { CiIssuer, Key, Signing } from "../ci-issuer.mjs" */
+/** @import { App, Changes, Clerk } from "./app.mjs" */
 
 const grant = "urn:ietf:params:oauth:grant-type:token-exchange";
-const type = (name) => `urn:ietf:params:oauth:token-type:${name}`;
+const type = (/** @type {string} */ name) => `urn:ietf:params:oauth:token-type:${name}`;
 const now = () => Math.floor(Date.now() / 1000);
 const organization = "org_2acme0000000000000000000000";
 
-/** Issuers that do not show their keys as they must: what is changed, and why nothing they sign is taken. */
+/**
+ * Issuers that do not show their keys as they must: why nothing they sign is taken, and what is changed.
+ * @type {[why: string, change: CiIssuer["change"] | ((issuer: CiIssuer, other: string) => CiIssuer["change"])][]}
+ */
 const brokenIssuers = [
   ["discovery leads elsewhere", { discovery: (r) => r.writeHead(302, { location: "/other" }).end() }],
   ["discovery leads to itself", { discovery: (r) => r.writeHead(308, { location: "" }).end() }],
@@ -42,7 +50,10 @@ const brokenIssuers = [
   ["keys without a list", { jwks: { keys: {} } }],
 ];
 
-/** Issuers that show keys, of which none is good for the token that was signed with it. */
+/**
+ * Issuers that show keys, of which none is good for the token that was signed with it.
+ * @type {[why: string, change: (keys: Key[]) => unknown[]][]}
+ */
 const brokenKeys = [
   ["no keys at all", () => []],
   ["a key for encryption", ([rsa]) => [{ ...rsa.jwk, use: "enc" }]],
@@ -55,26 +66,36 @@ const brokenKeys = [
   ["null in place of a key", () => [null, "x", 5]],
 ];
 
+/** @type {(issuer: CiIssuer, change: object) => CiIssuer["change"]} */
 const withDiscovery = (issuer, change) => ({
   discovery: { issuer: issuer.url, jwks_uri: `${issuer.url}/jwks`, ...change },
 });
-const userIn = (address) => address.replace("://", "://u:p@");
+const userIn = (/** @type {string} */ address) => address.replace("://", "://u:p@");
 
 for (const mode of ["none", "memory"]) {
   const stored = mode === "memory";
   describe(`store: ${mode}`, () => {
+    /** @type {Clerk} */
     let clerk;
+    /** @type {App} */
     let app;
+    /** @type {CiIssuer} */
     let github;
+    /** @type {CiIssuer} */
     let gitlab;
+    /** @type {[id: string, secret: string][]} */
     let machines;
+    /** @type {CiIssuer[]} */
     const issuers = [];
-    const broken = new Map();
+    /** @type {Record<string, CiIssuer>} */
+    const broken = {};
+    /** @type {string[]} */
     const sent = [];
     let rows = 0;
 
     before(async () => {
       clerk = await clerkForTests();
+      /** @type {typeof startCiIssuer} */
       const issuer = async (options) => {
         const one = await startCiIssuer(options);
         issuers.push(one);
@@ -86,6 +107,7 @@ for (const mode of ["none", "memory"]) {
       const deploy = { machine: "DEPLOY_KEY", seconds: 900 };
       const ci = { machine: "CI_KEY", seconds: 300 };
       const { repository, repository_id, ref, environment } = githubJob;
+      /** @type {object[]} */
       const policy = [
         {
           name: "github-production",
@@ -126,22 +148,22 @@ for (const mode of ["none", "memory"]) {
       ];
       const named = await issuer({ keys: elsewhere.keys });
       named.change = withDiscovery(named, { jwks_uri: `${elsewhere.url}/jwks` });
-      broken.set("keys at an origin that the policy names", named);
+      broken["keys at an origin that the policy names"] = named;
       policy.push({ name: "named", issuer: named.url, keyOrigins: [elsewhere.url], claims: { repository }, ...ci });
       for (const [why, change] of brokenIssuers) {
         const one = await issuer({ keys: elsewhere.keys });
         one.change = typeof change === "function" ? change(one, elsewhere.url) : change;
-        broken.set(why, one);
+        broken[why] = one;
       }
       for (const [why, change] of brokenKeys) {
         const one = await issuer({ keys: elsewhere.keys });
         one.change = { jwks: { keys: change(one.keys) } };
-        broken.set(why, one);
+        broken[why] = one;
       }
       for (const [at, why] of [...brokenIssuers, ...brokenKeys].map(([text]) => text).entries()) {
-        policy.push({ name: `broken-${at}`, issuer: broken.get(why).url, claims: { repository }, ...ci });
+        policy.push({ name: `broken-${at}`, issuer: broken[why].url, claims: { repository }, ...ci });
       }
-      [machines] = [Object.entries(clerk.machines)];
+      machines = Object.entries(clerk.machines);
       app = await startApp(clerk, {
         CLI_AUTH_STORE: stored ? "memory" : undefined,
         TEST_CI_POLICY: JSON.stringify(policy),
@@ -155,26 +177,32 @@ for (const mode of ["none", "memory"]) {
       await Promise.all(issuers.map((one) => one.close()));
     });
 
-    const exchangeForm = (token, changes = {}) => {
-      const form = {
+    /** @type {(token: string | undefined, changes?: Changes) => Record<string, string>} */
+    const exchangeForm = (token, changes = {}) =>
+      given({
         ...client,
         grant_type: grant,
         subject_token: token,
         subject_token_type: type("jwt"),
         requested_token_type: type("access_token"),
         ...changes,
-      };
-      for (const name of Object.keys(form)) if (form[name] === undefined) delete form[name];
-      return form;
-    };
+      });
+    /** @type {(token: string, changes?: Changes) => Promise<Response>} */
     const exchange = (token, changes) => {
       if (token) sent.push(token);
       return post(app, "/api/cli-auth/token", exchangeForm(token, changes));
     };
+    /** @typedef {(changes?: object, how?: Signing & { key?: Key | null }) => string} Signs a job's token */
+    /** @type {Signs} */
     const githubToken = (changes, how) => github.token(app.origin, githubJob, changes, how);
+    /** @type {Signs} */
     const gitlabToken = (changes, how) => gitlab.token(app.origin, gitlabJob, changes, how);
 
-    /** Demands a machine's token, and nothing besides. */
+    /**
+     * Demands a machine's token, and nothing besides.
+     * @param {Response} response
+     * @param {string} why
+     */
     const granted = async (response, why) => {
       const body = await response.json();
       assert.equal(response.status, 200, `${why}: ${JSON.stringify(body)}`);
@@ -184,12 +212,19 @@ for (const mode of ["none", "memory"]) {
       assert.ok(access_token && expires_in > 0 && expires_in <= 3600, why);
       return body;
     };
-    const refusedGrant = async (response, why) => {
+    const refusedGrant = async (/** @type {Response} */ response, /** @type {string} */ why) => {
       const text = await response.clone().text();
       assert.doesNotMatch(text, /acme|refs|github|gitlab|production|staging|twice/, `${why}: it tells of the policy`);
       await refused(response, 400, "invalid_grant", why);
     };
-    /** A row of the table: what is sent is refused, and no machine's token is made for it. */
+    /** @typedef {{ status?: number, error?: string, says?: RegExp }} Refusal */
+
+    /**
+     * A row of the table: what is sent is refused, and no machine's token is made for it.
+     * @param {string} why
+     * @param {() => Promise<Response>} send
+     * @param {Refusal} [refusal]
+     */
     const row = (why, send, { status = 400, error = "invalid_grant", says = /./ } = {}) => {
       rows += 1;
       test(`refused: ${why}`, async () => {
@@ -223,6 +258,8 @@ for (const mode of ["none", "memory"]) {
       assert.ok(expires_in > 280 && expires_in <= 300, String(expires_in));
     });
 
+    /** @typedef {[why: string, token: () => string][]} Tokens */
+    /** @type {Tokens} */
     const goodTokens = [
       ["ES256", () => githubToken({}, { key: github.keys[1] })],
       ["PS256", () => githubToken({}, { key: github.keys[2] })],
@@ -248,7 +285,7 @@ for (const mode of ["none", "memory"]) {
     test("granted: as an id_token, without a requested type, and with keys at an origin that the policy names", async () => {
       await granted(await exchange(githubToken(), { subject_token_type: type("id_token") }), "id_token");
       await granted(await exchange(githubToken(), { requested_token_type: undefined }), "no requested type");
-      const named = broken.get("keys at an origin that the policy names");
+      const named = broken["keys at an origin that the policy names"];
       await granted(await exchange(named.token(app.origin, githubJob)), "keyOrigins");
     });
 
@@ -259,6 +296,7 @@ for (const mode of ["none", "memory"]) {
 
     // ---- whose job it is ----
 
+    /** @type {[changes: object, why: string][]} */
     const wrongJobs = [
       [{ repository: "mallory/shop", repository_id: "666", repository_owner: "mallory" }, "another repository"],
       [{ repository: "acme/shop2" }, "another repository whose name begins so"],
@@ -307,6 +345,7 @@ for (const mode of ["none", "memory"]) {
     for (const [changes, why] of wrongJobs) row(why, () => exchange(githubToken(changes)));
 
     const staging = { environment: "staging" };
+    /** @type {[sub: unknown, why: string][]} */
     const wrongSubjects = [
       ["repo:mallory/shop:environment:staging", "another owner"],
       ["repo:acme/:environment:staging", "nothing where the * is"],
@@ -333,6 +372,7 @@ for (const mode of ["none", "memory"]) {
     }
 
     const tag = { ref: "v1", ref_type: "tag" };
+    /** @type {[changes: object, why: string][]} */
     const wrongGitlab = [
       [{ ...tag, ref: "v" }, "nothing after the v"],
       [{ ...tag, ref: "v1/x" }, "a / in the tag"],
@@ -356,6 +396,7 @@ for (const mode of ["none", "memory"]) {
 
     // ---- for whom, and when ----
 
+    /** @type {[aud: unknown, why: string][]} */
     const audiences = [
       [undefined, "no audience"],
       ["", "an empty one"],
@@ -382,6 +423,7 @@ for (const mode of ["none", "memory"]) {
       });
     }
 
+    /** @type {[changes: () => object, why: string][]} */
     const times = [
       [() => ({ iat: now() - 600, exp: now() - 90 }), "expired"],
       [() => ({ exp: undefined }), "without an end"],
@@ -412,14 +454,16 @@ for (const mode of ["none", "memory"]) {
       return exchange(signJwt(github.keys[0], claims));
     });
 
-    for (const [changes, why] of [
+    /** @type {[changes: object, why: string][]} */
+    const wrongIds = [
       [{ jti: 5 }, "an id that is a number"],
       [{ jti: "" }, "an empty id"],
       [{ jti: ["x"] }, "an id in a list"],
       [{ jti: "x".repeat(2000) }, "an id that is far too long"],
       [{ sub: 5 }, "a subject that is a number"],
       [{ sub: "" }, "an empty subject"],
-    ]) {
+    ];
+    for (const [changes, why] of wrongIds) {
       row(why, () => exchange(githubToken(changes)));
     }
 
@@ -427,16 +471,21 @@ for (const mode of ["none", "memory"]) {
 
     const stranger = newKey("RS256");
     const strangerEc = newKey("ES256");
-    const pem = (key) => key.publicKey.export({ type: "spki", format: "pem" });
+    const pem = (/** @type {Key} */ key) => key.publicKey.export({ type: "spki", format: "pem" });
+    /** @type {(header: () => object, key?: () => Key) => () => string} */
     const headers =
       (header, key = () => github.keys[0]) =>
       () =>
         githubToken({}, { key: key(), header: header() });
+    /** @type {(...row: Tokens[number]) => Tokens[number]} */
+    const forged = (...row) => row;
+    /** @type {Tokens} */
     const forgeries = [
-      ...["none", "None", "NONE", "nOnE", ""].map((alg) => [
-        `alg ${JSON.stringify(alg)}`,
-        () => githubToken({}, { key: null, header: { alg, kid: github.keys[0].kid } }),
-      ]),
+      ...["none", "None", "NONE", "nOnE", ""].map((alg) =>
+        forged(`alg ${JSON.stringify(alg)}`, () =>
+          githubToken({}, { key: null, header: { alg, kid: github.keys[0].kid } }),
+        ),
+      ),
       ["alg none, with a signature", headers(() => ({ alg: "none" }))],
       ["no alg", headers(() => ({ alg: undefined }))],
       ["alg in a list", headers(() => ({ alg: ["RS256"] }))],
@@ -452,14 +501,20 @@ for (const mode of ["none", "memory"]) {
         "dir",
         "toString",
         "__proto__",
-      ].map((alg) => [`alg ${alg}`, headers(() => ({ alg }))]),
-      ...["HS256", "HS384", "HS512"].map((alg) => [
-        `${alg} with the public key as the secret`,
-        () => githubToken({}, { header: { alg }, secret: pem(github.keys[0]) }),
-      ]),
+      ].map((alg) =>
+        forged(
+          `alg ${alg}`,
+          headers(() => ({ alg })),
+        ),
+      ),
+      ...["HS256", "HS384", "HS512"].map((alg) =>
+        forged(`${alg} with the public key as the secret`, () =>
+          githubToken({}, { header: { alg }, secret: pem(github.keys[0]) }),
+        ),
+      ),
       [
         "HS256 with the JWK as the secret",
-        () => githubToken({}, { header: { alg: "HS256" }, secret: github.keys[0].jwk.n }),
+        () => githubToken({}, { header: { alg: "HS256" }, secret: github.keys[0].jwk.n ?? "" }),
       ],
       ["HS256 with nothing as the secret", () => githubToken({}, { header: { alg: "HS256" }, secret: "" })],
       [
@@ -556,6 +611,7 @@ for (const mode of ["none", "memory"]) {
     ];
     for (const [why, token] of forgeries) row(why, () => exchange(token()));
 
+    /** @type {[iss: () => unknown, why: string, issuer?: () => CiIssuer][]} */
     const issuerNames = [
       [() => `${github.url}/`, "with a slash"],
       [() => gitlab.url.toUpperCase(), "in capitals", () => gitlab],
@@ -588,12 +644,12 @@ for (const mode of ["none", "memory"]) {
     }
 
     for (const [why] of brokenIssuers) {
-      row(`keys: ${why}`, () => exchange(broken.get(why).token(app.origin, githubJob)), {
+      row(`keys: ${why}`, () => exchange(broken[why].token(app.origin, githubJob)), {
         status: 503,
         error: "temporarily_unavailable",
       });
     }
-    for (const [why] of brokenKeys) row(`keys: ${why}`, () => exchange(broken.get(why).token(app.origin, githubJob)));
+    for (const [why] of brokenKeys) row(`keys: ${why}`, () => exchange(broken[why].token(app.origin, githubJob)));
 
     test("the stranger's server behind a redirect is never asked", () => {
       for (const issuer of issuers) assert.equal(issuer.asked["/other"], undefined);
@@ -638,6 +694,7 @@ for (const mode of ["none", "memory"]) {
     // ---- the request ----
 
     const bad = { error: "invalid_request" };
+    /** @type {[changes: Changes, how: Refusal, why: string][]} */
     const requests = [
       [{ subject_token: undefined }, bad, "no subject token"],
       [{ subject_token: "" }, bad, "an empty subject token"],
@@ -697,6 +754,7 @@ for (const mode of ["none", "memory"]) {
 
     // ---- once or more than once ----
 
+    /** @type {[why: string, make: () => string, second: (token: string) => string][]} */
     const again = [
       ["its id was used", () => githubToken(), (token) => token],
       ["a token without an id was used", () => githubToken({ jti: undefined }), (token) => token],
@@ -720,7 +778,10 @@ for (const mode of ["none", "memory"]) {
           await granted(await exchange(token), "first");
           const before = minted();
           const response = await exchange(second(token));
-          if (!stored) return granted(response, "second");
+          if (!stored) {
+            await granted(response, "second");
+            return;
+          }
           await refusedGrant(response, why);
           assert.equal(minted(), before, "no token was made for it");
         },
@@ -770,7 +831,7 @@ for (const mode of ["none", "memory"]) {
       assert.match(log, /github-production \(ref\)/);
       assert.match(log, /it fits several entries: twice, twice-main/);
       assert.match(log, /ci\.ts: entry 3 \(twice\): no claim names a branch/, "warned of, once");
-      assert.equal(log.match(/entry 3 \(twice\): no claim names/g).length, 1);
+      assert.equal(log.match(/entry 3 \(twice\): no claim names/g)?.length, 1);
       assert.ok(sent.length > 200);
       for (const token of sent) {
         for (const part of token.split(".")) if (part.length > 20) assert.ok(!log.includes(part.slice(0, 60)));
@@ -784,14 +845,21 @@ for (const mode of ["none", "memory"]) {
   });
 }
 
-/** A token whose payload is another, with the signature that it had. */
+/**
+ * A token whose payload is another, with the signature that it had.
+ * @param {string} token
+ * @param {(payload: string) => string} change
+ */
 function edited(token, change) {
   const [header, payload, signature] = token.split(".");
   const text = change(Buffer.from(payload, "base64url").toString());
   return [header, Buffer.from(text).toString("base64url"), signature].join(".");
 }
 
-/** The second signature of an ECDSA pair: n - s is as good as s. */
+/**
+ * The second signature of an ECDSA pair: n - s is as good as s.
+ * @param {string} token
+ */
 function otherSignature(token) {
   const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
   const parts = token.split(".");
@@ -802,7 +870,9 @@ function otherSignature(token) {
 }
 
 describe("other policies", () => {
+  /** @type {Clerk} */
   let clerk;
+  /** @type {CiIssuer} */
   let github;
 
   before(async () => {
@@ -814,7 +884,7 @@ describe("other policies", () => {
     await github?.close();
   });
 
-  const form = (token) => ({
+  const form = (/** @type {string} */ token) => ({
     ...client,
     grant_type: grant,
     subject_token: token,
@@ -828,6 +898,7 @@ describe("other policies", () => {
     seconds: 300,
     ...changes,
   });
+  /** @type {(t: TestContext, policy: object[] | undefined, settings?: Changes) => Promise<App>} */
   const running = async (t, policy, settings = {}) => {
     const [secret] = Object.values(clerk.machines);
     const app = await startApp(clerk, {
@@ -849,6 +920,7 @@ describe("other policies", () => {
   });
 
   test("a policy that cannot be right: nothing is answered but what is wrong", async (t) => {
+    /** @type {[changes: object, words: string][]} */
     const wrong = [
       [{ claims: { repository: { pattern: "*" } } }, 'the claim "repository": the pattern matches everything'],
       [{ claims: { ref: "refs/heads/main" } }, "no claim says whose job it is"],
@@ -879,9 +951,12 @@ describe("other policies", () => {
   });
 
   test("the key of another instance's machine, and answers of Clerk's that are none", async (t) => {
-    const jwt = (claims) => `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
+    const jwt = (/** @type {object} */ claims) =>
+      `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
     const good = { token: jwt({ iss: clerk.issuer }), expiration: Date.now() + 300_000 };
+    /** @type {string | object} */
     let answer;
+    /** @type {[method?: string, path?: string, authorization?: string, body?: unknown][]} */
     const seen = [];
     const server = createServer((request, response) => {
       let body = "";
@@ -894,13 +969,14 @@ describe("other policies", () => {
         response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
       });
     });
-    await new Promise((done) => server.listen(0, "127.0.0.1", done));
+    const port = await listen(server);
     t.after(() => {
       server.closeAllConnections();
       server.close();
     });
-    const app = await running(t, [entry()], { CLERK_API_URL: `http://127.0.0.1:${server.address().port}` });
+    const app = await running(t, [entry()], { CLERK_API_URL: `http://127.0.0.1:${port}` });
     const send = () => post(app, "/api/cli-auth/token", form(github.token(app.origin, githubJob)));
+    /** @type {[change: string | object, status: number, error: string, why: string][]} */
     const rows = [
       [{ ...good, token: jwt({ iss: "https://clerk.other.dev" }) }, 500, "server_error", "another instance's token"],
       [{ ...good, token: jwt({}) }, 500, "server_error", "nobody's token"],
@@ -921,7 +997,7 @@ describe("other policies", () => {
     const response = await send();
     assert.equal(response.status, 200);
     assert.equal((await response.json()).access_token, good.token);
-    const [method, path, authorization, body] = seen.at(-1);
+    const [method, path, authorization, body] = seen.at(-1) ?? [];
     assert.deepEqual(
       [method, path, authorization],
       ["POST", "/v1/m2m_tokens", `Bearer ${Object.values(clerk.machines)[0]}`],

@@ -21,9 +21,15 @@ import {
   tokens,
 } from "./app.mjs";
 
+/** @import { App, Changes, Clerk, Query, Session } from "./app.mjs" */
+
 const words = "this machine was signed out on the page of the machines that are signed in";
 
-/** Opens the page as a browser does. */
+/**
+ * Opens the page as a browser does.
+ * @param {App} app
+ * @param {{ cookie?: string, headers?: Record<string, string>, query?: string }} [how]
+ */
 function openMachines(app, { cookie, headers = {}, query = "" } = {}) {
   return fetch(`${app.origin}/cli-auth/machines${query}`, {
     redirect: "manual",
@@ -31,10 +37,19 @@ function openMachines(app, { cookie, headers = {}, query = "" } = {}) {
   });
 }
 
-/** Sends the page's form. */
+/**
+ * Sends the page's form.
+ * @param {App} app
+ * @param {Query} form
+ * @param {{ cookie?: string, headers?: Changes, method?: string }} options
+ */
 const sendSignOut = (app, form, options) => sendForm(app, form, { ...options, path: "/api/cli-auth/machines" });
 
-/** The grants that the page lists: what its buttons send. */
+/**
+ * The grants that the page lists: what its buttons send.
+ * @param {App} app
+ * @param {Session} session
+ */
 async function listed(app, session) {
   const page = await openMachines(app, session);
   assert.equal(page.status, 200);
@@ -42,18 +57,27 @@ async function listed(app, session) {
   const buttons = [...text.matchAll(/<button [^>]*>/g)].map(([button]) => button);
   return buttons
     .filter((button) => button.includes(' name="grant"'))
-    .map((button) => / value="([^"]*)"/.exec(button)[1])
+    .map((button) => / value="([^"]*)"/.exec(button)?.[1] ?? "")
     .filter((value) => value !== "all");
 }
 
-/** Signs a machine in. */
+/**
+ * Signs a machine in.
+ * @param {App} app
+ * @param {Session} session
+ * @param {string} name
+ */
 async function machine(app, session, name) {
   const { params, verifier } = asking({ machine_name: name });
   const to = await redirected(await sendForm(app, filled(params, session), session));
-  const code = to.searchParams.get("code");
+  const code = to.searchParams.get("code") ?? "";
   return tokens(await redeem(app, { code, verifier, redirect_uri: params.redirect_uri }));
 }
 
+/**
+ * @param {Response} response
+ * @param {string} why
+ */
 async function refusedGrant(response, why) {
   const { error_description: description } = await response.clone().json();
   await refused(response, 400, "invalid_grant", why);
@@ -63,7 +87,9 @@ async function refusedGrant(response, why) {
 for (const mode of ["none", "memory"]) {
   const stored = mode === "memory";
   describe(`store: ${mode}`, () => {
+    /** @type {Clerk} */
     let clerk;
+    /** @type {App} */
     let app;
 
     before(async () => {
@@ -88,7 +114,9 @@ for (const mode of ["none", "memory"]) {
       const [one] = await listed(app, session);
       const second = await machine(app, session, `"the" <b>desk</b> & co`);
       const both = await listed(app, session);
-      return { session, first, second, one, two: both.find((grant) => grant !== one) };
+      const [two] = both.filter((grant) => grant !== one);
+      assert.ok(one && two, "the page lists both");
+      return { session, first, second, one, two };
     }
 
     test("the page cannot be framed, and is a document of its own", async () => {
@@ -128,7 +156,8 @@ for (const mode of ["none", "memory"]) {
       const form = { session: session.session, grant: "all" };
       for (const method of ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
         assert.equal((await sendSignOut(app, form, { ...session, method })).status, 405, method);
-      for (const [headers, why] of [
+      /** @type {[headers: Changes, why: string][]} */
+      const foreign = [
         [{ origin: "https://evil.com" }, "another site"],
         [{ origin: undefined }, "a browser that says nothing"],
         [{ origin: "null" }, "a sandboxed frame"],
@@ -138,19 +167,22 @@ for (const mode of ["none", "memory"]) {
         [{ "sec-fetch-site": "same-site" }, "a neighbour below the same domain"],
         [{ "sec-fetch-site": "none" }, "an address that was typed in"],
         [{ origin: "https://evil.com", "sec-fetch-site": undefined }, "an old browser, another site"],
-      ]) {
+      ];
+      for (const [headers, why] of foreign) {
         const answer = await sendSignOut(app, form, { ...session, headers });
         assert.equal(answer.status, 403, why);
         assertPageHeaders(answer, "'self'", why);
       }
       if (!stored) return;
-      for (const [wrong, status] of [
+      /** @type {[form: string[][], status: number][]} */
+      const wrongForms = [
         [[], 400],
         [[["grant", "all"]], 400],
         [[["session", session.session]], 400],
         [[...Object.entries(form), ["grant", "all"]], 400],
         [[...Object.entries(form), ["more", "x".repeat(20_000)]], 413],
-      ]) {
+      ];
+      for (const [wrong, status] of wrongForms) {
         assert.equal((await sendSignOut(app, wrong, session)).status, status);
       }
       const json = { ...session, headers: { "content-type": "application/json" } };
@@ -215,6 +247,7 @@ for (const mode of ["none", "memory"]) {
       const ada = await person();
       const bob = await person("bob@acme.dev");
       await sendSignOut(app, { session: bob.session.session, grant: bob.two }, bob.session);
+      /** @type {string[]} */
       const answers = [];
       const rows = [
         [ada.one, "another person's"],
@@ -246,7 +279,8 @@ for (const mode of ["none", "memory"]) {
       await clerk.control("/session", { session: ended.session, status: "revoked" });
       const minted = await signIn(app, { origin: undefined });
       const foreign = await signIn(app, { origin: "https://other.acme.dev" });
-      for (const [who, shown, why] of [
+      /** @type {[who: { cookie?: string }, shown: string, why: string][]} */
+      const wrongSessions = [
         [session, elsewhere.session, "the page of another session of the same person"],
         [session, "sess_made_up", "no session"],
         [bob, session.session, "another person with the page's fields"],
@@ -254,7 +288,8 @@ for (const mode of ["none", "memory"]) {
         [ended, ended.session, "the session was revoked, its cookie lives on"],
         [minted, minted.session, "a token that names no page, as a minted one"],
         [foreign, foreign.session, "a token of another app of the instance"],
-      ]) {
+      ];
+      for (const [who, shown, why] of wrongSessions) {
         for (const grant of [one, "all"]) {
           const to = await redirected(await sendSignOut(app, { session: shown, grant }, who));
           assert.equal(to.href, `${app.origin}/cli-auth/machines?again=1`, why);

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
+import { listen } from "../port.mjs";
 import {
   approved,
   asking,
@@ -27,6 +28,11 @@ import {
   unseal,
 } from "./app.mjs";
 
+/** @import { IncomingMessage, RequestListener, ServerResponse } from "node:http" */
+/** @import { TestContext } from "node:test" */
+/** @import { App, Changes, Clerk, Session } from "./app.mjs" */
+
+/** @type {Clerk} */
 let clerk;
 
 before(async () => {
@@ -34,26 +40,36 @@ before(async () => {
 });
 after(() => clerk?.close());
 
+/** @type {(response: Response, why: string) => Promise<void>} */
 const refusedGrant = (response, why) => refused(response, 400, "invalid_grant", why);
 
-/** Runs the app with these settings for one test. */
+/**
+ * Runs the app with these settings for one test.
+ * @param {TestContext} t
+ * @param {Changes} settings
+ */
 async function running(t, settings) {
   const app = await startApp(clerk, settings);
   t.after(app.stop);
   return app;
 }
 
-/** A server of the test's own. */
+/**
+ * A server of the test's own.
+ * @param {TestContext} t
+ * @param {RequestListener} handler
+ */
 async function serving(t, handler) {
   const server = createServer(handler);
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const port = await listen(server);
   t.after(() => {
     server.closeAllConnections();
     server.close();
   });
-  return `http://127.0.0.1:${server.address().port}`;
+  return `http://127.0.0.1:${port}`;
 }
 
+/** @param {IncomingMessage} request */
 async function bodyOf(request) {
   let text = "";
   for await (const part of request) text += part;
@@ -105,15 +121,19 @@ test("another instance behind the same address: its values are not ours", async 
   await refusedGrant(await refresh(two, refresh_token), "a refresh token for the other instance");
 });
 
-// approved() for an app whose own origin is not the address that the test reaches it at.
+/**
+ * approved() for an app whose own origin is not the address that the test reaches it at.
+ * @param {App} app
+ * @param {Session & { headers: { origin: string } }} session
+ */
 async function approvedAt(app, session) {
   const { params, verifier } = asking();
   const form = { ...params, session: session.session, organization: session.organization, decision: "approve" };
   const response = await sendForm(app, form, session);
   assert.equal(response.status, 303, await response.clone().text());
-  const to = new URL(response.headers.get("location"));
+  const to = new URL(response.headers.get("location") ?? "");
   assert.equal(to.searchParams.get("iss"), app.issuer);
-  return { code: to.searchParams.get("code"), verifier, redirect_uri: params.redirect_uri };
+  return { code: to.searchParams.get("code") ?? "", verifier, redirect_uri: params.redirect_uri };
 }
 
 test("how long a token lives is the operator's word", async (t) => {
@@ -143,11 +163,17 @@ test("tokens from a template; the session still decides about the organisation",
 describe("a KV store", () => {
   const token = "the token of the store";
 
-  /** A Redis behind REST, as far as it is needed. */
+  /** @typedef {(response: ServerResponse, words: string[]) => unknown} Answer */
+
+  /**
+   * A Redis behind REST, as far as it is needed. An answer takes the place of the usual ones.
+   * @param {TestContext} t
+   */
   async function kv(t) {
     const kept = new Map();
-    const state = { kept, answer: undefined, commands: [] };
-    state.url = await serving(t, async (request, response) => {
+    /** @type {{ answer: Answer | undefined, commands: string[][] }} */
+    const state = { answer: undefined, commands: [] };
+    const url = await serving(t, async (request, response) => {
       const words = JSON.parse(await bodyOf(request));
       state.commands.push(words);
       if (state.answer) return state.answer(response, words);
@@ -166,7 +192,7 @@ describe("a KV store", () => {
       } else return response.writeHead(400).end('{"error":"ERR syntax error"}');
       response.end(JSON.stringify({ result }));
     });
-    return state;
+    return Object.assign(state, { url });
   }
 
   test("remembers for all processes of an app", async (t) => {
@@ -199,6 +225,7 @@ describe("a KV store", () => {
     const ada = await signIn(app);
     const approval = await approved(app, ada);
     const { refresh_token } = await signedInTokens(app, ada);
+    /** @type {[why: string, answer: Answer][]} */
     const rows = [
       ["a fault", (response) => response.writeHead(500).end()],
       ["an error", (response) => response.end('{"error":"READONLY"}')],
@@ -234,7 +261,8 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
   const origin = "https://app.acme.dev";
   const real = await running(t, { CLI_AUTH_ORIGIN: origin });
   const ada = await signIn(real);
-  const jwt = (claims) => `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
+  const jwt = (/** @type {object} */ claims) =>
+    `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.x`;
   const good = {
     sub: ada.user,
     sid: ada.session,
@@ -242,22 +270,31 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
     exp: Math.floor(Date.now() / 1000) + 600,
   };
   const active = { status: "active", user_id: ada.user, last_active_organization_id: ada.organization };
-  let answers;
+  /** @typedef {string | object | ((response: ServerResponse) => unknown)} Answer */
+  /** @typedef {{ sessions?: Answer, tokens?: Answer }} Answers */
+  /** @type {Answers} */
+  let answers = {};
   const backend = await serving(t, (request, response) => {
-    const path = request.url.replace(/.*\/tokens$/, "tokens").replace(/^\/v1\/(sessions|users)\/.*/, "$1");
-    const answer = { sessions: active, tokens: { jwt: jwt(good) }, users: {}, ...answers }[path];
-    if (typeof answer === "function") return answer(response);
+    const path = request.url?.replace(/.*\/tokens$/, "tokens").replace(/^\/v1\/(sessions|users)\/.*/, "$1") ?? "";
+    /** @type {Record<string, Answer>} */
+    const all = { sessions: active, tokens: { jwt: jwt(good) }, users: {}, ...answers };
+    const answer = all[path];
+    if (answer instanceof Function) return answer(response);
     response.setHeader("content-type", "application/json");
     response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
   });
   const app = await running(t, { CLI_AUTH_ORIGIN: origin, CLERK_API_URL: backend });
   const { refresh_token } = await tokens(await redeem(real, await approvedAt(real, { ...ada, headers: { origin } })));
-  answers = {};
   await tokens(await refresh(app, refresh_token));
 
+  /** @typedef {[status: number, error: string]} Refusal */
+  /** @type {Refusal} */
   const unavailable = [503, "temporarily_unavailable"];
+  /** @type {Refusal} */
   const grant = [400, "invalid_grant"];
+  /** @type {Refusal} */
   const wrong = [500, "server_error"];
+  /** @type {[change: Answers, refusal: Refusal, why: string][]} */
   const rows = [
     [{ sessions: "<html>" }, unavailable, "a page in place of JSON"],
     [{ sessions: "" }, unavailable, "nothing"],
@@ -288,14 +325,16 @@ test("a Clerk that answers nonsense is one that does not answer; another person'
   await tokens(await refresh(app, refresh_token));
 
   const day = 24 * 3600;
-  for (const [expire_at, life] of [
+  /** @type {[expire_at: (now: number) => number | undefined, life: number][]} */
+  const lives = [
     [(now) => (now + 40 * day) * 1000, 30 * day],
     [(now) => (now + 2 * day) * 1000, 2 * day],
     [() => undefined, 30 * day],
-  ]) {
+  ];
+  for (const [expire_at, life] of lives) {
     const now = Math.floor(Date.now() / 1000);
     answers = { sessions: { ...active, expire_at: expire_at(now) } };
-    const { exp } = await unseal("refresh", (await tokens(await refresh(app, refresh_token))).refresh_token);
+    const { exp = 0 } = await unseal("refresh", (await tokens(await refresh(app, refresh_token))).refresh_token);
     assert.ok(
       Math.abs(exp - now - life) < 10,
       `a refresh token lives as long as its session may, ${life}: ${exp - now}`,
@@ -313,8 +352,8 @@ test("a template that leaves the organisation out: the session is asked once mor
   let second = ada.organization;
   const backend = await serving(t, (request, response) => {
     response.setHeader("content-type", "application/json");
-    if (request.url.endsWith("/tokens/plain")) return response.end(JSON.stringify({ jwt: token }));
-    if (request.url.startsWith("/v1/users")) return response.end("{}");
+    if (request.url?.endsWith("/tokens/plain")) return response.end(JSON.stringify({ jwt: token }));
+    if (request.url?.startsWith("/v1/users")) return response.end("{}");
     asked += 1;
     const organization = asked % 2 ? ada.organization : second;
     response.end(JSON.stringify({ status: "active", user_id: ada.user, last_active_organization_id: organization }));
@@ -337,7 +376,7 @@ test("the company's file: as it was set, without a session; nothing where it is 
   const app = await running(t, { CLI_AUTH_COMPANY: JSON.stringify(file) });
   const answer = await fetch(app.origin + path, { redirect: "manual" });
   assert.equal(answer.status, 200);
-  assert.match(answer.headers.get("content-type"), /^application\/json/);
+  assert.match(answer.headers.get("content-type") ?? "", /^application\/json/);
   assert.deepEqual(await answer.json(), file);
   const without = await running(t, {});
   assert.equal((await fetch(without.origin + path, { redirect: "manual" })).status, 404);
@@ -345,9 +384,9 @@ test("the company's file: as it was set, without a session; nothing where it is 
 
 test("the hourly limits: a person, and an address behind a proxy; a refused request leaves everything as it was", async (t) => {
   const limits = { CLI_AUTH_PERSON_PER_HOUR: "4", CLI_AUTH_ADDRESS_PER_HOUR: "7", CLI_AUTH_PROXIES: "1" };
-  const from = (address) => ({ "x-forwarded-for": `6.6.6.6, ${address}` });
+  const from = (/** @type {string} */ address) => ({ "x-forwarded-for": `6.6.6.6, ${address}` });
   const app = await running(t, { ...limits, CLI_AUTH_STORE: "memory" });
-  const refreshFrom = (address, token) =>
+  const refreshFrom = (/** @type {string} */ address, /** @type {string} */ token) =>
     post(app, "/api/cli-auth/token", { ...client, grant_type: "refresh_token", refresh_token: token }, from(address));
   const [ada, bob] = [await signIn(app), await signIn(app, { user: "bob@acme.dev", organization: "" })];
 
@@ -356,7 +395,7 @@ test("the hourly limits: a person, and an address behind a proxy; a refused requ
   await refused(await refreshFrom("203.0.113.1", first), 400, "invalid_grant", "used twice, which is not counted");
   const again = await approved(app, ada);
   const answer = await redeem(app, again);
-  assert.match(answer.headers.get("retry-after"), /^[0-9]{1,4}$/);
+  assert.match(answer.headers.get("retry-after") ?? "", /^[0-9]{1,4}$/);
   await refused(answer, 429, "temporarily_unavailable", "the fifth of the person");
   const form = await sendForm(app, filled(asking().params, ada), ada);
   assert.equal(form.status, 429);
@@ -374,6 +413,7 @@ test("the hourly limits: a person, and an address behind a proxy; a refused requ
 });
 
 test("wrong settings: everything is refused, the variable is named, its value is not", async (t) => {
+  /** @type {[name: string, value: string | undefined][]} */
   const rows = [
     ["CLI_AUTH_ORIGIN", undefined],
     ["CLI_AUTH_SECRET", "short and secret"],

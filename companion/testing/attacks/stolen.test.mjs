@@ -19,11 +19,17 @@ import {
   startApp,
 } from "./app.mjs";
 
-const now = () => Math.floor(Date.now() / 1000);
-const basic = (token) => `Basic ${Buffer.from(`clerk:${token}`).toString("base64")}`;
+/** @import { App, Clerk, Session } from "./app.mjs" */
 
-// [what is sent with the token, why]. An Authorization field is refused whatever it holds: Clerk's code reads more forms
-// of it than RFC 6750 has.
+const now = () => Math.floor(Date.now() / 1000);
+const basic = (/** @type {string} */ token) => `Basic ${Buffer.from(`clerk:${token}`).toString("base64")}`;
+
+/** @typedef {(token: string) => Record<string, string>} Sent what is sent with the token */
+
+/**
+ * An Authorization field is refused whatever it holds: Clerk's code reads more forms of it than RFC 6750 has.
+ * @type {[value: (token: string) => string, why: string][]}
+ */
 const fields = [
   [(token) => `Bearer ${token}`, "Bearer"],
   [(token) => `bearer ${token}`, "another case"],
@@ -39,7 +45,10 @@ const fields = [
   [() => "x", "nothing that means anything"],
 ];
 
-// [the cookies beside the thief's own, why]
+/**
+ * The cookies beside the thief's own. suffix: of the instance's names.
+ * @type {[value: (token: string, suffix: string) => Record<string, string>, why: string][]}
+ */
 const cookies = [
   [(token) => ({ __session: token }), "the session cookie"],
   [(token, suffix) => ({ [`__session_${suffix}`]: token, [`__client_uat_${suffix}`]: "1" }), "the suffixed one"],
@@ -56,7 +65,10 @@ const cookies = [
   [(token, suffix) => ({ __session: token, [`__refresh_${suffix}`]: token }), "a refresh cookie"],
 ];
 
-// [the query beside the request, why]
+/**
+ * The query beside the request.
+ * @type {[value: Sent, why: string][]}
+ */
 const queries = [
   [(token) => ({ __session: token }), "the session cookie's name"],
   [(token) => ({ __clerk_handshake: token }), "a handshake's token"],
@@ -66,7 +78,10 @@ const queries = [
   [(token) => ({ access_token: token, token }), "RFC 6750 §2.3"],
 ];
 
-// [other fields, why]: what Clerk's own functions hand to each other, and what a proxy might.
+/**
+ * Other fields: what Clerk's own functions hand to each other, and what a proxy might.
+ * @type {[value: Sent, why: string][]}
+ */
 const internals = [
   [(token) => ({ "x-clerk-auth-token": token, "x-clerk-auth-status": "signed-in" }), "unsigned"],
   [
@@ -92,10 +107,15 @@ const internals = [
 
 for (const mode of ["none", "memory"]) {
   describe(`store: ${mode}`, () => {
+    /** @type {Clerk} */
     let clerk;
+    /** @type {App} */
     let app;
+    /** @type {Session} */
     let ada;
+    /** @type {string} */
     let minted; // what the helper was given, and has sent to its hosts
+    /** @type {Record<string, string>} */
     let thief;
 
     before(async () => {
@@ -111,12 +131,17 @@ for (const mode of ["none", "memory"]) {
     });
 
     // Everything that the form needs stands in the token.
-    const formFor = (token) => {
+    const formFor = (/** @type {string} */ token) => {
       const { sid = ada.session, o = { id: ada.organization } } = claimsOf(token);
       return filled(asking().params, { session: sid, organization: o.id ?? "" });
     };
 
-    /** The page does not show whose token this is, and the form's route approves nothing; both are what was answered. */
+    /**
+     * The page does not show whose token this is, and the form's route approves nothing.
+     * @param {string} token
+     * @param {{ headers?: Record<string, string>, cookie?: string, query?: Record<string, string> }} how
+     * @param {string} why
+     */
     async function buysNothing(token, { headers = {}, cookie, query = {} }, why) {
       const form = formFor(token);
       const shown = await openPage(app, { ...asking().params, ...query }, { cookie, headers });
@@ -143,7 +168,8 @@ for (const mode of ["none", "memory"]) {
       }
     }
 
-    const withThief = (more) => cookieHeader({ ...thief, __client_uat: "1", ...more });
+    const withThief = (/** @type {Record<string, string>} */ more) =>
+      cookieHeader({ ...thief, __client_uat: "1", ...more });
 
     test("a browser of its own is served, so the rows below are refused for their own reason", async () => {
       const page = await openPage(app, asking().params, ada);
@@ -172,6 +198,7 @@ for (const mode of ["none", "memory"]) {
     }
 
     test("an Authorization field: a token of any other kind", async () => {
+      /** @type {(kind: string, subject: string) => Promise<string>} */
       const opaque = async (kind, subject) => (await clerk.control("/opaque", { kind, subject })).token;
       for (const token of [
         await opaque("api_key", ada.user),
@@ -205,12 +232,13 @@ for (const mode of ["none", "memory"]) {
     }
 
     test("a token in the session cookie that is for this app's pages is the only one", async () => {
+      /** @type {(body: object) => Promise<string>} */
       const jwt = async (body) => (await clerk.control("/token", { session: ada.session, ...body })).token;
-      const session = (claims) => jwt({ kind: "session", claims });
+      const session = (/** @type {object} */ claims) => jwt({ kind: "session", claims });
       const foreign = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
-      const resigned = (token, header = {}) => {
+      const resigned = (/** @type {string} */ token, header = {}) => {
         const [head, body] = token.split(".");
-        const kid = { ...JSON.parse(Buffer.from(head, "base64url")), ...header };
+        const kid = { ...JSON.parse(Buffer.from(head, "base64url").toString()), ...header };
         const input = `${Buffer.from(JSON.stringify(kid)).toString("base64url")}.${body}`;
         return `${input}.${sign("sha256", Buffer.from(input), foreign).toString("base64url")}`;
       };

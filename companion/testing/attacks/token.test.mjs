@@ -27,6 +27,8 @@ import {
   unseal,
 } from "./app.mjs";
 
+/** @import { App, Changes, Clerk, Session } from "./app.mjs" */
+
 const { version: pageVersion } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -35,8 +37,11 @@ const statuses = ["revoked", "ended", "expired", "removed", "replaced", "abandon
 for (const mode of ["none", "memory"]) {
   const stored = mode === "memory";
   describe(`store: ${mode}`, () => {
+    /** @type {Clerk} */
     let clerk;
+    /** @type {App} */
     let app;
+    /** @type {Session} */
     let ada;
 
     before(async () => {
@@ -49,6 +54,7 @@ for (const mode of ["none", "memory"]) {
       await clerk?.close();
     });
 
+    /** @type {(response: Response, why: string) => Promise<void>} */
     const refusedGrant = (response, why) => refused(response, 400, "invalid_grant", why);
     const sealed = (changes = {}) => ({
       jti: "forged_1",
@@ -63,7 +69,10 @@ for (const mode of ["none", "memory"]) {
       org: ada.organization,
       ...changes,
     });
-    const forgedCode = async (changes, options) => {
+    const forgedCode = async (
+      /** @type {object} */ changes,
+      /** @type {Parameters<typeof forge>[3]} */ options = {},
+    ) => {
       const { params, verifier } = asking();
       const { code } = await approved(app, ada);
       const claims = {
@@ -75,7 +84,10 @@ for (const mode of ["none", "memory"]) {
       const forged = await forge("code", code, without({ ...claims, ...changes }), options);
       return { code: forged, verifier, redirect_uri: params.redirect_uri };
     };
-    const forgedRefresh = async (changes, options) => {
+    const forgedRefresh = async (
+      /** @type {object} */ changes,
+      /** @type {Parameters<typeof forge>[3]} */ options = {},
+    ) => {
       const { refresh_token } = await signedInTokens(app, ada);
       const claims = { ...sealed(), jti: `forged_${Math.random()}`.replace(".", "") };
       return forge("refresh", refresh_token, without({ ...claims, ...changes }), options);
@@ -126,6 +138,7 @@ for (const mode of ["none", "memory"]) {
 
     // ---- the request ----
 
+    /** @type {[change: Changes, status: number, error: string, why: string][]} */
     const wrongCodeForms = [
       [{ code: undefined }, 400, "invalid_request", "no code"],
       [{ code: "" }, 400, "invalid_request", "an empty code"],
@@ -210,7 +223,9 @@ for (const mode of ["none", "memory"]) {
         pull: (controller) => (left-- > 0 ? controller.enqueue(piece) : controller.close()),
       });
       const headers = { "content-type": "application/x-www-form-urlencoded" };
-      const answer = await fetch(`${app.origin}/api/cli-auth/token`, { method: "POST", headers, body, duplex: "half" });
+      /** @type {RequestInit & { duplex: "half" }} */
+      const request = { method: "POST", headers, body, duplex: "half" };
+      const answer = await fetch(`${app.origin}/api/cli-auth/token`, request);
       await refused(answer, 413, "invalid_request", "a megabyte in pieces");
     });
 
@@ -290,24 +305,28 @@ for (const mode of ["none", "memory"]) {
       });
     }
 
-    for (const [change, why] of [
+    /** @type {[change: object, why: string][]} */
+    const wrongBindings = [
       [{ challenge: undefined }, "without a challenge"],
       [{ challenge: "" }, "an empty challenge"],
       [{ challenge: 5 }, "a challenge that is a number"],
       [{ port: undefined }, "without a port"],
       [{ port: "49152" }, "a port that is text"],
-    ]) {
+    ];
+    for (const [change, why] of wrongBindings) {
       test(`a code is refused: ${why}`, async () => {
         await refusedGrant(await redeem(app, await forgedCode(change)), why);
       });
     }
 
     test("a value that is sealed another way", async () => {
-      for (const [options, why] of [
+      /** @type {[options: Parameters<typeof forge>[3], why: string][]} */
+      const ways = [
         [{ key: `${secret}x` }, "with another secret"],
         [{ header: { kid: "unknown" } }, "naming a secret that is not there"],
         [{ header: { kid: undefined } }, "naming none"],
-      ]) {
+      ];
+      for (const [options, why] of ways) {
         await refusedGrant(await redeem(app, await forgedCode({}, options)), why);
         await refusedGrant(await refresh(app, await forgedRefresh({}, options)), why);
       }
@@ -332,11 +351,13 @@ for (const mode of ["none", "memory"]) {
         ["code", approval.code],
         ["refresh", refresh_token],
       ]) {
-        const send = (token) => (kind === "code" ? redeem(app, { ...approval, code: token }) : refresh(app, token));
+        const send = (/** @type {string} */ token) =>
+          kind === "code" ? redeem(app, { ...approval, code: token }) : refresh(app, token);
         const parts = value.split(".");
         assert.equal(parts.length, 5);
         for (let at = 0; at < 5; at++) {
-          const replaced = (text) => [...parts.slice(0, at), text, ...parts.slice(at + 1)].join(".");
+          const replaced = (/** @type {string} */ text) =>
+            [...parts.slice(0, at), text, ...parts.slice(at + 1)].join(".");
           const part = parts[at];
           await refusedGrant(await send(replaced(flip(part))), `${kind}, part ${at} changed`);
           await refusedGrant(await send(replaced(`${part}AAAA`)), `${kind}, part ${at} longer`);
@@ -385,7 +406,10 @@ for (const mode of ["none", "memory"]) {
       let last = await tokens(await refresh(app, first.refresh_token));
       const old = last.refresh_token;
       for (let times = 0; times < 20; times++) last = await tokens(await refresh(app, last.refresh_token));
-      if (!stored) return tokens(await refresh(app, old));
+      if (!stored) {
+        await tokens(await refresh(app, old));
+        return;
+      }
       await refusedGrant(await refresh(app, old), "it was used 20 generations ago");
       await refusedGrant(await refresh(app, last.refresh_token), "and everything that came of it is over");
     });
@@ -440,6 +464,7 @@ for (const mode of ["none", "memory"]) {
     // ---- Clerk does not answer ----
 
     const session = (path = "") => `/v1/sessions/${ada.session}${path}`;
+    /** @type {[path: () => string, method: string, what: string][]} */
     const faults = [
       [() => session(), "GET", "the session"],
       [() => session("/tokens"), "POST", "the new token"],
@@ -604,11 +629,15 @@ for (const mode of ["none", "memory"]) {
   });
 }
 
+/** @param {object} claims */
 function without(claims) {
   return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined));
 }
 
-// Changes a letter in the middle, where every bit counts.
+/**
+ * Changes a letter in the middle, where every bit counts.
+ * @param {string} part
+ */
 function flip(part) {
   if (part === "") return "AAAA";
   const at = part.length >> 1;
