@@ -28,13 +28,25 @@ const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const firefox = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 const limits = { all: 10 * 60_000, scenario: 60_000 };
 
+/** @import { Browser } from "./e2e/playwright.d.mts" */
+/** @import { StandIn } from "./clerk.mjs" */
+/** @import { Scenario } from "./e2e/scenarios.mjs" */
+
 /** Which build of the companion there is. */
 function buildId() {
   return readFile(join(builtApp, ".next", "BUILD_ID"), "utf8").catch(() => undefined);
 }
 
+/**
+ * @template T
+ * @param {number} milliseconds
+ * @param {string} what
+ * @param {Promise<T>} promise
+ */
 async function within(milliseconds, what, promise) {
+  /** @type {NodeJS.Timeout | undefined} */
   let timer;
+  /** @type {Promise<never>} */
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: not done within ${milliseconds / 1000} s`)), milliseconds);
   });
@@ -46,12 +58,34 @@ async function within(milliseconds, what, promise) {
 }
 
 /** Everything that the scenarios share. */
-class Stage {
-  constructor() {
-    this.children = new Children();
-    this.mailbox = new Mailbox();
-    this.shot = new Set();
-  }
+export class Stage {
+  children = new Children();
+  mailbox = new Mailbox();
+  /** @type {Set<string>} */
+  shot = new Set();
+  // What build makes.
+  /** @type {string} */
+  folder;
+  /** @type {string} */
+  artifacts;
+  /** @type {string} */
+  bin;
+  /** @type {string} */
+  packages;
+  /** @type {StandIn} */
+  standIn;
+  /** @type {StandIn["ready"]} */
+  clerk;
+  /** @type {Set<string>} */
+  known; // whom a page may ask; data: and blob: have no host
+  /** @type {Browser} */
+  browser;
+  /** @type {string} */
+  app;
+  /** @type {string} */
+  backend;
+  /** @type {string} */
+  git;
 
   async build() {
     this.built = await buildId();
@@ -84,7 +118,6 @@ class Stage {
     this.packages = packages;
     this.standIn = await startClerk({ packages });
     this.clerk = this.standIn.ready;
-    // Whom a page may ask; data: and blob: have no host.
     this.known = new Set(["localhost", "127.0.0.1", "", new URL(this.clerk.issuer).hostname]);
     await Promise.all([
       onFreePort((port) => this.startApp(port)),
@@ -99,6 +132,7 @@ class Stage {
     return startFirefox({ packages: this.packages, clerk: this.clerk, executable: firefox });
   }
 
+  /** @param {string} folder */
   async makeRepository(folder) {
     const env = {
       PATH: process.env.PATH,
@@ -110,16 +144,17 @@ class Stage {
       GIT_COMMITTER_EMAIL: "ada@acme.dev",
     };
     const work = join(this.folder, "work");
-    const git = (...args) => this.children.run("git", args, { env, cwd: this.folder });
+    const git = (/** @type {string[]} */ ...args) => this.children.run("git", args, { env, cwd: this.folder });
     await git("init", "--quiet", "--initial-branch=main", work);
     await git("-C", work, "commit", "--quiet", "--allow-empty", "--message=hello");
     await git("clone", "--quiet", "--bare", work, join(folder, "hello.git"));
   }
 
+  /** @param {number} port */
   async startApp(port) {
     this.app = `http://localhost:${port}`;
     const next = join(companion, "node_modules", "next", "dist", "bin", "next");
-    this.appServer = this.children.start(process.execPath, [next, "start", "-p", String(port)], {
+    const server = this.children.start(process.execPath, [next, "start", "-p", String(port)], {
       cwd: builtApp,
       env: {
         PATH: process.env.PATH,
@@ -135,9 +170,10 @@ class Stage {
         CLI_AUTH_STORE: "memory",
       },
     });
-    await this.appServer.said(/Ready in/);
+    await server.said(/Ready in/);
   }
 
+  /** @param {string} git */
   async startBackend(git) {
     const server = this.children.start(
       join(this.bin, "backend"),
@@ -160,7 +196,12 @@ class Stage {
     this.git = new URL(origin).host;
   }
 
-  /** Asks the stand-in's control interface. */
+  /**
+   * Asks the stand-in's control interface.
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>}
+   */
   async control(path, body = {}) {
     const response = await fetch(this.clerk.control + path, {
       method: "POST",
@@ -182,8 +223,15 @@ class Stage {
   }
 }
 
-const seconds = (from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
+const seconds = (/** @type {number} */ from) => `${((performance.now() - from) / 1000).toFixed(1)} s`;
 
+/** @param {unknown} error */
+const traced = (error) => (error instanceof Error ? error.stack : error);
+
+/**
+ * @param {Stage} stage
+ * @param {Scenario} scenario
+ */
 async function runScenario(stage, { name, what, run, firefox: cold }) {
   const began = performance.now();
   const from = stage.standIn.journal.entries.length;
@@ -199,7 +247,7 @@ async function runScenario(stage, { name, what, run, firefox: cold }) {
   } catch (error) {
     if (struck !== undefined) return false; // it did not fail, it was ended
     console.log(`FAIL  ${name.padEnd(16)} ${seconds(began).padStart(6)}  ${what}`);
-    console.log(error.stack);
+    console.log(traced(error));
     if ((await buildId()) !== stage.built) console.log("the companion was built again while this ran: run it again");
     console.log(await profile.describe());
     const asked = stage.standIn.journal.entries.slice(from).filter(({ path }) => !path.startsWith("/npm/"));
@@ -236,9 +284,13 @@ const chosen = scenarios
 const began = performance.now();
 const stage = new Stage();
 
+/** @type {Promise<void> | undefined} */
 let struck;
 
-/** Takes everything away and ends; the first to say so decides about the status. */
+/**
+ * Takes everything away and ends; the first to say so decides about the status.
+ * @param {number} status
+ */
 async function end(status) {
   if (struck === undefined) {
     process.exitCode = status;
@@ -269,7 +321,7 @@ try {
     (async () => {
       await stage.build();
       console.log(`ready ${"".padEnd(16)} ${seconds(began).padStart(6)}  pictures: ${stage.artifacts}`);
-      const run = async (scenario) => {
+      const run = async (/** @type {Scenario} */ scenario) => {
         if (!(await runScenario(stage, scenario))) failed += 1;
       };
       const aside = chosen.filter(({ slow }) => slow).map(run);
@@ -279,7 +331,7 @@ try {
   );
 } catch (error) {
   failed += 1;
-  if (struck === undefined) console.log(error.stack);
+  if (struck === undefined) console.log(traced(error));
 }
 if (struck === undefined)
   console.log(`${failed === 0 ? "ok   " : "FAIL "} ${chosen.length} scenarios in ${seconds(began)}`);

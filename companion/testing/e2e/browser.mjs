@@ -4,12 +4,20 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
+/** @import { Stage } from "../e2e.mjs" */
+/** @import { Browser, Context, Page } from "./playwright.d.mts" */
+/** @typedef {{ packages: string, clerk: Stage["clerk"], executable: string }} Parts what a browser is started with */
+
 /** How long a page may take to show what a test waits for. A slow machine is slow, not wrong. */
 export const patience = 20_000;
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Starts Chromium. It finds the issuer at the stand-in, the loopback addresses, and nothing else in the world. */
+/**
+ * Starts Chromium. It finds the issuer at the stand-in, the loopback addresses, and nothing else in the world.
+ * @param {Parts} parts
+ * @returns {Promise<Browser>}
+ */
 export async function startBrowser({ packages, clerk, executable }) {
   const { chromium } = await import(pathToFileURL(join(packages, "playwright-core", "index.mjs")).href);
   const { hostname } = new URL(clerk.issuer);
@@ -34,6 +42,8 @@ export async function startBrowser({ packages, clerk, executable }) {
 /**
  * Starts Debian's own Firefox, over WebDriver BiDi. It finds the issuer through the stand-in's proxy. playwright-core demands
  * a command of it that no release has yet, for media features, which no scenario in Firefox needs: it is left out.
+ * @param {Parts} parts
+ * @returns {Promise<Browser>}
  */
 export async function startFirefox({ packages, clerk, executable }) {
   const folder = join(packages, "playwright-core");
@@ -67,16 +77,36 @@ export async function startFirefox({ packages, clerk, executable }) {
 
 /** One scenario's profile of the browser, and everything that its pages said and asked for. */
 export class Profile {
+  /** @type {string[]} */
+  console = [];
+  /** @type {Set<string>} */
+  hosts = new Set();
+  expected = /^$/; // what a page may say in the console, because a scenario wants it to
+
+  /**
+   * @param {Stage} stage
+   * @param {string} name
+   * @param {Context} context
+   */
+  constructor(stage, name, context) {
+    this.stage = stage;
+    this.name = name;
+    this.context = context;
+  }
+
+  /**
+   * @param {Stage} stage
+   * @param {string} name
+   * @param {{ locale?: string }} [options]
+   */
   static async of(stage, name, options = {}) {
-    const profile = new Profile();
     const context = await stage.browser.newContext({
       viewport: { width: 1280, height: 640 },
       colorScheme: "light",
       locale: "en-GB",
       ...options,
     });
-    // What a page may not say in the console, unless a scenario wants it to.
-    Object.assign(profile, { stage, name, context, console: [], hosts: new Set(), expected: /^$/ });
+    const profile = new Profile(stage, name, context);
     context.setDefaultTimeout(patience);
     context.on("console", (message) => profile.console.push(`${message.type()}: ${message.text()}`));
     context.on("weberror", (error) => profile.console.push(`uncaught: ${error.error()}`));
@@ -84,14 +114,21 @@ export class Profile {
     return profile;
   }
 
-  /** Opens an address in a new tab. */
+  /**
+   * Opens an address in a new tab.
+   * @param {string} url
+   */
   async open(url) {
     const page = await this.context.newPage();
     await page.goto(url);
     return page;
   }
 
-  /** Another profile, whose browser speaks another language; what its pages must not do fails the scenario as well. */
+  /**
+   * Another profile, whose browser speaks another language; what its pages must not do fails the scenario as well.
+   * @param {string} locale
+   * @param {(other: Profile) => Promise<void>} run
+   */
   async speaking(locale, run) {
     const other = await Profile.of(this.stage, this.name, { locale });
     try {
@@ -99,17 +136,16 @@ export class Profile {
       const faults = other.faults();
       if (faults.length > 0) throw new Error(`${locale}: the pages did what none may do:\n${faults.join("\n")}`);
     } catch (error) {
-      error.stack += `\n${await other.describe()}`;
+      if (error instanceof Error) error.stack += `\n${await other.describe()}`;
       throw error;
     } finally {
       await other.close();
     }
   }
 
-  async setCookies(cookies) {
-    await this.context.addCookies(
-      Object.entries(cookies).map(([name, value]) => ({ name, value, url: this.stage.app, sameSite: "Lax" })),
-    );
+  /** @param {Record<string, string>} cookies */
+  setCookies(cookies) {
+    return addCookies(this.context, this.stage.app, cookies);
   }
 
   /** As careless as an app can be with its cookies: from now on they come along from everywhere. */
@@ -118,13 +154,17 @@ export class Profile {
     await this.context.addCookies(cookies.map((cookie) => ({ ...cookie, sameSite: "None", secure: true })));
   }
 
-  /** Pictures of a page, light, dark and on a telephone, once for each name in a run. Ours are judged as well. */
+  /**
+   * Pictures of a page, light, dark and on a telephone, once for each name in a run. Ours are judged as well.
+   * @param {Page} page
+   * @param {string} name
+   */
   async shoot(page, name, { ours = true } = {}) {
     const { artifacts, shot } = this.stage;
     if (shot.has(name)) return;
     shot.add(name);
     await mkdir(artifacts, { recursive: true });
-    const take = (suffix) =>
+    const take = (/** @type {string} */ suffix) =>
       page.screenshot({ path: join(artifacts, `${name}-${suffix}.png`), animations: "disabled", fullPage: true });
     const wide = page.viewportSize();
     await take("light");
@@ -173,6 +213,15 @@ export class Profile {
 }
 
 /**
+ * @param {Context} context
+ * @param {string} url
+ * @param {Record<string, string>} cookies
+ */
+export function addCookies(context, url, cookies) {
+  return context.addCookies(Object.entries(cookies).map(([name, value]) => ({ name, value, url, sameSite: "Lax" })));
+}
+
+/**
  * In the page: the texts that do not stand out from what is behind them (WCAG 2.2, 1.4.3: 4.5 to 1, large ones 3 to 1).
  * Texts of what is switched off are not meant.
  * And the controls whose edge does not (1.4.11: 3 to 1).
@@ -181,8 +230,9 @@ function hardToSee() {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
   const brush = canvas.getContext("2d", { willReadFrequently: true });
+  if (brush === null) throw new Error("the page has no canvas");
   // Colours as numbers, whatever notation they are in, painted over one another.
-  const paint = (layers) => {
+  const paint = (/** @type {string[]} */ layers) => {
     brush.clearRect(0, 0, 1, 1);
     for (const layer of layers) {
       brush.fillStyle = layer;
@@ -190,7 +240,7 @@ function hardToSee() {
     }
     return [...brush.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
-  const luminance = (rgb) => {
+  const luminance = (/** @type {number[]} */ rgb) => {
     const [r, g, b] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
@@ -199,14 +249,15 @@ function hardToSee() {
   const faint = [];
   for (const element of document.body.querySelectorAll("*")) {
     const text = [...element.childNodes]
-      .filter((node) => node.nodeType === Node.TEXT_NODE)
+      .filter((node) => node instanceof Text)
       .map((node) => node.data.trim())
       .join("");
     if (text === "" || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     if (element.closest(":disabled, [aria-hidden=true], noscript, script, style, option")) continue;
     const style = getComputedStyle(element);
     const behind = [];
-    for (let at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
+    for (let at = /** @type {Element | null} */ (element); at; at = at.parentElement)
+      behind.unshift(getComputedStyle(at).backgroundColor);
     const back = paint([ground, ...behind]);
     const [a, b] = [luminance(paint([ground, ...behind, style.color])), luminance(back)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -216,7 +267,7 @@ function hardToSee() {
       faint.push(`"${text.slice(0, 40)}" ${ratio.toFixed(1)} ${dark ? "dark" : "light"}`);
     }
   }
-  const contrast = (one, other) => {
+  const contrast = (/** @type {number[]} */ one, /** @type {number[]} */ other) => {
     const [a, b] = [luminance(one), luminance(other)];
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   };
@@ -234,25 +285,41 @@ function hardToSee() {
     const bordered = Number.parseFloat(style.borderTopWidth) > 0 && style.borderTopStyle !== "none";
     if (!bordered && style.boxShadow === "none" && inside < 1.01) continue; // it looks like a link
     if (Math.max(inside, bordered ? edge : 0) < 3) {
-      faint.push(`the edge of ${control.name || control.className} ${edge.toFixed(1)} ${dark ? "dark" : "light"}`);
+      faint.push(
+        `the edge of ${control.getAttribute("name") || control.className} ${edge.toFixed(1)} ${dark ? "dark" : "light"}`,
+      );
     }
   }
   return faint;
 }
 
-/** What axe finds wrong with a page. */
+/**
+ * What axe finds wrong with a page.
+ * @param {Page} page
+ */
 async function violations(page) {
   await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  /** @type {() => Promise<import("axe-core").AxeResults>} */
+  const run = () => Reflect.get(window, "axe").run(document, { resultTypes: ["violations"] });
+  const found = await page.evaluate(run);
   return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`));
 }
 
-/** Signs in at <SignIn/> with a password. */
+/**
+ * Signs in at <SignIn/> with a password.
+ * @param {Page} page
+ * @param {string} email
+ * @param {string} password
+ */
 export async function signIn(page, email, password) {
   await identify(page, email);
   await enterPassword(page, password);
 }
 
+/**
+ * @param {Page} page
+ * @param {string} email
+ */
 export async function identify(page, email) {
   const field = page.locator("input[name=identifier]");
   await field.waitFor();
@@ -260,6 +327,10 @@ export async function identify(page, email) {
   await page.locator(".cl-formButtonPrimary").click();
 }
 
+/**
+ * @param {Page} page
+ * @param {string} password
+ */
 export async function enterPassword(page, password) {
   // <SignIn/> keeps a hidden password field beside the address for password managers; the real one is enabled.
   const field = page.locator("input[name=password]:enabled:not([tabindex='-1'])");
@@ -267,7 +338,11 @@ export async function enterPassword(page, password) {
   await page.locator(".cl-formButtonPrimary").click();
 }
 
-/** The consent page, once it is there. */
+/**
+ * The consent page, once it is there.
+ * @param {Page} page
+ * @param {string} [email]
+ */
 export async function consent(page, email, words = ["Approve", "Deny", "Use another account"]) {
   const [approve, deny, another] = words;
   const buttons = {
@@ -280,7 +355,11 @@ export async function consent(page, email, words = ["Approve", "Deny", "Use anot
   return buttons;
 }
 
-/** Waits for a page of the helper's own listener that says this. */
+/**
+ * Waits for a page of the helper's own listener that says this.
+ * @param {Page} page
+ * @param {string} heading
+ */
 export async function listenerSays(page, heading) {
   await page.waitForURL(/^http:\/\/127\.0\.0\.1:\d+\/done/);
   await page.getByRole("heading", { name: heading }).waitFor();

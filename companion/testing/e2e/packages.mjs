@@ -34,6 +34,10 @@ const pinned = [
   },
 ];
 
+/**
+ * @param {string} path
+ * @param {string} sha512
+ */
 async function matches(path, sha512) {
   try {
     return (
@@ -42,12 +46,16 @@ async function matches(path, sha512) {
         .digest("base64") === sha512
     );
   } catch (error) {
-    if (error.code === "ENOENT") return false;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;
   }
 }
 
-/** Puts a tarball into the cache, unless the right one is there. */
+/**
+ * Puts a tarball into the cache, unless the right one is there.
+ * @param {string} cache
+ * @param {{ spec: string, file: string, sha512: string }} one
+ */
 async function fetchTarball(cache, { spec, file, sha512 }) {
   const path = join(cache, file);
   if (await matches(path, sha512)) return path;
@@ -70,6 +78,8 @@ async function fetchTarball(cache, { spec, file, sha512 }) {
 /**
  * Unpacks the packages below `target`, each in a folder of its short name. The tarballs are kept in `cache`; what is
  * unpacked is fresh each time, so that a cache in a shared temporary folder is nothing to trust.
+ * @param {string} target
+ * @param {string} [cache]
  */
 export async function unpackPackages(target, cache = join(tmpdir(), "clerk-credential-helper-packages")) {
   await mkdir(cache, { recursive: true, mode: 0o700 });

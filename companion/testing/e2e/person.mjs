@@ -4,39 +4,53 @@
 import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
+import { listen } from "../port.mjs";
+
+/** @import { Stage } from "../e2e.mjs" */
+/** @import { Child } from "./processes.mjs" */
+
+/** What has come for one person. */
+class Box {
+  count = 0;
+  /** @type {string[]} */
+  letters = [];
+  /** @type {((letter: string) => void)[]} */
+  readers = [];
+
+  /** @param {string} letter */
+  put(letter) {
+    this.count += 1;
+    const reader = this.readers.shift();
+    if (reader) reader(letter);
+    else this.letters.push(letter);
+  }
+
+  /** @returns {Promise<string>} */
+  async take() {
+    return this.letters.shift() ?? new Promise((resolve) => this.readers.push(resolve));
+  }
+}
 
 /** Receives the addresses that the helper gives to $BROWSER. */
 export class Mailbox {
-  constructor() {
-    this.boxes = new Map();
-  }
+  /** @type {Map<string, Box>} */
+  boxes = new Map();
 
   async open() {
     this.server = createServer(async (request, response) => {
       let text = "";
       for await (const part of request) text += part;
       response.end();
-      this.box(request.url).put(text);
+      this.box(request.url ?? "").put(text);
     });
-    await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
-    this.origin = `http://127.0.0.1:${this.server.address().port}`;
+    this.origin = `http://127.0.0.1:${await listen(this.server)}`;
   }
 
+  /** @param {string} name */
   box(name) {
-    if (!this.boxes.has(name)) {
-      const box = { count: 0, letters: [], readers: [] };
-      box.put = (letter) => {
-        box.count += 1;
-        if (box.readers.length > 0) box.readers.shift()(letter);
-        else box.letters.push(letter);
-      };
-      box.take = () =>
-        box.letters.length > 0
-          ? Promise.resolve(box.letters.shift())
-          : new Promise((resolve) => box.readers.push(resolve));
-      this.boxes.set(name, box);
-    }
-    return this.boxes.get(name);
+    const box = this.boxes.get(name) ?? new Box();
+    this.boxes.set(name, box);
+    return box;
   }
 
   close() {
@@ -45,14 +59,48 @@ export class Mailbox {
   }
 }
 
-const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+const quoted = (/** @type {string} */ text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/**
+ * @typedef {object} Kept what the helper keeps of a session
+ * @property {string} email
+ * @property {string} access_token
+ * @property {string} [refresh_token]
+ * @property {string} received_at
+ * @property {string} expires_at
+ */
 
 export class Person {
-  /** `stage` is what the run has set up, see e2e.mjs. `profile` are the lines of the profile "acme" but its hosts. */
+  /**
+   * @param {Stage} stage
+   * @param {string} name
+   */
+  constructor(stage, name) {
+    this.stage = stage;
+    this.home = join(stage.folder, "homes", name);
+    this.box = stage.mailbox.box(`/${name}`);
+    this.browser = join(this.home, "browser");
+    this.env = {
+      HOME: this.home,
+      PATH: `${stage.bin}:${process.env.PATH}`,
+      BROWSER: this.browser,
+      HTTPS_PROXY: stage.clerk.proxy,
+      CLERK_HELPER_STORE: "file",
+      CLERK_HELPER_INTERACTIVE: "always", // a test has no terminal
+      GIT_CONFIG_NOSYSTEM: "1",
+      LC_ALL: "C.UTF-8",
+      TERM: "dumb",
+    };
+  }
+
+  /**
+   * @param {Stage} stage
+   * @param {string} name
+   * @param {string[]} [profile] the lines of the profile "acme" but its hosts
+   */
   static async at(stage, name, profile = [`companion = "${stage.app}"`]) {
-    const person = new Person();
-    Object.assign(person, { stage, home: join(stage.folder, "homes", name), box: stage.mailbox.box(`/${name}`) });
-    const { home } = person;
+    const person = new Person(stage, name);
+    const { home, browser } = person;
     const config = join(home, ".config", "clerk-credential-helper");
     await mkdir(config, { recursive: true, mode: 0o700 });
     const lines = ["[profiles.acme]", ...profile, `hosts = ["${stage.git}"]`, `ca_file = "${stage.clerk.ca}"`, ""];
@@ -61,31 +109,24 @@ export class Person {
       join(home, ".gitconfig"),
       `[credential "http://${stage.git}"]\n\thelper =\n\thelper = clerk\n[advice]\n\tdetachedHead = false\n`,
     );
-    const browser = join(home, "browser");
     const letter = 'fetch(process.argv[1],{method:"POST",body:process.argv[2]})';
     await writeFile(
       browser,
       `#!/bin/sh\nexec ${quoted(process.execPath)} -e ${quoted(letter)} ${stage.mailbox.origin}/${name} "$1"\n`,
     );
     await chmod(browser, 0o700);
-    person.env = {
-      HOME: home,
-      PATH: `${stage.bin}:${process.env.PATH}`,
-      BROWSER: browser,
-      HTTPS_PROXY: stage.clerk.proxy,
-      CLERK_HELPER_STORE: "file",
-      CLERK_HELPER_INTERACTIVE: "always", // a test has no terminal
-      GIT_CONFIG_NOSYSTEM: "1",
-      LC_ALL: "C.UTF-8",
-      TERM: "dumb",
-    };
     return person;
   }
 
+  /**
+   * @param {string} command
+   * @param {string[]} args
+   */
   start(command, ...args) {
     return this.stage.children.start(command, args, { env: this.env, cwd: this.home });
   }
 
+  /** @param {string[]} args */
   helper(...args) {
     return this.start("clerk-credential-helper", ...args);
   }
@@ -94,8 +135,12 @@ export class Person {
     return this.start("git", "clone", `http://${this.stage.git}/hello.git`, folder);
   }
 
-  /** The address that the helper wants opened, which `child` has started; fails if that ends without. */
+  /**
+   * The address that the helper wants opened, which `child` has started; fails if that ends without.
+   * @param {Child} child
+   */
   address(child) {
+    /** @type {Promise<never>} */
     const early = child.exit.then((status) => {
       throw new Error(`${child.name} ended with ${status} and opened no browser\n${child.output()}`);
     });
@@ -107,7 +152,10 @@ export class Person {
     return this.box.count;
   }
 
-  /** The files below the home folder, with their text. */
+  /**
+   * The files below the home folder, with their text.
+   * @returns {Promise<{ path: string, text: string }[]>}
+   */
   async files(folder = this.home) {
     const found = [];
     for (const entry of await readdir(folder, { withFileTypes: true })) {
@@ -118,24 +166,31 @@ export class Person {
     return found;
   }
 
-  /** The session that the helper keeps, as {path, record}, or nothing. */
+  /** The file of the session that the helper keeps, or nothing. */
   async session() {
     const files = await this.files();
-    const file = files.find(({ path }) => /\/session-[^/]*\.json$/.test(path));
-    return file && { path: file.path, record: JSON.parse(file.text) };
+    return files.find(({ path }) => /\/session-[^/]*\.json$/.test(path));
   }
 
-  /** Makes the kept session that many seconds older, so that its token is near its end. */
+  /**
+   * The session that the helper keeps, which there must be.
+   * @returns {Promise<{ path: string, record: Kept }>}
+   */
+  async kept() {
+    const file = await this.session();
+    if (file === undefined) throw new Error("no session is kept");
+    return { path: file.path, record: JSON.parse(file.text) };
+  }
+
+  /**
+   * Makes the kept session that many seconds older, so that its token is near its end.
+   * @param {number} seconds
+   */
   async age(seconds) {
-    const { path, record } = await this.session();
-    for (const name of ["received_at", "expires_at"]) {
+    const { path, record } = await this.kept();
+    for (const name of /** @type {const} */ (["received_at", "expires_at"])) {
       record[name] = new Date(Date.parse(record[name]) - seconds * 1000).toISOString();
     }
     await writeFile(path, JSON.stringify(record), { mode: 0o600 });
   }
-}
-
-/** The claims of a JWT, unverified: the backend that the tests run has verified it. */
-export function claims(jwt) {
-  return JSON.parse(Buffer.from(jwt.split(".")[1], "base64url").toString());
 }

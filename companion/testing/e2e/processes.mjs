@@ -3,26 +3,37 @@ import { spawn } from "node:child_process";
 
 const maxOutput = 1024 * 1024;
 
+/** @typedef {{ env?: NodeJS.ProcessEnv, cwd?: string }} Surroundings */
+
 /** A started program and what it has said so far. */
-class Child {
+export class Child {
+  /**
+   * @param {string} command
+   * @param {string[]} args
+   * @param {Surroundings} surroundings
+   */
   constructor(command, args, { env, cwd }) {
     this.name = command;
     this.stdout = "";
     this.stderr = "";
     this.ended = false;
+    /** @type {Set<() => void>} */
     this.waiting = new Set();
     // No controlling terminal: what waits for a person at one would wait for ever.
     this.process = spawn(command, args, { env, cwd, detached: true, stdio: ["pipe", "pipe", "pipe"] });
-    for (const stream of ["stdout", "stderr"]) {
+    for (const stream of /** @type {const} */ (["stdout", "stderr"])) {
       this.process[stream].setEncoding("utf8").on("data", (text) => {
         if (this[stream].length < maxOutput) this[stream] += text;
         this.look();
       });
     }
     this.process.stdin.on("error", () => {});
-    /** Resolves to the exit status, or to the name of the signal. */
+    /**
+     * Resolves to the exit status, or to the name of the signal.
+     * @type {Promise<number | string | null>}
+     */
     this.exit = new Promise((resolve) => {
-      const end = (result) => {
+      const end = (/** @type {number | string | null} */ result) => {
         this.ended = true;
         this.look();
         resolve(result);
@@ -39,7 +50,12 @@ class Child {
     for (const check of [...this.waiting]) check();
   }
 
-  /** Waits until the program has said something that fits; fails if it ends without. */
+  /**
+   * Waits until the program has said something that fits; fails if it ends without.
+   * @param {RegExp} pattern
+   * @param {"stdout" | "stderr"} [stream]
+   * @returns {Promise<RegExpExecArray>}
+   */
   said(pattern, stream = "stdout") {
     return new Promise((resolve, reject) => {
       const check = () => {
@@ -59,7 +75,7 @@ class Child {
   }
 
   kill(signal = "SIGKILL") {
-    if (this.ended) return;
+    if (this.ended || this.process.pid === undefined) return;
     try {
       process.kill(-this.process.pid, signal);
     } catch {
@@ -70,11 +86,15 @@ class Child {
 
 /** Everything that was started and must not outlive the run. */
 export class Children {
-  constructor() {
-    this.all = [];
-    this.stopped = false;
-  }
+  /** @type {Child[]} */
+  all = [];
+  stopped = false;
 
+  /**
+   * @param {string} command
+   * @param {string[]} args
+   * @param {Surroundings} [options]
+   */
   start(command, args, options = {}) {
     if (this.stopped) throw new Error(`${command}: the run is over`);
     const child = new Child(command, args, options);
@@ -82,7 +102,12 @@ export class Children {
     return child;
   }
 
-  /** Runs a program to its end and returns what it printed; fails unless it ends well. */
+  /**
+   * Runs a program to its end and returns what it printed; fails unless it ends well.
+   * @param {string} command
+   * @param {string[]} args
+   * @param {Surroundings} [options]
+   */
   async run(command, args, options = {}) {
     const child = this.start(command, args, options);
     child.process.stdin.end();

@@ -1,17 +1,38 @@
 // What a person does, and what an attacker may try on her. Each scenario gets the stage and a browser profile of its
 // own, and throws where the world is not as it must be.
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { consent, enterPassword, identify, listenerSays, patience, signIn } from "./browser.mjs";
-import { claims, Person } from "./person.mjs";
+import { asking, claimsOf } from "../attacks/app.mjs";
+import { listen } from "../port.mjs";
+import { addCookies, consent, enterPassword, identify, listenerSays, patience, signIn } from "./browser.mjs";
+import { Person } from "./person.mjs";
+
+/** @import { Stage } from "../e2e.mjs" */
+/** @import { Profile } from "./browser.mjs" */
+/** @import { Page } from "./playwright.d.mts" */
+/** @import { Child } from "./processes.mjs" */
+/** @typedef {{ email: string, password: string }} Account */
+/**
+ * @typedef {object} Scenario
+ * @property {string} name
+ * @property {string} what
+ * @property {boolean} [slow] it only waits, and runs beside the others
+ * @property {boolean} [firefox] it is in Firefox, and runs with --firefox only
+ * @property {(stage: Stage, profile: Profile) => Promise<void>} run
+ */
 
 const ada = { email: "ada@acme.dev", password: "correct horse" };
 const bob = { email: "bob@acme.dev", password: "staple battery" };
 const emailCode = "424242";
 
-/** Gives the browser a person who is signed in already, as an earlier visit would have. */
+/**
+ * Gives the browser a person who is signed in already, as an earlier visit would have.
+ * @param {Stage} stage
+ * @param {Pick<Profile, "setCookies">} profile
+ * @param {Account} user
+ * @param {{ organization?: string, origin?: string | undefined }} [options]
+ */
 async function arriveSignedIn(stage, profile, user, options = {}) {
   const answer = await stage.control("/sign-in", {
     user: user.email,
@@ -23,46 +44,63 @@ async function arriveSignedIn(stage, profile, user, options = {}) {
   return answer;
 }
 
-function cookiesOf(stage, cookies) {
-  return Object.entries(cookies).map(([name, value]) => ({ name, value, url: stage.app, sameSite: "Lax" }));
-}
-
-/** The cookies with another session token. */
+/**
+ * The cookies with another session token.
+ * @param {Record<string, string>} cookies
+ * @param {string} token
+ */
 function withSession(cookies, token) {
   return Object.fromEntries(
     Object.entries(cookies).map(([name, value]) => [name, name.startsWith("__session") ? token : value]),
   );
 }
 
-/** A token of the session that is over. */
+/**
+ * A token of the session that is over.
+ * @param {Stage} stage
+ * @param {string} session
+ */
 async function expired(stage, session) {
   const now = Math.floor(Date.now() / 1000);
   const past = { iat: now - 3600, nbf: now - 3610, exp: now - 3540 };
   return (await stage.control("/token", { kind: "session", session, origin: stage.app, claims: past })).token;
 }
 
-/** The page that the browser's session cookie names. */
+/**
+ * The page that the browser's session cookie names.
+ * @param {Profile} profile
+ */
 async function azpOf(profile) {
   const cookies = await profile.context.cookies(profile.stage.app);
-  return claims(cookies.find(({ name }) => name === "__session").value).azp;
+  return claimsOf(cookies.find(({ name }) => name === "__session")?.value ?? "").azp;
 }
 
-/** Keeps scripts from changing the app's cookies, until a page of it has put "thawed" into its storage. */
+/**
+ * Keeps scripts from changing the app's cookies, until a page of it has put "thawed" into its storage.
+ * @param {Profile} profile
+ */
 function freezeCookies(profile) {
   return profile.context.addInitScript((app) => {
     if (location.origin !== app || localStorage.getItem("thawed")) return;
     const own = Object.getOwnPropertyDescriptor(Document.prototype, "cookie");
-    Object.defineProperty(document, "cookie", { get: () => own.get.call(document), set: () => {} });
+    Object.defineProperty(document, "cookie", { get: () => own?.get?.call(document), set: () => {} });
   }, profile.stage.app);
 }
 
-/** Waits for a program and demands its exit status. */
+/**
+ * Waits for a program and demands its exit status.
+ * @param {Child} child
+ */
 async function ended(child, status = 0) {
   const got = await child.exit;
   assert.equal(got, status, `exit status of ${child.name}\n${child.output()}`);
 }
 
-/** Asks the example backend who it takes the helper's token for. */
+/**
+ * Asks the example backend who it takes the helper's token for.
+ * @param {Stage} stage
+ * @param {Person} person
+ */
 async function whoami(stage, person) {
   const child = person.helper("token", "acme");
   await ended(child);
@@ -73,17 +111,25 @@ async function whoami(stage, person) {
   return response.json();
 }
 
-/** The kept session belongs to this user, organisation and page, and the backend agrees. */
+/**
+ * The kept session belongs to this user, organisation and page, and the backend agrees.
+ * @param {Stage} stage
+ * @param {Person} person
+ * @param {Account} user
+ * @param {string} [organization]
+ */
 async function keeps(stage, person, user, organization) {
-  const { record } = await person.session();
+  const { record } = await person.kept();
   assert.equal(record.email, user.email);
   assert.ok(record.refresh_token, "there is a refresh token");
   const want = { kind: "session_token", subject: stage.clerk.users[user.email] };
-  if (organization) want.organization = organization;
-  assert.deepEqual(await whoami(stage, person), want);
+  assert.deepEqual(await whoami(stage, person), organization ? { ...want, organization } : want);
 }
 
-/** No file of the person holds a JWT or a sealed value. */
+/**
+ * No file of the person holds a JWT or a sealed value.
+ * @param {Person} person
+ */
 async function keepsNothing(person) {
   for (const { path, text } of await person.files()) {
     assert.doesNotMatch(text, /eyJ[A-Za-z0-9_-]{10}/, `a token in ${path}`);
@@ -91,29 +137,26 @@ async function keepsNothing(person) {
   assert.equal(await person.session(), undefined, "no session is kept");
 }
 
-/** A complete set of authorize parameters, for requests that no helper waits for. */
+/**
+ * A complete set of authorize parameters, for requests that no helper waits for.
+ * @param {number} port
+ */
 function parameters(port) {
-  const verifier = randomBytes(32).toString("base64url");
-  return {
-    response_type: "code",
-    client_id: "clerk-credential-helper",
-    redirect_uri: `http://127.0.0.1:${port}/callback`,
-    state: randomBytes(32).toString("base64url"),
-    code_challenge: createHash("sha256").update(verifier).digest("base64url"),
-    code_challenge_method: "S256",
-    machine_name: "ada's laptop",
-  };
+  return asking({ redirect_uri: `http://127.0.0.1:${port}/callback`, machine_name: "ada's laptop" }).params;
 }
 
-/** A foreign web server: answers with `html`, and remembers what it was asked. */
+/**
+ * A foreign web server: answers with `html`, and remembers what it was asked.
+ * @param {string} html
+ */
 async function elsewhere(html) {
+  /** @type {string[]} */
   const asked = [];
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
     response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(html);
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
+  const port = await listen(server);
   return {
     asked,
     port,
@@ -125,15 +168,24 @@ async function elsewhere(html) {
   };
 }
 
-/** The addresses in the tab's history that hold a code. */
+/**
+ * The addresses in the tab's history that hold a code.
+ * @param {Profile} profile
+ * @param {Page} page
+ */
 async function codesInHistory(profile, page) {
   const session = await profile.context.newCDPSession(page);
   const { entries } = await session.send("Page.getNavigationHistory");
   return entries.map(({ url }) => url).filter((url) => /[?&]code=|\/callback/.test(url));
 }
 
-const escaped = (text) => text.replace(/[&"<]/g, (c) => ({ "&": "&amp;", '"': "&quot;", "<": "&lt;" })[c]);
+const escaped = (/** @type {string} */ text) =>
+  text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
 
+/**
+ * @param {string} action
+ * @param {Record<string, string>} fields
+ */
 function form(action, fields) {
   const inputs = Object.entries(fields).map(([n, v]) => `<input type="hidden" name="${n}" value="${escaped(v)}">`);
   return `<form method="post" action="${action}">${inputs.join("")}</form>`;
@@ -146,7 +198,7 @@ const spoken = {
   fr: ["Autoriser", "Refuser", "Utiliser un autre compte"],
 };
 
-/** What is slow only waits, and runs beside the others. What is in Firefox runs with --firefox only. */
+/** @type {Scenario[]} */
 export const scenarios = [
   {
     name: "firefox",
@@ -164,7 +216,7 @@ export const scenarios = [
         });
         context.setDefaultTimeout(patience);
         const page = await context.newPage();
-        await arriveSignedIn(stage, { setCookies: (all) => context.addCookies(cookiesOf(stage, all)) }, bob);
+        await arriveSignedIn(stage, { setCookies: (all) => addCookies(context, stage.app, all) }, bob);
         await page.goto(await person.address(clone));
         const { approve } = await consent(page, bob.email, spoken.de);
         const box = await approve.boundingBox();
@@ -291,15 +343,20 @@ export const scenarios = [
     async run(stage, profile) {
       // With the note about another account, which makes the page as tall as it can be.
       const query = new URLSearchParams({ ...parameters(40000), login_hint: bob.email });
-      for (const language of Object.keys(spoken)) {
+      for (const [language, words] of Object.entries(spoken)) {
         await profile.speaking(language, async (other) => {
           await arriveSignedIn(stage, other, ada, { organization: stage.clerk.organizations.Acme });
           const page = await other.open(`${stage.app}/cli-auth?${query}`);
-          const { approve } = await consent(page, ada.email, spoken[language]);
+          const { approve } = await consent(page, ada.email, words);
           await page.getByText(`“${bob.email}”`).waitFor();
           await page.getByText("Acme", { exact: true }).first().waitFor();
           const logo = page.locator("main img");
-          assert.ok(await logo.evaluate((image) => image.decode().then(() => image.naturalWidth > 0)), "the logo");
+          assert.ok(
+            await logo.evaluate((/** @type {HTMLImageElement} */ image) =>
+              image.decode().then(() => image.naturalWidth > 0),
+            ),
+            "the logo",
+          );
           for (const [width, height] of [
             [390, 844],
             [1280, 640],
@@ -387,17 +444,18 @@ export const scenarios = [
       // Within the first half second the button cannot be pressed, and is reached all the same.
       await page.locator("button[value=approve]").waitFor();
       await page.evaluate(() => {
-        window.blurred = true;
         window.dispatchEvent(new Event("blur"));
       });
       await page.locator("button[value=approve][aria-disabled=true]").waitFor();
       const visited = [];
       for (let n = 0; n < 8 && visited.at(-1) !== "approve"; n += 1) {
         await page.keyboard.press("Tab");
-        visited.push(await page.evaluate(() => document.activeElement.value || document.activeElement.textContent));
+        const reached = () => document.activeElement?.getAttribute("value") || document.activeElement?.textContent;
+        visited.push(await page.evaluate(reached));
       }
       assert.equal(visited.at(-1), "approve", `Tab passes ${visited}`);
-      assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none");
+      const outline = () => document.activeElement && getComputedStyle(document.activeElement).outlineStyle;
+      assert.notEqual((await page.evaluate(outline)) ?? "none", "none");
       await page.keyboard.press("Enter");
       assert.equal(clone.ended, false, "too early to count");
       assert.equal(new URL(page.url()).pathname, "/cli-auth");
@@ -416,9 +474,10 @@ export const scenarios = [
       await arriveSignedIn(stage, profile, bob);
       const page = await profile.open(`${stage.app}/cli-auth?${new URLSearchParams(parameters(40000))}`);
       await consent(page, bob.email);
-      const ground = () => page.evaluate(() => getComputedStyle(document.querySelector("main")).backgroundColor);
+      const ground = () => page.locator("main").evaluate((main) => getComputedStyle(main).backgroundColor);
       const [light, dark] = ["rgb(244, 245, 247)", "rgb(14, 16, 20)"];
-      const set = (code) => page.evaluate((text) => new Function("root", text)(document.documentElement), code);
+      const set = (/** @type {string} */ code) =>
+        page.evaluate((text) => new Function("root", text)(document.documentElement), code);
       assert.equal(await ground(), light);
       for (const [on, off, want] of [
         ['root.classList.add("dark")', 'root.classList.remove("dark")', dark],
@@ -452,7 +511,7 @@ export const scenarios = [
       await approve.click();
       await listenerSays(first, "You are signed in");
       await ended(clone);
-      const before = await person.session();
+      const before = await person.kept();
 
       await second.bringToFront();
       // The helper is gone, or answers once more that this is over.
@@ -462,7 +521,7 @@ export const scenarios = [
       ]);
       await other.approve.click();
       await outcome;
-      assert.deepEqual(await person.session(), before, "the session is as it was");
+      assert.deepEqual(await person.kept(), before, "the session is as it was");
       const minted = stage.standIn.journal.entries.filter(({ path }) =>
         path.startsWith(`/v1/sessions/${session}/tokens`),
       );
@@ -481,16 +540,16 @@ export const scenarios = [
       await (await consent(page, bob.email)).approve.click();
       await listenerSays(page, "You are signed in");
       await ended(clone);
-      const first = (await person.session()).record;
+      const first = (await person.kept()).record;
 
       // While the session lives, a token near its end is replaced without anybody being asked.
       await person.age(590);
       await ended(person.clone("refreshed"));
-      const second = (await person.session()).record;
+      const second = (await person.kept()).record;
       assert.notEqual(second.refresh_token, first.refresh_token, "refresh tokens rotate");
       assert.equal(person.opened, 1, "no browser for a refresh");
 
-      await stage.control("/session", { session: claims(second.access_token).sid, status: "revoked" });
+      await stage.control("/session", { session: claimsOf(second.access_token).sid, status: "revoked" });
       await person.age(590);
       const again = person.clone("again");
       const fresh = await profile.open(await person.address(again));
@@ -499,8 +558,8 @@ export const scenarios = [
       await listenerSays(fresh, "You are signed in");
       await ended(again);
       assert.equal(person.opened, 2, "one browser more");
-      const third = (await person.session()).record;
-      assert.notEqual(claims(third.access_token).sid, claims(first.access_token).sid, "another Clerk session");
+      const third = (await person.kept()).record;
+      assert.notEqual(claimsOf(third.access_token).sid, claimsOf(first.access_token).sid, "another Clerk session");
       await keeps(stage, person, bob);
     },
   },
@@ -525,9 +584,9 @@ export const scenarios = [
       await profile.shoot(page, "machines");
       await out.first().click(); // the one that got a token last
       await page.waitForFunction(
-        ([name, count]) =>
+        ({ name, count }) =>
           [...document.querySelectorAll("button")].filter(({ textContent }) => textContent === name).length < count,
-        ["Sign out this machine", before],
+        { name: "Sign out this machine", count: before },
       );
       if (before === 1) {
         await page.getByText("No machine is signed in as you.").waitFor();
@@ -586,7 +645,11 @@ export const scenarios = [
       await ended(clone);
       await keeps(stage, person, bob);
       const { sessions } = await stage.control("/sessions", { user: ada.email });
-      assert.notEqual(sessions.find(({ id }) => id === session).status, "active", "the first account is signed out");
+      assert.notEqual(
+        sessions.find((/** @type {{ id: string }} */ { id }) => id === session).status,
+        "active",
+        "the first account is signed out",
+      );
     },
   },
   {
@@ -680,10 +743,7 @@ export const scenarios = [
     name: "no-azp",
     what: "a cookie that names no page, or another app of this machine: the question comes without a click",
     async run(stage, profile) {
-      for (const [name, origin] of [
-        ["no-azp", undefined],
-        ["other-azp", "http://localhost:1"],
-      ]) {
+      for (const { name, origin } of [{ name: "no-azp" }, { name: "other-azp", origin: "http://localhost:1" }]) {
         const person = await Person.at(stage, name);
         await arriveSignedIn(stage, profile, bob, { origin });
         const clone = person.clone();
@@ -741,7 +801,7 @@ export const scenarios = [
       await again.click();
       await page.getByRole("alert").filter({ hasText: "is not for localhost" }).waitFor();
       const renewed = new URL(page.url());
-      assert.match(renewed.searchParams.get("renewed"), /^\d+$/, "it was asked once and not for ever");
+      assert.match(renewed.searchParams.get("renewed") ?? "", /^\d+$/, "it was asked once and not for ever");
       await profile.shoot(page, "no-azp");
 
       // An address of yesterday, in a tab that is opened again, is asked anew.
@@ -795,7 +855,7 @@ export const scenarios = [
       assert.equal(response.status(), 400);
       await page.getByText(new URL(stage.app).host).first().waitFor();
       const detail = await page.locator("meta[name=cli-auth-error]").getAttribute("content");
-      assert.match(detail, /redirect_uri/, "for a developer, in the source");
+      assert.match(detail ?? "", /redirect_uri/, "for a developer, in the source");
       assert.doesNotMatch(await page.locator("body").innerText(), /_/, "no parameter is shown to a person");
       assert.doesNotMatch(await page.content(), /evil\.example/, "the value is not repeated");
       await profile.shoot(page, "bad-request");
@@ -879,7 +939,7 @@ export const scenarios = [
           const sent = await answer.request().allHeaders();
           assert.match(sent.cookie ?? "", /__session=/, `the cookies did come along from ${origin}`);
         }
-        assert.deepEqual(listener.asked, [], "the listener heard nothing");
+        assert.deepEqual([...listener.asked], [], "the listener heard nothing");
 
         // The same form on the companion's own origin does reach the listener: it was the origin that was refused.
         const page = await profile.open(`${stage.app}/cli-auth?${new URLSearchParams(parameters(listener.port))}`);
@@ -912,7 +972,7 @@ export const scenarios = [
       const first = login();
       // Most such pages have never heard of a state, and do not send it back.
       const start = await fetch(await person.address(first), { redirect: "manual" });
-      const address = new URL(start.headers.get("location"));
+      const address = new URL(start.headers.get("location") ?? "");
       address.searchParams.delete("state");
       const page = await profile.open(address.href);
       await page.locator("input[name=identifier]").waitFor();
@@ -923,11 +983,11 @@ export const scenarios = [
       first.process.stdin.write("y\n");
       await listenerSays(page, "You are signed in");
       await ended(first);
-      const { record } = await person.session();
+      const { record } = await person.kept();
       assert.equal(record.refresh_token ?? "", "", "nothing to refresh with");
       const token = person.helper("token", "acme");
       await ended(token);
-      const { sub, iss } = claims(token.stdout.trim());
+      const { sub, iss } = claimsOf(token.stdout.trim());
       assert.deepEqual({ sub, iss }, { sub: stage.clerk.users[bob.email], iss: stage.clerk.issuer });
 
       // Sent back, the state proves that this sign-in is the helper's own, and there is nothing to ask.
@@ -965,12 +1025,20 @@ export const scenarios = [
   },
 ];
 
-/** Waits until the consent page is for this organisation. */
+/**
+ * Waits until the consent page is for this organisation.
+ * @param {Page} page
+ * @param {string} name
+ */
 async function organization(page, name) {
   await page.locator("select:enabled", { has: page.locator("option:checked", { hasText: name }) }).waitFor();
 }
 
-/** Chooses an organisation on the consent page, which then loads itself again. */
+/**
+ * Chooses an organisation on the consent page, which then loads itself again.
+ * @param {Page} page
+ * @param {string} name
+ */
 async function chooseOrganization(page, name) {
   const loaded = page.waitForEvent("load");
   await page.getByRole("combobox").selectOption({ label: name });
