@@ -14,8 +14,15 @@ import { Children } from "./e2e/processes.mjs";
 
 export const companion = dirname(dirname(fileURLToPath(import.meta.url)));
 
-// What create-next-app writes today for "TypeScript, App Router, no Tailwind", without the two fonts that it fetches
-// while it builds, and without ESLint.
+/** @typedef {{ version: string, dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
+/** @typedef {import("./clerk.mjs").StandIn} StandIn */
+
+/**
+ * What create-next-app writes today for "TypeScript, App Router, no Tailwind", without the two fonts that it fetches
+ * while it builds, and without ESLint.
+ * @param {string} source the folder of app: "src", or empty
+ * @param {Pick<Manifest, "dependencies" | "devDependencies">} packages
+ */
 export function layout(source, { dependencies, devDependencies }) {
   const { next, react, "react-dom": dom, "@clerk/nextjs": clerk, jose } = dependencies;
   const { typescript, "@types/node": node, "@types/react": types, "@types/react-dom": domTypes } = devDependencies;
@@ -52,7 +59,7 @@ export function layout(source, { dependencies, devDependencies }) {
     ".next/dev/types/**/*.ts",
     "**/*.mts",
   ];
-  const at = (name) => (source ? `${source}/${name}` : name);
+  const at = (/** @type {string} */ name) => (source ? `${source}/${name}` : name);
   return {
     "package.json": JSON.stringify(manifest, null, 2),
     "tsconfig.json": JSON.stringify({ compilerOptions: compiler, include, exclude: ["node_modules"] }, null, 2),
@@ -106,6 +113,15 @@ export function missing() {
 /** A folder for apps, the stand-in for Clerk, and the helper: built with Go, or the one that CLERK_CREDENTIAL_HELPER names. */
 export class Apps {
   children = new Children();
+  // What open makes.
+  /** @type {string} */
+  dir;
+  /** @type {StandIn} */
+  clerk;
+  /** @type {string} */
+  helper;
+  /** @type {Manifest} */
+  packages;
 
   async open() {
     this.dir = await mkdtemp(join(tmpdir(), "fresh-"));
@@ -130,7 +146,11 @@ export class Apps {
     return { PATH: process.env.PATH, HOME: this.dir };
   }
 
-  /** Writes an app's files; one that is null is left out. */
+  /**
+   * Writes an app's files; one that is null is left out.
+   * @param {string} app
+   * @param {Record<string, string | null>} files
+   */
   async write(app, files) {
     for (const [file, text] of Object.entries(files)) {
       if (text === null) continue;
@@ -139,7 +159,11 @@ export class Apps {
     }
   }
 
-  /** Gives an app the node_modules of another folder. */
+  /**
+   * Gives an app the node_modules of another folder.
+   * @param {string} from
+   * @param {string} app
+   */
   async link(from, app) {
     // A link would lead out of the app, which Next.js refuses. Hard links cost no room; another disk cannot have them.
     if (spawnSync("cp", ["-al", join(from, "node_modules"), app]).status === 0) return;
@@ -147,15 +171,28 @@ export class Apps {
     await this.children.run("cp", ["-R", join(from, "node_modules"), app]);
   }
 
-  /** Adds the page to an app, and returns what the helper says. */
+  /**
+   * Adds the page to an app, and returns what the helper says.
+   * @param {string} app
+   * @param {string} origin
+   * @param {string[]} flags
+   */
   add(app, origin, ...flags) {
     return this.children.run(this.helper, ["companion", "add", app, "--origin", origin, ...flags], {
       env: this.person(),
     });
   }
 
-  /** Builds and starts an app that has the page, checks it, and asks `during` before it is stopped. */
-  async check(app, { port, release, store, env: more = {}, during = async () => {} }) {
+  /**
+   * Builds and starts an app that has the page, checks it, and asks `during` before it is stopped.
+   * @param {string} app
+   * @param {object} options
+   * @param {number} options.port
+   * @param {() => Promise<unknown>} options.release of the port
+   * @param {string} options.store
+   * @param {(origin: string) => Promise<void>} [options.during]
+   */
+  async check(app, { port, release, store, during = async () => {} }) {
     const { ready } = this.clerk;
     const origin = `http://localhost:${port}`;
     const env = {
@@ -166,12 +203,11 @@ export class Apps {
       NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: ready.publishableKey,
       CLERK_SECRET_KEY: ready.secretKey,
       CLERK_API_URL: ready.backend,
-      CLERK_JWT_KEY: createPublicKey(this.clerk.world.key).export({ type: "spki", format: "pem" }),
+      CLERK_JWT_KEY: createPublicKey(this.clerk.world.key).export({ type: "spki", format: "pem" }).toString(),
       CLI_CLIENT_ID: "clerk-credential-helper-test",
       CLI_AUTH_ORIGIN: origin,
       CLI_AUTH_SECRET: "only for this test: 0123456789abcdef0123456789abcdef",
       CLI_AUTH_STORE: store,
-      ...more,
     };
     const next = createRequire(join(app, "package.json")).resolve("next/dist/bin/next"); // a workspace has it further up
     await this.children.run(process.execPath, [next, "build"], { cwd: app, env });

@@ -6,10 +6,19 @@ import { readFile, writeFile } from "node:fs/promises";
 import { request as ask, createServer } from "node:http";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { listen } from "./port.mjs";
+
+/** @import { StandIn } from "./clerk.mjs" */
+/** @import { Children } from "./e2e/processes.mjs" */
+
+/** @typedef {{ status: number | string | null, output: string, seen: string }} Result of a client's run; seen: startFront's notes */
 
 const page = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "docs", "backends.md");
 
-/** The one snippet of docs/backends.md that holds this text. */
+/**
+ * The one snippet of docs/backends.md that holds this text.
+ * @param {string} text
+ */
 export async function snippet(text) {
   const found = [...(await readFile(page, "utf8")).matchAll(/^```ts\n(.*?)^```$/gms)]
     .map(([, code]) => code)
@@ -25,30 +34,37 @@ export function missingClients() {
   return missing.length > 0 ? `not here: ${missing.join(", ")}` : undefined;
 }
 
-/** Passes every path on to one address, and notes the scheme of Authorization and the status: "Basic 200". */
+/**
+ * Passes every path on to one address, and notes the scheme of Authorization and the status: "Basic 200".
+ * @param {URL} target
+ */
 async function startFront(target) {
+  /** @type {string[]} */
   const notes = [];
   const server = createServer((incoming, outgoing) => {
     const scheme = incoming.headers.authorization?.split(" ")[0] ?? "-";
     const headers = { ...incoming.headers, host: target.host };
     const onward = ask(target, { method: incoming.method, headers }, (answer) => {
       notes.push(`${scheme} ${answer.statusCode}`);
-      outgoing.writeHead(answer.statusCode, answer.headers);
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(outgoing);
     });
     onward.on("error", () => outgoing.destroy());
     incoming.pipe(onward);
   });
-  await new Promise((done, fail) => server.once("error", fail).listen(0, "127.0.0.1", done));
+  const port = await listen(server);
   const take = () => notes.splice(0).join(", ");
   const close = () => {
     server.closeAllConnections();
     return new Promise((done) => server.close(done));
   };
-  return { host: `127.0.0.1:${server.address().port}`, take, close };
+  return { host: `127.0.0.1:${port}`, take, close };
 }
 
-/** Lets all of them in with a token of Clerk's, and not with another client's. */
+/**
+ * Lets all of them in with a token of Clerk's, and not with another client's.
+ * @param {{ target: URL, children: Children, folder: string, good: string, bad: string }} options
+ */
 async function tryPrograms({ target, children, folder, good, bad }) {
   const front = await startFront(target);
   const asked = join(folder, "asked");
@@ -57,13 +73,14 @@ async function tryPrograms({ target, children, folder, good, bad }) {
     '#!/bin/sh\necho "$1" >> "$ASKED"\n[ "$1" != get ] || printf "username=clerk\\npassword=%s\\n" "$TOKEN"\n';
   await writeFile(helper, script, { mode: 0o700 });
   const environment = { PATH: process.env.PATH, HOME: folder, XDG_RUNTIME_DIR: folder };
+  /** @type {(command: string, args: string[], more?: { input?: string, env?: NodeJS.ProcessEnv }) => Promise<Result>} */
   const run = async (command, args, { input = "", env = {} } = {}) => {
     const child = children.start(command, args, { cwd: folder, env: { ...environment, ...env } });
     child.process.stdin.end(input);
     const status = await child.exit;
     return { status, output: child.output(), seen: front.take() };
   };
-  const git = async (token) => {
+  const git = async (/** @type {string} */ token) => {
     await writeFile(asked, "");
     const env = { GIT_CONFIG_NOSYSTEM: "1", GIT_TERMINAL_PROMPT: "0", TOKEN: token, ASKED: asked };
     const result = await run("git", ["-c", `credential.helper=${helper}`, "ls-remote", `http://${front.host}/x.git`], {
@@ -71,7 +88,7 @@ async function tryPrograms({ target, children, folder, good, bad }) {
     });
     return { ...result, verbs: (await readFile(asked, "utf8")).trim().split("\n").join(" ") };
   };
-  const skopeo = (token) =>
+  const skopeo = (/** @type {string} */ token) =>
     run(
       "skopeo",
       [
@@ -86,17 +103,17 @@ async function tryPrograms({ target, children, folder, good, bad }) {
       ],
       { input: token },
     );
-  const curl = (...args) => run("curl", ["-sS", "-f", ...args, `http://${front.host}/`]);
+  const curl = (/** @type {string[]} */ ...args) => run("curl", ["-sS", "-f", ...args, `http://${front.host}/`]);
   try {
     // What is served is no repository, of which git complains: but it was let in, and tells its helper so.
-    let result = await git(good);
-    assert.match(result.seen, /^- 401, (- 401, )?Basic 200(, Basic 200)*$/, result.output);
-    assert.equal(result.verbs, "get store");
-    result = await git(bad);
-    assert.match(result.seen, /^- 401, (- 401, )?Basic 401$/, result.output);
-    assert.equal(result.verbs, "get erase");
+    const accepted = await git(good);
+    assert.match(accepted.seen, /^- 401, (- 401, )?Basic 200(, Basic 200)*$/, accepted.output);
+    assert.equal(accepted.verbs, "get store");
+    const refused = await git(bad);
+    assert.match(refused.seen, /^- 401, (- 401, )?Basic 401$/, refused.output);
+    assert.equal(refused.verbs, "get erase");
 
-    result = await curl("--anyauth", "-u", `clerk:${good}`);
+    let result = await curl("--anyauth", "-u", `clerk:${good}`);
     assert.deepEqual([result.status, result.seen], [0, "- 401, Basic 200"], result.output);
     result = await curl("-H", `Authorization: Bearer ${good}`);
     assert.deepEqual([result.status, result.seen], [0, "Bearer 200"], result.output);
@@ -119,6 +136,7 @@ const judges = ["api_keys/verify", "m2m_tokens/verify", "oauth_applications/acce
 /**
  * Holds a server to docs/backends.md. It must have CLERK_JWT_KEY, publicKey() of the stand-in, and CLI_CLIENT_ID as in
  * the stand-in's tokens.
+ * @param {{ address: string, clerk: StandIn, children: Children, folder: string }} options
  */
 export async function tryServer({ address, clerk, children, folder }) {
   const target = new URL(address);
@@ -140,11 +158,14 @@ export async function tryServer({ address, clerk, children, folder }) {
     "unknown access token": "oat_unknown",
     "unknown M2M token": "mt_unknown",
   };
-  const send = async (authorization) => {
+  const send = async (/** @type {string | undefined} */ authorization = undefined) => {
     const response = await fetch(target, { headers: authorization ? { authorization } : {}, redirect: "manual" });
     return { response, status: response.status, challenge: response.headers.get("www-authenticate") };
   };
-  const both = (token) => [`Bearer ${token}`, `Basic ${Buffer.from(`clerk:${token}`).toString("base64")}`];
+  const both = (/** @type {string} */ token) => [
+    `Bearer ${token}`,
+    `Basic ${Buffer.from(`clerk:${token}`).toString("base64")}`,
+  ];
   const challenge = 'Basic realm="Acme", Bearer realm="Acme"';
 
   let answer = await send();
@@ -167,7 +188,7 @@ export async function tryServer({ address, clerk, children, folder }) {
   await accepted();
 
   // Clerk does not answer, or not for us: what it alone can judge is not refused, what the key can judge is served.
-  for (const status of [500, 503, 429, 401, "drop"]) {
+  for (const status of /** @type {const} */ ([500, 503, 429, 401, "drop"])) {
     for (const path of judges) journal.fault({ path, status, times: 1000 });
     for (const token of Object.values(tokens).flat()) {
       const opaque = !token.includes(".");

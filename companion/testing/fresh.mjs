@@ -36,7 +36,7 @@ for (const { source, store } of [
     assert.doesNotMatch(said, /Install what is missing|withCliAuth around/);
     if (!source) await addBackend(app);
     const linted = source ? lint(app, source) : undefined;
-    const during = async (origin) => {
+    const during = async (/** @type {string} */ origin) => {
       if (source) return;
       await tryServer({ address: `${origin}/api/me`, clerk: apps.clerk, children: apps.children, folder: apps.dir });
     };
@@ -44,7 +44,11 @@ for (const { source, store } of [
   });
 }
 
-/** Runs what create-next-app offers as "npm run lint", with its settings, over what was written. */
+/**
+ * Runs what create-next-app offers as "npm run lint", with its settings, over what was written.
+ * @param {string} app
+ * @param {string} source
+ */
 async function lint(app, source) {
   await apps.write(app, {
     ".gitignore": "node_modules\n.next\n",
@@ -64,12 +68,16 @@ export default defineConfig([...nextVitals, ...nextTs, globalIgnores([".next/**"
     }),
   });
   const written = ["app/cli-auth", "app/api", "app/.well-known", "lib", "proxy.ts"].map((name) => join(source, name));
-  const run = (program, ...args) => apps.children.run(join(app, "node_modules", ".bin", program), args, { cwd: app });
+  const run = (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
+    apps.children.run(join(app, "node_modules", ".bin", program), args, { cwd: app });
   await run("biome", "check", "--error-on-warnings", ...written);
   await run("eslint", "--max-warnings", "0", ...written);
 }
 
-/** Adds the route of docs/backends.md, and its proxy inside the companion's, as that page says. */
+/**
+ * Adds the route of docs/backends.md, and its proxy inside the companion's, as that page says.
+ * @param {string} app
+ */
 async function addBackend(app) {
   await mkdir(join(app, "app", "api", "me"), { recursive: true });
   await writeFile(join(app, "app", "api", "me", "route.ts"), await snippet("// app/api/me/route.ts"));

@@ -11,6 +11,19 @@ import { after, before, test } from "node:test";
 import { Apps, companion, layout, missing } from "./apps.mjs";
 import { takePort } from "./port.mjs";
 
+/** @import { Manifest } from "./apps.mjs" */
+/**
+ * @typedef {object} Row what is different in an app
+ * @property {string} name
+ * @property {string} [source] the folder of app
+ * @property {Record<string, string | null>} [files] null: there is none
+ * @property {Record<string, string>} [versions] other than ours, or more
+ * @property {false} [types] there is no TypeScript
+ * @property {keyof typeof managers} [workspace] who installs
+ * @property {RegExp} [said] by "companion add"
+ * @property {(origin: string) => Promise<void>} [during]
+ */
+
 const apps = new Apps();
 const skip = missing();
 if (skip && process.env.CI === "true") throw new Error(skip);
@@ -18,7 +31,7 @@ if (skip && process.env.CI === "true") throw new Error(skip);
 before(() => skip || apps.open());
 after(() => apps.close());
 
-const config = (text) => `import type { NextConfig } from "next";
+const config = (/** @type {string} */ text) => `import type { NextConfig } from "next";
 
 const nextConfig: NextConfig = {
   ${text}
@@ -57,7 +70,7 @@ export const config = { matcher: ["/((?!_next|.*\\\\..*).*)", "/.well-known/:pat
 
 const page = "export default function Page() {\n  return <main>Hello</main>;\n}\n";
 
-/** What is different in an app: files (null: there is none), versions, where its folder is, who installs. */
+/** @type {Row[]} */
 const built = [
   {
     name: "everything below [locale], and a proxy that sends all to a language",
@@ -71,7 +84,7 @@ const built = [
     said: /written: .*app\/cli-auth\/layout\.tsx/,
     during: async (origin) => {
       const home = await fetch(origin, { redirect: "manual" });
-      assert.equal(new URL(home.headers.get("location"), origin).pathname, "/en/", "the app's own proxy");
+      assert.equal(new URL(home.headers.get("location") ?? "", origin).pathname, "/en/", "the app's own proxy");
     },
   },
   {
@@ -144,6 +157,7 @@ const built = [
   { name: "a bun workspace", workspace: "bun" },
 ];
 
+/** @type {(Pick<Row, "name" | "files"> & { manifest?: Record<string, string>, why: RegExp })[]} */
 const refused = [
   { name: "basePath", files: { "next.config.ts": config('basePath: "/shop",') }, why: /basePath/ },
   {
@@ -170,6 +184,7 @@ const refused = [
   },
 ];
 
+/** Each of them: its package, how it installs, its own files in a workspace, and the name of its lock file. */
 const managers = {
   pnpm: {
     package: "pnpm@10.34.8",
@@ -195,7 +210,10 @@ const { CI: _, ...env } = process.env;
 
 const installed = new Map();
 
-/** A folder with the node_modules that an app needs. */
+/**
+ * A folder with the node_modules that an app needs.
+ * @param {Manifest} manifest
+ */
 async function modules(manifest) {
   const key = JSON.stringify(manifest.dependencies);
   if (!installed.has(key)) {
@@ -207,21 +225,32 @@ async function modules(manifest) {
   return installed.get(key);
 }
 
+/**
+ * @param {string} cwd
+ * @param {string[]} args
+ */
 function npm(cwd, ...args) {
   return apps.children.run("npm", [...args, "--silent", "--no-audit", "--no-fund", "--prefer-offline"], { cwd, env });
 }
 
-/** Another package manager: a function that runs it. */
-async function manager(name) {
+/**
+ * Another package manager: a function that runs it.
+ * @param {keyof typeof managers} name
+ */
+async function program(name) {
   const tools = join(apps.dir, "tools", name);
   await apps.write(tools, { "package.json": "{}" });
   await npm(tools, "install", managers[name].package); // with its scripts: bun's program comes by one
-  return (cwd, ...args) => apps.children.run(join(tools, "node_modules", ".bin", name), args, { cwd, env });
+  return (/** @type {string} */ cwd, /** @type {string[]} */ ...args) =>
+    apps.children.run(join(tools, "node_modules", ".bin", name), args, { cwd, env });
 }
 
+/** @param {Omit<Row, "name"> & { manifest?: Record<string, string> }} row */
 function files(row) {
-  const all = { ...layout(row.source ?? "", apps.packages), ...row.files };
-  const manifest = JSON.parse(all["package.json"]);
+  const usual = layout(row.source ?? "", apps.packages);
+  /** @type {Record<string, string | null>} */
+  const all = { ...usual, ...row.files };
+  const manifest = JSON.parse(usual["package.json"]);
   Object.assign(manifest.dependencies, row.versions, row.manifest);
   if (row.types === false) delete manifest.devDependencies;
   all["package.json"] = JSON.stringify(manifest, null, 2);
@@ -248,9 +277,18 @@ for (const [index, row] of built.entries()) {
   });
 }
 
-/** An app in a workspace, which gets the page, and what is missing then by the command that is printed. */
-async function workspace(name, { root, app, all, manifest, origin }) {
-  const { install, files, lock } = managers[name];
+/**
+ * An app in a workspace, which gets the page, and what is missing then by the command that is printed.
+ * @param {NonNullable<Row["workspace"]>} manager
+ * @param {object} options
+ * @param {string} options.root
+ * @param {string} options.app
+ * @param {Record<string, string | null>} options.all
+ * @param {Manifest} options.manifest
+ * @param {string} options.origin
+ */
+async function workspace(manager, { root, app, all, manifest, origin }) {
+  const { install, files, lock } = managers[manager];
   await apps.write(root, {
     "package.json": JSON.stringify({ name: "root", private: true, workspaces: ["apps/*"] }),
     ...files,
@@ -261,11 +299,11 @@ async function workspace(name, { root, app, all, manifest, origin }) {
     "package.json": JSON.stringify(manifest, null, 2),
     "next.config.ts": config('turbopack: { root: process.cwd() + "/../.." },'),
   });
-  const run = await manager(name);
+  const run = await program(manager);
   await run(root, ...install);
   assert.ok(existsSync(join(root, lock)));
-  const [, program, ...command] = /^ {4}(\S+) (add) (jose@6)$/m.exec(await apps.add(app, origin)) ?? [];
-  assert.deepEqual([program, ...command], [name, "add", "jose@6"]);
+  const [, name, ...command] = /^ {4}(\S+) (add) (jose@6)$/m.exec(await apps.add(app, origin)) ?? [];
+  assert.deepEqual([name, ...command], [manager, "add", "jose@6"]);
   await run(app, ...command);
   assert.match(await apps.add(app, origin), /as they should be already: \d+ files\n\n1\. Set in/);
 }

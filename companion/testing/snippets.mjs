@@ -4,6 +4,7 @@
 //   node --test testing/snippets.mjs
 import { createPublicKey } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -11,6 +12,7 @@ import ts from "typescript";
 import { startClerk } from "./clerk.mjs";
 import { missingClients, snippet, tryServer } from "./clients.mjs";
 import { Children } from "./e2e/processes.mjs";
+import { listen } from "./port.mjs";
 
 test("Express", { skip: missingClients(), timeout: 60_000 }, async (t) => {
   const children = new Children();
@@ -19,11 +21,11 @@ test("Express", { skip: missingClients(), timeout: 60_000 }, async (t) => {
   const cache = join(import.meta.dirname, "..", "node_modules", ".cache");
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, "express-"));
-  let server;
+  const server = createServer();
   t.after(async () => {
     await children.stop();
-    server?.closeAllConnections();
-    server?.close();
+    server.closeAllConnections();
+    server.close();
     await clerk.close();
     await rm(folder, { recursive: true, force: true });
   });
@@ -41,8 +43,7 @@ test("Express", { skip: missingClients(), timeout: 60_000 }, async (t) => {
   const file = join(folder, "server.mjs");
   await writeFile(file, outputText);
   const { app } = await import(pathToFileURL(file).href);
-  await new Promise((done) => {
-    server = app.listen(0, "127.0.0.1", done);
-  });
-  await tryServer({ address: `http://127.0.0.1:${server.address().port}/me`, clerk, children, folder });
+  server.on("request", app);
+  const port = await listen(server);
+  await tryServer({ address: `http://127.0.0.1:${port}/me`, clerk, children, folder });
 });
