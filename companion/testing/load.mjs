@@ -37,12 +37,15 @@ const settings = { CLI_AUTH_STORE: redis.url, NODE_OPTIONS: "--max-old-space-siz
 const app = await startApp(clerk, settings);
 const apps = [app];
 while (apps.length < processes) apps.push(await startApp(clerk, { ...settings, CLI_AUTH_ORIGIN: app.origin }));
+/** @type {Record<"refresh" | "authorize", number[]>} */
 const took = { refresh: [], authorize: [] };
 const statuses = new Map();
 
 try {
+  /** @type {import("./attacks/app.mjs").Session[]} */
   const people = [];
   for (let at = 0; at < 10; at++) people.push(await signIn(app));
+  /** @type {string[]} */
   const free = [];
   for (let at = 0; at < GRANTS; at++) {
     const { refresh_token } = await patiently(() => signedInTokens(app, people[at % 10]));
@@ -52,13 +55,14 @@ try {
 
   const waiting = new Set();
   let busy = 0;
+  /** @type {(kind: keyof typeof took, work: () => Promise<number>) => Promise<void>} */
   const send = async (kind, work) => {
     const began = performance.now();
     const status = await work().catch((error) => error.cause?.code ?? error.message);
     took[kind].push(performance.now() - began);
     statuses.set(`${kind} ${status}`, (statuses.get(`${kind} ${status}`) ?? 0) + 1);
   };
-  const one = (at) => {
+  const one = (/** @type {number} */ at) => {
     if (Math.floor(at / processes) % 4 === 0) {
       return send("authorize", async () => {
         const page = await openPage(apps[at % processes], asking().params, people[at % 10]);
@@ -80,6 +84,7 @@ try {
   };
 
   const began = performance.now();
+  /** @type {[app: number, ours: NodeJS.CpuUsage]} */
   const busyBefore = [await processor(), process.cpuUsage()];
   let minute = 0;
   await new Promise((done) => {
@@ -97,21 +102,23 @@ try {
       }
       if (passed >= seconds) {
         clearInterval(timer);
-        done();
+        done(undefined);
       }
     }, 5);
   });
   await Promise.all(waiting);
   console.log(`at the end: ${await memory()} MiB; refreshes not sent, since no grant was free: ${busy}`);
   const { user, system } = process.cpuUsage(busyBefore[1]);
-  const each = (milliseconds) => (milliseconds / (took.refresh.length + took.authorize.length)).toFixed(1);
+  const each = (/** @type {number} */ milliseconds) =>
+    (milliseconds / (took.refresh.length + took.authorize.length)).toFixed(1);
   const ours = each((await processor()) - busyBefore[0]);
   console.log(
     `processor for each request: the app ${ours} ms, what asks it and Clerk ${each((user + system) / 1000)} ms`,
   );
   for (const [kind, times] of Object.entries(took)) {
     times.sort((a, b) => a - b);
-    const at = (part) => `${(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(0)} ms`;
+    const at = (/** @type {number} */ part) =>
+      `${(times[Math.min(times.length - 1, Math.floor(times.length * part))] ?? 0).toFixed(0)} ms`;
     console.log(`${kind}: ${times.length}, p50 ${at(0.5)}, p95 ${at(0.95)}, p99 ${at(0.99)}, most ${at(1)}`);
   }
   for (const [what, count] of statuses) console.log(`${what}: ${count}`);

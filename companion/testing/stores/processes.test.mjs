@@ -20,6 +20,9 @@ import {
 } from "../attacks/app.mjs";
 import { missingServers, startGateway, startPostgres, startRedis } from "./servers.mjs";
 
+/** @import { App, Clerk, Session } from "../attacks/app.mjs" */
+/** @typedef {{ good: number, refused: number, waiting: number }} Count what came of the tries of one value */
+
 const skip = missingServers();
 const full = process.env.STORES_FULL === "1";
 const PROCESSES = 4;
@@ -56,11 +59,17 @@ const kinds = {
   },
 };
 
-for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
+/** @type {(keyof typeof kinds)[]} */
+const chosen = full ? ["redis", "postgres", "rest"] : ["redis"];
+for (const kind of chosen) {
   describe(`${PROCESSES} processes on one store: ${kind}`, { skip, timeout: 600_000 }, () => {
+    /** @type {Clerk} */
     let clerk;
+    /** @type {Awaited<ReturnType<(typeof kinds)[keyof typeof kinds]>>} */
     let world;
+    /** @type {App[]} */
     let apps = [];
+    /** @type {Session & { headers: { origin: string } }} */
     let session;
 
     before(async () => {
@@ -76,14 +85,20 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
       await clerk?.close();
     });
 
-    const codes = (count) =>
+    const codes = (/** @type {number} */ count) =>
       inTurn(Array.from({ length: count }, (_, at) => () => patiently(() => approved(apps[at % PROCESSES], session))));
-    const grants = (count) =>
+    const grants = (/** @type {number} */ count) =>
       inTurn(
         Array.from({ length: count }, (_, at) => () => patiently(() => signedInTokens(apps[at % PROCESSES], session))),
       );
 
-    /** Tries each of the values so many times, at all processes; what came of it, counted for each value. */
+    /**
+     * Tries each of the values so many times, at all processes; what came of it, counted for each value.
+     * @template T
+     * @param {T[]} values
+     * @param {(app: App, value: T) => Promise<Response>} send
+     * @returns {Promise<Count[]>}
+     */
     async function tryAll(values, send) {
       const counts = values.map(() => ({ good: 0, refused: 0, waiting: 0 }));
       const tries = values.flatMap((value, at) => Array.from({ length: TRIES }, (_, turn) => ({ value, at, turn })));
@@ -101,17 +116,23 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
       return counts;
     }
 
+    /** @type {(counts: Count[], name: keyof Count) => number} */
+    const sumOf = (counts, name) => counts.reduce((total, count) => total + count[name], 0);
+
     const values = {
-      codes: { make: codes, send: redeem },
-      "refresh tokens": {
-        make: async (count) => (await grants(count)).map(({ refresh_token }) => refresh_token),
-        send: refresh,
+      codes: async () => tryAll(await codes(GRANTS), redeem),
+      "refresh tokens": async () => {
+        const made = await grants(GRANTS);
+        return tryAll(
+          made.map(({ refresh_token }) => refresh_token),
+          refresh,
+        );
       },
     };
-    for (const [what, { make, send }] of Object.entries(values)) {
+    for (const [what, tried] of Object.entries(values)) {
       test(`${what}: ${GRANTS * TRIES} tries, each value works once`, async (t) => {
-        const counts = await tryAll(await make(GRANTS), send);
-        const sum = (name) => counts.reduce((total, count) => total + count[name], 0);
+        const counts = await tried();
+        const sum = (/** @type {keyof Count} */ name) => sumOf(counts, name);
         t.diagnostic(`${what}: ${sum("good")} good, ${sum("refused")} refused, ${sum("waiting")} told to wait`);
         assert.deepEqual(
           counts.filter(({ good }) => good > 1),
@@ -129,6 +150,7 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
     test("the store is killed and started again in between: still none works twice", async (t) => {
       const made = await grants(10);
       const all = made.map(({ refresh_token }) => refresh_token);
+      /** @type {Promise<void> | undefined} */
       let killing;
       let sent = 0;
       const counts = await tryAll(all, (app, value) => {
@@ -139,7 +161,7 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
         return refresh(app, value);
       });
       await killing;
-      const sum = (name) => counts.reduce((total, count) => total + count[name], 0);
+      const sum = (/** @type {keyof Count} */ name) => sumOf(counts, name);
       t.diagnostic(`killed: ${sum("good")} good, ${sum("refused")} refused, ${sum("waiting")} told to wait`);
       assert.deepEqual(
         counts.filter(({ good }) => good > 1),
@@ -167,8 +189,13 @@ for (const kind of full ? ["redis", "postgres", "rest"] : ["redis"]) {
   });
 }
 
-/** Does all of it, so many at a time. */
+/**
+ * Does all of it, so many at a time.
+ * @template T
+ * @param {(() => Promise<T>)[]} works
+ */
 async function inTurn(works) {
+  /** @type {T[]} */
   const results = [];
   let next = 0;
   const worker = async () => {

@@ -9,7 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { createClient } from "redis";
-import { takePort } from "../port.mjs";
+import { listen, takePort } from "../port.mjs";
+
+/** @typedef {Awaited<ReturnType<typeof makeCertificates>>} Certificates */
+/** @typedef {Awaited<ReturnType<typeof startRedis>>} Redis */
+/** @typedef {Awaited<ReturnType<typeof startPostgres>>} Postgres */
+/** @typedef {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, import("node:stream").Readable>} Child */
 
 const companion = join(import.meta.dirname, "..", "..");
 const LIMIT = 30_000; // ms until a server has to answer
@@ -37,7 +42,12 @@ export function missingServers() {
   return `${missing.join(", ")} missing`;
 }
 
-/** Runs a program to its end. */
+/**
+ * Runs a program to its end.
+ * @param {string} program
+ * @param {string[]} words
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv }} options
+ */
 async function finish(program, words, options) {
   const child = spawn(program, words, { ...options, stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
@@ -51,20 +61,20 @@ async function finish(program, words, options) {
 /** An authority of our own, a certificate of it for localhost, and another authority that has signed nothing here. */
 export async function makeCertificates() {
   const folder = await mkdtemp(join(tmpdir(), "store-tls-"));
-  const openssl = (...words) => finish("openssl", words, { cwd: folder });
-  const authority = (name) =>
+  const openssl = (/** @type {string[]} */ ...words) => finish("openssl", words, { cwd: folder });
+  const authority = (/** @type {string} */ name) =>
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
       "-subj", `/CN=${name}`, "-keyout", `${name}.key`, "-out", `${name}.pem`); // biome-ignore format: one command
   await authority("ca");
   await authority("other");
-  const signed = async (name, subject) => {
+  const signed = async (/** @type {string} */ name, /** @type {string} */ subject) => {
     await openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", `/CN=${subject}`,
       "-addext", `subjectAltName=DNS:${subject}`, "-keyout", `${name}.key`, "-out", `${name}.csr`); // biome-ignore format: one command
     await openssl("x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
       "-days", "2", "-copy_extensions", "copy", "-out", `${name}.pem`); // biome-ignore format: one command
   };
   await signed("server", "localhost");
-  const text = (name) => readFile(join(folder, name), "utf8");
+  const text = (/** @type {string} */ name) => readFile(join(folder, name), "utf8");
   return {
     cert: join(folder, "server.pem"),
     key: join(folder, "server.key"),
@@ -74,21 +84,32 @@ export async function makeCertificates() {
   };
 }
 
-/** A process that can be killed, held up and started again. start spawns it; ready asks whether it answers. */
+/** A process that can be killed, held up and started again. */
 class Server {
+  /** @type {Child} */
+  child;
+  /** @type {Promise<unknown>} */
+  exit;
+
+  /**
+   * @param {string} folder
+   * @param {() => Child} start spawns it
+   * @param {() => Promise<boolean>} ready asks whether it answers
+   */
   constructor(folder, start, ready) {
-    Object.assign(this, { folder, spawnIt: start, ready });
+    this.folder = folder;
+    this.spawnIt = start;
+    this.ready = ready;
   }
 
   async start() {
     this.child = this.spawnIt();
     let output = "";
-    this.child.stdout.setEncoding("utf8").on("data", (text) => {
+    const hear = (/** @type {string} */ text) => {
       output += text;
-    });
-    this.child.stderr.setEncoding("utf8").on("data", (text) => {
-      output += text;
-    });
+    };
+    this.child.stdout.setEncoding("utf8").on("data", hear);
+    this.child.stderr.setEncoding("utf8").on("data", hear);
     this.exit = new Promise((done) => this.child.once("exit", done));
     let over = false;
     this.exit.then(() => {
@@ -99,6 +120,14 @@ class Server {
       if (over || Date.now() > end) throw new Error(`the server does not start:\n${output}`);
       await new Promise((done) => setTimeout(done, 25));
     }
+  }
+
+  async pause() {
+    this.child.kill("SIGSTOP");
+  }
+
+  async resume() {
+    this.child.kill("SIGCONT");
   }
 
   /** Ends it without any warning, as a crash does. */
@@ -113,7 +142,10 @@ class Server {
   }
 }
 
-/** A Redis server, with TLS at a port of its own. options are more words of its command line. */
+/**
+ * A Redis server, with TLS at a port of its own.
+ * @param {{ password?: string, tls?: Certificates, options?: string[] }} [how] options: more words of its command line
+ */
 export async function startRedis({ password = "", tls, options = [] } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "redis-"));
   const [plain, secure] = [await takePort(), await takePort()];
@@ -127,6 +159,7 @@ export async function startRedis({ password = "", tls, options = [] } = {}) {
   }
   const start = () => spawn("redis-server", [...words, ...options], { stdio: ["ignore", "pipe", "pipe"] });
   const user = password ? `:${encodeURIComponent(password)}@` : "";
+  /** @type {(...words: string[]) => Promise<unknown>} */
   const command = async (...all) => {
     const client = createClient({ socket: { host: "127.0.0.1", port, reconnectStrategy: false }, password });
     client.on("error", () => {});
@@ -143,19 +176,21 @@ export async function startRedis({ password = "", tls, options = [] } = {}) {
       () => false,
     );
   const server = new Server(folder, start, ready);
-  server.pause = async () => server.child.kill("SIGSTOP");
-  server.resume = async () => server.child.kill("SIGCONT");
   await server.start();
   const urls = { url: `redis://${user}127.0.0.1:${port}`, secure: `rediss://${user}localhost:${secure.port}` };
   return Object.assign(server, urls, { command });
 }
 
-/** A PostgreSQL server with the tables, and its user "app". As root it runs as another user, because it has to. */
+/**
+ * A PostgreSQL server with the tables, and its user "app". As root it runs as another user, because it has to.
+ * @param {{ tls?: Certificates }} [how]
+ */
 export async function startPostgres({ tls } = {}) {
-  const programs = postgresPrograms();
+  const programs = postgresPrograms() ?? "";
   const folder = await mkdtemp(join(tmpdir(), "postgres-"));
-  const root = process.getuid() === 0;
+  const root = process.getuid?.() === 0;
   const other = 65534; // "nobody"
+  /** @type {(program: string, words: string[]) => [program: string, words: string[]]} */
   const run = (program, words) =>
     root
       ? [
@@ -163,7 +198,7 @@ export async function startPostgres({ tls } = {}) {
           ["--reuid", String(other), "--regid", String(other), "--clear-groups", join(programs, program), ...words],
         ]
       : [join(programs, program), words];
-  const give = async (name) => {
+  const give = async (/** @type {string} */ name) => {
     if (root) chownSync(name, other, other);
     await chmod(name, 0o700);
   };
@@ -191,7 +226,8 @@ export async function startPostgres({ tls } = {}) {
   await release();
   const options = ["listen_addresses=127.0.0.1", "max_connections=60", ...secure].flatMap((option) => ["-c", option]);
   const command = run("postgres", ["-D", data, "-p", String(port), "-k", folder, ...options]);
-  const start = () => spawn(...command, { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const start = () => spawn(command[0], command[1], { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  /** @type {(text: string, values?: unknown[], user?: string) => Promise<{ rows: Record<string, unknown>[] }>} */
   const query = async (text, values, user = "owner") => {
     const client = new pg.Client({ host: folder, port, user, database: "postgres" });
     client.on("error", () => {});
@@ -213,8 +249,9 @@ export async function startPostgres({ tls } = {}) {
     const found = spawnSync("ps", ["-o", "pid=", "--ppid", String(server.child.pid)], { encoding: "utf8" });
     return [server.child.pid, ...found.stdout.split("\n").map(Number).filter(Boolean)];
   };
-  const signal = (name) => {
+  const signal = (/** @type {NodeJS.Signals} */ name) => {
     for (const id of all()) {
+      if (id === undefined) continue;
       try {
         process.kill(id, name);
       } catch {
@@ -233,16 +270,22 @@ export async function startPostgres({ tls } = {}) {
   const password = "p@ss/word of the app"; // which an address has to encode
   await query(`CREATE USER app PASSWORD '${password}'`);
   const migration = await readFile(join(companion, "postgres.sql"), "utf8");
-  const grant = /^-- (GRANT .*;)$/m.exec(migration)[1];
+  const grant = /^-- (GRANT .*;)$/m.exec(migration)?.[1] ?? "";
   await query(migration);
   await query(migration); // it can be run again
   await query(grant);
-  const at = (secret, host = "127.0.0.1") => `postgres://app:${encodeURIComponent(secret)}@${host}:${port}/postgres`;
+  const at = (/** @type {string} */ secret, host = "127.0.0.1") =>
+    `postgres://app:${encodeURIComponent(secret)}@${host}:${port}/postgres`;
   return Object.assign(server, { url: at(password), secure: at(password, "localhost"), query, at });
 }
 
-/** A REST interface, as Upstash and serverless-redis-http have it, in front of a Redis server. */
+/**
+ * A REST interface, as Upstash and serverless-redis-http have it, in front of a Redis server.
+ * @param {{ url: string }} redis
+ * @param {string} token
+ */
 export async function startGateway(redis, token) {
+  /** @type {ReturnType<typeof connect> | undefined} */
   let client;
   const connect = async () => {
     const made = createClient({ url: redis.url, socket: { reconnectStrategy: false } });
@@ -255,18 +298,19 @@ export async function startGateway(redis, token) {
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
-    const answer = (status, value) => response.writeHead(status).end(JSON.stringify(value));
+    const answer = (/** @type {number} */ status, /** @type {object} */ value) =>
+      response.writeHead(status).end(JSON.stringify(value));
     if (request.headers.authorization !== `Bearer ${token}`) return answer(401, { error: "Unauthorized" });
     try {
       client ??= connect();
       return answer(200, { result: await (await client).sendCommand(JSON.parse(body)) });
     } catch (error) {
-      return answer(400, { error: error.message });
+      return answer(400, { error: error instanceof Error ? error.message : String(error) });
     }
   });
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const port = await listen(server);
   return {
-    url: `http://127.0.0.1:${server.address().port}/`,
+    url: `http://127.0.0.1:${port}/`,
     close: () => {
       client?.then((made) => made.destroy()).catch(() => {});
       server.closeAllConnections();

@@ -8,8 +8,14 @@ const library = await compileLibrary();
 const { addressOf, countAddress, countPerson } = library.load("hourly");
 const { OAuthError } = library.load("respond");
 
+/** @import { Settings } from "../../lib/cli-auth/settings" */
+
+/** The settings, as far as they are read here. */
+const limits = (/** @type {Settings["hourly"]} */ hourly) => /** @type {Settings} */ ({ hourly });
+
 test("the address is the one that our own proxies saw, whatever the sender says", () => {
-  for (const [forwarded, proxies, address, why] of [
+  /** @type {[forwarded: string | undefined, proxies: number, address: string | undefined, why: string][]} */
+  const rows = [
     ["203.0.113.7", 0, undefined, "the number of proxies is not known"],
     ["203.0.113.7", 1, "203.0.113.7", "one proxy"],
     ["6.6.6.6, 203.0.113.7", 1, "203.0.113.7", "the sender's word stands before it"],
@@ -24,7 +30,8 @@ test("the address is the one that our own proxies saw, whatever the sender says"
     ["2001:db8::6", 1, "2001:db8:0:0", "a short form"],
     ["2001:db8:1:2::", 1, "2001:db8:1:2", "another one"],
     ["::1", 1, "0:0:0:0", "the shortest"],
-  ]) {
+  ];
+  for (const [forwarded, proxies, address, why] of rows) {
     const headers = new Headers(forwarded === undefined ? {} : { "x-forwarded-for": forwarded });
     assert.equal(addressOf(headers, proxies), address, why);
   }
@@ -33,6 +40,7 @@ test("the address is the one that our own proxies saw, whatever the sender says"
 test("above the limit it is refused until the hour is over; without a store or a limit never", async (t) => {
   t.mock.timers.enable({ apis: ["Date"], now: 7_200_000 + 3_000_000 });
   const counted = new Map();
+  /** @type {import("../../lib/cli-auth/stores/interface").Counts} */
   const counts = {
     async count(name, seconds) {
       assert.equal(seconds, 3600);
@@ -40,9 +48,9 @@ test("above the limit it is refused until the hour is over; without a store or a
       return counted.get(name);
     },
   };
-  const settings = { hourly: { person: 3, address: 2, proxies: 1 } };
+  const settings = limits({ person: 3, address: 2, proxies: 1 });
   const headers = new Headers({ "x-forwarded-for": "203.0.113.7" });
-  const refused = (error) => {
+  const refused = (/** @type {unknown} */ error) => {
     assert.ok(error instanceof OAuthError);
     const { status, code, headers: sent } = error;
     assert.deepEqual([status, code, sent], [429, "temporarily_unavailable", { "retry-after": "600" }]);
@@ -57,11 +65,11 @@ test("above the limit it is refused until the hour is over; without a store or a
   t.mock.timers.tick(600_000);
   await countPerson(settings, counts, "user_1");
   await countAddress(settings, counts, headers);
-  const free = { hourly: { person: 0, address: 0, proxies: 1 } };
+  const free = limits({ person: 0, address: 0, proxies: 1 });
   for (let at = 0; at < 10; at++) {
     await countPerson(free, counts, "user_3");
     await countPerson(settings, undefined, "user_3");
     await countAddress(free, counts, headers);
-    await countAddress({ hourly: { ...settings.hourly, proxies: 0 } }, counts, headers);
+    await countAddress(limits({ ...settings.hourly, proxies: 0 }), counts, headers);
   }
 });

@@ -10,7 +10,11 @@ const { IssuerKeys, IssuerUnavailable } = library.load("keys");
 
 const made = newKeys();
 
-/** An issuer, and a cache whose clock the test moves. */
+/**
+ * An issuer, and a cache whose clock the test moves.
+ * @param {import("node:test").TestContext} t
+ * @param {Parameters<typeof startCiIssuer>[0]} [options]
+ */
 async function set(t, options) {
   const issuer = await startCiIssuer({ keys: [...made], ...options });
   t.after(issuer.close);
@@ -28,9 +32,9 @@ async function set(t, options) {
 test("a key is found by its id and its algorithm, and only its public numbers are used", async (t) => {
   const { issuer, find, asked } = await set(t, { path: "/tenant/a" });
   issuer.change.jwks = { keys: issuer.keys.map(({ jwk }) => ({ ...jwk, d: "private", x5u: "https://evil.com" })) };
-  assert.deepEqual(Object.keys(await find()), ["kty", "n", "e"]);
-  assert.deepEqual(Object.keys(await find(issuer.keys[1].kid, "ES256")), ["kty", "crv", "x", "y"]);
-  assert.equal((await find(issuer.keys[2].kid, "PS256")).kty, "RSA");
+  assert.deepEqual(Object.keys((await find()) ?? {}), ["kty", "n", "e"]);
+  assert.deepEqual(Object.keys((await find(issuer.keys[1].kid, "ES256")) ?? {}), ["kty", "crv", "x", "y"]);
+  assert.equal((await find(issuer.keys[2].kid, "PS256"))?.kty, "RSA");
   for (const alg of ["PS256", "ES256", "HS256", "none", "toString", ""]) {
     assert.equal(await find(issuer.keys[0].kid, alg), undefined, alg);
   }
@@ -40,7 +44,7 @@ test("a key is found by its id and its algorithm, and only its public numbers ar
 test("a hundred at once are one question", async (t) => {
   const { find, asked } = await set(t);
   const found = await Promise.all(Array.from({ length: 100 }, () => find()));
-  assert.ok(found.every((key) => key.kty === "RSA"));
+  assert.ok(found.every((key) => key?.kty === "RSA"));
   assert.deepEqual(asked(), [1, 1]);
 });
 

@@ -7,7 +7,8 @@ const { fill, messages, preferred } = (await compileLibrary()).load("messages");
 const offered = ["en", "de", "fr"];
 
 test("the language that a browser prefers of those that are offered", () => {
-  for (const [header, want, why] of [
+  /** @type {[header: string | null, want: string, why: string][]} */
+  const rows = [
     [null, "en", "none is said"],
     ["", "en", "an empty one"],
     ["de", "de", "the plain name"],
@@ -23,7 +24,8 @@ test("the language that a browser prefers of those that are offered", () => {
     ["x-de", "en", "a private one"],
     ["__proto__,constructor", "en", "names of JavaScript's own"],
     [`${"x,".repeat(5000)}de`, "en", "a header that is far too long is not read to its end"],
-  ]) {
+  ];
+  for (const [header, want, why] of rows) {
     assert.equal(preferred(header, offered), want, why);
   }
   assert.equal(preferred("en", ["de"]), "de", "an app with one language speaks it");
@@ -31,11 +33,12 @@ test("the language that a browser prefers of those that are offered", () => {
 });
 
 test("every language says everything, with the same names in it", () => {
-  const names = (text) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
+  const names = (/** @type {string} */ text) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
   for (const [language, all] of Object.entries(messages)) {
     assert.deepEqual(Object.keys(all), Object.keys(messages.en), language);
+    const english = new Map(Object.entries(messages.en));
     for (const [key, text] of Object.entries(all)) {
-      assert.deepEqual(names(text), names(messages.en[key]), `${language}: ${key}`);
+      assert.deepEqual(names(text), names(english.get(key) ?? ""), `${language}: ${key}`);
       assert.notEqual(text.trim(), "", `${language}: ${key}`);
     }
   }

@@ -11,6 +11,8 @@ import { compileLibrary } from "./compile.mjs";
 const library = await compileLibrary();
 const { checkPolicy, mismatch } = library.load("policy");
 
+/** @import { Wanted } from "../../lib/cli-auth/policy" */
+
 const key = "ak_0123456789abcdef0123456789abcdef";
 const place = {
   env: {
@@ -32,7 +34,7 @@ const good = {
   machine: "CI_KEY",
   seconds: 900,
 };
-const check = (changes, at = place) => checkPolicy([{ ...good, ...changes }], at);
+const check = (/** @type {object} */ changes, at = place) => checkPolicy([{ ...good, ...changes }], at);
 
 test("none is a policy, and so is a good one", () => {
   for (const policy of [[], [good], [good, { ...good, name: "other", claims: { sub: "x" } }]]) {
@@ -58,8 +60,12 @@ test("an issuer on this machine is for an app on this machine", () => {
 });
 
 test("what may not be said", () => {
-  const claims = (more, base = good.claims) => ({ claims: { ...base, ...more } });
+  const claims = (/** @type {object} */ more, /** @type {object} */ base = good.claims) => ({
+    claims: { ...base, ...more },
+  });
+  /** @type {(name: string, text: string, base?: object) => object} */
   const pattern = (name, text, base = good.claims) => claims({ [name]: { pattern: text } }, base);
+  /** @type {[changes: object, words: string, why: string][]} */
   const rows = [
     [{ name: undefined }, "name", "no name"],
     [{ name: "Shop" }, "name", "capitals"],
@@ -167,7 +173,7 @@ test("a policy that is no list of entries, and one with doubles", () => {
   for (const entry of [null, "x", 5, [], [good]]) {
     assert.deepEqual(checkPolicy([good, entry], place).problems, ["entry 2: it must be an object"]);
   }
-  const two = (changes) => checkPolicy([good, { ...good, ...changes }], place).problems;
+  const two = (/** @type {object} */ changes) => checkPolicy([good, { ...good, ...changes }], place).problems;
   assert.deepEqual(two({ claims: { sub: "x" } }), ["entry 2 (shop): another entry has the same name"]);
   const { repository, ref } = good.claims;
   const same = ["entry 2 (other): another entry has the same issuer and claims"];
@@ -181,6 +187,7 @@ test("a policy that is no list of entries, and one with doubles", () => {
 test("what is only dangerous is a warning, with the entry's name", () => {
   const repository = "acme/shop";
   const ref = "refs/heads/main";
+  /** @type {[claims: object, words: string, why: string][]} */
   const rows = [
     [{ repository, ref, head_ref: "main" }, "head_ref is chosen", "a fork names its branch as it likes"],
     [{ repository, ref, actor: "ada" }, "actor is chosen", "who starts a job"],
@@ -208,8 +215,10 @@ test("what is only dangerous is a warning, with the entry's name", () => {
 });
 
 test("a value fits if it is equal, or the pattern matches all of it", () => {
-  const fits = (wanted, value) => mismatch({ claims: { x: wanted } }, { x: value }) === undefined;
-  for (const [wanted, value] of [
+  const fits = (/** @type {Wanted} */ wanted, /** @type {unknown} */ value) =>
+    mismatch({ ...good, claims: { x: wanted } }, { x: value }) === undefined;
+  /** @type {[wanted: Wanted, value: unknown][]} */
+  const fitting = [
     ["a", "a"],
     [1, 1],
     [true, true],
@@ -218,10 +227,12 @@ test("a value fits if it is equal, or the pattern matches all of it", () => {
     [{ pattern: "a/*/b" }, "a/x/b"],
     [{ pattern: "*-*" }, "a-b-c"],
     [{ pattern: "a.c[d](e)|f+g?h^i$j{k}\\l*" }, "a.c[d](e)|f+g?h^i$j{k}\\lx"],
-  ]) {
+  ];
+  for (const [wanted, value] of fitting) {
     assert.ok(fits(wanted, value), `${JSON.stringify(wanted)} ${value}`);
   }
-  for (const [wanted, value] of [
+  /** @type {[wanted: Wanted, value: unknown][]} */
+  const others = [
     ["a", "A"],
     ["a", ["a"]],
     ["a", undefined],
@@ -243,11 +254,12 @@ test("a value fits if it is equal, or the pattern matches all of it", () => {
     [{ pattern: "a|b*" }, "a"],
     [{ pattern: "a-z*" }, "bx"],
     [{ pattern: "v*" }, `v${"1".repeat(1024)}`],
-  ]) {
+  ];
+  for (const [wanted, value] of others) {
     assert.ok(!fits(wanted, value), `${JSON.stringify(wanted)} ${JSON.stringify(value)}`);
   }
   assert.equal(
-    mismatch({ claims: { a: "1", toString: "x" } }, { a: "1" }),
+    mismatch({ ...good, claims: { a: "1", toString: "x" } }, { a: "1" }),
     "toString",
     "an inherited name is no claim",
   );
@@ -258,16 +270,17 @@ test("a value fits if it is equal, or the pattern matches all of it", () => {
 
 test("a pull request's job fits only where the entry names the event", () => {
   const claims = { repository: "acme/shop" };
+  const entry = { ...good, claims };
   for (const event_name of ["pull_request", "pull_request_target", "pull_request_review_comment", 5, null, ["push"]]) {
-    assert.equal(mismatch({ claims }, { ...claims, event_name }), "event_name");
+    assert.equal(mismatch(entry, { ...claims, event_name }), "event_name");
   }
   for (const pipeline_source of ["merge_request_event", "external_pull_request_event"]) {
-    assert.equal(mismatch({ claims }, { ...claims, pipeline_source }), "pipeline_source");
+    assert.equal(mismatch(entry, { ...claims, pipeline_source }), "pipeline_source");
   }
   const named = { ...claims, event_name: "pull_request" };
-  assert.equal(mismatch({ claims: named }, named), undefined);
-  assert.equal(mismatch({ claims: named }, { ...claims, event_name: "push" }), "event_name");
-  assert.equal(mismatch({ claims }, { ...claims, event_name: "push", pipeline_source: "push" }), undefined);
+  assert.equal(mismatch({ ...good, claims: named }, named), undefined);
+  assert.equal(mismatch({ ...good, claims: named }, { ...claims, event_name: "push" }), "event_name");
+  assert.equal(mismatch(entry, { ...claims, event_name: "push", pipeline_source: "push" }), undefined);
 });
 
 // ---- the entries that ci.ts has in comments ----
@@ -277,7 +290,10 @@ const source = await readFile(join(folder, "ci.ts"), "utf8");
 // Code in a comment begins with a brace, or is indented; prose does neither.
 const taken = source.replace(/^ {2}\/\/ (\{$|\},$| {2}.*)/gm, "  $1");
 
-/** What the compiler says of ci.ts with this text, as strictly as of the app. */
+/**
+ * What the compiler says of ci.ts with this text, as strictly as of the app.
+ * @param {string} text
+ */
 function diagnostics(text) {
   const config = join(folder, "..", "..", "tsconfig.json");
   const { options } = ts.parseJsonConfigFileContent(
@@ -298,7 +314,8 @@ test("ci.ts has no entry; those in its comments compile and are good", () => {
   assert.deepEqual(library.load("ci").policy, []);
   assert.deepEqual(diagnostics(taken), []);
   const { outputText } = ts.transpileModule(taken, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
-  const exports = {};
+  /** @type {{ policy: import("../../lib/cli-auth/policy").Policy }} */
+  const exports = { policy: [] };
   new Function("exports", outputText)(exports);
   const names = exports.policy.map(({ name }) => name.split("-")[0]);
   assert.deepEqual(names, ["github", "gitlab", "circleci", "bitbucket", "azure", "buildkite", "kubernetes", "spiffe"]);

@@ -8,6 +8,7 @@ const library = await compileLibrary();
 const { authorizePath, parseAuthorize, parseQuery, parseRedirect } = library.load("request");
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/** @type {Record<string, string>} */
 const good = {
   response_type: "code",
   client_id: "clerk-credential-helper",
@@ -91,7 +92,8 @@ test("labels: what a machine may call itself", () => {
   for (const [name, why] of refused)
     assert.throws(() => parse({ machine_name: name }), { parameter: "machine_name" }, why);
   // A URL cannot carry half a pair, but the function does not rely on it.
-  const half = { getAll: (name) => (name === "machine_name" ? ["a\ud800b"] : good[name] ? [good[name]] : []) };
+  const half = new URLSearchParams(good);
+  half.getAll = (name) => (name === "machine_name" ? ["a\ud800b"] : good[name] ? [good[name]] : []);
   assert.throws(() => parseAuthorize(half), { parameter: "machine_name" });
 });
 
@@ -140,7 +142,7 @@ test("an error names the parameter and never its value", () => {
   for (const name of Object.keys(good)) {
     assert.throws(
       () => parse({ [name]: secret }),
-      (error) => error.message.includes(name) && !error.message.includes(secret),
+      (error) => error instanceof Error && error.message.includes(name) && !error.message.includes(secret),
     );
   }
 });

@@ -16,10 +16,12 @@ Object.assign(process.env, {
   CLERK_API_URL: "http://127.0.0.1:1", // never asked here
 });
 
-const post = (fields) => new Request("https://app.acme.dev/x", { method: "POST", body: new URLSearchParams(fields) });
+const post = (/** @type {Record<string, string>} */ fields) =>
+  new Request("https://app.acme.dev/x", { method: "POST", body: new URLSearchParams(fields) });
 
 test("a limiter that says wait is obeyed before the body is read", async () => {
   for (const [endpoint, handler] of Object.entries({ token, revoke: revocation })) {
+    /** @type {unknown[][]} */
     const asked = [];
     const request = post({ client_id: "clerk-credential-helper" });
     const response = await handler(request, async (...args) => {
@@ -43,7 +45,7 @@ test("a limiter that says 0 lets pass", async () => {
 });
 
 test("a body is read up to its limit, in whatever pieces it comes", async () => {
-  const body = (...parts) =>
+  const body = (/** @type {number[][]} */ ...parts) =>
     new Response(
       new ReadableStream({
         start(controller) {
