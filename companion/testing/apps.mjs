@@ -14,7 +14,10 @@ import { Children } from "./e2e/processes.mjs";
 
 export const companion = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** @typedef {{ version: string, dependencies: Record<string, string>, devDependencies: Record<string, string> }} Manifest */
+/**
+ * @typedef {{ version: string, dependencies: Record<string, string>, devDependencies: Record<string, string> }}
+ *   Manifest
+ */
 /** @typedef {import("./clerk.mjs").StandIn} StandIn */
 
 /**

@@ -5,8 +5,13 @@ import { createServer } from "node:http";
 import { listen } from "./port.mjs";
 
 /** @typedef {ReturnType<typeof newKey>} Key */
-/** @typedef {{ header?: object, secret?: string | Buffer }} Signing members for the header; a secret, to sign with HS256 */
-/** @typedef {string | object | ((response: import("node:http").ServerResponse, usual: object | undefined) => unknown)} Change */
+/**
+ * @typedef {{ header?: object, secret?: string | Buffer }} Signing members for the header; a secret, to sign with HS256
+ */
+/**
+ * @typedef {string | object | ((response: import("node:http").ServerResponse, usual: object | undefined) => unknown)}
+ *   Change
+ */
 /**
  * @typedef {object} CiIssuer
  * @property {string} url

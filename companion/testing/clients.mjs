@@ -11,7 +11,10 @@ import { listen } from "./port.mjs";
 /** @import { StandIn } from "./clerk.mjs" */
 /** @import { Children } from "./e2e/processes.mjs" */
 
-/** @typedef {{ status: number | string | null, output: string, seen: string }} Result of a client's run; seen: startFront's notes */
+/**
+ * @typedef {{ status: number | string | null, output: string, seen: string }} Result of a client's run; seen:
+ *   startFront's notes
+ */
 
 const page = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "docs", "backends.md");
 
@@ -73,7 +76,9 @@ async function tryPrograms({ target, children, folder, good, bad }) {
     '#!/bin/sh\necho "$1" >> "$ASKED"\n[ "$1" != get ] || printf "username=clerk\\npassword=%s\\n" "$TOKEN"\n';
   await writeFile(helper, script, { mode: 0o700 });
   const environment = { PATH: process.env.PATH, HOME: folder, XDG_RUNTIME_DIR: folder };
-  /** @type {(command: string, args: string[], more?: { input?: string, env?: NodeJS.ProcessEnv }) => Promise<Result>} */
+  /**
+   * @type {(command: string, args: string[], more?: { input?: string, env?: NodeJS.ProcessEnv }) => Promise<Result>}
+   */
   const run = async (command, args, { input = "", env = {} } = {}) => {
     const child = children.start(command, args, { cwd: folder, env: { ...environment, ...env } });
     child.process.stdin.end(input);

@@ -14,7 +14,10 @@ const companion = join(import.meta.dirname, "..", "..");
 export const secret = "the secret of the attack table and long enough";
 export const port = 49152; // no helper listens there: no redirect is ever followed
 
-/** @typedef {Awaited<ReturnType<typeof clerkForTests>>} Clerk the stand-in, its addresses and keys, and its control interface */
+/**
+ * @typedef {Awaited<ReturnType<typeof clerkForTests>>} Clerk the stand-in, its addresses and keys, and its control
+ *   interface
+ */
 /** @typedef {Awaited<ReturnType<typeof startApp>>} App the app that runs */
 /**
  * @typedef {object} Session a browser that is signed in
@@ -137,9 +140,11 @@ export function asking(changes = {}) {
 }
 
 /**
- * A browser that is signed in to the app: the token in its cookie names the app's origin (azp), as clerk-js asked for it.
+ * A browser that is signed in to the app: the token in its cookie names the app's origin (azp), as clerk-js asked for
+ * it.
  * @param {{ issuer: string, clerk: Clerk }} app
- * @param {{ user?: string, organization?: string | undefined, seconds?: number, origin?: string, browser?: string }} [as]
+ * @param {{ user?: string, organization?: string | undefined, seconds?: number, origin?: string, browser?: string }}
+ *   [as]
  * @returns {Promise<Session>}
  */
 export async function signIn(app, { user = "ada@acme.dev", organization = "acme", ...more } = {}) {
@@ -277,7 +282,8 @@ export function revoke(app, token) {
 /**
  * The tokens of an answer, which must be a good one.
  * @param {Response} response
- * @returns {Promise<{ access_token: string, refresh_token: string, token_type: string, expires_in: number, email?: string }>}
+ * @returns {Promise<{ access_token: string, refresh_token: string, token_type: string, expires_in: number, email?:
+ *   string }>}
  */
 export async function tokens(response) {
   const body = await response.json();

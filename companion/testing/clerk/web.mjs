@@ -6,9 +6,17 @@ import { listen } from "../port.mjs";
 /** @typedef {import("node:http").IncomingMessage} Request */
 /** @typedef {import("node:http").ServerResponse} Response */
 /** @typedef {Record<string, any>} Body the members of a JSON object, or the fields of a form */
-/** @typedef {{ server: string, method: string, path: string, status: number, fault?: Fault["status"] }} Entry a request */
-/** @typedef {{ path: string, status: number | "drop" | "hang", method?: string, headers?: Record<string, string> }} Fault */
-/** @typedef {{ status?: number, json?: unknown, text?: string, raw?: string | Buffer, headers?: Record<string, string> }} Answer */
+/**
+ * @typedef {{ server: string, method: string, path: string, status: number, fault?: Fault["status"] }} Entry a request
+ */
+/**
+ * @typedef {{ path: string, status: number | "drop" | "hang", method?: string, headers?: Record<string, string> }}
+ *   Fault
+ */
+/**
+ * @typedef {{ status?: number, json?: unknown, text?: string, raw?: string | Buffer, headers?: Record<string, string>
+ *   }} Answer
+ */
 /** @typedef {{ request: Request, url: URL, method: string, body: Body, match: RegExpExecArray }} Asked */
 /** @typedef {[method: string, pattern: RegExp, answer: (asked: Asked) => Answer | Promise<Answer>]} Route */
 

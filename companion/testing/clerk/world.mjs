@@ -56,7 +56,9 @@ import { Refusal } from "./web.mjs";
  * @property {number} expiration
  * @property {number} createdAt
  */
-/** @typedef {{ seconds?: number, claims?: object }} Life how long a token lives, and claims in place of the usual ones */
+/**
+ * @typedef {{ seconds?: number, claims?: object }} Life how long a token lives, and claims in place of the usual ones
+ */
 
 /** The category of a JWT in its header: Clerk's backends take only the first for a session. */
 export const category = {

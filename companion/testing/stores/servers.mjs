@@ -14,7 +14,10 @@ import { listen, takePort } from "../port.mjs";
 /** @typedef {Awaited<ReturnType<typeof makeCertificates>>} Certificates */
 /** @typedef {Awaited<ReturnType<typeof startRedis>>} Redis */
 /** @typedef {Awaited<ReturnType<typeof startPostgres>>} Postgres */
-/** @typedef {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, import("node:stream").Readable>} Child */
+/**
+ * @typedef {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable,
+ *   import("node:stream").Readable>} Child
+ */
 
 const companion = join(import.meta.dirname, "..", "..");
 const LIMIT = 30_000; // ms until a server has to answer
