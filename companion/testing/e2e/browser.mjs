@@ -81,6 +81,8 @@ export class Profile {
   console = [];
   /** @type {Set<string>} */
   hosts = new Set();
+  /** @type {string[]} */
+  visits = []; // the documents and forms, and what Next's router fetched
   expected = /^$/; // what a page may say in the console, because a scenario wants it to
 
   /**
@@ -111,6 +113,13 @@ export class Profile {
     context.on("console", (message) => profile.console.push(`${message.type()}: ${message.text()}`));
     context.on("weberror", (error) => profile.console.push(`uncaught: ${error.error()}`));
     context.on("request", (request) => profile.hosts.add(new URL(request.url()).hostname));
+    context.on("response", (response) => {
+      const { pathname, searchParams } = new URL(response.url());
+      const kind = response.request().resourceType();
+      if (!["document", "fetch"].includes(kind) || !pathname.includes("cli-auth")) return;
+      const marks = ["again", "renewed"].filter((name) => searchParams.has(name));
+      profile.visits.push([response.status(), response.request().method(), pathname, kind, ...marks].join(" "));
+    });
     return profile;
   }
 
@@ -203,6 +212,7 @@ export class Profile {
         .catch((error) => `(no text: ${error.message.split("\n")[0]})`);
       parts.push(`page ${page.url()}\n${text}`);
     }
+    parts.push(`visits\n${this.visits.join("\n")}`);
     if (this.console.length > 0) parts.push(`console\n${this.console.slice(-40).join("\n")}`);
     return parts.join("\n\n");
   }

@@ -30,7 +30,12 @@ export type Locator = Findable & {
   waitFor(options?: Waiting): Promise<void>;
 };
 
-export type Request = { url(): string; allHeaders(): Promise<Record<string, string>> };
+export type Request = {
+  url(): string;
+  method(): string;
+  resourceType(): string;
+  allHeaders(): Promise<Record<string, string>>;
+};
 export type Response = { url(): string; status(): number; request(): Request; text(): Promise<string> };
 export type Route = { abort(): Promise<void> };
 export type Frame = Findable & { url(): string; waitForLoadState(): Promise<void> };
@@ -76,6 +81,7 @@ export type Context = {
   on(event: "console", hear: (message: { type(): string; text(): string }) => void): void;
   on(event: "weberror", hear: (failed: { error(): Error }) => void): void;
   on(event: "request", hear: (request: Request) => void): void;
+  on(event: "response", hear: (response: Response) => void): void;
   pages(): Page[];
   route(url: string, answer: (route: Route) => Promise<void>): Promise<unknown>;
   setDefaultTimeout(milliseconds: number): void;

@@ -711,8 +711,8 @@ export const scenarios = [
       await page.evaluate(() => Object.defineProperty(document, "cookie", { get: () => "", set: () => {} }));
       await profile.setCookies(withSession(cookies, token));
       const asked = page.waitForRequest(`${stage.app}/api/cli-auth/approve`);
-      await approve.click();
-      assert.match((await (await asked).allHeaders()).cookie, new RegExp(token), "the old cookie was sent");
+      const [approval] = await Promise.all([asked, approve.click()]);
+      assert.match((await approval.allHeaders()).cookie, new RegExp(token), "the old cookie was sent");
       await page.waitForURL(`${stage.app}/cli-auth?**`);
       assert.equal(clone.ended, false, "nothing was approved");
       await (await consent(page, bob.email)).approve.click();
@@ -729,10 +729,10 @@ export const scenarios = [
       const { session, cookies } = await arriveSignedIn(stage, profile, bob);
       await profile.setCookies(withSession(cookies, await expired(stage, session)));
       const clone = person.clone();
+      const address = await person.address(clone);
       const page = await profile.context.newPage();
       const handshake = page.waitForRequest(`${stage.clerk.issuer}/v1/client/handshake?**`);
-      await page.goto(await person.address(clone));
-      await handshake;
+      await Promise.all([handshake, page.goto(address)]);
       await (await consent(page, bob.email)).approve.click();
       await listenerSays(page, "You are signed in");
       await ended(clone);
