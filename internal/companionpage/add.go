@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,13 +27,14 @@ type App struct {
 	// root is the folder of app, lib and the proxy file: dir, or src below it.
 	root string
 	// proxy is the existing proxy file, "" for none; wraps reports whether it calls withCliAuth.
-	proxy    string
-	wraps    bool
-	newProxy string     // the name of the file to write if there is none
-	layout   bool       // the page needs a root layout of its own
-	install  [][]string // missing packages, and those for development
-	notes    []string
-	store    string // see UseStore
+	proxy      string
+	wraps      bool
+	workspaces bool       // package.json is the root of a workspace
+	newProxy   string     // the name of the file to write if there is none
+	layout     bool       // the page needs a root layout of its own
+	install    [][]string // missing packages, and those for development
+	notes      []string
+	store      string // see UseStore
 }
 
 // ReadApp examines the Next.js app in dir and changes nothing. It is an error if the page cannot be added: dir has no
@@ -49,6 +52,7 @@ func ReadApp(dir string) (*App, error) {
 	var described struct {
 		Dependencies    map[string]string `json:"dependencies"`
 		DevDependencies map[string]string `json:"devDependencies"`
+		Workspaces      json.RawMessage   `json:"workspaces"` // of npm, yarn and bun: a list or an object
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &described); err != nil {
 		return nil, fmt.Errorf("%s is not JSON", file)
@@ -63,7 +67,7 @@ func ReadApp(dir string) (*App, error) {
 	if _, ok := named("next"); !ok {
 		return nil, fmt.Errorf("%s does not name next: this is not a Next.js app", file)
 	}
-	app := &App{dir: dir}
+	app := &App{dir: dir, workspaces: described.Workspaces != nil}
 	// Next.js looks into src only if there is nothing beside package.json.
 	for _, root := range []string{dir, filepath.Join(dir, "src")} {
 		if isDir(filepath.Join(root, "app")) {
@@ -79,6 +83,10 @@ func ReadApp(dir string) (*App, error) {
 	}
 	if err := app.packages(named); err != nil {
 		return nil, err
+	}
+	if app.newProxy == "proxy.ts" && app.plugAndPlay() && !bytes.Contains(text, []byte("--webpack")) {
+		app.notes = append(app.notes, "The packages are in .pnp.cjs (Plug'n'Play), where Turbopack finds none of them, and Next.js 16 builds with Turbopack: "+
+			"run \"next build --webpack\" and \"next dev --webpack\", or have your package manager write node_modules.")
 	}
 	if err := app.configuration(); err != nil {
 		return nil, err
@@ -200,11 +208,43 @@ type version [3]int
 
 func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
-// version returns the version of the installed package, found as Node.js finds it. If none is installed, it is the newest
-// that package.json allows, with 999 for what may be any.
+// around yields the app's folder and each folder above it.
+func (app *App) around() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		folder, err := filepath.Abs(app.dir)
+		for last := ""; err == nil && folder != last && yield(folder); last, folder = folder, filepath.Dir(folder) {
+		}
+	}
+}
+
+// plugAndPlay reports whether Plug'n'Play takes the place of node_modules.
+func (app *App) plugAndPlay() bool {
+	for folder := range app.around() {
+		if platform.IsPlain(filepath.Join(folder, pnpFile)) {
+			return true
+		}
+		if isDir(filepath.Join(folder, "node_modules", "next")) || isRepository(folder) {
+			break
+		}
+	}
+	return false
+}
+
+// pnpFile says where Plug'n'Play has the packages of the app in its folder, and of those below.
+const pnpFile = ".pnp.cjs"
+
+func isRepository(folder string) bool {
+	_, err := os.Lstat(filepath.Join(folder, ".git"))
+	return err == nil
+}
+
+// version returns the version of the installed package, found as Node.js finds it. If none is installed, or the packages
+// are in archives (Plug'n'Play), it is the newest that package.json allows, with 999 for what may be any.
 func (app *App) version(name, wanted string) (v version, known bool) {
-	folder, err := filepath.Abs(app.dir)
-	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
+	for folder := range app.around() {
+		if platform.IsPlain(filepath.Join(folder, pnpFile)) {
+			break
+		}
 		text, err := platform.ReadPlain(filepath.Join(folder, "node_modules", filepath.FromSlash(name), "package.json"), maxSource)
 		var installed struct {
 			Version string `json:"version"`
@@ -249,18 +289,17 @@ func parseVersion(text string) (v version, ok bool) {
 // or that of a workspace around it.
 func (app *App) command(packages string, develop bool) string {
 	program, dev := "npm install", " --save-dev"
-	folder, err := filepath.Abs(app.dir)
-	for last := ""; err == nil && folder != last; last, folder = folder, filepath.Dir(folder) {
+	for folder := range app.around() {
 		found := false
 		for _, other := range []struct{ lock, program, dev string }{
 			{"package-lock.json", "npm install", " --save-dev"}, {"bun.lockb", "bun add", " --dev"}, {"bun.lock", "bun add", " --dev"},
 			{"yarn.lock", "yarn add", " --dev"}, {"pnpm-lock.yaml", "pnpm add", " --save-dev"},
 		} {
 			if platform.IsPlain(filepath.Join(folder, other.lock)) {
-				program, dev, found = other.program, other.dev, true
+				program, dev, found = other.program+app.rootFlag(filepath.Join(folder, other.lock)), other.dev, true
 			}
 		}
-		if _, err := os.Lstat(filepath.Join(folder, ".git")); found || err == nil {
+		if found || isRepository(folder) {
 			break
 		}
 	}
@@ -268,6 +307,32 @@ func (app *App) command(packages string, develop bool) string {
 		dev = ""
 	}
 	return program + dev + " " + packages
+}
+
+// rootFlag returns the flag without which pnpm and yarn 1 add nothing to the root of a workspace, if the app is there.
+func (app *App) rootFlag(lock string) string {
+	if folder, err := filepath.Abs(app.dir); err != nil || folder != filepath.Dir(lock) {
+		return ""
+	}
+	switch filepath.Base(lock) {
+	case "pnpm-lock.yaml":
+		text, _ := platform.ReadPlain(filepath.Join(app.dir, "pnpm-workspace.yaml"), maxSource)
+		if regexp.MustCompile(`(?m)^packages\s*:`).Match(text) { // else it has settings only
+			return " -w"
+		}
+	case "yarn.lock":
+		file, err := os.Open(lock)
+		if err != nil {
+			return ""
+		}
+		defer file.Close()
+		start := make([]byte, 256)
+		n, _ := io.ReadFull(file, start)
+		if app.workspaces && bytes.Contains(start[:n], []byte("# yarn lockfile v1")) { // later ones know no such flag
+			return " -W"
+		}
+	}
+	return ""
 }
 
 // proxyFile finds the file that Next.js runs before every request: proxy, or middleware before Next.js 16.
