@@ -193,9 +193,11 @@ export class Apps {
    * @param {number} options.port
    * @param {() => Promise<unknown>} options.release of the port
    * @param {string} options.store
+   * @param {string[]} [options.next] the command of Next.js
+   * @param {string[]} [options.build] the flags that it builds with
    * @param {(origin: string) => Promise<void>} [options.during]
    */
-  async check(app, { port, release, store, during = async () => {} }) {
+  async check(app, { port, release, store, next, build = [], during = async () => {} }) {
     const { ready } = this.clerk;
     const origin = `http://localhost:${port}`;
     const env = {
@@ -212,10 +214,12 @@ export class Apps {
       CLI_AUTH_SECRET: "only for this test: 0123456789abcdef0123456789abcdef",
       CLI_AUTH_STORE: store,
     };
-    const next = createRequire(join(app, "package.json")).resolve("next/dist/bin/next"); // a workspace has it further up
-    await this.children.run(process.execPath, [next, "build"], { cwd: app, env });
+    // A workspace has it further up.
+    const found = () => createRequire(join(app, "package.json")).resolve("next/dist/bin/next");
+    const [program, ...args] = next ?? [process.execPath, found()];
+    await this.children.run(program, [...args, "build", ...build], { cwd: app, env });
     await release();
-    const server = this.children.start(process.execPath, [next, "start", "-p", String(port)], { cwd: app, env });
+    const server = this.children.start(program, [...args, "start", "-p", String(port)], { cwd: app, env });
     await server.said(/Ready in/);
 
     const config = join(this.dir, `${port}.toml`);

@@ -20,6 +20,7 @@ import { takePort } from "./port.mjs";
  * @property {Record<string, string>} [versions] other than ours, or more
  * @property {false} [types] there is no TypeScript
  * @property {keyof typeof managers} [workspace] who installs
+ * @property {string} [at] the folder of the app in a workspace
  * @property {RegExp} [said] by "companion add"
  * @property {(origin: string) => Promise<void>} [during]
  */
@@ -152,8 +153,12 @@ const built = [
   },
   { name: "Next.js 15.2", versions: { next: "15.2.9" }, said: /written: .*middleware\.ts/ },
   { name: "Next.js 15.5", versions: { next: "15.5.29" }, said: /written: .*middleware\.ts/ },
+  { name: "an npm workspace", workspace: "npm" },
   { name: "a pnpm workspace", workspace: "pnpm" },
+  { name: "the root of a pnpm workspace, with its modules in one folder", workspace: "pnpm-hoisted", at: "." },
   { name: "a yarn workspace", workspace: "yarn" },
+  { name: "yarn with Plug'n'Play, which webpack builds", workspace: "yarn-pnp", said: /"next build --webpack"/ },
+  { name: "the root of a yarn 1 workspace", workspace: "yarn1", at: "." },
   { name: "a bun workspace", workspace: "bun" },
 ];
 
@@ -184,25 +189,67 @@ const refused = [
   },
 ];
 
-/** Each of them: its package, how it installs, its own files in a workspace, and the name of its lock file. */
+const pnpm = {
+  package: "pnpm@10.34.8",
+  install: ["install", "--ignore-scripts"],
+  files: { "pnpm-workspace.yaml": 'packages: ["apps/*", "packages/*"]\n' },
+  lock: "pnpm-lock.yaml",
+  adds: "pnpm add jose@6",
+};
+
+const yarn = (/** @type {string} */ linker) => ({
+  package: "@yarnpkg/cli-dist@4.18.1",
+  install: ["install", "--mode=skip-build"],
+  files: {
+    ".yarnrc.yml": `nodeLinker: ${linker}\nenableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n`,
+    "yarn.lock": "",
+  },
+  lock: "yarn.lock",
+  adds: "yarn add jose@6",
+});
+
+/**
+ * What each is installed from, how it installs, its own files in a workspace, the name of its lock file, the command that
+ * must be printed for what is missing, where the modules are, and the flags that Next.js builds with.
+ * @typedef {object} Manager
+ * @property {string} [package]
+ * @property {string[]} install
+ * @property {Record<string, string>} files
+ * @property {string} lock
+ * @property {string} adds
+ * @property {string} [modules]
+ * @property {string[]} [build]
+ */
+/** @type {Record<"npm" | "pnpm" | "pnpm-hoisted" | "yarn" | "yarn-pnp" | "yarn1" | "bun", Manager>} */
 const managers = {
-  pnpm: {
-    package: "pnpm@10.34.8",
-    install: ["install", "--ignore-scripts"],
-    files: { "pnpm-workspace.yaml": 'packages: ["apps/*"]\n' },
-    lock: "pnpm-lock.yaml",
+  npm: {
+    install: ["install", "--ignore-scripts", "--silent", "--no-audit", "--no-fund", "--prefer-offline"],
+    files: {},
+    lock: "package-lock.json",
+    adds: "npm install jose@6",
   },
-  yarn: {
-    package: "@yarnpkg/cli-dist@4.18.1",
-    install: ["install", "--mode=skip-build"],
-    files: {
-      ".yarnrc.yml":
-        "nodeLinker: node-modules\nenableTelemetry: false\nenableGlobalCache: false\nenableImmutableInstalls: false\n",
-      "yarn.lock": "",
-    },
+  pnpm,
+  "pnpm-hoisted": {
+    ...pnpm,
+    files: { ...pnpm.files, ".npmrc": "node-linker=hoisted\n" },
+    adds: "pnpm add -w jose@6",
+  },
+  yarn: yarn("node-modules"),
+  "yarn-pnp": { ...yarn("pnp"), modules: ".pnp.cjs", build: ["--webpack"] },
+  yarn1: {
+    package: "yarn@1.22.22",
+    install: ["install", "--ignore-scripts", "--silent"],
+    files: {},
     lock: "yarn.lock",
+    adds: "yarn add -W jose@6",
   },
-  bun: { package: "bun@1.4.5", install: ["install", "--ignore-scripts"], files: {}, lock: "bun.lock" },
+  bun: {
+    package: "bun@1.4.5",
+    install: ["install", "--ignore-scripts"],
+    files: {},
+    lock: "bun.lock",
+    adds: "bun add jose@6",
+  },
 };
 
 // Package managers take registries, proxies and certificates from the environment.
@@ -234,15 +281,17 @@ function npm(cwd, ...args) {
 }
 
 /**
- * Another package manager: a function that runs it.
+ * The program of a package manager.
  * @param {keyof typeof managers} name
  */
-async function program(name) {
+async function manager(name) {
+  const { package: wanted, adds } = managers[name];
+  const [program] = adds.split(" ");
+  if (!wanted) return program; // npm is here
   const tools = join(apps.dir, "tools", name);
   await apps.write(tools, { "package.json": "{}" });
-  await npm(tools, "install", managers[name].package); // with its scripts: bun's program comes by one
-  return (/** @type {string} */ cwd, /** @type {string[]} */ ...args) =>
-    apps.children.run(join(tools, "node_modules", ".bin", name), args, { cwd, env });
+  await npm(tools, "install", wanted); // with its scripts: bun's program comes by one
+  return join(tools, "node_modules", ".bin", program);
 }
 
 /** @param {Omit<Row, "name"> & { manifest?: Record<string, string> }} row */
@@ -264,9 +313,9 @@ for (const [index, row] of built.entries()) {
     const { port, release } = await takePort();
     const origin = `http://localhost:${port}`;
     if (row.workspace) {
-      const app = join(root, "apps", "web");
-      await workspace(row.workspace, { root, app, all, manifest, origin });
-      await apps.check(app, { port, release, store: "memory" });
+      const app = join(root, row.at ?? "apps/web");
+      const how = await workspace(row.workspace, { root, app, all, manifest, origin, said: row.said });
+      await apps.check(app, { port, release, store: "memory", ...how });
       return;
     }
     await apps.write(root, all);
@@ -278,34 +327,42 @@ for (const [index, row] of built.entries()) {
 }
 
 /**
- * An app in a workspace, which gets the page, and what is missing then by the command that is printed.
- * @param {NonNullable<Row["workspace"]>} manager
+ * An app of a workspace, or at its root, gets the page, and what is missing then by the command that is printed. Returns
+ * how it is built and started.
+ * @param {keyof typeof managers} name
  * @param {object} options
  * @param {string} options.root
  * @param {string} options.app
  * @param {Record<string, string | null>} options.all
- * @param {Manifest} options.manifest
+ * @param {Manifest & { workspaces?: string[] }} options.manifest
  * @param {string} options.origin
+ * @param {RegExp} [options.said]
  */
-async function workspace(manager, { root, app, all, manifest, origin }) {
-  const { install, files, lock } = managers[manager];
-  await apps.write(root, {
-    "package.json": JSON.stringify({ name: "root", private: true, workspaces: ["apps/*"] }),
-    ...files,
-  });
+async function workspace(name, { root, app, all, manifest, origin, said }) {
+  const { install, files, lock, adds, modules = "node_modules", build } = managers[name];
+  const workspaces = ["apps/*", "packages/*"];
+  await apps.write(join(root, "packages", "ui"), { "package.json": JSON.stringify({ name: "ui", version: "1.0.0" }) });
+  await apps.write(root, { "package.json": JSON.stringify({ name: "root", private: true, workspaces }), ...files });
   delete manifest.dependencies.jose;
+  if (app === root) manifest.workspaces = workspaces;
   await apps.write(app, {
     ...all,
     "package.json": JSON.stringify(manifest, null, 2),
-    "next.config.ts": config('turbopack: { root: process.cwd() + "/../.." },'),
+    "next.config.ts": config(`turbopack: { root: ${JSON.stringify(root)} },`),
   });
-  const run = await program(manager);
+  const program = await manager(name);
+  const run = (cwd, ...args) => apps.children.run(program, args, { cwd, env });
   await run(root, ...install);
-  assert.ok(existsSync(join(root, lock)));
-  const [, name, ...command] = /^ {4}(\S+) (add) (jose@6)$/m.exec(await apps.add(app, origin)) ?? [];
-  assert.deepEqual([name, ...command], [manager, "add", "jose@6"]);
-  await run(app, ...command);
-  assert.match(await apps.add(app, origin), /as they should be already: \d+ files\n\n1\. Set in/);
+  for (const made of [lock, modules]) assert.ok(existsSync(join(root, made)), made);
+  const first = await apps.add(app, origin);
+  if (said) assert.match(first, said);
+  const [, command] = /^ {4}(.* jose@6)$/m.exec(first) ?? [];
+  assert.equal(command, adds);
+  await run(app, ...adds.split(" ").slice(1));
+  assert.match(await apps.add(app, origin), /as they should be already: \d+ files\n(\n.*Plug'n'Play.*\n)?\n1\. Set in/);
+  // Plug'n'Play has packages in archives, which Node.js can read only as the package manager starts it.
+  if (modules !== "node_modules") return { build, next: [program, "run", "next"] };
+  return {};
 }
 
 for (const [index, row] of refused.entries()) {
