@@ -153,6 +153,15 @@ export class Stage {
   /** @param {number} port */
   async startApp(port) {
     this.app = `http://localhost:${port}`;
+    await this.serve(port);
+  }
+
+  /**
+   * Starts the built app, and returns its process when it listens.
+   * @param {number} port
+   * @param {Record<string, string>} more settings in addition
+   */
+  async serve(port, more = {}) {
     const next = join(companion, "node_modules", "next", "dist", "bin", "next");
     const server = this.children.start(process.execPath, [next, "start", "-p", String(port)], {
       cwd: builtApp,
@@ -165,12 +174,14 @@ export class Stage {
         NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY: this.clerk.publishableKey,
         CLERK_SECRET_KEY: this.clerk.secretKey,
         CLERK_API_URL: this.clerk.backend,
-        CLI_AUTH_ORIGIN: this.app,
+        CLI_AUTH_ORIGIN: `http://localhost:${port}`,
         CLI_AUTH_SECRET: randomBytes(32).toString("base64url"),
         CLI_AUTH_STORE: "memory",
+        ...more,
       },
     });
     await server.said(/Ready in/);
+    return server;
   }
 
   /** @param {string} git */

@@ -351,7 +351,8 @@ async function workspace(name, { root, app, all, manifest, origin, said }) {
     "next.config.ts": config(`turbopack: { root: ${JSON.stringify(root)} },`),
   });
   const program = await manager(name);
-  const run = (cwd, ...args) => apps.children.run(program, args, { cwd, env });
+  const run = (/** @type {string} */ cwd, /** @type {string[]} */ ...args) =>
+    apps.children.run(program, args, { cwd, env });
   await run(root, ...install);
   for (const made of [lock, modules]) assert.ok(existsSync(join(root, made)), made);
   const first = await apps.add(app, origin);

@@ -1,10 +1,13 @@
 // What a person does, and what an attacker may try on her. Each scenario gets the stage and a browser profile of its
 // own, and throws where the world is not as it must be.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
+import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { request as ask, createServer } from "node:http";
 import { join } from "node:path";
 import { asking, claimsOf } from "../attacks/app.mjs";
-import { listen } from "../port.mjs";
+import { startCiIssuer } from "../ci-issuer.mjs";
+import { listen, onFreePort } from "../port.mjs";
 import { addCookies, consent, enterPassword, identify, listenerSays, patience, signIn } from "./browser.mjs";
 import { Person } from "./person.mjs";
 
@@ -1023,7 +1026,150 @@ export const scenarios = [
       assert.ok(lines.length > 50, check.output());
     },
   },
+  {
+    name: "check-ci",
+    what: "companion check --ci: with a policy, without one, with a hole, and with an issuer that is away",
+    slow: true, // no browser
+    async run(stage) {
+      const issuer = await startCiIssuer();
+      const away = await startCiIssuer();
+      await away.close();
+      const front = await inFront();
+      const inside = await Person.at(stage, "check-ci-inside");
+      const person = await Person.at(stage, "check-ci", [`companion = "${front.origin}"`]);
+      try {
+        const job = { repository: "acme/shop", ref: "refs/heads/main" };
+        const policy = [issuer, away].map(({ url }, n) => ({
+          name: `entry-${n}`,
+          issuer: url,
+          claims: job,
+          machine: "CI_KEY",
+          seconds: 300,
+        }));
+        const server = await onFreePort(async (port) => {
+          front.to = port;
+          return stage.serve(port, {
+            CLI_AUTH_ORIGIN: front.origin,
+            TEST_CI_POLICY: JSON.stringify(policy),
+            CI_KEY: Object.values(stage.clerk.machines)[0],
+          });
+        });
+        /** What fails or is not kept, and how many checks of the exchange pass. `entries` are in the app's folder. */
+        const checked = async (
+          /** @type {number} */ status,
+          /** @type {object[] | undefined} */ entries,
+          who = person,
+          origin = front.origin,
+        ) => {
+          const args = entries ? ["--app", await appWith(join(who.home, `app-${randomUUID()}`), entries)] : [];
+          const check = who.helper("companion", "check", origin, "--ci", ...args);
+          await ended(check, status);
+          const lines = check.stdout.split("\n"); // at the end, what fails is printed again without a column for it
+          const those = (/** @type {RegExp} */ pattern) => lines.filter((line) => pattern.test(line));
+          return {
+            bad: those(/^(fail {6}|not kept {2})/),
+            passed: those(/^pass +exchange/).length,
+            output: check.output(),
+          };
+        };
+
+        const [without, good, unreachable] = await Promise.all([
+          checked(0, undefined, inside, stage.app),
+          checked(0, policy),
+          checked(1, policy.slice(1)), // whose issuer shows no keys
+        ]);
+        assert.equal(without.bad.length, 1, without.output);
+        assert.match(without.bad[0], /^not kept +that CI jobs get tokens/);
+        assert.equal(without.passed, 1, without.output);
+        assert.deepEqual(good.bad, [], good.output);
+        assert.ok(good.passed >= 27, good.output);
+        assert.equal(unreachable.bad.length, 1, unreachable.output);
+        assert.match(unreachable.bad[0], /^fail +exchange: the page has the keys of its policy's issuer: status 503/);
+
+        // A page that lets strangers find out which issuers its policy names.
+        front.tells = (form, answer) =>
+          issuerOf(form.get("subject_token") ?? "") === issuer.url
+            ? answer.replace('"error_description":"', "$&the issuer is known; ")
+            : answer;
+        const telling = await checked(1, policy);
+        assert.equal(telling.bad.length, 1, telling.output);
+        assert.match(telling.bad[0], /^fail +exchange: a refusal says nothing of the policy: 2 different answers/);
+        assert.equal(telling.passed, good.passed - 1, telling.output);
+        server.kill();
+      } finally {
+        front.close();
+        await issuer.close();
+      }
+    },
+  },
 ];
+
+/**
+ * The issuer that a JWT names, or nothing.
+ * @param {string} jwt
+ */
+function issuerOf(jwt) {
+  try {
+    return claimsOf(jwt).iss;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The folder of an app with this policy, as "--app" takes it.
+ * @param {string} folder
+ * @param {object[]} policy
+ */
+async function appWith(folder, policy) {
+  await mkdir(join(folder, "app"), { recursive: true });
+  await mkdir(join(folder, "lib", "cli-auth"), { recursive: true });
+  await writeFile(join(folder, "package.json"), '{ "dependencies": { "next": "16.4.6", "@clerk/nextjs": "7.9.17" } }');
+  await writeFile(
+    join(folder, "lib", "cli-auth", "ci.ts"),
+    `export const policy: Policy = ${JSON.stringify(policy, null, 2)};\n`,
+  );
+  return folder;
+}
+
+/** A server in front of the app at the port `to`, as many have; `tells` is what it makes of the answers to a form. */
+async function inFront() {
+  const front = {
+    to: 0,
+    origin: "",
+    tells: (/** @type {URLSearchParams} */ _, /** @type {string} */ answer) => answer,
+    close: () => {},
+  };
+  const server = createServer((request, response) => {
+    /** @type {Buffer[]} */
+    const sent = [];
+    const { method, url: path } = request;
+    const { "accept-encoding": _, ...headers } = request.headers; // the answers are to be read
+    const asked = ask({ port: front.to, method, path, headers }, (answer) => {
+      /** @type {Buffer[]} */
+      const parts = [];
+      answer.on("data", (part) => parts.push(part));
+      answer.on("end", () => {
+        const text = Buffer.concat(parts);
+        const form = /form-urlencoded/.test(headers["content-type"] ?? "");
+        const body = form ? front.tells(new URLSearchParams(Buffer.concat(sent).toString()), text.toString()) : text;
+        const { "transfer-encoding": _, ...fields } = answer.headers;
+        response
+          .writeHead(answer.statusCode ?? 502, { ...fields, "content-length": Buffer.byteLength(body) })
+          .end(body);
+      });
+      answer.on("error", () => response.destroy());
+    });
+    asked.on("error", () => response.destroy());
+    request.on("data", (part) => sent.push(part)).pipe(asked);
+  });
+  front.origin = `http://localhost:${await listen(server)}`;
+  front.close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return front;
+}
 
 /**
  * Waits until the consent page is for this organisation.
