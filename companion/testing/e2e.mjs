@@ -14,7 +14,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { builtApp } from "./attacks/build.mjs";
 import { startClerk } from "./clerk.mjs";
-import { Profile, startBrowser, startFirefox } from "./e2e/browser.mjs";
+import { Profile, startBrowser } from "./e2e/browser.mjs";
+import { Firefox } from "./e2e/firefox.mjs";
 import { unpackPackages } from "./e2e/packages.mjs";
 import { Mailbox } from "./e2e/person.mjs";
 import { Children } from "./e2e/processes.mjs";
@@ -128,8 +129,13 @@ export class Stage {
     ]);
   }
 
-  startFirefox() {
-    return startFirefox({ packages: this.packages, clerk: this.clerk, executable: firefox });
+  /** @type {Promise<Firefox> | undefined} */
+  startedFirefox;
+
+  /** Firefox, which starts with the first scenario that wants it. */
+  firefox() {
+    this.startedFirefox ??= Firefox.start(this, firefox);
+    return this.startedFirefox;
   }
 
   /** @param {string} folder */
@@ -246,7 +252,7 @@ const traced = (error) => (error instanceof Error ? error.stack : error);
 async function runScenario(stage, { name, what, run, firefox: cold }) {
   const began = performance.now();
   const from = stage.standIn.journal.entries.length;
-  const started = stage.children.all.length;
+  const before = stage.children.all.filter(({ ended }) => ended);
   const profile = await Profile.of(stage, name);
   try {
     // Firefox starts in its scenario.
@@ -265,8 +271,10 @@ async function runScenario(stage, { name, what, run, firefox: cold }) {
     console.log(
       `the stand-in was asked\n${asked.map((e) => `${e.server} ${e.method} ${e.path} ${e.status}`).join("\n")}`,
     );
-    const children = stage.children.all.filter((child, n) => n >= started || !child.ended);
-    for (const child of children) console.log(`${child.name}\n${child.output().slice(-4000)}`);
+    for (const child of stage.children.all.filter((one) => !before.includes(one))) {
+      const end = child.ended ? `, which ended with ${await child.exit}` : "";
+      console.log(`${child.name}${end}\n${child.output().slice(-4000)}`);
+    }
     for (const [n, page] of profile.context.pages().entries()) {
       await page.screenshot({ path: join(stage.artifacts, `failed-${name}-${n}.png`), timeout: 5000 }).catch(() => {});
     }

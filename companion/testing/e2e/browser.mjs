@@ -1,5 +1,5 @@
 // Chromium, one for the run; each scenario has a profile of its own in it.
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -33,42 +33,6 @@ export async function startBrowser({ packages, clerk, executable }) {
     args: [`--host-resolver-rules=${rules.join(", ")}`, `--ignore-certificate-errors-spki-list=${clerk.spki}`],
     timeout: 30_000,
     // The run answers signals itself; playwright would end it before it has cleaned up.
-    handleSIGINT: false,
-    handleSIGTERM: false,
-    handleSIGHUP: false,
-  });
-}
-
-/**
- * Starts Debian's own Firefox, over WebDriver BiDi. It finds the issuer through the stand-in's proxy. playwright-core demands
- * a command of it that no release has yet, for media features, which no scenario in Firefox needs: it is left out.
- * @param {Parts} parts
- * @returns {Promise<Browser>}
- */
-export async function startFirefox({ packages, clerk, executable }) {
-  const folder = join(packages, "playwright-core");
-  const bundle = join(folder, "lib", "coreBundle.js");
-  const text = await readFile(bundle, "utf8");
-  const quiet = text
-    .replace(/async doUpdateDefaultEmulatedMedia\(\) \{(?=\s*const features = this\._options;)/, "$& return;")
-    .replace(
-      /async updateEmulateMedia\(\) \{(?=\s*const features = this\._page\.emulatedMedia\(\);\s*const colorScheme)/,
-      "$& return;",
-    );
-  if (quiet.length !== text.length + 2 * " return;".length) throw new Error("playwright-core has another form");
-  const other = join(packages, "playwright-firefox");
-  await cp(folder, other, { recursive: true });
-  await writeFile(join(other, "lib", "coreBundle.js"), quiet);
-  const { firefox } = await import(pathToFileURL(join(other, "index.mjs")).href);
-  return firefox.launch({
-    channel: "moz-firefox",
-    executablePath: executable,
-    firefoxUserPrefs: {
-      "network.proxy.type": 1,
-      "network.proxy.ssl": "127.0.0.1",
-      "network.proxy.ssl_port": Number(new URL(clerk.proxy).port),
-    },
-    timeout: 60_000,
     handleSIGINT: false,
     handleSIGTERM: false,
     handleSIGHUP: false,
@@ -153,8 +117,10 @@ export class Profile {
   }
 
   /** @param {Record<string, string>} cookies */
-  setCookies(cookies) {
-    return addCookies(this.context, this.stage.app, cookies);
+  async setCookies(cookies) {
+    await this.context.addCookies(
+      Object.entries(cookies).map(([name, value]) => ({ name, value, url: this.stage.app, sameSite: "Lax" })),
+    );
   }
 
   /** As careless as an app can be with its cookies: from now on they come along from everywhere. */
@@ -223,20 +189,11 @@ export class Profile {
 }
 
 /**
- * @param {Context} context
- * @param {string} url
- * @param {Record<string, string>} cookies
- */
-export function addCookies(context, url, cookies) {
-  return context.addCookies(Object.entries(cookies).map(([name, value]) => ({ name, value, url, sameSite: "Lax" })));
-}
-
-/**
  * In the page: the texts that do not stand out from what is behind them (WCAG 2.2, 1.4.3: 4.5 to 1, large ones 3 to 1).
  * Texts of what is switched off are not meant.
  * And the controls whose edge does not (1.4.11: 3 to 1).
  */
-function hardToSee() {
+export function hardToSee() {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
   const brush = canvas.getContext("2d", { willReadFrequently: true });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { asking, claimsOf } from "../attacks/app.mjs";
 import { startCiIssuer } from "../ci-issuer.mjs";
 import { listen, onFreePort } from "../port.mjs";
-import { addCookies, consent, enterPassword, identify, listenerSays, patience, signIn } from "./browser.mjs";
+import { consent, enterPassword, identify, listenerSays, signIn } from "./browser.mjs";
 import { Person } from "./person.mjs";
 
 /** @import { Stage } from "../e2e.mjs" */
@@ -205,33 +205,156 @@ const spoken = {
 export const scenarios = [
   {
     name: "firefox",
-    what: "Firefox: signed in already, consent, Approve; the clone goes on",
+    what: "Firefox: git clone waits; e-mail and password, consent, Approve; the clone goes on",
     firefox: true,
-    async run(stage) {
-      const browser = await stage.startFirefox();
-      try {
-        const person = await Person.at(stage, "firefox");
-        const clone = person.clone();
-        const context = await browser.newContext({
-          ignoreHTTPSErrors: true,
-          locale: "de-DE",
-          viewport: { width: 1280, height: 640 },
-        });
-        context.setDefaultTimeout(patience);
-        const page = await context.newPage();
-        await arriveSignedIn(stage, { setCookies: (all) => addCookies(context, stage.app, all) }, bob);
-        await page.goto(await person.address(clone));
-        const { approve } = await consent(page, bob.email, spoken.de);
-        const box = await approve.boundingBox();
-        assert.ok(box.y + box.height < 640, `Approve ends at ${box.y + box.height}`);
-        await page.screenshot({ path: join(stage.artifacts, "firefox-consent-de.png") });
-        await approve.click();
-        await listenerSays(page, "You are signed in");
+    async run(stage, profile) {
+      const person = await Person.at(stage, "firefox");
+      const clone = person.clone();
+      await (await stage.firefox()).tab(profile, "en-GB", async (tab) => {
+        await tab.open(await person.address(clone));
+        await tab.click("input[name=identifier]");
+        await tab.focused("input[name=identifier]");
+        await tab.shoot("sign-in");
+        await tab.type(bob.email);
+        await tab.click(".cl-formButtonPrimary");
+        await tab.click("input[name=password]:not([tabindex='-1'])");
+        await tab.focused("input[name=password]:not([tabindex='-1'])");
+        await tab.shoot("sign-in-password");
+        await tab.type(bob.password);
+        await tab.click(".cl-formButtonPrimary");
+        await tab.find("button[value=approve][aria-disabled=false]");
+        await tab.shows(bob.email);
+        assert.equal(clone.ended, false, "git still waits");
+        await tab.shoot("consent");
+        await tab.click("button[value=approve][aria-disabled=false]");
+        await tab.find("h1", "You are signed in");
+        await tab.shoot("done");
+      });
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "firefox-keyboard",
+    what: "Firefox: the keyboard alone, from the address to Approve",
+    firefox: true,
+    async run(stage, profile) {
+      const person = await Person.at(stage, "firefox-keyboard");
+      const clone = person.clone();
+      await (await stage.firefox()).tab(profile, "en-GB", async (tab) => {
+        await tab.open(await person.address(clone));
+        await tab.focused("input[name=identifier]");
+        await tab.type(bob.email);
+        await tab.press("Enter");
+        await tab.focused("input[name=password]:not([tabindex='-1'])");
+        await tab.type(bob.password);
+        await tab.press("Enter");
+        await tab.find("button[value=approve][aria-disabled=false]");
+        const visited = [];
+        while (visited.length < 8 && visited.at(-1) !== "approve") {
+          await tab.press("Tab");
+          visited.push(
+            await tab.evaluate(
+              () => document.activeElement?.getAttribute("value") ?? document.activeElement?.textContent,
+            ),
+          );
+        }
+        assert.equal(visited.at(-1), "approve", `Tab passes ${visited}`);
+        assert.notEqual(
+          await tab.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle),
+          "none",
+        );
+        await tab.shoot("consent-focus");
+        await tab.find("button[value=approve][aria-disabled=false]");
+        await tab.press("Enter");
+        await tab.find("h1", "You are signed in");
+      });
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "firefox-wrong",
+    what: "Firefox: a wrong password is an error under its field, and the right one goes on",
+    firefox: true,
+    async run(stage, profile) {
+      const person = await Person.at(stage, "firefox-wrong");
+      const clone = person.clone();
+      await (await stage.firefox()).tab(profile, "en-GB", async (tab) => {
+        await tab.open(await person.address(clone));
+        await tab.focused("input[name=identifier]");
+        await tab.type(bob.email);
+        await tab.press("Enter");
+        await tab.focused("input[name=password]:not([tabindex='-1'])");
+        await tab.type("not his");
+        await tab.click(".cl-formButtonPrimary");
+        await tab.find(".cl-formFieldErrorText", "Password is incorrect. Try again, or use another method.");
+        await tab.shoot("sign-in-wrong");
+        await tab.focused("input[name=password]:not([tabindex='-1'])");
+        await tab.press("Backspace", "not his".length);
+        await tab.type(bob.password);
+        await tab.click(".cl-formButtonPrimary");
+        await tab.click("button[value=approve][aria-disabled=false]");
+        await tab.find("h1", "You are signed in");
+      });
+      await ended(clone);
+      await keeps(stage, person, bob);
+    },
+  },
+  {
+    name: "firefox-code",
+    what: "Firefox: a code sent by e-mail, typed into its six boxes",
+    firefox: true,
+    async run(stage, profile) {
+      const person = await Person.at(stage, "firefox-code");
+      const clone = person.clone();
+      await (await stage.firefox()).tab(profile, "en-GB", async (tab) => {
+        await tab.open(await person.address(clone));
+        await tab.focused("input[name=identifier]");
+        await tab.type(ada.email);
+        await tab.press("Enter");
+        await tab.click("a", "Use another method");
+        await tab.click("button", `Email code to ${ada.email}`);
+        await tab.focused("input[autocomplete='one-time-code']");
+        await tab.shoot("sign-in-code");
+        await tab.type(emailCode);
+        await tab.click("button[value=approve][aria-disabled=false]");
+        await tab.find("h1", "You are signed in");
+      });
+      await ended(clone);
+      await keeps(stage, person, ada);
+    },
+  },
+  {
+    name: "firefox-machines",
+    what: "Firefox, in German: signed in already, Approve is in view, and the machine is signed out on its page",
+    firefox: true,
+    async run(stage, profile) {
+      const person = await Person.at(stage, "firefox-machines");
+      const clone = person.clone();
+      await (await stage.firefox()).tab(profile, "de-DE", async (tab) => {
+        await arriveSignedIn(stage, tab, ada); // who signs in nowhere else meanwhile
+        await tab.open(await person.address(clone));
+        const [approve] = spoken.de;
+        const { y, height } = await tab.find("button[value=approve][aria-disabled=false]", approve);
+        assert.equal(await tab.evaluate(() => window.scrollY), 0, "Approve is in view");
+        assert.ok(y + height < 640, `Approve ends at ${y + height}`);
+        await tab.shoot("consent-de");
+        await tab.click("button[value=approve][aria-disabled=false]");
+        await tab.find("h1", "You are signed in");
         await ended(clone);
-        await keeps(stage, person, bob);
-      } finally {
-        await browser.close();
-      }
+
+        await tab.open(`${stage.app}/cli-auth/machines`);
+        await tab.find("button[type=submit]");
+        const before = await tab.evaluate(() => document.querySelectorAll("button[type=submit]").length);
+        await tab.shoot("machines");
+        await tab.click("button[type=submit]"); // the one that got a token last
+        const fewer = (/** @type {number} */ than) => document.querySelectorAll("button[type=submit]").length < than;
+        await tab.until("one machine less", fewer, before);
+      });
+      const check = person.helper("status", "--check");
+      assert.equal(await check.exit, 4, check.output());
+      assert.match(check.output().replace(/\s+/g, " "), /you signed this machine out in the web app/);
     },
   },
   {
