@@ -44,7 +44,7 @@ const statuses = new Map();
 try {
   /** @type {import("./attacks/app.mjs").Session[]} */
   const people = [];
-  for (let at = 0; at < 10; at++) people.push(await signIn(app));
+  for (let at = 0; at < 10; at++) people.push(await signIn(app, { seconds: seconds + 300 }));
   /** @type {string[]} */
   const free = [];
   for (let at = 0; at < GRANTS; at++) {
