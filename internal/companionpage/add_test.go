@@ -118,9 +118,9 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestPackageManagers: the printed command is that of the app's own package manager, and one that it takes where the app
+// TestInstallCommands: the printed command is that of the app's own package manager, and one that it takes where the app
 // is. The commands themselves are run by companion/testing/matrix.mjs.
-func TestPackageManagers(t *testing.T) {
+func TestInstallCommands(t *testing.T) {
 	const (
 		root  = `{"workspaces": ["apps/*"]}`
 		own   = `{"workspaces": ["packages/*"], "dependencies": {"next": "16.4.5", "@clerk/nextjs": "^7.0.0"}}`
