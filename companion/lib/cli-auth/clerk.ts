@@ -136,7 +136,7 @@ function retryAfter(response: Response): number {
 }
 
 function record(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  return typeof value === "object" && value !== null ? { ...value } : {};
 }
 
 function records(value: unknown): Record<string, unknown>[] {

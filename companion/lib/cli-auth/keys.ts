@@ -97,7 +97,7 @@ async function fetchJson(issuer: string, address: string): Promise<Record<string
   if (text === undefined) throw new IssuerUnavailable(issuer, "its answer is too large");
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+    if (typeof value === "object" && value !== null) return { ...value };
   } catch {
     // said below
   }

@@ -22,7 +22,7 @@ export function restStore({ url, token }: { url: string; token: string }): Store
     } catch {
       // said below: the cause may hold the address or what was answered
     }
-    const { result, error } = typeof answer === "object" && answer !== null ? (answer as Answer) : {};
+    const { result, error }: Answer = typeof answer === "object" && answer !== null ? { ...answer } : {};
     if (ok && result !== undefined) return result;
     if (typeof error === "string" && /\bOOM\b/.test(error)) throw new StoreFull("the store is full");
     throw new StoreError("the store does not answer");
