@@ -94,6 +94,13 @@ test("the cookies of a sign-in are a session to Clerk's code", async () => {
   );
 });
 
+// Clerk's code takes a session token that is older than the client's last change for one of an earlier sign-in.
+test("a client has changed when its session began, however often it is asked for", async () => {
+  const { cookies } = await control("/sign-in", { user: "ada@acme.dev" });
+  const { text } = await throughProxy(`/v1/client?__clerk_db_jwt=${cookies.__clerk_db_jwt}`);
+  assert.equal(JSON.parse(text ?? "").response.updated_at, Number(cookies.__client_uat) * 1000);
+});
+
 test("a browser without a session is signed out, without a handshake", async () => {
   const { cookies } = await control("/browser");
   const state = await judged({ cookie: cookieHeader(cookies), ...page });

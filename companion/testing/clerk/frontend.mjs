@@ -171,7 +171,7 @@ export function frontendRoutes(world, packages) {
     cookie_expires_at: null,
     captcha_bypass: true,
     created_at: browser.createdAt,
-    updated_at: Date.now(),
+    updated_at: browser.changedAt * 1000,
   });
   /** @type {(response: object | null, browser: Browser, request: Request) => Answer} */
   const withClient = (response, browser, request) => ({
