@@ -36,7 +36,7 @@ export type Tokens = {
   token_type: "Bearer";
   expires_in: number;
   refresh_token: string;
-  email?: string;
+  email?: string; // with those of a code
 };
 
 /** Seals the code that an approval sends to the helper. */
