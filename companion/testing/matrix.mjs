@@ -99,6 +99,7 @@ const built = [
     },
     said: /written: .*app\/cli-auth\/layout\.tsx/,
   },
+  { name: "below src", source: "src", said: /written: .*src\/proxy\.ts/ },
   {
     name: "route groups with a root layout each, below src",
     source: "src",
